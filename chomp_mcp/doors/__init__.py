@@ -1,0 +1,1 @@
+"""A request arrives: translate in, translate out, decide nothing."""

@@ -1,0 +1,244 @@
+"""Every error a caller can meet.
+
+ChompError                      .status .type .code .message .hint
+  RequestError                  the caller can mend it
+    InvalidRequest 400          InvalidSetting 400        NotAuthenticated 401    NotAllowed 403
+    UnknownModel 404            NoRouterKey 401           JobNotFound 404         TooLarge 413
+  LimitError                    not now
+    RateLimited 429             BudgetExceeded 429        Overloaded 503
+  UpstreamError                 the plan ran out; carries every attempt
+    UpstreamRefused             UpstreamFailed 502        UpstreamTimeout 504     NoRouteAvailable 503
+  StoreError 500                our own disk or Redis
+
+The classes say what HTTP and the OpenAI error envelope say of them; the instances add the facts. A message says what
+happened, the hint says what to do next; neither ever holds a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from chomp_mcp.messages import Receipt
+
+__all__ = [
+    "BudgetExceeded",
+    "ChompError",
+    "InvalidRequest",
+    "InvalidSetting",
+    "JobNotFound",
+    "LimitError",
+    "NoRouteAvailable",
+    "NoRouterKey",
+    "NotAllowed",
+    "NotAuthenticated",
+    "Overloaded",
+    "RateLimited",
+    "RequestError",
+    "StoreError",
+    "TooLarge",
+    "UnknownModel",
+    "UpstreamError",
+    "UpstreamFailed",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+]
+
+
+class ChompError(Exception):
+    """The root; `status` is an HTTP status, `type` and `code` are the OpenAI error envelope's words."""
+
+    status: int = 500
+    type: ClassVar[str] = "api_error"
+    code: str | None = None
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.param = param
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def envelope(self) -> dict[str, Any]:
+        """`{"error": {"message", "type", "code", "param"}}`, the shape every OpenAI SDK reads."""
+        return {"error": {"message": str(self), "type": self.type, "code": self.code, "param": self.param}}
+
+
+class RequestError(ChompError):
+    """The caller can mend it."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class InvalidRequest(RequestError):
+    """What was asked makes no sense as it stands."""
+
+    code = "invalid_request"
+
+
+class InvalidSetting(RequestError):
+    """An environment variable or a row of config.toml holds a wrong value; the message names it."""
+
+    code = "invalid_setting"
+
+
+class NotAuthenticated(RequestError):
+    """No token, or one that nobody gave out."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class NotAllowed(RequestError):
+    """The caller is known, but this is not theirs to do."""
+
+    status = 403
+    type = "permission_error"
+    code = "not_allowed"
+
+
+class UnknownModel(RequestError):
+    """No keyed router lists the model; `did_you_mean` holds the closest refs."""
+
+    status = 404
+    type = "not_found_error"
+    code = "model_not_found"
+
+    def __init__(self, message: str, *, hint: str = "", did_you_mean: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint, param="model")
+        self.did_you_mean = tuple(did_you_mean)
+
+
+class NoRouterKey(RequestError):
+    """The named router needs a key, and the caller has none for it."""
+
+    status = 401
+    type = "authentication_error"
+    code = "no_router_key"
+
+    def __init__(self, message: str, *, router: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint, param="router")
+        self.router = router
+
+
+class JobNotFound(RequestError):
+    """No such job, or not this caller's, or its 24 hours are over."""
+
+    status = 404
+    type = "not_found_error"
+    code = "job_not_found"
+
+
+class TooLarge(RequestError):
+    """The request is larger than the gateway takes."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class LimitError(ChompError):
+    """Not now; `retry_after` is in seconds, None when unknown."""
+
+    status = 429
+    type = "rate_limit_error"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class RateLimited(LimitError):
+    """The caller asked faster than GATEWAY_RATE_RPS allows."""
+
+    code = "rate_limit_exceeded"
+
+
+class BudgetExceeded(LimitError):
+    """The caller's budget for the day or the month is spent; `resets_at` is epoch seconds."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, message: str, *, resets_at: float, retry_after: float | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.resets_at = resets_at
+
+
+class Overloaded(LimitError):
+    """The gateway itself has too much in hand, or is shutting down."""
+
+    status = 503
+    type = "api_error"
+    code = "overloaded"
+
+
+class UpstreamError(ChompError):
+    """The plan ran out. `receipt` tells every attempt; `retry_after` is in seconds where a router told it."""
+
+    status = 502
+    code = "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        receipt: Receipt | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.receipt = receipt
+        self.retry_after = retry_after
+
+
+class UpstreamRefused(UpstreamError):
+    """The router's own 4xx, passed on with its status and its error object."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        body: Mapping[str, Any] | None = None,
+        hint: str = "",
+        receipt: Receipt | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, receipt=receipt, retry_after=retry_after)
+        self.status = status
+        self.body = dict(body or {})
+
+    def envelope(self) -> dict[str, Any]:
+        """The router's own error object with our message, so that clients find the codes they know."""
+        inner = {"type": "invalid_request_error", "code": None, "param": None, **self.body}
+        return {"error": {**inner, "message": str(self)}}
+
+
+class UpstreamFailed(UpstreamError):
+    """Every route failed on the routers' side."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """No route answered in time."""
+
+    status = 504
+    type = "timeout_error"
+    code = "upstream_timeout"
+
+
+class NoRouteAvailable(UpstreamError):
+    """Every route is resting: breakers open, keys cooling down, quotas used up."""
+
+    status = 503
+    code = "no_route_available"
+
+
+class StoreError(ChompError):
+    """Our own disk or Redis; nothing that was stored is overwritten."""
+
+    code = "store_error"

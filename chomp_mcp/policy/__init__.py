@@ -1,0 +1,1 @@
+"""Decisions: data in, verdict out; no I/O, no clock, no await."""

@@ -1,0 +1,1 @@
+"""One report per exchange, many readers."""
