@@ -1,0 +1,133 @@
+"""What an exchange tells its observers: one frozen report, and the protocol of those who read it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
+
+from chomp_mcp.messages import Receipt
+
+__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "request_facts"]
+
+OK: Final = "ok"
+"""The status of an exchange, and the outcome of an attempt, that went well."""
+
+Price = Literal["known", "zero", "unknown"]
+
+_SHOWN_CALLER: Final = 12
+_SHOWN_REF: Final = 200
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One exchange as it ended. Holds no prompt, no answer, no key, so that every reader may show all of it."""
+
+    door: str
+    """Where it came in: mcp, openai_api, chomp_api, gateway_api, cli, python."""
+    caller_id: str
+    """At most the first 12 characters of `Caller.id`."""
+    asked: str
+    """The model ref as the caller wrote it, cut at 200 characters."""
+    receipt: Receipt
+    status: str = OK
+    """`ok`, or the `code` of the error that the caller met."""
+    streamed: bool = False
+    started_at: float = 0.0
+    """Epoch seconds."""
+    duration_seconds: float = 0.0
+    first_token_seconds: float | None = None
+    """From the start of the exchange to the first real delta; None when there was none, or no stream."""
+    price: Price = "unknown"
+    """Whether `receipt.cost_usd` is a price that we know, nothing by nature (a free model), or unknown."""
+    request_facts: Mapping[str, Any] = field(default_factory=dict)
+    """What `request_facts()` picked from the request's body."""
+    job: bool = False
+    """It ran, or ended, in the background."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "caller_id", self.caller_id[:_SHOWN_CALLER])
+        object.__setattr__(self, "asked", self.asked[:_SHOWN_REF])
+
+    @property
+    def served(self) -> tuple[str, str]:
+        """Router and model that answered, or that took the last try; two empty strings when none was asked."""
+        router, slash, model = self.receipt.served.partition("/")
+        if slash:
+            return router, model
+        if self.receipt.attempts:
+            last = self.receipt.attempts[-1]
+            return last.router, last.model
+        return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A breaker changed its state; states are `closed`, `open` and `half_open`."""
+
+    router: str
+    from_state: str
+    to_state: str
+
+
+class Observer(Protocol):
+    """A reader of reports; called in the event loop after the answer, so it must be quick."""
+
+    def exchange(self, report: Report) -> None: ...
+
+    def transition(self, transition: Transition) -> None: ...
+
+
+class Observers:
+    """Many observers as one. What goes wrong in one of them is logged and reaches neither the others nor the caller."""
+
+    __slots__ = ("_observers",)
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        self._observers = tuple(observers)
+
+    def add(self, observer: Observer) -> None:
+        self._observers = (*self._observers, observer)
+
+    def exchange(self, report: Report) -> None:
+        for observer in self._observers:
+            try:
+                observer.exchange(report)
+            except Exception:
+                _logger.exception("An observer could not read a report.")
+
+    def transition(self, transition: Transition) -> None:
+        for observer in self._observers:
+            try:
+                observer.transition(transition)
+            except Exception:
+                _logger.exception("An observer could not read a transition.")
+
+
+_FACTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "top_k": "top_k",
+        "max_tokens": "max_tokens",
+        "max_completion_tokens": "max_tokens",
+        "seed": "seed",
+        "frequency_penalty": "frequency_penalty",
+        "presence_penalty": "presence_penalty",
+        "n": "choice.count",
+    }
+)
+"""Request field -> the end of its name `gen_ai.request.*`. Figures only: `stop` would be text of the user."""
+
+
+def request_facts(body: Mapping[str, Any]) -> dict[str, int | float]:
+    """The figures of a chat-completions body that a span shows: `{"temperature": 0.2, "max_tokens": 100}`."""
+    return {
+        _FACTS[name]: value
+        for name in _FACTS.keys() & body.keys()
+        if isinstance(value := body[name], int | float) and not isinstance(value, bool)
+    }
