@@ -4,6 +4,7 @@ ChompError                      .status .type .code .message .hint
   RequestError                  the caller can mend it
     InvalidRequest 400          InvalidSetting 400        NotAuthenticated 401    NotAllowed 403
     UnknownModel 404            NoRouterKey 401           JobNotFound 404         TooLarge 413
+    TooSlow 408
   LimitError                    not now
     RateLimited 429             BudgetExceeded 429        Overloaded 503
   UpstreamError                 the plan ran out; carries every attempt
@@ -38,6 +39,7 @@ __all__ = [
     "RequestError",
     "StoreError",
     "TooLarge",
+    "TooSlow",
     "UnknownModel",
     "UpstreamError",
     "UpstreamFailed",
@@ -139,6 +141,13 @@ class TooLarge(RequestError):
 
     status = 413
     code = "request_too_large"
+
+
+class TooSlow(RequestError):
+    """The request's body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class LimitError(ChompError):
