@@ -1,0 +1,37 @@
+"""The token bucket: how fast a caller may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Bucket", "full", "take"]
+
+_CLOCK_STEP = 1e-6
+"""Epoch seconds as a float tell no less apart; without it, who waits exactly as told might come too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """`tokens` at the moment `at` (epoch seconds)."""
+
+    tokens: float
+    at: float
+
+
+def full(now: float, burst: int) -> Bucket:
+    """What a new caller starts with."""
+    return Bucket(float(max(1, burst)), now)
+
+
+def take(bucket: Bucket, now: float, rps: float, burst: int) -> tuple[Bucket, float]:
+    """Take one token: the bucket afterwards, and 0.0, or the seconds until there is one.
+
+    `rps` tokens a second flow in, at most `burst` (never less than one) are kept; `rps` 0 turns the limit off. A clock
+    that was turned back takes nothing away.
+    """
+    if rps <= 0:
+        return bucket, 0.0
+    tokens = min(float(max(1, burst)), bucket.tokens + max(0.0, now - bucket.at) * rps)
+    if tokens >= 1:
+        return Bucket(tokens - 1, now), 0.0
+    return Bucket(tokens, now), (1 - tokens) / rps + _CLOCK_STEP
