@@ -1,0 +1,100 @@
+"""The jobs: dispatched exchanges that outlive the call, the connection and the process."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from chomp_mcp.messages import Job, JobStatus
+from chomp_mcp.store.kv import KV, Value, Write
+
+__all__ = ["FINISHED_SECONDS", "UNFINISHED_SECONDS", "Jobs", "new_id"]
+
+FINISHED_SECONDS = 24 * 3600
+"""How long a finished job can be collected."""
+UNFINISHED_SECONDS = 48 * 3600
+"""How long a job lives that nobody finishes."""
+
+_ID = re.compile(r"job_[0-9a-f]{21}", re.ASCII)
+_FIELDS = tuple(field.name for field in fields(Job))
+_PAGE = 500
+
+
+def new_id(now: float) -> str:
+    """`job_` + 11 hex digits of milliseconds + 10 random ones: ids sort by time and cannot be guessed."""
+    return f"job_{int(now * 1000):011x}{secrets.token_hex(5)}"
+
+
+class Jobs:
+    """`job:{caller id}:{id}` -> a `Job`. An id of another shape than `new_id` gives is simply not found."""
+
+    def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
+        self._kv = kv
+        self._clock = clock
+
+    def new_id(self) -> str:
+        """An id for a job that begins now."""
+        return new_id(self._clock())
+
+    async def save(self, job: Job) -> None:
+        """Write the job over whatever stands there; `change` is for jobs that others may change too."""
+        write = _write(job)
+        await self._kv.put(_key(job.caller, job.id), write.value or {}, expires_in=write.expires_in)
+
+    async def get(self, caller_id: str, job_id: str) -> Job | None:
+        if not _ID.fullmatch(job_id):
+            return None
+        value = await self._kv.get(_key(caller_id, job_id))
+        return None if value is None else _job(value)
+
+    async def change(self, caller_id: str, job_id: str, change: Callable[[Job], Job | None]) -> Job | None:
+        """Change the job in one atomic step, `change` returning None to leave it; the job as it is afterwards.
+
+        `change` may run more than once, maybe in another thread: it must be pure. None if there is no such job.
+        """
+        job: Job | None = None
+
+        def rewrite(old: Sequence[Value | None]) -> Sequence[Write | None]:
+            nonlocal job
+            job = None if old[0] is None else _job(old[0])
+            changed = None if job is None else change(job)
+            job = changed or job
+            return [None if changed is None else _write(changed)]
+
+        if _ID.fullmatch(job_id):
+            await self._kv.update([_key(caller_id, job_id)], rewrite)
+        return job
+
+    async def recent(self, caller_id: str, limit: int) -> list[Job]:
+        """The caller's newest jobs, the newest first."""
+        entries = await self._kv.list(_key(caller_id, ""), limit=limit, newest_first=True)
+        return [_job(entry.value) for entry in entries]
+
+    async def delete_all(self, caller_id: str) -> None:
+        """Forget every job of the caller."""
+        while entries := await self._kv.list(_key(caller_id, ""), limit=_PAGE):
+            await self._kv.update([entry.key for entry in entries], lambda old: [Write(None) for _ in old])
+
+
+def _key(caller_id: str, job_id: str) -> str:
+    return f"job:{caller_id}:{job_id}"
+
+
+def _write(job: Job) -> Write:
+    value = {name: _plain(getattr(job, name)) for name in _FIELDS}
+    return Write(value, FINISHED_SECONDS if job.status.is_final else UNFINISHED_SECONDS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, JobStatus):
+        return value.value
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _job(value: Value) -> Job:
+    known = {name: value[name] for name in _FIELDS if name in value}
+    return Job(**{**known, "status": JobStatus(known["status"])})

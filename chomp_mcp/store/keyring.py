@@ -1,0 +1,151 @@
+"""The keyring: caller -> router keys, and the tokens that name callers."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from chomp_mcp.errors import InvalidRequest, NotAuthenticated
+from chomp_mcp.messages import Caller
+from chomp_mcp.store.kv import KV, Value, Write
+
+__all__ = ["Keyring", "masked"]
+
+_MAX_KEY_LENGTH = 4096
+_SHOWN_FROM_LENGTH = 12
+_TOKEN_PREFIX = "chomp_"  # noqa: S105 - the shape of tokens, not one
+_TOKEN_BYTES = 32
+
+Keys = Mapping[str, tuple[str, ...]]
+
+
+class Keyring:
+    """Who may ask, and with which router keys.
+
+    Records are `user:{caller id}` -> `{"keys": {router: key or [key, ...]}, "created": ISO 8601}`; the seed's
+    `{"openrouter_key": key}` is read as well and takes the new shape with the next write. The owner also has the keys
+    of the environment, which `owner_keys` holds; a stored key wins over it, router by router.
+    """
+
+    def __init__(self, kv: KV, owner_keys: Keys, *, clock: Callable[[], float] = time.time) -> None:
+        self._kv = kv
+        self._owner_keys = dict(owner_keys)
+        self._clock = clock
+
+    async def keys_of(self, caller: Caller) -> Keys:
+        """Router id -> the caller's keys for it, at least one each (`StoreError`)."""
+        stored = _keys(await self._kv.get(_record(caller)))
+        return {**self._owner_keys, **stored} if caller.is_owner else stored
+
+    async def register(self, caller: Caller, keys: Mapping[str, str | Sequence[str]]) -> None:
+        """Merge `keys` into the caller's; "" or an empty list removes a router's. Commas separate several keys.
+
+        Raises:
+            InvalidRequest: a value that cannot be a key; the message names the router and never the key.
+            NotAuthenticated: the caller was revoked in the meantime.
+            StoreError: nothing was changed.
+        """
+        checked = {router: _checked(router, value) for router, value in keys.items()}
+        created = self._timestamp()
+
+        def merge(old: Sequence[Value | None]) -> Sequence[Write | None]:
+            if old[0] is None and not caller.is_owner:
+                raise NotAuthenticated("This token was revoked.", hint="Register again for a new one.")
+            record = {name: value for name, value in (old[0] or {}).items() if name != "openrouter_key"}
+            merged = {router: few for router, few in {**_keys(old[0]), **checked}.items() if few}
+            return [Write({"created": created, **record, "keys": {name: _plain(few) for name, few in merged.items()}})]
+
+        await self._kv.update([_record(caller)], merge)
+
+    async def previews(self, caller: Caller) -> dict[str, str]:
+        """Router id -> its keys, masked, and where they come from if that is the environment."""
+        stored = _keys(await self._kv.get(_record(caller)))
+        shown = {router: ", ".join(map(masked, keys)) for router, keys in stored.items()}
+        if not caller.is_owner:
+            return shown
+        environment = {
+            router: f"{', '.join(map(masked, keys))} (environment)" for router, keys in self._owner_keys.items()
+        }
+        return {**environment, **shown}
+
+    async def create(self) -> tuple[str, Caller]:
+        """A new token of 256 random bits, told this once, and its caller; only its SHA-256 is stored."""
+        token = _TOKEN_PREFIX + secrets.token_hex(_TOKEN_BYTES)
+        caller = Caller(_digest(token))
+        await self._kv.put(_record(caller), {"keys": {}, "created": self._timestamp()})
+        return token, caller
+
+    async def find(self, token: str) -> Caller | None:
+        """Whose token this is; the look-up by hash tells nothing about tokens through its time."""
+        caller = Caller(_digest(token))
+        return None if await self._kv.get(_record(caller)) is None else caller
+
+    async def created_at(self, caller: Caller) -> str | None:
+        """When the caller's record was made, ISO 8601; None without one."""
+        record = await self._kv.get(_record(caller))
+        created = (record or {}).get("created")
+        return None if created is None else str(created)
+
+    async def revoke(self, caller: Caller) -> bool:
+        """Forget the caller's token and stored keys; True if there was something to forget."""
+        return await self._kv.delete(_record(caller))
+
+    def _timestamp(self) -> str:
+        return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
+
+
+def masked(key: str) -> str:
+    """`gsk_…4f2a`: the first and last four characters, and of a short key nothing."""
+    return f"{key[:4]}…{key[-4:]}" if len(key) >= _SHOWN_FROM_LENGTH else "…"
+
+
+def _record(caller: Caller) -> str:
+    return f"user:{caller.id}"
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _keys(record: Value | None) -> dict[str, tuple[str, ...]]:
+    if not record:
+        return {}
+    stored: Any = record.get("keys")
+    old: dict[str, Any] = {"openrouter": record["openrouter_key"]} if record.get("openrouter_key") else {}
+    given = {**old, **(stored if isinstance(stored, dict) else {})}
+    return {router: keys for router, value in given.items() if (keys := _split(value))}
+
+
+def _split(value: Any) -> tuple[str, ...]:
+    """The keys in a string or a list of strings; anything else holds none."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
+    parts = [part.strip() for text in texts if isinstance(text, str) for part in text.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _plain(keys: tuple[str, ...]) -> str | list[str]:
+    return keys[0] if len(keys) == 1 else list(keys)
+
+
+def _checked(router: str, value: object) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise _refused(router, "is not text")
+    keys = _split(texts)
+    for key in keys:
+        if len(key) > _MAX_KEY_LENGTH:
+            raise _refused(router, f"has more than {_MAX_KEY_LENGTH} characters")
+        # A key travels in an HTTP header, which holds nothing else.
+        if not all("!" <= character <= "~" for character in key):
+            raise _refused(router, "has spaces, line breaks or characters that no key has")
+    return keys
+
+
+def _refused(router: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The key for {router} {reason}.", hint="Copy it again from the router's key page.", param="keys"
+    )

@@ -1,0 +1,226 @@
+"""One SQLite file shared by every process of the machine: jobs, spend, health, model lists."""
+
+from __future__ import annotations
+
+import builtins
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from chomp_mcp.errors import StoreError
+from chomp_mcp.store.files import touch, unusable
+from chomp_mcp.store.kv import Change, Entry, Value, Write
+from chomp_mcp.store.values import decode, encode
+
+__all__ = ["Sqlite"]
+
+T = TypeVar("T")
+
+_PATIENCE_SECONDS = 10.0
+_WRITES_BETWEEN_TIDYING = 500
+_ROWS_SWEPT_AT_ONCE = 2_000
+_EVERYTHING = -1
+
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, expires_at REAL)",
+    "CREATE INDEX IF NOT EXISTS kv_expiry ON kv (expires_at) WHERE expires_at IS NOT NULL",
+)
+_LIVE = "(expires_at IS NULL OR expires_at > ?)"
+_GET = f"SELECT value FROM kv WHERE key = ? AND {_LIVE}"  # noqa: S608 - constants only
+_PUT = (
+    "INSERT INTO kv (key, value, expires_at) VALUES (?, ?, ?)"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
+)
+_DELETE = f"DELETE FROM kv WHERE key = ? AND {_LIVE}"  # noqa: S608 - constants only
+# The end of a prefix's range: 0xff sorts after every byte of UTF-8.
+_LIST = (
+    "SELECT key, value FROM kv WHERE key >= ? AND key < CAST(? AS TEXT)"  # noqa: S608 - constants only
+    f" AND {_LIVE} ORDER BY key {{order}} LIMIT ?"
+)
+_SWEEP = (
+    "DELETE FROM kv WHERE rowid IN"
+    " (SELECT rowid FROM kv WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?)"
+)
+
+_DAMAGED = "Stop chomp-mcp and move it away: a new one is made, and the keys in keys.json stay."
+_NO_ACCESS = "Make its folder writable, or set CHOMP_HOME to a folder that is."
+_HINTS: Mapping[int, str] = {
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_READONLY: _NO_ACCESS,
+    sqlite3.SQLITE_CANTOPEN: _NO_ACCESS,
+    sqlite3.SQLITE_PERM: _NO_ACCESS,
+    sqlite3.SQLITE_FULL: "Free some disk space.",
+    sqlite3.SQLITE_BUSY: "Another process holds it: try again, or end the other chomp-mcp processes.",
+}
+
+
+class Sqlite:
+    """A `KV` for one event loop, on a file that many processes share.
+
+    Reads and writes run where they are called, in microseconds, on a connection that never waits. Only when another
+    process holds the lock does the same work go to a thread, on a second connection that waits up to ten seconds. The
+    file is opened on first use. WAL with synchronous=NORMAL: what was written survives `kill -9`; the last moments
+    before a power cut may be lost, never the file.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._clock = clock
+        self._quick: sqlite3.Connection | None = None
+        self._patient: sqlite3.Connection | None = None
+        self._one_thread: anyio.CapacityLimiter | None = None
+        self._writes = 0
+
+    async def get(self, key: str) -> Value | None:
+        row = await self._run(partial(_get, key=key, now=self._clock()))
+        return None if row is None else decode(row, self._path, key)
+
+    async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
+        end = None if expires_in is None else self._clock() + expires_in
+        await self._run(partial(_execute, sql=_PUT, values=(key, encode(value), end)))
+        await self._wrote()
+
+    async def delete(self, key: str) -> bool:
+        deleted = await self._run(partial(_execute, sql=_DELETE, values=(key, self._clock())))
+        await self._wrote()
+        return deleted > 0
+
+    async def list(self, prefix: str, *, limit: int | None = None, newest_first: bool = False) -> builtins.list[Entry]:
+        sql = _LIST.format(order="DESC" if newest_first else "ASC")
+        end = prefix.encode() + b"\xff"
+        values = (prefix, end, self._clock(), _EVERYTHING if limit is None else limit)
+        rows = await self._run(lambda connection: connection.execute(sql, values).fetchall())
+        return [Entry(key, decode(value, self._path, key)) for key, value in rows]
+
+    async def update(self, keys: Sequence[str], change: Change) -> None:
+        await self._run(partial(self._update, keys=keys, change=change))
+        await self._wrote()
+
+    async def close(self) -> None:
+        quick, patient = self._quick, self._patient
+        self._quick = self._patient = None
+        if quick is None or patient is None:
+            return
+        quick.close()
+        with suppress(sqlite3.Error):
+            self._tidy(patient)
+        patient.close()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._quick is not None:
+                try:
+                    return work(self._quick)
+                except sqlite3.OperationalError as error:
+                    if not _is_busy(error):
+                        raise
+            return await self._run_patiently(work)
+        except sqlite3.Error as error:
+            raise self._explained(error) from None
+
+    async def _run_patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """In a thread, one at a time; the first call opens the file."""
+        if self._one_thread is None:
+            self._one_thread = anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(lambda: work(self._open()), limiter=self._one_thread)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._patient is None:
+            try:
+                touch(self._path)
+            except OSError as error:
+                raise unusable(self._path, error) from None
+            self._patient = _connect(self._path, _PATIENCE_SECONDS)
+            self._quick = _connect(self._path, 0.0)
+        return self._patient
+
+    def _update(self, connection: sqlite3.Connection, keys: Sequence[str], change: Change) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            now = self._clock()
+            rows = [_get(connection, key, now) for key in keys]
+            old = [None if row is None else decode(row, self._path, key) for key, row in zip(keys, rows, strict=True)]
+            for key, write in zip(keys, change(old), strict=True):
+                if write is not None:
+                    _write(connection, key, write, now)
+            connection.execute("COMMIT")
+        except BaseException:
+            # A full disk rolls back by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    async def _wrote(self) -> None:
+        self._writes += 1
+        if self._writes % _WRITES_BETWEEN_TIDYING == 0:
+            # What was to be written is written: tidying may fail, and comes again.
+            with suppress(sqlite3.Error):
+                await self._run_patiently(self._tidy)
+
+    def _tidy(self, connection: sqlite3.Connection) -> None:
+        """Forget what expired, and copy the log into the file here, where the disk's wait blocks nobody."""
+        connection.execute(_SWEEP, (self._clock(), _ROWS_SWEPT_AT_ONCE))
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _explained(self, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return StoreError(f"{self._path} cannot be used: {error}.", hint=_HINTS.get(code, "Try again."))
+
+
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
+    # Each connection is used by one thread at a time: the quick one by the loop's, the patient one under the limiter.
+    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, time.monotonic() + _PATIENCE_SECONDS)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
+    """Switch to WAL and make the table; SQLite does not wait for the lock of the switch itself, so ask again."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            connection.execute("PRAGMA synchronous = NORMAL")
+            # A back-stop only: tidying checkpoints earlier, off the event loop.
+            connection.execute("PRAGMA wal_autocheckpoint = 8000")
+            for sql in _CREATE:
+                connection.execute(sql)
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _get(connection: sqlite3.Connection, key: str, now: float) -> bytes | None:
+    row: tuple[bytes] | None = connection.execute(_GET, (key, now)).fetchone()
+    return None if row is None else row[0]
+
+
+def _execute(connection: sqlite3.Connection, sql: str, values: tuple[object, ...]) -> int:
+    """The number of rows touched."""
+    return connection.execute(sql, values).rowcount
+
+
+def _write(connection: sqlite3.Connection, key: str, write: Write, now: float) -> None:
+    if write.value is None:
+        connection.execute("DELETE FROM kv WHERE key = ?", (key,))
+    else:
+        end = None if write.expires_in is None else now + write.expires_in
+        connection.execute(_PUT, (key, encode(write.value), end))

@@ -1,0 +1,34 @@
+"""What every test may ask for: asyncio, a clean home, a movable clock."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.clock import Clock
+
+_OURS = ("CHOMP_", "GATEWAY_", "LLM_", "CIRCUIT_", "CORS_")
+_ROUTERS = ("OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home that does not exist yet, and an environment without keys or settings."""
+    for name in os.environ:
+        if name.startswith(_OURS) or name in _ROUTERS or name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("CHOMP_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
