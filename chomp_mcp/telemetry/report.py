@@ -10,13 +10,14 @@ from typing import Any, Final, Literal, Protocol
 
 from chomp_mcp.messages import Receipt
 
-__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "request_facts"]
+__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "request_facts", "shown"]
 
 OK: Final = "ok"
 """The status of an exchange, and the outcome of an attempt, that went well."""
 
 Price = Literal["known", "zero", "unknown"]
 
+_BLAMELESS: Final = frozenset({OK, "hung_up", "cancelled"})
 _SHOWN_CALLER: Final = 12
 _SHOWN_REF: Final = 200
 
@@ -35,7 +36,7 @@ class Report:
     """The model ref as the caller wrote it, cut at 200 characters."""
     receipt: Receipt
     status: str = OK
-    """`ok`, or the `code` of the error that the caller met."""
+    """`ok`, the `code` of the error that the caller met, or `hung_up` or `cancelled` when the caller left."""
     streamed: bool = False
     started_at: float = 0.0
     """Epoch seconds."""
@@ -51,7 +52,12 @@ class Report:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "caller_id", self.caller_id[:_SHOWN_CALLER])
-        object.__setattr__(self, "asked", self.asked[:_SHOWN_REF])
+        object.__setattr__(self, "asked", shown(self.asked))
+
+    @property
+    def failed(self) -> bool:
+        """The caller met an error; a caller who left did not."""
+        return self.status not in _BLAMELESS
 
     @property
     def served(self) -> tuple[str, str]:
@@ -106,6 +112,12 @@ class Observers:
                 observer.transition(transition)
             except Exception:
                 _logger.exception("An observer could not read a transition.")
+
+
+def shown(ref: str) -> str:
+    """A caller's model ref as telemetry shows it: at most 200 characters, `?` for those that UTF-8 has no bytes for."""
+    ref = ref[:_SHOWN_REF]
+    return ref if ref.isprintable() else ref.encode("utf-8", "replace").decode()
 
 
 _FACTS: Final[Mapping[str, str]] = MappingProxyType(

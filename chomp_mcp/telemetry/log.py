@@ -1,0 +1,153 @@
+"""A JSON line per exchange, on stderr, through the standard library's logging.
+
+The lines hold what a report holds, less the routers' own words, which may repeat the prompt. Standard output is never
+written to: on stdio it belongs to MCP.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final, TextIO
+
+from chomp_mcp import wire
+from chomp_mcp.errors import InvalidSetting
+from chomp_mcp.messages import Attempt
+from chomp_mcp.telemetry.report import Report, Transition, shown
+
+__all__ = ["LEVELS", "LogObserver", "checked_level", "configure"]
+
+LEVELS: Final[Mapping[str, int]] = MappingProxyType(
+    {"off": logging.CRITICAL + 10, "error": logging.ERROR, "info": logging.INFO, "debug": logging.DEBUG}
+)
+"""The words of CHOMP_LOG: nothing; exchanges that failed; every exchange; what libraries and modules add as well."""
+
+_logger = logging.getLogger("chomp_mcp")
+_logger.addHandler(logging.NullHandler())  # a program that embeds us and sets no logging up hears nothing
+
+_SECRET: Final = re.compile(r"\b(?:(?:sk|gsk|csk|fw)[-_][\w-]{8,}|chomp_[0-9a-f]{16,})|(?<=[Bb]earer )[\w.~+/=-]+")
+"""What keys and tokens look like. No line should hold one; this is for the one that does."""
+
+_MARKS: Final = ("sk-", "sk_", "fw-", "fw_", "chomp_", "earer ")
+"""One of them is in whatever `_SECRET` finds: looking for them takes a tenth of its time."""
+
+
+def checked_level(text: str) -> str:
+    """The level in lower case; `ValueError` for a word that is none."""
+    level = text.strip().lower()
+    if level not in LEVELS:
+        raise ValueError(f"must be one of {', '.join(LEVELS)}")
+    return level
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Send our log lines to `stream` (default: stderr) from `level` on; the last call is the one that counts.
+
+    Raises:
+        InvalidSetting: not one of `LEVELS`.
+    """
+    try:
+        threshold = LEVELS[checked_level(level)]
+    except ValueError as error:
+        raise InvalidSetting(f"CHOMP_LOG is wrong: {level!r} {error}.", hint="Correct or remove CHOMP_LOG.") from None
+    handler = _LineHandler(sys.stderr if stream is None else stream)
+    handler.setFormatter(_LineFormatter())
+    for old in [h for h in _logger.handlers if isinstance(h, _LineHandler)]:
+        _logger.removeHandler(old)
+    _logger.addHandler(handler)
+    _logger.setLevel(threshold)
+    _logger.propagate = False
+
+
+class LogObserver:
+    """Writes each report as one line: `error` level when the caller met an error, `info` otherwise."""
+
+    def exchange(self, report: Report) -> None:
+        level = logging.ERROR if report.failed else logging.INFO
+        if _logger.isEnabledFor(level):
+            _logger.log(level, _Line(level, report.started_at + report.duration_seconds, _facts(report)))
+
+    def transition(self, transition: Transition) -> None:
+        facts = {
+            "event": "breaker",
+            "router": transition.router,
+            "from": transition.from_state,
+            "to": transition.to_state,
+        }
+        _logger.info(_Line(logging.INFO, None, facts))
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    receipt = report.receipt
+    return {
+        "event": "exchange",
+        "door": report.door,
+        "caller": report.caller_id,
+        "status": report.status,
+        "asked": report.asked,
+        "served": shown(receipt.served),
+        "attempts": [_attempt(attempt) for attempt in receipt.attempts],
+        "streamed": report.streamed,
+        "job": report.job,
+        "input_tokens": receipt.usage.input_tokens,
+        "output_tokens": receipt.usage.output_tokens,
+        "cached_tokens": receipt.usage.cached_tokens,
+        "estimated": receipt.usage.estimated,
+        "cost_usd": None if receipt.cost_usd is None else format(receipt.cost_usd, "f"),
+        "price": report.price,
+        "seconds": round(report.duration_seconds, 4),
+        "first_token_seconds": report.first_token_seconds and round(report.first_token_seconds, 4),
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    row = attempt.as_dict()
+    row.pop("message", None)
+    row["model"] = shown(attempt.model)
+    return row
+
+
+class _Line:
+    """A log message that is JSON in whatever handler it ends up, and is built only when one wants it."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, level: int, at: float | None, facts: Mapping[str, Any]) -> None:
+        when = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+        head = {"at": when.isoformat(timespec="milliseconds"), "level": logging.getLevelName(level).lower()}
+        self._facts = {**head, **facts}
+
+    def __str__(self) -> str:
+        return _masked(_json(self._facts))
+
+
+def _json(facts: Mapping[str, Any]) -> str:
+    try:
+        return wire.dumps(facts).decode()
+    except TypeError:  # half an emoji in a message, which the standard library writes as an escape
+        return json.dumps(facts)
+
+
+def _masked(text: str) -> str:
+    return _SECRET.sub("…", text) if any(mark in text for mark in _MARKS) else text
+
+
+class _LineHandler(logging.StreamHandler[TextIO]):
+    """Ours, so that `configure` finds it again."""
+
+
+class _LineFormatter(logging.Formatter):
+    """One JSON object per line, whatever was logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.msg, _Line):
+            return str(record.msg)
+        facts = {"event": "message", "logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            facts["exception"] = self.formatException(record.exc_info)
+        return str(_Line(record.levelno, record.created, facts))

@@ -1,0 +1,233 @@
+"""Prometheus: counts every report as it comes, and shows what the caller of `render` knows at that moment.
+
+Importing this module is free; making a `Metrics` imports prometheus_client. Label values stay few: routers are the
+catalog's, models the first 200 that a router knew, everything else is `other`; no caller, no text of a user.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from chomp_mcp.messages import Attempt, FailureKind, JobStatus
+from chomp_mcp.telemetry.report import OK, Report, Transition
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
+    from prometheus_client.metrics import MetricWrapperBase
+
+__all__ = ["CONTENT_TYPE", "OTHER", "Metrics"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OTHER: Final = "other"
+
+_MOST_MODELS: Final = 200
+_MOST_STATUSES: Final = 50
+_LONGEST_NAME: Final = 200
+
+_BUCKETS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""OpenTelemetry's for gen_ai.client.operation.duration."""
+
+_BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Metrics:
+    """An observer with a registry of its own. `routers` are the ids that may be label values."""
+
+    def __init__(self, routers: Iterable[str], *, version: str = "") -> None:
+        from prometheus_client import CollectorRegistry
+
+        self.registry: CollectorRegistry = CollectorRegistry()
+        self._routers = {router: router for router in routers}
+        self._models = _FewNames(_MOST_MODELS)
+        self._statuses = _FewNames(_MOST_STATUSES)
+        self._make_request_metrics()
+        self._make_upstream_metrics()
+        python = ".".join(map(str, sys.version_info[:3]))
+        self._gauge("chomp_build_info", "This program.", "version", "python")[version or _own_version(), python].set(1)
+
+    def _make_request_metrics(self) -> None:
+        self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
+        self._durations = self._histogram("chomp_request_duration_seconds", "Whole exchanges.", "door")
+        self._tokens = self._counter("chomp_tokens_total", "Tokens; input has cached in it.", "router", "model", "type")
+        self._costs = self._counter(
+            "chomp_cost_usd_total",
+            "US dollars; exchanges of unknown price add nothing here and one to chomp_unpriced_total.",
+            "router",
+            "model",
+            "price",
+        )
+        self._unpriced = self._counter("chomp_unpriced_total", "Exchanges of unknown price.", "router", "model")
+
+    def _make_upstream_metrics(self) -> None:
+        self._attempts = self._counter(
+            "chomp_upstream_attempts_total", "Calls to routers.", "router", "model", "outcome"
+        )
+        self._upstream = self._histogram("chomp_upstream_duration_seconds", "Calls to routers.", "router")
+        self._first_tokens = self._histogram("chomp_time_to_first_token_seconds", "Until the first delta.", "router")
+        self._failovers = self._counter("chomp_failovers_total", "Steps to the next route, by reason.", "reason")
+        self._transitions = self._counter("chomp_breaker_transitions_total", "Breakers that changed.", "router", "to")
+
+    def exchange(self, report: Report) -> None:
+        self._requests[report.door, self._statuses[report.status]].inc()
+        self._durations[report.door,].observe(report.duration_seconds)
+        attempts = report.receipt.attempts
+        for attempt in attempts:
+            router = self._routers.get(attempt.router, OTHER)
+            self._attempts[router, self._model(attempt.model, attempt.outcome), attempt.outcome].inc()
+            self._upstream[router,].observe(attempt.ms / 1000)
+        if len(attempts) > 1:
+            for reason in _failovers(attempts):
+                self._failovers[reason,].inc()
+        if report.receipt.served:
+            self._answer(report)
+
+    def _answer(self, report: Report) -> None:
+        receipt = report.receipt
+        served, model_id = report.served
+        router, model = self._routers.get(served, OTHER), self._model(model_id, OK)
+        if report.first_token_seconds is not None:
+            self._first_tokens[router,].observe(report.first_token_seconds)
+        self._tokens[router, model, "input"].inc(receipt.usage.input_tokens)
+        self._tokens[router, model, "output"].inc(receipt.usage.output_tokens)
+        if receipt.usage.cached_tokens:
+            self._tokens[router, model, "cached"].inc(receipt.usage.cached_tokens)
+        self._costs[router, model, report.price].inc(float(receipt.cost_usd or 0))
+        if report.price == "unknown":
+            self._unpriced[router, model].inc()
+
+    def transition(self, transition: Transition) -> None:
+        self._transitions[self._routers.get(transition.router, OTHER), transition.to_state].inc()
+
+    def render(self, snapshot: Mapping[str, Any]) -> bytes:
+        """The text of /metrics, as `CONTENT_TYPE`. Every part of the snapshot may be absent:
+
+        ```
+        in_flight  int: exchanges that run now
+        breakers   {router: "closed" | "half_open" | "open"}
+        quotas     [{"router", "kind": "requests" | "tokens", "window": "minute" | …, "source": "headers" | …,
+                     "remaining": int | None}]; rows that differ only in key or model are added up, None is left out
+        budgets    {"day" | "month": {"limit": Decimal | None, "spent": Decimal, "reserved": Decimal}}, in US dollars;
+                     a limit of None or 0 is no limit and is left out
+        jobs       {"running": int, …}; states that are absent are 0
+        ```
+        """
+        from prometheus_client import generate_latest
+
+        return generate_latest(_Page(self.registry, snapshot, self._routers))
+
+    def _model(self, model: str, outcome: str) -> str:
+        """The label of a model. A name that no router knows takes no place; `?…` is the mock router's script."""
+        name = model.partition("?")[0]
+        return self._models.get(name, OTHER) if outcome == FailureKind.NO_SUCH_MODEL else self._models[name]
+
+    def _counter(self, name: str, text: str, *labels: str) -> _Children:
+        from prometheus_client import Counter
+
+        return _Children(Counter(name, text, labels, registry=self.registry))
+
+    def _gauge(self, name: str, text: str, *labels: str) -> _Children:
+        from prometheus_client import Gauge
+
+        return _Children(Gauge(name, text, labels, registry=self.registry))
+
+    def _histogram(self, name: str, text: str, *labels: str) -> _Children:
+        from prometheus_client import Histogram
+
+        return _Children(Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS))
+
+
+class _Children(dict[tuple[str, ...], Any]):
+    """A metric's children by their label values: a dict look-up where `labels()` takes a lock and microseconds."""
+
+    def __init__(self, metric: MetricWrapperBase) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def __missing__(self, values: tuple[str, ...]) -> Any:
+        child = self[values] = self._metric.labels(*values)
+        return child
+
+
+class _FewNames(dict[str, str]):
+    """The first `most` names stand for themselves; further ones are `other`, and so are names no person would read."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __missing__(self, name: str) -> str:
+        if len(self) >= self._most or len(name) > _LONGEST_NAME or not name.isprintable():
+            return OTHER
+        self[name] = name
+        return name
+
+
+def _failovers(attempts: Sequence[Attempt]) -> Iterator[str]:
+    """Why the plan went on. Only TRANSIENT is tried again on the same route; after others it is the next key's turn."""
+    for failed, following in pairwise(attempts):
+        same = (failed.router, failed.model) == (following.router, following.model)
+        if not (same and failed.outcome == FailureKind.TRANSIENT):
+            yield failed.outcome
+
+
+class _Page:
+    """What a scrape collects: the registry, then the snapshot."""
+
+    def __init__(self, registry: CollectorRegistry, snapshot: Mapping[str, Any], routers: Mapping[str, str]) -> None:
+        self._registry = registry
+        self._snapshot = snapshot
+        self._routers = routers
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            # `_created` doubles the number of series and says nothing that a restart would not.
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+        yield _family("chomp_in_flight", "Exchanges now.", [], {(): self._snapshot.get("in_flight", 0)})
+        yield _family("chomp_breaker_state", "0 closed, 1 half-open, 2 open.", ["router"], self._breakers())
+        yield _family(
+            "chomp_quota_remaining", "What keys have left.", ["router", "kind", "window", "source"], self._quotas()
+        )
+        for part, text in (("limit", "May be spent."), ("spent", "Has been spent."), ("reserved", "Is held back.")):
+            yield _family(f"chomp_budget_{part}_usd", text, ["window"], self._budgets(part))
+        yield _family("chomp_jobs", "Jobs by state.", ["state"], self._jobs())
+
+    def _breakers(self) -> dict[tuple[str, ...], float]:
+        breakers: Mapping[str, str] = self._snapshot.get("breakers", {})
+        return {(r,): _BREAKER_STATES[state] for r, state in breakers.items() if r in self._routers}
+
+    def _quotas(self) -> dict[tuple[str, ...], float]:
+        left: Tally[tuple[str, ...]] = Tally()
+        for row in self._snapshot.get("quotas", ()):
+            if row["remaining"] is not None and row["router"] in self._routers:
+                left[row["router"], row["kind"], row["window"], row["source"]] += row["remaining"]
+        return dict(left)
+
+    def _budgets(self, part: str) -> dict[tuple[str, ...], Decimal]:
+        budgets: Mapping[str, Mapping[str, Decimal | None]] = self._snapshot.get("budgets", {})
+        amounts = {(window,): amounts.get(part) for window, amounts in budgets.items()}
+        return {key: usd for key, usd in amounts.items() if usd is not None and (usd or part != "limit")}
+
+    def _jobs(self) -> dict[tuple[str, ...], float]:
+        jobs: Mapping[str, int] = self._snapshot.get("jobs", {})
+        return {(state.value,): jobs.get(state.value, 0) for state in JobStatus}
+
+
+def _family(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float | Decimal]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, float(value))
+    return family
+
+
+def _own_version() -> str:
+    from importlib.metadata import version
+
+    return version("chomp-mcp")

@@ -1,0 +1,235 @@
+"""OpenTelemetry: a `gen_ai` span per exchange, one below it per attempt, and `traceparent` for the router.
+
+Only the API package is used; who wants spans exported sets an SDK up (`opentelemetry-instrument`, or in code). Without
+one, nothing is recorded, and a trace that the caller brought along is handed on to the router as it is.
+
+```
+with tracing.exchange("groq/auto", door="mcp", stream=True) as trace:      below the current span
+    trace.attempt("groq", "openai/gpt-oss-120b")                           before each call
+    trace.inject(headers)                                                  adds traceparent
+    trace.settle(report)                                                   ends all, once
+```
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, MutableMapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from chomp_mcp.messages import Attempt
+from chomp_mcp.telemetry.report import OK, Report, shown
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
+
+__all__ = ["Trace", "Tracing"]
+
+_SCOPE: Final = "chomp_mcp"
+
+
+class Trace(Protocol):
+    """The spans of one exchange. It never becomes the current span: the block may be left in another task."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def attempt(self, router: str, model: str) -> None:
+        """A call to a router begins; `inject` and its outcome in the report belong to it."""
+
+    def inject(self, headers: MutableMapping[str, str]) -> None:
+        """Add `traceparent`, and only that: baggage and tracestate are the caller's, not for strangers."""
+
+    def settle(self, report: Report) -> None:
+        """End the spans with what the report says."""
+
+
+class Tracing:
+    """Makes traces with the given provider; the default is the process's own, looked up for each exchange."""
+
+    def __init__(self, provider: TracerProvider | None = None, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._provider = provider
+        self._clock_ns = clock_ns
+        self._made: tuple[TracerProvider, Tracer] | None = None
+
+    def exchange(self, asked: str, *, door: str = "", stream: bool = False) -> Trace:
+        """The trace of an exchange that starts now, below the current span."""
+        if self._provider is None and not _may_be_traced():
+            return _UNTRACED
+        tracer = self._tracer()
+        if tracer is None:
+            return _relay()
+        return _Spans(tracer, self._clock_ns, asked or "auto", door, stream)
+
+    def _tracer(self) -> Tracer | None:
+        from opentelemetry import trace
+
+        provider = self._provider or trace.get_tracer_provider()
+        if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
+            return None
+        if self._made is None or self._made[0] is not provider:
+            self._made = provider, provider.get_tracer(_SCOPE)
+        return self._made[1]
+
+
+def _may_be_traced() -> bool:
+    """Somebody imported the API, or the environment names a provider; else importing it (40 ms) would be in vain."""
+    return "opentelemetry.trace" in sys.modules or "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
+
+
+class _Relay:
+    """No SDK: nothing recorded, the caller's own trace handed on."""
+
+    __slots__ = ("_traceparent",)
+
+    def __init__(self, traceparent: str) -> None:
+        self._traceparent = traceparent
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing to end."""
+
+    def attempt(self, router: str, model: str) -> None:
+        """Nothing to start."""
+
+    def inject(self, headers: MutableMapping[str, str]) -> None:
+        if self._traceparent:
+            headers["traceparent"] = self._traceparent
+
+    def settle(self, report: Report) -> None:
+        """Nothing to tell."""
+
+
+_UNTRACED: Final = _Relay("")
+
+
+def _relay() -> _Relay:
+    from opentelemetry.trace import get_current_span
+
+    context = get_current_span().get_span_context()
+    return _Relay(_traceparent(context)) if context.is_valid else _UNTRACED
+
+
+def _traceparent(context: SpanContext) -> str:
+    """W3C trace context, version 00."""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+class _Spans:
+    """An SDK listens. Attempts stay open until the report tells how they ended; their end is set back to its time."""
+
+    __slots__ = ("_attempts", "_clock_ns", "_ended", "_span", "_tracer")
+
+    def __init__(self, tracer: Tracer, clock_ns: Callable[[], int], asked: str, door: str, stream: bool) -> None:
+        from opentelemetry.trace import SpanKind
+
+        model = shown(asked)
+        self._tracer = tracer
+        self._clock_ns = clock_ns
+        self._attempts: list[tuple[int, Span]] = []
+        self._ended = False
+        self._span = tracer.start_span(
+            f"chat {model}",
+            kind=SpanKind.CLIENT,
+            start_time=clock_ns(),
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.request.model": model,
+                "gen_ai.request.stream": stream,
+                "chomp.door": door,
+            },
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self._ended:
+            self._end(kind.__qualname__ if kind else "")
+
+    def attempt(self, router: str, model: str) -> None:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        started = self._clock_ns()
+        span = self._tracer.start_span(
+            f"attempt {router}",
+            context=set_span_in_context(self._span),
+            kind=SpanKind.CLIENT,
+            start_time=started,
+            # No gen_ai.operation.name and no usage here: backends add them up, and the exchange has them already.
+            attributes={"gen_ai.provider.name": router, "gen_ai.request.model": shown(model)},
+        )
+        self._attempts.append((started, span))
+
+    def inject(self, headers: MutableMapping[str, str]) -> None:
+        context = (self._attempts[-1][1] if self._attempts else self._span).get_span_context()
+        if context.is_valid:
+            headers["traceparent"] = _traceparent(context)
+
+    def settle(self, report: Report) -> None:
+        if self._ended:
+            return
+        if self._span.is_recording():
+            self._span.set_attributes(_attributes(report))
+            for (started, span), attempt in zip(self._attempts, report.receipt.attempts, strict=False):
+                _end_attempt(span, started, attempt)
+        self._end(report.status if report.failed else "")
+
+    def _end(self, error_type: str) -> None:
+        self._ended = True
+        now = self._clock_ns()
+        for _, span in self._attempts:
+            if span.is_recording():
+                span.end(now)
+        if error_type:
+            _mark(self._span, error_type)
+        self._span.end(now)
+
+
+def _attributes(report: Report) -> dict[str, Any]:
+    """The names of OpenTelemetry's GenAI conventions; what they have no word for is `chomp.…`."""
+    receipt = report.receipt
+    router, model = report.served
+    told = {
+        "gen_ai.provider.name": router,
+        "gen_ai.response.model": shown(model) if receipt.served else "",
+        "gen_ai.usage.input_tokens": receipt.usage.input_tokens,
+        "gen_ai.usage.output_tokens": receipt.usage.output_tokens,
+        "gen_ai.usage.cache_read.input_tokens": receipt.usage.cached_tokens,
+        "gen_ai.response.time_to_first_chunk": report.first_token_seconds,
+        "chomp.attempts": len(receipt.attempts),
+        "chomp.cost_usd": None if receipt.cost_usd is None else float(receipt.cost_usd),
+        "chomp.price": report.price,
+        "chomp.job": report.job,
+        **{f"gen_ai.request.{name}": value for name, value in report.request_facts.items()},
+    }
+    return {name: value for name, value in told.items() if value is not None and value != ""}
+
+
+def _end_attempt(span: Span, started: int, attempt: Attempt) -> None:
+    span.set_attribute("chomp.outcome", attempt.outcome)
+    if attempt.status is not None:
+        span.set_attribute("http.response.status_code", attempt.status)
+    if attempt.outcome not in {OK, "hung_up"}:
+        _mark(span, attempt.outcome)
+    span.end(started + attempt.ms * 1_000_000)
+
+
+def _mark(span: Span, error_type: str) -> None:
+    """An error, by its word alone: a description could repeat what the caller wrote."""
+    from opentelemetry.trace import Status, StatusCode
+
+    span.set_attribute("error.type", error_type)
+    span.set_status(Status(StatusCode.ERROR))
