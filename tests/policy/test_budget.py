@@ -1,0 +1,157 @@
+"""Budgets: nothing is spent above a limit, and no micro-dollar gets lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from chomp_mcp.policy.budget import Limits, Verdict, judge, micro, resets_at, usd
+
+BOTH = Limits(day_micro=100, month_micro=1000)
+
+
+@pytest.mark.parametrize(
+    ("spent_day", "spent_month", "held", "amount", "limits", "verdict"),
+    [
+        pytest.param(0, 0, 0, 100, BOTH, Verdict(True), id="exactly the limit is within it"),
+        pytest.param(0, 0, 0, 101, BOTH, Verdict(False, "day"), id="one more is not"),
+        pytest.param(60, 60, 40, 1, BOTH, Verdict(False, "day"), id="what others hold counts as spent"),
+        pytest.param(0, 950, 0, 51, BOTH, Verdict(False, "month"), id="the month is its own limit"),
+        pytest.param(100, 1000, 0, 1, BOTH, Verdict(False, "month"), id="the later reset is told"),
+        pytest.param(900, 5000, 70, 0, BOTH, Verdict(True), id="what is free passes an exhausted budget"),
+        pytest.param(99, 99, 0, None, BOTH, Verdict(True), id="an unknown price passes while something is left"),
+        pytest.param(100, 100, 0, None, BOTH, Verdict(False, "day"), id="an unknown price is not free"),
+        pytest.param(10**12, 10**12, 0, 10**9, Limits(), Verdict(True), id="no limits, no refusal"),
+        pytest.param(0, 0, 0, 1, Limits(month_micro=0), Verdict(False, "month"), id="only a month limit"),
+    ],
+)
+def test_the_verdict(spent_day, spent_month, held, amount, limits, verdict):
+    assert judge(spent_day, spent_month, held, amount, limits) == verdict
+
+
+amounts = st.integers(0, 10**9)
+
+
+@given(amounts, amounts, amounts, st.integers(1, 10**9), st.none() | amounts, st.none() | amounts)
+def test_what_is_allowed_never_exceeds_a_limit(day, month, held, amount, day_limit, month_limit):
+    allowed = judge(day, month, held, amount, Limits(day_limit, month_limit)).allowed
+
+    fits = all(
+        limit is None or spent + held + amount <= limit for spent, limit in ((day, day_limit), (month, month_limit))
+    )
+    assert allowed == fits
+
+
+@pytest.mark.parametrize(
+    ("dollars", "expected"),
+    [("0", 0), ("0.0000001", 1), ("0.000001", 1), ("0.0000011", 2), ("50", 50_000_000), ("1234567.8", 1234567800000)],
+)
+def test_dollars_become_micro_dollars_rounded_up(dollars, expected):
+    assert micro(Decimal(dollars)) == expected
+
+
+@given(st.integers(0, 10**15))
+def test_micro_dollars_become_exact_dollars_and_come_back(amount):
+    assert micro(usd(amount)) == amount
+
+
+@given(st.lists(st.decimals(0, 10, places=9), max_size=30))
+def test_many_small_calls_never_add_up_to_less_than_they_cost(costs):
+    assert usd(sum(map(micro, costs))) >= sum(costs)
+
+
+class Berlin(tzinfo):
+    """Summer time until 25 October 2026, 3:00; the machine may have no time zone database."""
+
+    def utcoffset(self, moment):
+        return timedelta(hours=2 if moment.replace(tzinfo=UTC) < datetime(2026, 10, 25, 3, tzinfo=UTC) else 1)
+
+    def dst(self, moment):
+        return self.utcoffset(moment) - timedelta(hours=1)
+
+
+BERLIN = Berlin()
+PLUS_13 = timezone(timedelta(hours=13))
+
+
+@pytest.mark.parametrize(
+    ("window", "now", "resets"),
+    [
+        ("day", datetime(2026, 11, 22, 7, 31, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)),
+        ("month", datetime(2026, 11, 22, 7, 31, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)),
+        ("month", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        ("day", datetime(2028, 2, 28, 12, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC)),
+        ("month", datetime(2028, 1, 31, 12, tzinfo=UTC), datetime(2028, 2, 1, tzinfo=UTC)),
+        ("day", datetime(2026, 11, 22, 0, 0, tzinfo=PLUS_13), datetime(2026, 11, 23, tzinfo=PLUS_13)),
+        ("day", datetime(2026, 10, 25, 1, tzinfo=BERLIN), datetime(2026, 10, 26, tzinfo=BERLIN)),  # 25 hours long
+    ],
+)
+def test_a_window_resets_at_the_next_local_midnight_or_first_of_the_month(window, now, resets):
+    assert resets_at(window, now) == resets.timestamp()
+
+
+@given(st.integers(0, 10**10).map(lambda epoch: datetime.fromtimestamp(epoch, PLUS_13)))
+def test_a_reset_lies_ahead_and_within_its_window(now):
+    day, month = resets_at("day", now), resets_at("month", now)
+
+    assert 0 < day - now.timestamp() <= 86_400
+    assert day <= month
+    assert month - now.timestamp() <= 31 * 86_400
+
+
+class BudgetMachine(RuleBasedStateMachine):
+    """Reserve, settle, release and days that pass: the limits hold, and every micro-dollar is somewhere."""
+
+    holds = Bundle("holds")
+
+    def __init__(self):
+        super().__init__()
+        self.limits = Limits(day_micro=1000, month_micro=2500)
+        self.day = self.month = 0
+        self.held: dict[int, int] = {}
+        self.next_id = 0
+        self.paid = 0
+
+    @rule(target=holds, amount=st.integers(0, 700))
+    def reserve(self, amount):
+        before = (self.day, self.month, sum(self.held.values()))
+        verdict = judge(*before, amount, self.limits)
+        if not verdict.allowed:
+            spent, limit = {"day": (self.day, 1000), "month": (self.month, 2500)}[verdict.window]
+            assert spent + before[2] + amount > limit, "refused though it fits"
+            return None
+        self.next_id += 1
+        self.held[self.next_id] = amount
+        return self.next_id
+
+    @rule(hold=consumes(holds), share=st.floats(0, 1))
+    def settle(self, hold, share):
+        if hold is None:
+            return
+        cost = micro(usd(self.held.pop(hold)) * Decimal(share))
+        self.day += cost
+        self.month += cost
+        self.paid += cost
+
+    @rule(hold=consumes(holds))
+    def release(self, hold):
+        self.held.pop(hold, None)
+
+    @rule()
+    def a_day_passes(self):
+        self.day = 0
+
+    @invariant()
+    def spent_and_held_stay_within_the_limits(self):
+        held = sum(self.held.values())
+        assert self.day + held <= 1000
+        assert self.month + held <= 2500
+        assert self.month == self.paid
+
+
+TestBudgetMachine = BudgetMachine.TestCase
