@@ -1,0 +1,420 @@
+"""The client over real sockets: what comes back, what breaks, and what never leaks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import ipaddress
+import ssl
+import traceback
+
+import anyio
+import pytest
+
+from chomp_mcp import wire
+from chomp_mcp.messages import FailureKind, WireRequest
+from chomp_mcp.routers import client as client_module
+from chomp_mcp.routers.client import Client, Response, Unreachable
+from tests.support.scripted import ScriptedRouter
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-very-secret-0123456789"
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+async def upstream():
+    async with ScriptedRouter() as router:
+        yield router
+
+
+@pytest.fixture
+async def client():
+    client = Client(upstream_timeout=5)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def hasty():
+    """Gives up after 50 ms."""
+    client = Client(upstream_timeout=0.05)
+    yield client
+    await client.close()
+
+
+def chat(url: str, *, stream: bool = False, key: str = KEY, **fields) -> WireRequest:
+    body = {"model": "m", "messages": [], "stream": stream, **fields}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    return WireRequest("POST", f"{url}/chat/completions", headers, wire.dumps(body))
+
+
+async def failure(client: Client, request: WireRequest) -> Unreachable:
+    """The Unreachable of this request, wherever on its way it appears."""
+    with pytest.raises(Unreachable) as caught, anyio.fail_after(5):
+        await ask(client, request)
+    return caught.value
+
+
+async def ask(client: Client, request: WireRequest) -> bytes:
+    response = await client.send(request)
+    try:
+        return await response.read()
+    finally:
+        await response.close()
+
+
+async def drain(response: Response) -> bytes:
+    return b"".join([chunk async for chunk in response.iter_bytes()])
+
+
+async def test_an_answer_comes_back_with_status_lower_case_headers_and_body(client, upstream):
+    upstream.reply(200, {"a": 1}, {"X-RateLimit-Remaining": "7"})
+    response = await client.send(chat(upstream.url))
+    assert (response.status, response.headers["x-ratelimit-remaining"]) == (200, "7")
+    assert await response.read() == b'{"a": 1}'
+    await response.close()
+
+
+async def test_the_request_arrives_as_the_dialect_wrote_it_with_our_user_agent(client, upstream):
+    await (await client.send(chat(upstream.url, temperature=0.5))).close()
+    seen = await upstream.saw_request()
+    assert (seen.method, seen.path, seen.key) == ("POST", "/v1/chat/completions", KEY)
+    assert seen.json["temperature"] == 0.5
+    assert seen.headers["user-agent"].startswith("chomp-mcp/")
+
+
+async def test_a_dialect_may_set_its_own_user_agent(client, upstream):
+    request = WireRequest("GET", f"{upstream.url}/models", {"User-Agent": "other"})
+    await (await client.send(request)).read()
+    assert [seen.headers["user-agent"] for seen in upstream.requests] == ["other"]
+
+
+async def test_connections_are_reused(client, upstream):
+    for _ in range(3):
+        response = await client.send(chat(upstream.url))
+        await response.read()
+        await response.close()
+    assert (len(upstream.requests), upstream.connection_count) == (3, 1)
+
+
+async def test_each_piece_is_there_before_the_router_sends_the_next(client, upstream):
+    gates = [anyio.Event() for _ in range(3)]
+    upstream.stream([piece for text, gate in zip("abc", gates, strict=True) for piece in (text, gate)])
+    response = await client.send(chat(upstream.url, stream=True))
+    chunks = response.iter_bytes()
+    with anyio.fail_after(5):
+        for text, gate in zip("abc", gates, strict=True):
+            assert f'"content": "{text}"'.encode() in await anext(chunks)
+            gate.set()
+        assert (await drain(response)).endswith(b"data: [DONE]\n\n")
+    await response.close()
+
+
+async def test_closing_in_the_middle_hangs_up_on_the_router(client, upstream):
+    upstream.hang(after=["a"])
+    response = await client.send(chat(upstream.url, stream=True))
+    await anext(response.iter_bytes())
+    await response.close()
+    await upstream.saw_disconnect()
+
+
+async def test_cancelling_before_the_headers_hangs_up_on_the_router(client, upstream):
+    upstream.hang()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.send, chat(upstream.url))
+        await upstream.saw_request()
+        tasks.cancel_scope.cancel()
+    await upstream.saw_disconnect()
+
+
+async def test_closing_works_inside_a_cancelled_scope(client, upstream):
+    upstream.hang(after=["a"])
+    response = await client.send(chat(upstream.url, stream=True))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await response.close()
+    await upstream.saw_disconnect()
+
+
+async def test_packed_bodies_are_unpacked(client, upstream):
+    upstream.reply(200, gzip.compress(b"hello"), {"content-encoding": "gzip"})
+    assert await (await client.send(chat(upstream.url))).read() == b"hello"
+
+
+async def test_a_body_that_is_packed_wrongly_is_transient(client, upstream):
+    upstream.reply(200, b"hello", {"content-encoding": "gzip"})
+    assert (await failure(client, chat(upstream.url))).kind is FailureKind.TRANSIENT
+
+
+async def test_streams_are_asked_for_unpacked_and_lists_packed(client, upstream):
+    await (await client.send(chat(upstream.url))).read()
+    await (await client.send(WireRequest("GET", f"{upstream.url}/models", {}))).read()
+    assert [seen.headers["accept-encoding"] for seen in upstream.requests] == ["identity", "gzip, deflate"]
+
+
+async def test_nobody_there_is_transient_and_names_the_address(client):
+    async with ScriptedRouter() as gone:
+        url = gone.url
+    error = await failure(client, chat(url))
+    assert error.kind is FailureKind.TRANSIENT
+    assert str(error) == f"127.0.0.1:{gone.port} cannot be reached: Connection refused."
+
+
+async def test_an_unknown_host_is_transient(client):
+    error = await failure(client, chat("http://nobody.invalid"))
+    assert error.kind is FailureKind.TRANSIENT
+    assert "nobody.invalid cannot be reached: " in str(error)
+
+
+@pytest.mark.parametrize("after", [0, 1, 20, 150, 250, 330])
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_connection_cut_at_any_byte_is_transient(client, upstream, after, reset, stream):
+    upstream.cut(["Hel", "lo"], after=after, reset=reset)
+    assert (await failure(client, chat(upstream.url, stream=stream))).kind is FailureKind.TRANSIENT
+
+
+async def test_what_came_before_the_cut_is_handed_on(client, upstream):
+    upstream.cut(["Hel", "lo"])
+    response = await client.send(chat(upstream.url, stream=True))
+    chunks = response.iter_bytes()
+    seen = await anext(chunks)
+    while b'"lo"' not in seen:
+        seen += await anext(chunks)
+    with pytest.raises(Unreachable):
+        await anext(chunks)
+    await response.close()
+    assert b'"Hel"' in seen
+
+
+async def test_no_headers_in_time_is_a_timeout(hasty, upstream):
+    upstream.hang()
+    error = await failure(hasty, chat(upstream.url))
+    assert error.kind is FailureKind.TIMEOUT
+    await upstream.saw_disconnect()
+
+
+async def test_headers_that_trickle_for_ever_are_a_timeout(hasty, upstream):
+    upstream.raw([b"HTTP/1.1 200 OK\r\n", *[piece for _ in range(5000) for piece in (b"x: y\r\n", 0.01)]])
+    assert (await failure(hasty, chat(upstream.url))).kind is FailureKind.TIMEOUT
+
+
+async def test_a_stream_that_stalls_is_a_timeout(hasty, upstream):
+    upstream.hang(after=["a"])
+    response = await hasty.send(chat(upstream.url, stream=True))
+    with pytest.raises(Unreachable, match="sent nothing for") as caught:
+        await drain(response)
+    assert caught.value.kind is FailureKind.TIMEOUT
+    await response.close()
+
+
+async def test_a_whole_body_that_trickles_for_ever_is_a_timeout(hasty, upstream):
+    upstream.stream([piece for _ in range(5000) for piece in ("a", 0.01)])
+    assert (await failure(hasty, chat(upstream.url, stream=True))).kind is FailureKind.TIMEOUT
+
+
+async def test_a_stream_may_take_longer_than_the_limit_while_it_keeps_coming(upstream):
+    client = Client(upstream_timeout=0.5)
+    upstream.stream([piece for _ in range(8) for piece in ("a", 0.1)])
+    response = await client.send(chat(upstream.url, stream=True))
+    assert (await drain(response)).count(b'"a"') == 8
+    await response.close()
+    await client.close()
+
+
+async def test_an_answer_above_the_limit_is_refused(client, upstream):
+    upstream.huge(3_000_000)
+    response = await client.send(chat(upstream.url))
+    with pytest.raises(Unreachable, match="sent more than 1 MiB"):
+        await response.read(1024 * 1024)
+    await response.close()
+
+
+async def test_of_an_error_above_the_limit_the_beginning_is_read(client, upstream):
+    upstream.huge(3_000_000, status=500)
+    response = await client.send(chat(upstream.url))
+    assert await response.read(1000) == b"x" * 1000
+    await response.close()
+
+
+async def test_a_stream_that_never_ends_is_refused(client, upstream, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_BODY_BYTES", 1_000_000)
+    upstream.huge(100_000_000)
+    response = await client.send(chat(upstream.url, stream=True))
+    with pytest.raises(Unreachable, match="sent more than"):
+        await drain(response)
+    await response.close()
+    await upstream.saw_disconnect()
+
+
+async def test_redirects_are_answers_not_followed(client, upstream):
+    upstream.reply(302, b"", {"location": "http://127.0.0.1:1/elsewhere"})
+    assert (await client.send(chat(upstream.url))).status == 302
+    assert len(upstream.requests) == 1
+
+
+async def test_cookies_are_forgotten(client, upstream):
+    upstream.reply(200, b"{}", {"set-cookie": "session=one; Path=/"})
+    for _ in range(2):
+        await (await client.send(chat(upstream.url))).read()
+    assert all("cookie" not in seen.headers for seen in upstream.requests)
+
+
+@pytest.mark.parametrize("junk", [b"\x00\x01\x02", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 OK\r\n\r\n"])
+async def test_something_else_than_http_is_transient(client, upstream, junk):
+    upstream.raw([junk])
+    assert (await failure(client, chat(upstream.url))).kind is FailureKind.TRANSIENT
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "ftp://x.invalid/v1", "http://"])
+async def test_a_url_that_is_none_is_an_error_and_no_crash(client, url):
+    assert isinstance(await failure(client, chat(url)), Unreachable)
+
+
+@pytest.mark.parametrize("key", ["gsk_line\nbreak", "gsk_ümlaut", "gsk_\x00"])
+async def test_a_key_that_no_header_can_carry_is_a_bad_key_and_not_told(client, upstream, key):
+    error = await failure(client, chat(upstream.url, key=key))
+    assert error.kind is FailureKind.BAD_KEY
+    assert "gsk_" not in str(error)
+
+
+async def test_no_error_shows_the_key_even_in_its_traceback(client, upstream):
+    upstream.cut()
+    error = await failure(client, chat(upstream.url))
+    shown = "".join(traceback.format_exception(error)) + repr(error) + repr(chat(upstream.url))
+    assert KEY not in shown
+
+
+async def test_a_password_in_the_url_is_not_told(client):
+    error = await failure(client, chat("http://me:hunter2@127.0.0.1:1/v1"))
+    assert "hunter2" not in str(error)
+
+
+async def test_a_certificate_nobody_vouches_for_is_refused(client, self_signed):
+    async with ScriptedRouter(ssl_context=self_signed) as upstream:
+        error = await failure(client, chat(upstream.url))
+    assert error.kind is FailureKind.TRANSIENT
+    assert "self-signed certificate" in str(error)
+    assert upstream.requests == []
+
+
+async def test_a_certificate_named_in_the_environment_is_trusted(self_signed, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    client = Client(upstream_timeout=5)
+    async with ScriptedRouter(ssl_context=self_signed) as upstream:
+        assert (await client.send(chat(upstream.url))).status == 200
+        await client.close()
+
+
+async def test_a_proxy_from_the_environment_is_used_for_others_but_not_for_this_machine(upstream, monkeypatch):
+    async with ScriptedRouter() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.base)
+        client = Client(upstream_timeout=5)
+        await (await client.send(chat("http://router.invalid/v1"))).read()
+        await (await client.send(chat(upstream.url))).read()
+        await client.close()
+    assert [seen.target for seen in proxy.requests] == ["http://router.invalid/v1/chat/completions"]
+    assert len(upstream.requests) == 1
+
+
+async def test_a_proxy_setting_that_makes_no_sense_is_told(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "gopher://user:hunter2@nowhere")
+    error = await failure(Client(upstream_timeout=5), chat("http://router.invalid/v1"))
+    assert "HTTP_PROXY" in str(error)
+    assert "hunter2" not in str(error)
+
+
+async def test_five_hundred_streams_at_once_all_complete(client, upstream):
+    gate = anyio.Event()
+    upstream.stream(["a", gate, "b"])
+    done = []
+
+    async def one() -> None:
+        response = await client.send(chat(upstream.url, stream=True))
+        done.append(await drain(response))
+        await response.close()
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(500):
+                tasks.start_soon(one)
+            await upstream.saw_request(500)
+            gate.set()
+    assert len(done) == 500
+    assert all(body.endswith(b"data: [DONE]\n\n") for body in done)
+
+
+async def test_reachable_tells_who_listens(client, upstream):
+    assert await client.reachable(upstream.url)
+    assert not await client.reachable("http://127.0.0.1:1/v1")
+    assert not await client.reachable("http://nobody.invalid/v1")
+    assert await client.reachable("mock://")
+
+
+async def test_a_closed_client_opens_again(client, upstream):
+    await client.close()
+    assert (await client.send(chat(upstream.url))).status == 200
+
+
+async def test_mock_urls_are_played_without_a_socket(client):
+    request = WireRequest("POST", "mock:///chat/completions", {}, wire.dumps(echo("mock/echo", stream=False)))
+    assert wire.loads(await ask(client, request))["choices"][0]["message"]["content"] == "say it"
+    assert client._http is None
+
+
+async def test_a_mock_stream_may_be_cut_as_any_other(client):
+    request = WireRequest("POST", "mock:///chat/completions", {}, wire.dumps(echo("cut?after=5", stream=True)))
+    response = await client.send(request)
+    assert response.status == 200
+    with pytest.raises(Unreachable) as caught:
+        await drain(response)
+    assert caught.value.kind is FailureKind.TRANSIENT
+
+
+@pytest.mark.parametrize("body", [b"", b"no json", b"[1]"])
+async def test_a_mock_request_without_sense_gets_an_error_as_from_a_router(client, body):
+    response = await client.send(WireRequest("POST", "mock:///chat/completions", {}, body))
+    assert response.status in {400, 404}
+
+
+def echo(model: str, *, stream: bool) -> dict[str, object]:
+    name = model.removeprefix("mock/")
+    return {"model": name, "messages": [{"role": "user", "content": "say it"}], "stream": stream}
+
+
+async def test_building_a_client_opens_nothing():
+    assert Client(upstream_timeout=1)._http is None
+
+
+@pytest.fixture
+def self_signed(tmp_path) -> ssl.SSLContext:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    return context
