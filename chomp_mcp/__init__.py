@@ -1,1 +1,51 @@
-"""chomp_mcp: every model behind your own router keys, through one local gateway."""
+"""chomp_mcp: every model behind your own router keys, through one local gateway.
+
+`async with Chomp() as chomp: await chomp.ask("…", model="groq/auto")`. The names load on first use, so that importing
+the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chomp_mcp.app import Answer, Chomp, ModelPage
+    from chomp_mcp.client import ChompClient
+    from chomp_mcp.errors import ChompError, LimitError, RequestError, StoreError, UpstreamError
+    from chomp_mcp.messages import Caller, Job, Model, Receipt, Router, Usage
+    from chomp_mcp.settings import Settings
+
+__all__ = [
+    "Answer",
+    "Caller",
+    "Chomp",
+    "ChompClient",
+    "ChompError",
+    "Job",
+    "LimitError",
+    "Model",
+    "ModelPage",
+    "Receipt",
+    "RequestError",
+    "Router",
+    "Settings",
+    "StoreError",
+    "UpstreamError",
+    "Usage",
+]
+
+_HOMES = {
+    "app": ("Answer", "Chomp", "ModelPage"),
+    "client": ("ChompClient",),
+    "errors": ("ChompError", "LimitError", "RequestError", "StoreError", "UpstreamError"),
+    "messages": ("Caller", "Job", "Model", "Receipt", "Router", "Usage"),
+    "settings": ("Settings",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -49,6 +49,8 @@ class Caller:
 
     id: str
     is_owner: bool = False
+    limited: bool = False
+    """Asks over HTTP, where the rate limit holds."""
 
 
 OWNER = Caller("owner", is_owner=True)
@@ -130,6 +132,8 @@ class ChatRequest:
     stream: bool = True
     session: str = ""
     """A stable id of the conversation, for routers that insist on one."""
+    timeout_seconds: float | None = None
+    """How long the caller waits for the first token, all attempts together; None: as long as it takes."""
 
     @classmethod
     def from_prompt(

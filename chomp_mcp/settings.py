@@ -45,6 +45,8 @@ class Settings:
     """Empty: the local files. A redis:// URL may hold a password."""
     deadline_seconds: float = 45.0
     upstream_timeout_seconds: float = 120.0
+    log: str = ""
+    """off, error, info or debug; empty: what suits the door."""
     router_rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`[routers.*]` of config.toml, as written."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -145,6 +147,12 @@ def _store(text: str) -> str:
     return text
 
 
+def _log_level(text: str) -> str:
+    if text not in {"off", "error", "info", "debug"}:
+        raise ValueError("must be off, error, info or debug")
+    return text
+
+
 def _text(text: str) -> str:
     return text
 
@@ -166,6 +174,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "CHOMP_STORE": _Setting("store", _store),
     "CHOMP_DEADLINE_SECONDS": _Setting("deadline_seconds", _number(0.05, 86_400)),
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": _Setting("upstream_timeout_seconds", _number(0.05, 86_400)),
+    "CHOMP_LOG": _Setting("log", _log_level),
     "CHOMP_OPEN_REGISTRATION": _Setting("open_registration", _flag),
 }
 

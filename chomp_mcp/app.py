@@ -1,0 +1,302 @@
+"""The composition root: settings in, a running `Chomp` out. Opens everything lazily, closes everything."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Self
+
+from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.gateway.admission import Admission
+from chomp_mcp.gateway.health import Health
+from chomp_mcp.gateway.jobs import JobRunner
+from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.gateway.pipeline import Gateway
+from chomp_mcp.gateway.settlement import Prices, Settlement
+from chomp_mcp.gateway.status import Status
+from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Model, Router
+from chomp_mcp.policy import budget, routing
+from chomp_mcp.policy.breaker import BreakerRules
+from chomp_mcp.policy.budget import Limits
+from chomp_mcp.policy.routing import Book
+from chomp_mcp.routers import catalog
+from chomp_mcp.routers.client import Client
+from chomp_mcp.settings import Settings
+from chomp_mcp.store.jobs import Jobs
+from chomp_mcp.store.json_file import JsonFile
+from chomp_mcp.store.keyring import Keyring
+from chomp_mcp.store.kv import KV
+from chomp_mcp.store.ledger import Ledger
+from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.sqlite import Sqlite
+from chomp_mcp.telemetry.report import Observer, Observers
+from chomp_mcp.telemetry.tracing import Tracing
+
+if TYPE_CHECKING:
+    from chomp_mcp.telemetry.metrics import Metrics
+
+__all__ = ["Answer", "Chomp", "ModelPage"]
+
+MOST_MODELS = 1000
+MOST_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished answer and its receipt."""
+
+    text: str
+    receipt: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Some of the models; `next_cursor` is empty on the last page, `errors` names the routers that failed."""
+
+    models: tuple[Model, ...]
+    next_cursor: str
+    errors: Mapping[str, str]
+
+
+class Chomp:
+    """Every model behind your own router keys: `async with Chomp() as chomp: await chomp.ask("…", model="groq/auto")`.
+
+    Making one reads settings and catalog, and raises `InvalidSetting`; files and sockets are opened on first use.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.settings = settings = settings or Settings.load()
+        self.routers: Mapping[str, Router] = catalog.load(settings)
+        self.clock = clock
+        self.observers = Observers(observers)
+        keys, state = _stores(settings, clock)
+        self._stores: tuple[KV, ...] = (keys, state)
+        self.keyring = Keyring(keys, catalog.environment_keys(settings, self.routers), clock=clock)
+        self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
+        self.models = ModelList(state, self.client, self.routers, clock=clock)
+        self.prices = Prices(self.models)
+        self.ledger = Ledger(state, clock=clock)
+        rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
+        self.health = Health(state, rules, clock=clock, observers=self.observers)
+        self.admission = Admission(
+            self.ledger,
+            self.prices,
+            _limits(settings),
+            rps=settings.rate_rps,
+            burst=settings.rate_burst,
+            clock=clock,
+        )
+        self.gateway = Gateway(
+            book_of=self._book_of,
+            admission=self.admission,
+            models=self.models,
+            prices=self.prices,
+            health=self.health,
+            settlement=Settlement(self.ledger, self.observers),
+            client=self.client,
+            tracing=Tracing(),
+            clock=clock,
+            session=str(uuid.uuid4()),
+        )
+        folder = None if settings.store else settings.home / "processes"
+        self.jobs = JobRunner(
+            self.gateway, Jobs(state, clock=clock), Processes(state, folder, clock=clock), clock=clock
+        )
+        self._status = Status(
+            self.routers,
+            self._book_of,
+            self.health,
+            self.ledger,
+            self.jobs,
+            self.admission.limits,
+            clock,
+            in_flight=lambda: len(self.gateway.under_way),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace_seconds: float = 0.0) -> None:
+        """Let jobs finish for `grace_seconds`, mark what could not, then close sockets and stores."""
+        await self.jobs.close(grace_seconds)
+        await self.client.close()
+        for store in dict.fromkeys(self._stores):
+            await store.close()
+
+    async def ask(
+        self,
+        prompt: str,
+        *,
+        model: str = "",
+        router: str = AUTO,
+        system: str = "",
+        options: Mapping[str, Any] | None = None,
+        caller: Caller = OWNER,
+    ) -> Answer:
+        """Ask and wait to the end, however long it takes."""
+        request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
+        async with self.gateway.exchange(caller, request, door="python") as reply:
+            text = (await reply.completion()).text
+            return Answer(text, reply.receipt().as_dict())
+
+    async def dispatch(
+        self,
+        prompt: str,
+        *,
+        model: str = "",
+        router: str = AUTO,
+        system: str = "",
+        options: Mapping[str, Any] | None = None,
+        caller: Caller = OWNER,
+    ) -> Job:
+        """Start it in the background; collect it with `result`."""
+        request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
+        return await self.jobs.dispatch(caller, request, prompt=prompt, system=system, door="python")
+
+    async def result(self, job_id: str, *, wait_seconds: float = 0.0, caller: Caller = OWNER) -> Job:
+        """The job as it stands, after waiting at most `wait_seconds` (45) for its end."""
+        return await self.jobs.result(caller, job_id, wait_seconds)
+
+    async def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, caller: Caller = OWNER, **options: Any
+    ) -> Any:
+        """OpenAI's chat completions: a `chat.completion` object, or with `stream=True` an iterator of its chunks."""
+        model, router = options.pop("model", ""), options.pop("router", AUTO)
+        request = ChatRequest({"messages": list(messages), **options}, model, router, stream)
+        if stream:
+            return self._chunks(caller, request)
+        async with self.gateway.exchange(caller, request, door="python") as reply:
+            return dict((await reply.completion()).body)
+
+    async def _chunks(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Mapping[str, Any]]:
+        async with self.gateway.exchange(caller, request, door="python") as reply:
+            async for delta in reply:
+                yield delta.chunk
+
+    async def list_models(
+        self,
+        router: str = AUTO,
+        *,
+        query: str = "",
+        free_only: bool = False,
+        limit: int = 50,
+        cursor: str = "",
+        caller: Caller = OWNER,
+    ) -> ModelPage:
+        """The models that the caller can use: of one router, or of all that are keyed."""
+        book = await self._book_of(caller)
+        if router == AUTO:
+            wanted = routing.lists_needed(routing.Target(AUTO, AUTO, AUTO), book)
+        else:
+            wanted = (routing.named_router(router, self.routers).id,)
+        lists = await self.models.of(wanted, book.keys)
+        words = query.lower().split()
+        models = [
+            model
+            for router_id in wanted
+            for model in lists[router_id].models
+            if (model.free or not free_only) and all(word in f"{model.ref} {model.name}".lower() for word in words)
+        ]
+        start, size = _page(cursor, limit)
+        end = start + size
+        errors = {
+            router_id: known.error
+            for router_id, known in lists.items()
+            if known.error and _counts(router, router_id, self.routers)
+        }
+        return ModelPage(tuple(models[start:end]), str(end) if end < len(models) else "", errors)
+
+    async def register_keys(self, keys: Mapping[str, str], *, caller: Caller = OWNER) -> dict[str, str]:
+        """Store router keys ("" removes one) and return masked previews of all."""
+        for router_id in keys:
+            router = routing.named_router(router_id, self.routers)
+            if not router.needs_key:
+                raise InvalidRequest(f"{router.name} needs no key.", hint="Just ask it.", param="keys")
+        await self.keyring.register(caller, keys)
+        return await self.keyring.previews(caller)
+
+    async def status(self, caller: Caller = OWNER) -> dict[str, Any]:
+        """What can be used now, until when, and what it cost: see `gateway/status.py` for the shape."""
+        return await self._status.of(caller)
+
+    async def forget(self, caller: Caller) -> None:
+        """Cancel the caller's jobs and delete all that is theirs: jobs, keys, and the token with them."""
+        await self.jobs.forget(caller)
+        await self.keyring.revoke(caller)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Prometheus' view; it counts from the first time that somebody asks for it."""
+        from importlib.metadata import version
+
+        from chomp_mcp.telemetry.metrics import Metrics
+
+        metrics = Metrics(self.routers, version=version("chomp-mcp"))
+        self.observers.add(metrics)
+        return metrics
+
+    async def metrics_snapshot(self) -> dict[str, Any]:
+        """What `metrics.render` shows beside its counters: breakers, quotas, the owner's budgets, jobs."""
+        return await self._status.gauges()
+
+    async def _book_of(self, caller: Caller) -> Book:
+        keys = await self.keyring.keys_of(caller)
+        return Book(
+            routers=self.routers,
+            keys={
+                router: tuple((key, key_id(key)) for key in few)
+                for router, few in keys.items()
+                if router in self.routers
+            },
+            provider=self.settings.provider,
+            fallbacks=self.settings.fallbacks,
+            default_model=self.settings.default_model,
+        )
+
+
+@lru_cache(maxsize=4096)
+def key_id(key: str) -> str:
+    """A short name for a key, which tells nothing about it."""
+    return sha256(key.encode()).hexdigest()[:12]
+
+
+def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[KV, KV]:
+    """Where keys live and where the rest lives: two local files, or one Redis for both."""
+    if settings.store:
+        from chomp_mcp.store.redis import Redis
+
+        shared = Redis(settings.store, clock=clock)
+        return shared, shared
+    return JsonFile(settings.home / "keys.json", clock=clock), Sqlite(settings.home / "state.db", clock=clock)
+
+
+def _limits(settings: Settings) -> Limits:
+    """0 turns a budget off."""
+    day, month = settings.daily_budget_usd, settings.monthly_budget_usd
+    return Limits(budget.micro(day) if day else None, budget.micro(month) if month else None)
+
+
+def _page(cursor: str, limit: int) -> tuple[int, int]:
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MOST_DIGITS):
+        raise InvalidRequest("That cursor is not one of ours.", hint="Give next_cursor as you got it.", param="cursor")
+    if limit < 1:
+        raise InvalidRequest("limit is below 1.", hint=f"Give 1 to {MOST_MODELS}.", param="limit")
+    return int(cursor or 0), min(limit, MOST_MODELS)
+
+
+def _counts(asked: str, router_id: str, routers: Mapping[str, Router]) -> bool:
+    """An Ollama that does not run is no error for somebody who asked for everything."""
+    return asked != AUTO or routers[router_id].joins_auto != "reachable"

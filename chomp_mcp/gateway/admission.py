@@ -1,0 +1,83 @@
+"""The only refusals before a router is called: the rate limit, and the budget's reservation."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from chomp_mcp.errors import BudgetExceeded, RateLimited
+from chomp_mcp.gateway.settlement import Prices
+from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
+from chomp_mcp.policy import budget, rate_limit
+from chomp_mcp.policy.budget import Limits
+from chomp_mcp.policy.rate_limit import Bucket
+from chomp_mcp.store.ledger import Hold, Ledger
+
+__all__ = ["Admission"]
+
+MOST_BUCKETS = 10_000
+
+
+class Admission:
+    """Lets a request in, or says when to come back."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prices: Prices,
+        limits: Limits,
+        *,
+        rps: float,
+        burst: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.limits = limits
+        self._ledger = ledger
+        self._prices = prices
+        self._rps = rps
+        self._burst = burst
+        self._clock = clock
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def check_rate(self, caller: Caller) -> None:
+        """`RateLimited` when the caller's bucket is empty. Only callers over HTTP are counted."""
+        if not caller.limited or self._rps <= 0:
+            return
+        now = self._clock()
+        bucket = self._buckets.pop(caller.id, None) or Bucket(float(max(self._burst, 1)), now)
+        bucket, wait = rate_limit.take(bucket, now, self._rps, max(self._burst, 1))
+        self._buckets[caller.id] = bucket
+        if len(self._buckets) > MOST_BUCKETS:
+            self._buckets.popitem(last=False)
+        if wait > 0:
+            raise RateLimited(
+                f"More than {self._rps:g} requests a second.",
+                hint=f"Wait {wait:.1f} s, or raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST.",
+                retry_after=wait,
+            )
+
+    async def reserve(self, caller: Caller, request: ChatRequest, plan: Plan) -> tuple[Plan, Hold | None]:
+        """Hold the most that the plan may cost. With the budget used up only its free routes are left.
+
+        Raises:
+            BudgetExceeded: not even a free route is left.
+        """
+        if self.limits == Limits():
+            return plan, None
+        estimates = [(route, self._estimate(route, request)) for route in plan.routes]
+        known = [estimate for _, estimate in estimates if estimate is not None]
+        amount = max(known, default=0) if any(known) or len(known) == len(estimates) else None
+        if amount == 0:
+            return plan, None
+        try:
+            return plan, await self._ledger.reserve(caller.id, amount, self.limits)
+        except BudgetExceeded:
+            free = tuple(route for route, estimate in estimates if estimate == 0)
+            if not free:
+                raise
+            note = "the budget is used up: free models only"
+            return Plan(plan.asked, free, (*plan.notes, note), plan.free_choice), None
+
+    def _estimate(self, route: Route, request: ChatRequest) -> int | None:
+        estimate = self._prices.upper_estimate(route, request.body)
+        return None if estimate is None else budget.micro(estimate)

@@ -1,0 +1,346 @@
+"""Walk the plan: send, judge, retry, go on or stop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+import anyio
+
+from chomp_mcp.errors import (
+    NoRouteAvailable,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from chomp_mcp.gateway.fold import as_deltas
+from chomp_mcp.gateway.health import Health, Rest
+from chomp_mcp.messages import (
+    Attempt,
+    ChatRequest,
+    Completion,
+    Delta,
+    Failed,
+    FailureKind,
+    Plan,
+    Route,
+    Usage,
+    WireRequest,
+)
+from chomp_mcp.policy import failover, quota
+from chomp_mcp.routers.client import FIRST_ERROR_STATUS, Client, Response, Unreachable
+from chomp_mcp.routers.dialects import Decoder, dialect
+from chomp_mcp.routers.failures import judge
+from chomp_mcp.telemetry.tracing import Trace
+
+__all__ = ["Answer", "Attempts"]
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 256 * 1024
+MAX_PREAMBLE_BYTES = 1024 * 1024
+"""What a router may send on a stream before it counts as something else than a stream."""
+TRAILER_SECONDS = 0.25
+"""How long to listen after `[DONE]`: Zen tells the cost there."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A route that answers: a whole completion, or a stream whose first real delta is in."""
+
+    route: Route
+    completion: Completion | None = None
+    first: list[Delta] = field(default_factory=list)
+    response: Response | None = None
+    decoder: Decoder | None = None
+
+    async def batches(self) -> AsyncIterator[list[Delta]]:
+        """The deltas as they come in, those of one read together. `Unreachable` when the stream breaks."""
+        if self.first:
+            yield self.first
+        response, decoder = self.response, self.decoder
+        if response is None or decoder is None:
+            return
+        chunks = response.iter_bytes()
+        while decoder.error is None and (chunk := await _next(chunks, decoder)) is not None:
+            if deltas := decoder.feed(chunk):
+                yield deltas
+        if decoder.error is None and (deltas := decoder.close()):
+            yield deltas
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the router counted, as far as it has said so."""
+        source = self.completion or self.decoder
+        return source.usage if source else None
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What the router says it cost."""
+        source = self.completion or self.decoder
+        return source.cost_usd if source else None
+
+    @property
+    def broken(self) -> str:
+        """Why the stream ended before the answer did; empty for a complete answer."""
+        if self.completion or self.decoder is None:
+            return ""
+        if self.decoder.error is not None:
+            return self.decoder.error.message
+        return "" if self.decoder.finished else f"{self.route.ref} stopped in the middle of the answer."
+
+    async def close(self) -> None:
+        if self.response is not None:
+            await self.response.close()
+
+
+async def _next(chunks: AsyncIterator[bytes], decoder: Decoder) -> bytes | None:
+    """The next bytes, None at the end; after `[DONE]` only what comes at once."""
+    if not decoder.done:
+        return await anext(chunks, None)
+    with anyio.move_on_after(TRAILER_SECONDS):
+        return await anext(chunks, None)
+    return None
+
+
+class Attempts:
+    """One walk along one plan; `done` are the attempts so far, in order."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        request: ChatRequest,
+        *,
+        client: Client,
+        health: Health,
+        clock: Callable[[], float],
+        trace: Trace,
+    ) -> None:
+        self.plan = plan
+        self.done: list[Attempt] = []
+        self.notes: list[str] = []
+        self._request = request
+        self._client = client
+        self._health = health
+        self._clock = clock
+        self._trace = trace
+        self._probing: set[str] = set()
+        """Routers whose breaker let us pass as its probe."""
+        self._rests: list[tuple[Route, Rest]] = []
+        self._failures: list[tuple[Route, Failed]] = []
+
+    async def open(self) -> Answer:
+        """The first route that answers. `UpstreamError` when the plan ran out, or the caller's time."""
+        with anyio.move_on_after(self._request.timeout_seconds):
+            index = await self._first_ready(range(len(self.plan.routes)))
+            while index is not None:
+                route = self.plan.routes[index]
+                outcome = await self._on(route)
+                if isinstance(outcome, Answer):
+                    self._tell_substitution(route)
+                    return outcome
+                index = await self._after(index, outcome)
+            raise self._exhausted()
+        raise UpstreamTimeout(
+            f"No router answered within the {self._request.timeout_seconds:g} s that you wait.",
+            hint="Wait longer, or dispatch it as a job.",
+        )
+
+    async def finish(self, answer: Answer, broken: str, started: float) -> None:
+        """The answer has ended: well, or `broken` in the middle, which is the router's failure."""
+        route = answer.route
+        if broken:
+            await self._health.failed(route, Failed(FailureKind.CUT, broken))
+            self._record(route, FailureKind.CUT.value, started, answer.response, broken)
+        else:
+            await self._health.succeeded(route)
+            self._record(route, "ok", started, answer.response)
+
+    async def abandon(self, answer: Answer, started: float) -> None:
+        """The caller left in the middle: nobody's failure."""
+        await self._release(answer.route.router.id)
+        self._record(answer.route, FailureKind.HUNG_UP.value, started, answer.response)
+
+    async def _first_ready(self, indices: Iterable[int]) -> int | None:
+        """The first of these routes that neither rests nor stands behind an open breaker."""
+        for index in indices:
+            route = self.plan.routes[index]
+            rest = await self._health.rest_of(route, mind_quota=self.plan.free_choice)
+            if rest is None and await self._admits(route.router.id):
+                return index
+            self._rests.append((route, rest or await self._breaker_rest(route)))
+        return None
+
+    async def _admits(self, router: str) -> bool:
+        verdict = await self._health.admits(router)
+        if verdict == "probe":
+            self._probing.add(router)
+        return verdict != "no"
+
+    async def _release(self, router: str) -> None:
+        if router in self._probing:
+            self._probing.discard(router)
+            await self._health.released(router)
+
+    async def _breaker_rest(self, route: Route) -> Rest:
+        _, until = await self._health.breaker_of(route.router.id)
+        return Rest(until or self._clock(), "breaker_open")
+
+    async def _on(self, route: Route) -> Answer | Failed:
+        """This route, and once more where the failure table says so."""
+        outcome = await self._try(route)
+        if isinstance(outcome, Failed):
+            wait = failover.retry_wait(outcome, random.random())  # noqa: S311
+            if wait is not None:
+                await anyio.sleep(wait)
+                outcome = await self._try(route)
+        if isinstance(outcome, Failed):
+            self._failures.append((route, outcome))
+            await self._health.failed(route, outcome)
+            if not failover.ACTIONS[outcome.kind].counts_for_breaker:
+                await self._release(route.router.id)
+        return outcome
+
+    async def _after(self, index: int, failed: Failed) -> int | None:
+        """Where the failure table goes on from here, leaving out what rests."""
+        routes = self.plan.routes
+        allowed: list[int] = []
+        position = index
+        while True:
+            rest = (routes[index], *routes[position + 1 :])
+            step = failover.next_index(rest, 0, failed.kind, self.plan.free_choice)
+            if step is None:
+                return await self._first_ready(allowed)
+            position += step
+            allowed.append(position)
+
+    async def _try(self, route: Route) -> Answer | Failed:
+        """One attempt. What the caller cancels counts against nobody."""
+        started = self._clock()
+        response: Response | None = None
+        try:
+            response = await self._client.send(self._encode(route))
+            outcome = await self._read(route, response)
+        except Unreachable as error:
+            outcome = Failed(error.kind, str(error))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                self._record(route, FailureKind.HUNG_UP.value, started, response)
+                await self._release(route.router.id)
+                if response:
+                    await response.close()
+            raise
+        if isinstance(outcome, Failed):
+            self._record(route, outcome.kind.value, started, response, outcome.message)
+            if response:
+                await response.close()
+        return outcome
+
+    def _encode(self, route: Route) -> WireRequest:
+        speak = dialect(route.router.dialect)
+        self.notes.extend(note for note in speak.notes(route, self._request) if note not in self.notes)
+        wired = speak.encode(route, self._request)
+        headers = dict(wired.headers)
+        self._trace.attempt(route.router.id, route.model)
+        self._trace.inject(headers)
+        return replace(wired, headers=headers)
+
+    async def _read(self, route: Route, response: Response) -> Answer | Failed:
+        now = self._clock()
+        await self._health.learned(route, quota.read(response.headers, now, router=route.router.id))
+        if response.status >= FIRST_ERROR_STATUS:
+            return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
+        if self._request.stream:
+            return await self._peek(route, response)
+        outcome = dialect(route.router.dialect).decode(await response.read(MAX_ANSWER_BYTES))
+        if isinstance(outcome, Failed):
+            return outcome
+        await response.close()
+        return Answer(route, completion=outcome, response=response)
+
+    async def _peek(self, route: Route, response: Response) -> Answer | Failed:
+        """Read until the first real delta: until then nothing is promised, and another route may still answer."""
+        decoder = dialect(route.router.dialect).decoder()
+        seen: list[Delta] = []
+        preamble = bytearray()
+        async for chunk in response.iter_bytes():
+            fresh = decoder.feed(chunk)
+            seen += fresh
+            if any(delta.is_real for delta in fresh) or (decoder.finished and decoder.error is None and seen):
+                return Answer(route, first=seen, response=response, decoder=decoder)
+            if decoder.error is not None:
+                return decoder.error
+            if not seen and len(preamble) < MAX_PREAMBLE_BYTES:
+                preamble += chunk
+        seen += decoder.close()
+        if decoder.error is not None:
+            return decoder.error
+        if seen:
+            return Answer(route, first=seen, response=response, decoder=decoder)
+        return self._not_a_stream(route, bytes(preamble), response)
+
+    def _not_a_stream(self, route: Route, body: bytes, response: Response) -> Answer | Failed:
+        """A router that ignored `stream`, or answered with something else altogether."""
+        outcome = dialect(route.router.dialect).decode(body)
+        if isinstance(outcome, Failed):
+            return outcome
+        return Answer(route, outcome, first=as_deltas(outcome), response=response)
+
+    def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:
+        ms = max(0, round((self._clock() - started) * 1000))
+        status = response.status if response else None
+        self.done.append(Attempt(route.router.id, route.model, outcome, status, ms, message[:300]))
+
+    def _tell_substitution(self, route: Route) -> None:
+        """What was passed over, and why; a caller must never wonder who answered."""
+        for passed, rest in self._rests:
+            note = f"{passed.ref} rests ({rest.reason})"
+            if passed.ref != route.ref and note not in self.notes:
+                self.notes.append(note)
+        if route.router.note and route.router.note not in self.notes:
+            self.notes.append(route.router.note)
+
+    def _exhausted(self) -> UpstreamError:
+        if not self._failures:
+            return self._all_resting()
+        route, last = self._failures[-1]
+        kinds = {failed.kind for _, failed in self._failures}
+        waits = [failed.retry_after for _, failed in self._failures if failed.retry_after is not None]
+        retry_after = min(waits, default=None)
+        told = "; ".join(f"{r.ref}: {f.message}" for r, f in self._failures)
+        if kinds <= _REFUSALS.keys() and (len(kinds) == 1 or last.kind in _FINAL):
+            return UpstreamRefused(
+                told,
+                status=last.status if last.status and last.status >= FIRST_ERROR_STATUS else _REFUSALS[last.kind][0],
+                body=last.body,
+                hint=_REFUSALS[last.kind][1].format(router=route.router.id),
+                retry_after=retry_after,
+            )
+        if kinds == {FailureKind.TIMEOUT}:
+            return UpstreamTimeout(told, hint="Try again, or name another router.", retry_after=retry_after)
+        return UpstreamFailed(told, hint="Try again later, or name another router or model.", retry_after=retry_after)
+
+    def _all_resting(self) -> NoRouteAvailable:
+        soonest = min((rest.until for _, rest in self._rests), default=self._clock())
+        wait = max(0.0, soonest - self._clock())
+        told = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.reason})" for route, rest in self._rests))
+        return NoRouteAvailable(
+            f"No route is free now: {told}.",
+            hint=f"Try again in {wait:.0f} s, name another router, or see `chomp-mcp status`.",
+            retry_after=wait,
+        )
+
+
+_FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.TOO_LONG})
+
+_REFUSALS: Mapping[FailureKind, tuple[int, str]] = {
+    FailureKind.RATE_LIMITED: (429, "Wait, or name another router or model."),
+    FailureKind.QUOTA: (402, "Name another router, or top up {router}."),
+    FailureKind.BAD_KEY: (401, "Replace the key: `chomp-mcp keys add {router}`, or call register_keys."),
+    FailureKind.NO_SUCH_MODEL: (404, "Call list_models with router={router} to see what it serves."),
+    FailureKind.TOO_LONG: (400, "Shorten the input, or name a model with a larger context."),
+    FailureKind.CALLER_FAULT: (400, "Change the request: the router does not take it as it is."),
+}
+"""Kinds that are the router's own 4xx: the status where it sent none of its own, and the next step."""

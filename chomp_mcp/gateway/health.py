@@ -1,0 +1,210 @@
+"""Breakers, cooldowns, quotas and dead models as they stand now, shared by every process on the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from chomp_mcp.messages import Failed, FailureKind, Route
+from chomp_mcp.policy import breaker, failover, quota
+from chomp_mcp.policy.breaker import BreakerRules, BreakerState
+from chomp_mcp.policy.quota import Reading
+from chomp_mcp.store.kv import KV, Value, Write
+from chomp_mcp.telemetry.report import Observers, Transition
+
+__all__ = ["Admits", "Health", "KeyHealth", "Rest"]
+
+QUOTA_WRITE_SECONDS = 1.0
+"""Readings of one key go to the store at most this often; the last answer of a burst decides."""
+QUOTA_KEPT_SECONDS = 86_400.0
+BREAKER_KEPT_SECONDS = 86_400.0
+
+
+Admits = Literal["yes", "probe", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Why a route is left alone, and until when (epoch seconds)."""
+
+    until: float
+    reason: str
+    """A failure kind, or `quota_used_up`, or `breaker_open`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHealth:
+    """What is known of one key: what rests, and what it has left."""
+
+    rests: Mapping[str, Rest] = field(default_factory=dict)
+    """Scope -> rest; the scope is `key`, `free` or `model:<id>`."""
+    quotas: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    """Model -> readings; "" where the router counts per key."""
+
+
+class Health:
+    """Asked before every attempt, told after it."""
+
+    def __init__(self, kv: KV, rules: BreakerRules, *, clock: Callable[[], float], observers: Observers) -> None:
+        self._kv = kv
+        self._rules = rules
+        self._clock = clock
+        self._observers = observers
+        self._quota_written: dict[str, float] = {}
+
+    async def rest_of(self, route: Route, *, mind_quota: bool) -> Rest | None:
+        """Why this route should not be tried now. `mind_quota`: also when its quota reads as used up."""
+        now = self._clock()
+        if stored := await self._kv.get(_rest_name(route.router.id, route.key_id)):
+            rests = _rests(stored)
+            for scope in _scopes(route):
+                if scope in rests and rests[scope].until > now:
+                    return rests[scope]
+        if not mind_quota:
+            return None
+        until = quota.exhausted(_readings(await self._kv.get(_quota_name(route))), now)
+        return Rest(until, "quota_used_up") if until else None
+
+    async def of_key(self, router: str, key_id: str) -> KeyHealth:
+        """Everything known of one key, expired rests included."""
+        rests = await self._kv.get(_rest_name(router, key_id))
+        prefix = f"quota:{router}:{key_id}:"
+        quotas = await self._kv.list(prefix)
+        return KeyHealth(_rests(rests), {entry.key.removeprefix(prefix): _readings(entry.value) for entry in quotas})
+
+    async def admits(self, router: str) -> Admits:
+        """Ask the breaker; a half-open one lets exactly one caller of all processes pass, as its probe."""
+        stored = await self._kv.get(_breaker_name(router))
+        if stored is None or BreakerState.from_value(stored).state == "closed":
+            return "yes"
+        admitted = await self._change_breaker(router, lambda s, now: breaker.allows(s, now, self._rules))
+        return "probe" if admitted else "no"
+
+    async def breaker_of(self, router: str) -> tuple[BreakerState, float | None]:
+        """The state, and when the next probe may pass."""
+        state = BreakerState.from_value(await self._kv.get(_breaker_name(router)))
+        return state, breaker.open_until(state, self._rules)
+
+    async def succeeded(self, route: Route) -> None:
+        """The router answered to the end: its failures are forgotten."""
+        if await self._kv.get(_breaker_name(route.router.id)) is not None:
+            await self._change_breaker(route.router.id, lambda s, _: (True, breaker.after_success(s)))
+
+    async def failed(self, route: Route, failed: Failed) -> None:
+        """Draw the consequences of a failed attempt: breaker, cooldown, dead model."""
+        action = failover.ACTIONS[failed.kind]
+        if action.counts_for_breaker:
+            await self._change_breaker(
+                route.router.id, lambda s, now: (True, breaker.after_failure(s, now, self._rules))
+            )
+        until = failover.rest_until(failed, self._clock())
+        if until is None:
+            return
+        if action.rest == "model_gone":
+            await self._remember_gone(route, until)
+        else:
+            await self._remember_rest(route, _scope(route, failed), Rest(until, failed.kind.value))
+
+    async def released(self, router: str) -> None:
+        """A probe ended without a verdict on the router (a 429, the caller left): its place is free again."""
+        await self._change_breaker(router, lambda s, _: (True, breaker.after_release(s)))
+
+    async def learned(self, route: Route, readings: Sequence[Reading]) -> None:
+        """Keep what an answer's headers said of the key's quota."""
+        name = _quota_name(route)
+        now = self._clock()
+        is_used_up = quota.exhausted(readings, now) is not None
+        if not readings or (not is_used_up and now - self._quota_written.get(name, 0.0) < QUOTA_WRITE_SECONDS):
+            return
+        self._quota_written[name] = now
+        value = {"readings": [asdict(reading) for reading in readings], "at": now}
+        await self._kv.put(name, value, expires_in=QUOTA_KEPT_SECONDS)
+
+    async def gone(self, routers: Iterable[str]) -> frozenset[tuple[str, str]]:
+        """(router, model) pairs that the routers said they no longer serve, in the last hours."""
+        now = self._clock()
+        found = set()
+        for router in routers:
+            stored = await self._kv.get(f"gone:{router}") or {}
+            found |= {(router, model) for model, until in stored.get("models", {}).items() if until > now}
+        return frozenset(found)
+
+    async def _change_breaker(
+        self, router: str, change: Callable[[BreakerState, float], tuple[bool, BreakerState]]
+    ) -> bool:
+        """One atomic step of a breaker; observers hear of a new position."""
+        now = self._clock()
+        seen: list[tuple[bool, BreakerState, BreakerState]] = []
+
+        def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
+            before = BreakerState.from_value(values[0])
+            verdict, after = change(before, now)
+            seen.append((verdict, before, after))
+            if after is before:
+                return [None]
+            is_clean = after == breaker.CLOSED
+            return [Write(None) if is_clean else Write(after.as_value(), expires_in=BREAKER_KEPT_SECONDS)]
+
+        await self._kv.update([_breaker_name(router)], step)
+        verdict, before, after = seen[-1]
+        if before.state != after.state:
+            self._observers.transition(Transition(router, before.state, after.state))
+        return verdict
+
+    async def _remember_rest(self, route: Route, scope: str, rest: Rest) -> None:
+        now = self._clock()
+
+        def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
+            kept = {s: r for s, r in _rests(values[0]).items() if r.until > now}
+            kept[scope] = rest
+            last = max(r.until for r in kept.values())
+            return [Write({"rests": {s: asdict(r) for s, r in kept.items()}}, expires_in=last - now)]
+
+        await self._kv.update([_rest_name(route.router.id, route.key_id)], step)
+
+    async def _remember_gone(self, route: Route, until: float) -> None:
+        now = self._clock()
+
+        def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
+            before = (values[0] or {}).get("models", {})
+            models = {model: end for model, end in before.items() if end > now}
+            return [Write({"models": {**models, route.model: until}}, expires_in=failover.GONE_SECONDS)]
+
+        await self._kv.update([f"gone:{route.router.id}"], step)
+
+
+def _breaker_name(router: str) -> str:
+    return f"health:{router}"
+
+
+def _rest_name(router: str, key_id: str) -> str:
+    return f"rest:{router}:{key_id}"
+
+
+def _quota_name(route: Route) -> str:
+    """Quotas are counted per key, and per model where the router says so."""
+    model = route.model if route.router.quota_scope == "model" else ""
+    return f"quota:{route.router.id}:{route.key_id}:{model}"
+
+
+def _scopes(route: Route) -> tuple[str, ...]:
+    """Every scope whose rest stops this route."""
+    scopes = ("key", f"model:{route.model}")
+    is_free = route.model.endswith(":free") or bool(route.listed and route.listed.free)
+    return (*scopes, "free") if is_free else scopes
+
+
+def _scope(route: Route, failed: Failed) -> str:
+    """What rests after this failure: what the failure says, else for a 429 what the router counts by."""
+    scope = failed.scope or (route.router.quota_scope if failed.kind is FailureKind.RATE_LIMITED else "key")
+    return f"model:{route.model}" if scope == "model" else scope
+
+
+def _rests(stored: Value | None) -> dict[str, Rest]:
+    return {scope: Rest(**row) for scope, row in (stored or {}).get("rests", {}).items()}
+
+
+def _readings(stored: Value | None) -> tuple[Reading, ...]:
+    rows: list[dict[str, Any]] = (stored or {}).get("readings", [])
+    return tuple(Reading(**row) for row in rows)

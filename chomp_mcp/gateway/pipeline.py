@@ -1,0 +1,298 @@
+"""Admit, plan, attempt, settle: the one way of every request. Read this file first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any
+
+import anyio
+
+from chomp_mcp.errors import ChompError, UpstreamError, UpstreamFailed
+from chomp_mcp.gateway.admission import Admission
+from chomp_mcp.gateway.attempts import Answer, Attempts
+from chomp_mcp.gateway.fold import Folder
+from chomp_mcp.gateway.health import Health
+from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.gateway.settlement import Prices, Settlement
+from chomp_mcp.messages import (
+    AUTO,
+    Caller,
+    ChatRequest,
+    Completion,
+    Delta,
+    Plan,
+    Receipt,
+    Route,
+    Usage,
+)
+from chomp_mcp.policy import pricing, routing
+from chomp_mcp.policy.routing import Book
+from chomp_mcp.routers.client import Client, Unreachable
+from chomp_mcp.store.ledger import Hold
+from chomp_mcp.telemetry.report import OK, Report, request_facts
+from chomp_mcp.telemetry.tracing import Tracing
+
+__all__ = ["Exchange", "Gateway", "Reply"]
+
+SETTLE_SECONDS = 10.0
+"""Settling goes on when the caller has left, but not for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Everything the pipeline works with; built once, by the composition root."""
+
+    book_of: Callable[[Caller], Awaitable[Book]]
+    """The caller's keys and the settings that routing reads."""
+    admission: Admission
+    models: ModelList
+    prices: Prices
+    health: Health
+    settlement: Settlement
+    client: Client
+    tracing: Tracing
+    clock: Callable[[], float]
+    session: str
+    """The conversation's id for callers that name none, where a router insists on one."""
+    under_way: set[Exchange] = field(default_factory=set)
+    """The exchanges that run now, in this process."""
+
+    def exchange(self, caller: Caller, request: ChatRequest, *, door: str = "", job: bool = False) -> Exchange:
+        """One request, all its attempts: `async with gateway.exchange(caller, request) as reply:`.
+
+        Entering raises every error that comes before the first real delta; leaving settles, whatever happened.
+        """
+        return Exchange(self, caller, request, door=door, job=job)
+
+    async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
+        """Where the request would go now; reads only the model lists that the ref needs."""
+        book = await self.book_of(caller)
+        lists = self.models.known()
+        if routing.contradiction_to_check(request.model, request.router, book):
+            lists.update(await self._lists([request.router], book))
+        target = routing.resolve(request.model, request.router, book, lists)
+        if needed := routing.lists_needed(target, book):
+            fresh = await self._lists(needed, book)
+            reachable = {router for router, models in fresh.items() if models is not None}
+            book = replace(book, reachable=frozenset(reachable), gone=await self.health.gone(needed))
+            lists.update(fresh)
+        return routing.plan(target, book, lists)
+
+    async def _lists(self, routers: Any, book: Book) -> dict[str, Any]:
+        found = await self.models.of(routers, book.keys)
+        return {router: None if known.error else known.models for router, known in found.items()}
+
+
+class Exchange:
+    """The way of one request, from admission to settlement."""
+
+    def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest, *, door: str, job: bool) -> None:
+        self._gateway = gateway
+        self._caller = caller
+        self._request = request if request.session else replace(request, session=gateway.session)
+        self._door = door
+        self._job = job
+        self._started = gateway.clock()
+        self._trace = gateway.tracing.exchange(request.model or AUTO, door=door, stream=request.stream)
+        self._hold: Hold | None = None
+        self._attempts: Attempts | None = None
+        self._reply: Reply | None = None
+
+    async def __aenter__(self) -> Reply:
+        self._gateway.under_way.add(self)
+        self._trace.__enter__()
+        try:
+            return await self._open()
+        except BaseException as error:
+            await self._settle(error)
+            raise
+
+    async def _open(self) -> Reply:
+        """Admit, plan, attempt."""
+        gateway, request = self._gateway, self._request
+        gateway.admission.check_rate(self._caller)
+        plan = await gateway.plan(self._caller, request)
+        plan, self._hold = await gateway.admission.reserve(self._caller, request, plan)
+        self._attempts = Attempts(
+            plan, request, client=gateway.client, health=gateway.health, clock=gateway.clock, trace=self._trace
+        )
+        began = gateway.clock()
+        try:
+            answer = await self._attempts.open()
+        except UpstreamError as error:
+            error.receipt = self._failed_receipt(plan)
+            raise
+        self._reply = Reply(gateway, self._attempts, answer, request, started=self._started, began=began)
+        return self._reply
+
+    def _failed_receipt(self, plan: Plan) -> Receipt:
+        attempts = self._attempts
+        return Receipt(
+            asked=plan.asked,
+            attempts=tuple(attempts.done) if attempts else (),
+            latency_ms=round((self._gateway.clock() - self._started) * 1000),
+            notes=plan.notes,
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._settle(error)
+
+    async def _settle(self, error: BaseException | None) -> None:
+        """Settle once, on the way out, also when the caller has gone."""
+        self._gateway.under_way.discard(self)
+        with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+            reply = self._reply
+            if reply is not None:
+                await reply.end()
+            report = self._report(error)
+            route = reply.route if reply is not None else None
+            await self._gateway.settlement.settle(self._caller, self._hold, route, report)
+            self._trace.settle(report)
+        self._trace.__exit__(type(error) if error else None, error, None)
+
+    def _report(self, error: BaseException | None) -> Report:
+        reply, gateway = self._reply, self._gateway
+        receipt = reply.receipt() if reply else getattr(error, "receipt", None) or self._bare_receipt()
+        failure = (reply.failure if reply else None) or error
+        cost = receipt.cost_usd
+        return Report(
+            door=self._door,
+            caller_id=self._caller.id,
+            asked=receipt.asked,
+            receipt=receipt,
+            status=_status(failure),
+            streamed=self._request.stream,
+            started_at=self._started,
+            duration_seconds=gateway.clock() - self._started,
+            first_token_seconds=reply.first_token_seconds if reply else None,
+            price="unknown" if cost is None else "known" if cost else "zero",
+            request_facts=request_facts(self._request.body),
+            job=self._job,
+        )
+
+    def _bare_receipt(self) -> Receipt:
+        attempts = tuple(self._attempts.done) if self._attempts else ()
+        return Receipt(asked=self._request.model or AUTO, attempts=attempts)
+
+
+def _status(error: BaseException | None) -> str:
+    """The word for the report: `ok`, an error's code, or that the caller hung up."""
+    if error is None:
+        return OK
+    return (error.code or error.type) if isinstance(error, ChompError) else "hung_up"
+
+
+class Reply:
+    """An answer on its way: iterate its deltas, or await the whole."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        attempts: Attempts,
+        answer: Answer,
+        request: ChatRequest,
+        *,
+        started: float,
+        began: float,
+    ) -> None:
+        self.failure: UpstreamError | None = None
+        """What broke the answer after its first delta."""
+        self.first_token_seconds = gateway.clock() - started if request.stream else None
+        self._gateway = gateway
+        self._attempts = attempts
+        self._answer = answer
+        self._request = request
+        self._started = started
+        self._began = began
+        self._ended_at: float | None = None
+        self._characters = 0
+
+    @property
+    def route(self) -> Route:
+        """The route that answers."""
+        return self._answer.route
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        async for batch in self.batches():
+            for delta in batch:
+                yield delta
+
+    async def batches(self) -> AsyncIterator[list[Delta]]:
+        """The deltas as they come in, those of one read together.
+
+        Raises:
+            UpstreamFailed: the router broke off in the middle; nobody else may go on from there.
+        """
+        try:
+            async for batch in self._answer.batches():
+                self._characters += sum(map(_characters, batch))
+                yield batch
+        except Unreachable as error:
+            await self._end(str(error))
+        else:
+            await self._end(self._answer.broken)
+        if self.failure is not None:
+            raise self.failure
+
+    async def completion(self) -> Completion:
+        """The whole answer; a stream is added up."""
+        if self._answer.completion is not None:
+            await self._end("")
+            return self._answer.completion
+        folder = Folder()
+        async for batch in self.batches():
+            folder.add(batch)
+        return Completion(folder.body(), self._answer.usage, self._answer.cost_usd)
+
+    def receipt(self) -> Receipt:
+        """Who answered and what was tried; usage and cost are final once the answer has ended."""
+        answer, plan = self._answer, self._attempts.plan
+        usage = answer.usage or self._estimated()
+        ended_at = self._ended_at or self._gateway.clock()
+        return Receipt(
+            asked=plan.asked,
+            served=answer.route.ref,
+            attempts=tuple(self._attempts.done),
+            usage=usage,
+            cost_usd=self._gateway.prices.cost(answer.route, usage, answer.cost_usd),
+            latency_ms=max(0, round((ended_at - self._started) * 1000)),
+            notes=tuple(dict.fromkeys([*plan.notes, *self._attempts.notes])),
+        )
+
+    def _estimated(self) -> Usage:
+        """The router sent no usage: streamed usage counts all the same, and says that it is a guess."""
+        completion = self._answer.completion
+        answered = len(completion.text) if completion else self._characters
+        return pricing.estimate_usage(_prompt_characters(self._request.body), answered)
+
+    async def end(self) -> None:
+        """The exchange is over. A caller that left before the answer's end hung up, which is nobody's failure."""
+        if self._ended_at is None:
+            self._ended_at = self._gateway.clock()
+            await self._attempts.abandon(self._answer, self._began)
+        await self._answer.close()
+
+    async def _end(self, broken: str) -> None:
+        if self._ended_at is not None:
+            return
+        self._ended_at = self._gateway.clock()
+        await self._attempts.finish(self._answer, broken, self._began)
+        if broken:
+            self.failure = UpstreamFailed(broken, hint="The answer is incomplete: ask again.", receipt=self.receipt())
+
+
+def _characters(delta: Delta) -> int:
+    """About how much text a frame carries, without parsing it: only an estimate ever needs it."""
+    data = delta.data
+    start = data.find(b'"content":"')
+    return data.find(b'"', start + 11) - start - 11 if start >= 0 else 0
+
+
+def _prompt_characters(body: Mapping[str, Any]) -> int:
+    return sum(
+        len(str(message.get("content") or "")) for message in body.get("messages") or () if isinstance(message, Mapping)
+    )

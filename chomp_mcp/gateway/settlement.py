@@ -1,0 +1,76 @@
+"""What an exchange leaves behind, written exactly once: money in the ledger, a report for the observers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.messages import Caller, Route, Usage
+from chomp_mcp.policy import budget, pricing
+from chomp_mcp.policy.pricing import Price
+from chomp_mcp.routers.prices import genai_price
+from chomp_mcp.store.ledger import Hold, Ledger
+from chomp_mcp.telemetry.report import Observers, Report
+
+__all__ = ["Prices", "Settlement"]
+
+
+class Prices:
+    """What a route costs: the router's own list, then genai-prices, then the snapshot, then unknown."""
+
+    def __init__(self, models: ModelList) -> None:
+        self._models = models
+
+    def of(self, route: Route) -> Price | None:
+        """USD per million tokens; None: nobody knows, which is never taken for free."""
+        if route.router.free:
+            return pricing.FREE
+        listed = route.listed or self._models.peek(route.router.id, route.model)
+        return (
+            (pricing.from_model(listed) if listed else None)
+            or genai_price(route.router.id, route.model)
+            or pricing.known(route.router.id, route.model)
+        )
+
+    def upper_estimate(self, route: Route, body: Mapping[str, Any]) -> Decimal | None:
+        """The most this call may cost, for the reservation; None when the price is unknown."""
+        price = self.of(route)
+        if price is None:
+            return None
+        listed = route.listed or self._models.peek(route.router.id, route.model)
+        return pricing.upper_estimate(price, body, listed.max_output if listed else None)
+
+    def cost(self, route: Route, usage: Usage, reported: Decimal | None) -> Decimal | None:
+        """What the call cost: what the router said, else the tokens at the route's price."""
+        if reported is not None:
+            return reported
+        price = self.of(route)
+        return pricing.cost(price, usage) if price else None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Writes the end of an exchange."""
+
+    ledger: Ledger
+    observers: Observers
+
+    async def settle(self, caller: Caller, hold: Hold | None, route: Route | None, report: Report) -> None:
+        """Spend for an answer, whole or cut; the reservation back for none. The report goes out in both cases."""
+        try:
+            if route is not None:
+                cost = report.receipt.cost_usd
+                await self.ledger.settle(
+                    hold,
+                    caller_id=caller.id,
+                    cost_micro=None if cost is None else budget.micro(cost),
+                    usage=report.receipt.usage,
+                    router=route.router.id,
+                )
+            elif hold is not None:
+                await self.ledger.release(hold)
+        finally:
+            self.observers.exchange(report)

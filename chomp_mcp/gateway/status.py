@@ -1,0 +1,151 @@
+"""What can I still use now, until when, what did today cost, and how each figure is known."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from chomp_mcp.gateway.health import Health, KeyHealth
+from chomp_mcp.gateway.jobs import JobRunner
+from chomp_mcp.messages import OWNER, Caller, Job, Router
+from chomp_mcp.policy import budget
+from chomp_mcp.policy.budget import Limits
+from chomp_mcp.policy.routing import Book
+from chomp_mcp.store.ledger import Ledger, Spend
+
+__all__ = ["Status"]
+
+RECENT_JOBS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Reads what the pipeline left behind; asks no router.
+
+    `of(caller)` gives JSON: `routers` {id: `key`, `ready`, `breaker`, `cooldown_until`, `reason`, `quota` [{`kind`,
+    `window`, `limit`, `remaining`, `resets_at`, `known`, `model`}], `limits` (the documented ones, in words),
+    `spent_today_usd`}, `spend` (today and month against the budgets, in US dollars as strings), `jobs` (the newest).
+    Times are ISO 8601 in the user's time zone.
+    """
+
+    routers: Mapping[str, Router]
+    book_of: Callable[[Caller], Awaitable[Book]]
+    health: Health
+    ledger: Ledger
+    jobs: JobRunner
+    limits: Limits
+    clock: Callable[[], float]
+    in_flight: Callable[[], int]
+
+    async def of(self, caller: Caller) -> dict[str, Any]:
+        book = await self.book_of(caller)
+        spend = await self.ledger.spent(caller.id)
+        jobs = await self.jobs.recent(caller, RECENT_JOBS)
+        return {
+            "routers": {router.id: await self._router(router, book, spend) for router in self.routers.values()},
+            "spend": self._spend(spend),
+            "jobs": [_job(job) for job in jobs],
+        }
+
+    async def gauges(self) -> dict[str, Any]:
+        """What `telemetry.metrics.Metrics.render` takes; quotas and budgets are the owner's."""
+        book, spend = await self.book_of(OWNER), await self.ledger.spent(OWNER.id)
+        quotas = [
+            {"router": router, **asdict(reading)}
+            for router, keys in book.keys.items()
+            for _, key_id in keys
+            for readings in (await self.health.of_key(router, key_id)).quotas.values()
+            for reading in readings
+        ]
+        spent = {"day": (self.limits.day_micro, spend.day_micro), "month": (self.limits.month_micro, spend.month_micro)}
+        return {
+            "in_flight": self.in_flight(),
+            "breakers": {router: (await self.health.breaker_of(router))[0].state for router in self.routers},
+            "quotas": quotas,
+            "budgets": {
+                window: {
+                    "limit": None if limit is None else budget.usd(limit),
+                    "spent": budget.usd(micro),
+                    "reserved": budget.usd(spend.held_micro),
+                }
+                for window, (limit, micro) in spent.items()
+            },
+            "jobs": self.jobs.counts(),
+        }
+
+    async def _router(self, router: Router, book: Book, spend: Spend) -> dict[str, Any]:
+        state, breaker_until = await self.health.breaker_of(router.id)
+        now = self.clock()
+        keys = [await self.health.of_key(router.id, key_id) for _, key_id in book.keys.get(router.id, ())]
+        rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.until > now]
+        all_rest = bool(keys) and len(rests) == len(keys)
+        until = (
+            breaker_until
+            if state.state == "open"
+            else min((r.until for r in rests), default=None)
+            if all_rest
+            else None
+        )
+        return {
+            "name": router.name,
+            "key": bool(keys) if router.needs_key else None,
+            "ready": book.usable(router) and until is None,
+            "breaker": state.state,
+            "cooldown_until": _when(until),
+            "reason": "breaker_open" if state.state == "open" else rests[0].reason if all_rest else "",
+            "resting": [row for known in keys for row in _rests(known, now)],
+            "quota": [row for known in keys for row in _quota(known)],
+            "limits": router.limits,
+            "spent_today_usd": _usd(spend.by_router.get(router.id, 0)),
+        }
+
+    def _spend(self, spend: Spend) -> dict[str, Any]:
+        return {
+            "today_usd": _usd(spend.day_micro),
+            "month_usd": _usd(spend.month_micro),
+            "reserved_usd": _usd(spend.held_micro),
+            "daily_budget_usd": _limit(self.limits.day_micro),
+            "monthly_budget_usd": _limit(self.limits.month_micro),
+            "calls_today": spend.calls,
+            "unpriced_calls_today": spend.unpriced,
+            "input_tokens_today": spend.input_tokens,
+            "output_tokens_today": spend.output_tokens,
+        }
+
+
+def _rests(known: KeyHealth, now: float) -> list[dict[str, Any]]:
+    return [
+        {"what": scope, "reason": rest.reason, "until": _when(rest.until)}
+        for scope, rest in known.rests.items()
+        if rest.until > now
+    ]
+
+
+def _quota(known: KeyHealth) -> list[dict[str, Any]]:
+    rows = []
+    for model, readings in known.quotas.items():
+        for reading in readings:
+            row = asdict(reading)
+            row.update(known=row.pop("source"), model=model, resets_at=_when(reading.resets_at))
+            rows.append(row)
+    return rows
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {"job_id": job.id, "status": job.status.value, "model": job.model, "created": _when(job.created_at)}
+
+
+def _when(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+
+
+def _usd(micro: int) -> str:
+    return format(budget.usd(micro).normalize() + Decimal(0), "f")
+
+
+def _limit(micro: int | None) -> str | None:
+    """None: no limit."""
+    return None if micro is None else _usd(micro)

@@ -1,0 +1,339 @@
+"""Where to: what a model ref means, and the ordered tries that follow from it. The one place that decides it.
+
+In three steps, so that a door never waits for a list it does not need: `resolve` reads the ref, `lists_needed` names
+the routers whose model lists matter, `plan` lays out the routes. A named router is a promise: only refs that left a
+choice get routes on more than one router.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chomp_mcp.errors import InvalidRequest, NoRouterKey, UnknownModel
+from chomp_mcp.messages import AUTO, Model, Plan, Route, Router
+
+__all__ = [
+    "Book",
+    "Target",
+    "auto_order",
+    "close_to",
+    "contradiction_to_check",
+    "lists_needed",
+    "named_router",
+    "plan",
+    "resolve",
+]
+
+MOST_PER_ROUTER = 3
+"""Models of one router's preference list that a plan holds in reserve."""
+
+_TINY = re.compile(r"(?<![\d.])\d(?:\.\d+)?b\b", re.IGNORECASE)
+"""Names of models with fewer than ten billion parameters, such as `gemma-3n-4b`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What routing knows about one caller, now."""
+
+    routers: Mapping[str, Router]
+    """In catalog order, the user's own rows last."""
+    keys: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False)
+    """Router id -> (key, key id), in the order to try."""
+    provider: str = AUTO
+    fallbacks: tuple[str, ...] = ()
+    default_model: str = AUTO
+    reachable: frozenset[str] = frozenset()
+    """Keyless routers that answered."""
+    no_credit: frozenset[str] = frozenset()
+    """Routers whose key pays for free models only."""
+    gone: frozenset[tuple[str, str]] = frozenset()
+    """(router, model) pairs that the router has said it no longer serves."""
+
+    def usable(self, router: Router) -> bool:
+        """A call can be made at all."""
+        return not router.needs_key or bool(self.keys.get(router.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the caller meant: `router` and `model` are ids, or `auto`."""
+
+    asked: str
+    router: str
+    model: str
+    is_default: bool = False
+    """The caller named nothing: the gateway's default model, with the fallbacks of the settings behind it."""
+
+
+Lists = Mapping[str, Sequence[Model] | None]
+"""Router id -> its live list; None or absent: not known now."""
+
+
+def resolve(model: str, router: str, book: Book, lists: Lists | None = None) -> Target:
+    """Read a ref and a `router` field. `lists` may hold what is known already; nothing is fetched for it.
+
+    Raises:
+        InvalidRequest: an unknown router, or a prefix that contradicts the `router` field.
+    """
+    model, router = model.strip() or AUTO, router.strip() or AUTO
+    asked = model if router == AUTO else f"{router}/{model.removeprefix(f'{router}/')}"
+    is_default = model == AUTO and router == AUTO
+    if is_default:
+        model = book.default_model
+    if router == AUTO:
+        return Target(asked, *_split(model, book, lists or {}), is_default=is_default)
+    named_router(router, book.routers)
+    return Target(asked, router, _within(router, model, book, lists or {}))
+
+
+def named_router(router: str, routers: Mapping[str, Router]) -> Router:
+    """The router of that id, or `InvalidRequest` with the closest ids."""
+    if router in routers:
+        return routers[router]
+    close = close_to(router, routers)
+    raise InvalidRequest(
+        f"There is no router {router[:80]!r}.",
+        hint=f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(routers)}.",
+        param="router",
+    )
+
+
+def _split(model: str, book: Book, lists: Lists) -> tuple[str, str]:
+    """A ref without a `router` field: strip the prefix if it names a router."""
+    prefix, slash, rest = model.partition("/")
+    if not slash or prefix not in book.routers:
+        return AUTO, model
+    if not rest:
+        raise InvalidRequest(
+            f"{model!r} names no model.", hint=f"Write {prefix}/auto, or {prefix}/<model>.", param="model"
+        )
+    return prefix, model if _serves(book.routers[prefix], model, lists) else rest
+
+
+def _within(router: str, model: str, book: Book, lists: Lists) -> str:
+    """The model, for a request whose `router` field names a router."""
+    prefix, slash, rest = model.partition("/")
+    if not slash or not rest or prefix not in book.routers or _serves(book.routers[router], model, lists):
+        return model
+    if prefix == router:
+        return rest
+    other = book.routers[prefix]
+    listed = lists.get(router)
+    if other.needs_key and book.keys.get(prefix) and listed is not None:
+        raise InvalidRequest(
+            f"router={router!r} contradicts the model {model[:200]!r}, and {router} lists no model of that name.",
+            hint=f"Leave the router out to ask {prefix}, or name a model of {router}.",
+            param="router",
+        )
+    return model
+
+
+def _serves(router: Router, model: str, lists: Lists) -> bool:
+    """The router itself has a model of that full name (`groq/compound` is one of Groq's ids)."""
+    return model in router.models or any(model == listed.id for listed in lists.get(router.id) or ())
+
+
+def contradiction_to_check(model: str, router: str, book: Book) -> bool:
+    """Whether only the named router's list can tell if the prefix contradicts the field."""
+    prefix, slash, rest = model.strip().partition("/")
+    return bool(
+        slash
+        and rest
+        and router not in {AUTO, prefix}
+        and router in book.routers
+        and prefix in book.routers
+        and book.keys.get(prefix)
+        and model.strip() not in book.routers[router].models
+    )
+
+
+def auto_order(book: Book) -> tuple[str, ...]:
+    """Routers that `auto` may use, best first: LLM_PROVIDER, LLM_FALLBACKS, catalog order; mock when nothing else."""
+    named = [name for name in _named_in_settings(book) if book.usable(book.routers[name])]
+    joined = [router.id for router in book.routers.values() if _joins(router, book)]
+    order = tuple(dict.fromkeys([*named, *joined]))
+    return order or tuple(router.id for router in book.routers.values() if router.joins_auto == "last")
+
+
+def _named_in_settings(book: Book) -> Iterator[str]:
+    for ref in (book.provider, *book.fallbacks):
+        router = ref.partition("/")[0]
+        if router in book.routers:
+            yield router
+
+
+def _joins(router: Router, book: Book) -> bool:
+    if router.joins_auto == "keyed":
+        return book.usable(router)
+    return router.joins_auto == "reachable" and router.id in book.reachable and book.usable(router)
+
+
+def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
+    """The routers whose lists decide this target; none for a named router and a named model."""
+    if target.router != AUTO:
+        return (target.router,) if target.model == AUTO else ()
+    probed = [r.id for r in book.routers.values() if r.joins_auto == "reachable" and book.usable(r)]
+    return tuple(dict.fromkeys([*auto_order(book), *probed]))
+
+
+def plan(target: Target, book: Book, lists: Lists) -> Plan:
+    """The ordered tries.
+
+    Raises:
+        NoRouterKey: the named router needs a key and has none.
+        UnknownModel: no router that the caller can use has such a model.
+    """
+    if target.router != AUTO:
+        routes = _on_named_router(target, book, lists)
+    elif target.model == AUTO:
+        routes = _on_any_router(book, lists)
+    else:
+        routes = _by_name(target, book, lists)
+    if target.is_default and target.model != AUTO:
+        routes = [*routes, *_fallbacks(book, lists)]
+    return Plan(
+        asked=target.asked,
+        routes=tuple(_with_keys(routes, book, lists)),
+        notes=_notes(target, routes, book),
+        free_choice=target.is_default or AUTO in {target.router, target.model},
+    )
+
+
+Pair = tuple[str, str]
+
+
+def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
+    router = book.routers[target.router]
+    if not book.usable(router):
+        raise NoRouterKey(
+            f"There is no key for {router.name}.", router=router.id, hint=_key_hint(router, target.model, book, lists)
+        )
+    if target.model != AUTO:
+        return [(router.id, target.model)]
+    models = _preferred(router, book, lists)
+    if not models:
+        raise UnknownModel(
+            f"{router.name} lists no model that could be chosen.", hint=f"Name one: {router.id}/<model>."
+        )
+    return [(router.id, model) for model in models]
+
+
+def _key_hint(router: Router, model: str, book: Book, lists: Lists) -> str:
+    """How to give the key, and, for `openai/gpt-oss-120b` and its like, the keyed router that has that id."""
+    full = f"{router.id}/{model}"
+    owners = [r for r in auto_order(book) if any(full == listed.id for listed in lists.get(r) or ())]
+    instead = f" {owners[0]} serves {full}: ask for {owners[0]}/{full}." if owners else ""
+    return f"Run `chomp-mcp keys add {router.id}`, set {router.key_variable}, or call register_keys.{instead}"
+
+
+def _on_any_router(book: Book, lists: Lists) -> list[Pair]:
+    """Every router's best first, then every router's second best; model refs among the fallbacks in their place."""
+    columns = [_column(router, book, lists) for router in auto_order(book)]
+    ranked = [pair for rank in range(MOST_PER_ROUTER) for column in columns for pair in column[rank : rank + 1]]
+    if not ranked:
+        raise UnknownModel("No router has a model to offer now.", hint="Call list_models to see why.")
+    return ranked
+
+
+def _column(router: str, book: Book, lists: Lists) -> list[Pair]:
+    """One router's candidates: what the settings name on it, then its preference list."""
+    named = [rest for ref in book.fallbacks for prefix, _, rest in [ref.partition("/")] if prefix == router and rest]
+    models = [model for model in named if (router, model) not in book.gone]
+    preferred = _preferred(book.routers[router], book, lists)
+    return [(router, model) for model in dict.fromkeys([*models, *preferred])]
+
+
+def _fallbacks(book: Book, lists: Lists) -> list[Pair]:
+    """LLM_FALLBACKS behind a default model: routers stand for their best model."""
+    named = [ref.partition("/") for ref in book.fallbacks]
+    return [
+        pair
+        for router, _, model in named
+        if router in book.routers and book.usable(book.routers[router])
+        for pair in ([(router, model)] if model else _column(router, book, lists)[:1])
+    ]
+
+
+def _preferred(router: Router, book: Book, lists: Lists) -> list[str]:
+    """The preference list as far as it is live; else the first that the router lists."""
+    listed = lists.get(router.id)
+    if router.id in book.no_credit and listed:
+        return _free_and_large(listed)[:MOST_PER_ROUTER]
+    live = None if listed is None else {model.id for model in listed}
+    wanted = [m for m in router.models if (live is None or m in live) and (router.id, m) not in book.gone]
+    if not wanted and listed:
+        wanted = [m.id for m in listed if (router.id, m.id) not in book.gone][:MOST_PER_ROUTER]
+    return wanted[:MOST_PER_ROUTER]
+
+
+def _free_and_large(listed: Sequence[Model]) -> list[str]:
+    """Free models, largest context first, leaving out the tiny ones (the seed's rule for a key without credit)."""
+    free = [model for model in listed if model.free and not _TINY.search(model.id)]
+    return [model.id for model in sorted(free, key=lambda model: -(model.context_length or 0))]
+
+
+def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
+    """A bare name: exact ids first, then ids whose last segment is that name, each in the `auto` order."""
+    order = auto_order(book)
+    known = {router: [model.id for model in lists.get(router) or ()] for router in order}
+    exact = [
+        (router, target.model) for router in order if target.model in known[router] or _is_mock(router, target, book)
+    ]
+    tail = [(r, m) for r in order for m in known[r] if m != target.model and m.rpartition("/")[2] == target.model]
+    routes = [pair for pair in [*exact, *tail] if pair not in book.gone]
+    if routes:
+        return routes
+    close = close_to(target.model, [f"{router}/{model}" for router in order for model in known[router]])
+    raise UnknownModel(
+        f"No router that you have a key for lists the model {target.model[:200]!r}.",
+        hint=f"Did you mean {' or '.join(close)}?" if close else _unknown_hint(order, lists),
+        did_you_mean=close,
+    )
+
+
+def _is_mock(router: str, target: Target, book: Book) -> bool:
+    """The mock's names carry arguments (`lorem?tokens=200`), which no list can hold."""
+    return book.routers[router].dialect == "mock" and target.model.partition("?")[0] in book.routers[router].models
+
+
+def _unknown_hint(order: Iterable[str], lists: Lists) -> str:
+    missing = [router for router in order if lists.get(router) is None]
+    if missing:
+        return f"The lists of {', '.join(missing)} could not be read: name the router, as in {missing[0]}/<model>."
+    return "Call list_models to see what there is, or register a key for a router that has it."
+
+
+def close_to(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Up to three known names that look like this one, by their whole or by their last segment."""
+    candidates = list(known)
+    lowered = name.lower()
+    close = difflib.get_close_matches(lowered, [c.lower() for c in candidates], n=3, cutoff=0.6)
+    by_tail = {candidate.rpartition("/")[2].lower(): candidate for candidate in reversed(candidates)}
+    tails = difflib.get_close_matches(lowered.rpartition("/")[2], list(by_tail), n=3, cutoff=0.6)
+    whole = {candidate.lower(): candidate for candidate in reversed(candidates)}
+    return tuple(dict.fromkeys([*(whole[c] for c in close), *(by_tail[t] for t in tails)]))[:3]
+
+
+def _with_keys(routes: Iterable[Pair], book: Book, lists: Lists) -> Iterator[Route]:
+    """Each try once per key, a router's keys side by side; what the list says of the model goes along."""
+    for router, model in dict.fromkeys(routes):
+        listed = next((m for m in lists.get(router) or () if m.id == model), None)
+        for key, key_id in book.keys.get(router) or (("", ""),):
+            yield Route(book.routers[router], model, key, key_id, listed)
+
+
+def _notes(target: Target, routes: Sequence[Pair], book: Book) -> tuple[str, ...]:
+    """Sentences that the receipt owes the caller about this plan."""
+    first = book.routers[routes[0][0]]
+    notes = []
+    if first.joins_auto == "last" and target.router == AUTO:
+        notes.append("the built-in mock answered: no router key is registered")
+    skipped = [m for r, m in sorted(book.gone) if r == first.id and m in first.models]
+    if AUTO in {target.model, target.router} and skipped:
+        notes.append(f"{first.id} no longer serves {', '.join(skipped)}")
+    if target.is_default and target.model != AUTO:
+        notes.append(f"default model {target.model}")
+    return tuple(notes)
