@@ -1,0 +1,191 @@
+"""ChompClient: a thin Python client of a gateway that serves HTTP."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx2
+
+from chomp_mcp import wire
+from chomp_mcp.errors import ChompError
+
+__all__ = ["ChompClient", "GatewayError"]
+
+_TIMEOUT = httpx2.Timeout(600, connect=5)
+"""As OpenAI's SDK has it; the gateway sends comments while it waits for a router."""
+
+Messages = str | Sequence[Mapping[str, Any]]
+
+
+class GatewayError(ChompError):
+    """What the gateway answered instead: `status`, `code`, `kind` (the envelope's type), `request_id`, `retry_after`.
+
+    Status 0: there was no answer, and `kind` is "connection_error".
+    """
+
+    def __init__(
+        self, message: str, *, status: int, error: Mapping[str, Any], request_id: str = "", retry_after: str = ""
+    ) -> None:
+        super().__init__(message, param=error.get("param"))
+        self.status = status
+        self.code = error.get("code")
+        self.kind = error.get("type")
+        self.request_id = request_id
+        self.retry_after = _seconds(retry_after)
+
+
+class ChompClient:
+    """`async with ChompClient("http://127.0.0.1:8080", token) as chomp: await chomp.chat("…", model="auto")`.
+
+    Without a token the caller is the owner, on a gateway that asks for none. Every method raises `GatewayError`.
+    """
+
+    def __init__(
+        self, base_url: str = "http://127.0.0.1:8080", token: str = "", *, timeout: httpx2.Timeout = _TIMEOUT
+    ) -> None:
+        self._http = httpx2.AsyncClient(base_url=base_url.rstrip("/"), timeout=timeout)
+        self.token = token
+
+    @property
+    def token(self) -> str:
+        """Who we are; `register_keys` without one gets one and puts it here."""
+        return self._token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        self._token = token
+        if token:
+            self._http.headers["authorization"] = f"Bearer {token}"
+        else:
+            self._http.headers.pop("authorization", None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def chat(self, messages: Messages, *, model: str = "", router: str = "", **options: Any) -> dict[str, Any]:
+        """OpenAI's `chat.completion` with the `chomp` extension; `messages` may be one prompt as text."""
+        answer: dict[str, Any] = await self._ask(
+            "POST", "/v1/chat/completions", _body(messages, model, router, options)
+        )
+        return answer
+
+    async def chat_stream(
+        self, messages: Messages, *, model: str = "", router: str = "", **options: Any
+    ) -> AsyncGenerator[str]:
+        """The answer's text, piece by piece."""
+        body = {**_body(messages, model, router, options), "stream": True}
+        async with self._open("POST", "/v1/chat/completions", body) as response:
+            async for event in _events(response):
+                for choice in event.get("choices") or ():
+                    if text := choice["delta"].get("content"):
+                        yield text
+
+    async def dispatch(
+        self, prompt: str, *, model: str = "", router: str = "", system: str = "", **options: Any
+    ) -> dict[str, Any]:
+        """Start a job: `{"id", "model", "router", "status"}`."""
+        words = _said(prompt=prompt, model=model, router=router, system=system)
+        job: dict[str, Any] = await self._ask("POST", "/api/dispatch", {**options, **words})
+        return job
+
+    async def result(self, job_id: str, *, wait_seconds: float = 0) -> dict[str, Any]:
+        """The job, once it ended or after `wait_seconds` (the gateway waits at most 60)."""
+        job: dict[str, Any] = await self._ask(
+            "GET", f"/api/result/{quote(job_id, safe='')}", params={"wait": f"{wait_seconds:g}"}
+        )
+        return job
+
+    async def list_models(self, router: str = "") -> list[dict[str, Any]]:
+        """OpenAI's model objects with `context_length`, `max_output` and `free`, of one router or of all."""
+        listed = await self._ask("GET", "/v1/models", params=_said(router=router))
+        models: list[dict[str, Any]] = listed["data"]
+        return models
+
+    async def register_keys(self, keys: Mapping[str, str]) -> dict[str, Any]:
+        """Store router keys, "" removes one: `{"created", "routers"}` (masked), and `token` for a new caller."""
+        answer: dict[str, Any] = await self._ask("POST", "/api/keys", {"keys": dict(keys)})
+        self.token = answer.get("token") or self.token
+        return answer
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
+    ) -> Any:
+        async with self._open(method, path, body, params) as response:
+            return wire.loads(await response.aread())
+
+    @asynccontextmanager
+    async def _open(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx2.Response]:
+        content = None if body is None else wire.dumps(body)
+        headers = {"content-type": "application/json"} if content else {}
+        try:
+            async with self._http.stream(method, path, content=content, params=params, headers=headers) as response:
+                if response.is_error:
+                    raise _refusal(response, await response.aread())
+                yield response
+        except httpx2.TransportError as error:
+            raise GatewayError(
+                f"The gateway at {self._http.base_url} did not answer: {str(error) or type(error).__name__}. "
+                "Is chomp-mcp serve running there?",
+                status=0,
+                error={"type": "connection_error"},
+            ) from error
+
+
+def _body(messages: Messages, model: str, router: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    listed = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    return {**options, "messages": listed, **_said(model=model, router=router)}
+
+
+def _said(**words: str) -> dict[str, str]:
+    return {name: word for name, word in words.items() if word}
+
+
+async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
+    async for line in response.aiter_lines():
+        data = line.removeprefix("data: ")
+        if data in (line, "[DONE]"):
+            continue
+        event = wire.loads(data)
+        if event.get("error"):
+            raise _error(event["error"], response)
+        yield event
+
+
+def _refusal(response: httpx2.Response, body: bytes) -> GatewayError:
+    try:
+        error = wire.loads(body)["error"]
+    except (ValueError, KeyError, TypeError):
+        error = {"message": f"Status {response.status_code} from something that is no gateway."}
+    return _error(error, response)
+
+
+def _error(error: Mapping[str, Any], response: httpx2.Response) -> GatewayError:
+    return GatewayError(
+        str(error.get("message", "")),
+        status=response.status_code,
+        error=error,
+        request_id=response.headers.get("x-request-id", ""),
+        retry_after=response.headers.get("retry-after", ""),
+    )
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text) if math.isfinite(float(text)) else None
+    except ValueError:
+        return None

@@ -1,0 +1,244 @@
+"""What the HTTP doors share, in pure ASGI: JSON in and out, event streams, and clients that hang up."""
+
+from __future__ import annotations
+
+import logging
+import math
+import string
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from chomp_mcp import wire
+from chomp_mcp.errors import ChompError, InvalidRequest, NotAuthenticated, UpstreamError
+from chomp_mcp.messages import Caller
+
+__all__ = [
+    "KEEPALIVE_SECONDS",
+    "EventStream",
+    "Json",
+    "by_method",
+    "caller_of",
+    "error_answer",
+    "header_value",
+    "number",
+    "read_json",
+    "send_json",
+    "told",
+    "while_connected",
+]
+
+KEEPALIVE_SECONDS = 15.0
+"""How long an event stream stays silent before it sends a comment; proxies give up after 30 to 60."""
+
+T = TypeVar("T")
+
+_PRINTABLE = string.punctuation + " "
+_log = logging.getLogger("chomp_mcp.http")
+_UNREAD_BODY = frozenset({408, 413})
+"""After these the rest of the body may still be on its way, or never come."""
+_EVENT_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Json(Response):
+    """An answer as JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return wire.dumps(content)
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def by_method(path: str, **endpoints: Endpoint) -> Route:
+    """One route with an endpoint for each method, so that a 405 tells all of them."""
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, endpoint, methods=list(endpoints))
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who asks, as auth.py found out."""
+    caller: Caller = scope["state"]["caller"]
+    return caller
+
+
+async def read_json(receive: Receive) -> dict[str, Any]:
+    """The request's body as an object.
+
+    Raises:
+        InvalidRequest: empty, not JSON, or not an object.
+        ClientDisconnect: the client left before all of it was here.
+    """
+    body = await _read(receive)
+    if not body.strip():
+        raise InvalidRequest("The body is empty.", hint="Send a JSON object.")
+    try:
+        value = wire.loads(body)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not JSON: {error}.", hint="Send a JSON object in UTF-8.") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"The body is a JSON {type(value).__name__}.", hint="Send a JSON object.")
+    return value
+
+
+async def _read(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def number(text: str | None, name: str, *, default: float, most: float) -> float:
+    """A query parameter from 0 up; more than `most` is cut to it. `InvalidRequest` for anything else."""
+    if text is None or not text.strip():
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise InvalidRequest(f"{name} is not a number of at least 0.", hint=f"Try ?{name}={default:g}.", param=name)
+    return min(value, most)
+
+
+def header_value(text: str) -> bytes:
+    """Text as a header's value: anything but printable ASCII is percent-encoded, so nothing can split the head."""
+    return quote(text, safe=_PRINTABLE, errors="replace").encode()
+
+
+async def send_json(send: Send, body: bytes, headers: list[tuple[bytes, bytes]], status: int = 200) -> None:
+    """JSON that is ready, on the shortest way out."""
+    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def told(error: Exception) -> ChompError:
+    """The error a caller may see: our own as they are, anything else logged and told without its insides."""
+    if isinstance(error, ChompError):
+        return error
+    _log.error("an unexpected error", exc_info=error)
+    return ChompError("The gateway made a mistake.", hint="Its log tells which.")
+
+
+def error_answer(error: ChompError) -> Json:
+    """The envelope with its status, `retry-after` where known, and `x-should-retry: false` when the plan is used up.
+
+    OpenAI's SDKs retry 408, 409, 429 and 5xx by themselves; after our own failover that would multiply the tries.
+    """
+    headers: dict[str, str] = {}
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(retry_after)))
+        headers["retry-after-ms"] = str(math.ceil(retry_after * 1000))
+    if isinstance(error, UpstreamError):
+        headers["x-should-retry"] = "false"
+        if error.receipt is not None:
+            headers["x-chomp-attempts"] = str(len(error.receipt.attempts))
+    if error.status in _UNREAD_BODY:
+        headers["connection"] = "close"
+    if isinstance(error, NotAuthenticated):
+        headers["www-authenticate"] = "Bearer"
+    return Json(error.envelope(), error.status, headers)
+
+
+class EventStream:
+    """Server-sent events on their way out: `async with EventStream(send) as events`.
+
+    An error after `start` becomes an event, followed by `last` and a clean end; before it, it goes on to the caller.
+    """
+
+    def __init__(self, send: Send, *, keepalive_seconds: float = KEEPALIVE_SECONDS) -> None:
+        self._send = send
+        self._keepalive_seconds = keepalive_seconds
+        self._wrote_at = math.inf
+        self.last = b"data: [DONE]\n\n"
+        """The frame that ends the stream."""
+
+    @property
+    def has_started(self) -> bool:
+        return self._wrote_at != math.inf
+
+    async def start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Promise a 200; from here on errors are events."""
+        self._wrote_at = anyio.current_time()
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_HEADERS, *headers]})
+
+    async def write(self, frames: bytes) -> None:
+        """Frames that are ready, as one ASGI message."""
+        self._wrote_at = anyio.current_time()
+        await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+
+    async def event(self, value: Mapping[str, Any]) -> None:
+        await self.write(b"data: %b\n\n" % wire.dumps(value))
+
+    @property
+    def silent_until(self) -> float:
+        """When a comment is due, on the event loop's clock."""
+        now = anyio.current_time()
+        return (self._wrote_at if self.has_started else now) + self._keepalive_seconds
+
+    async def keep_alive(self) -> None:
+        if self.has_started and anyio.current_time() >= self.silent_until:
+            await self.write(b": keepalive\n\n")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not self.has_started or not (error is None or isinstance(error, Exception)):
+            return False
+        if error is not None:
+            await self.event(told(error).envelope())
+        await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
+        return True
+
+
+async def while_connected(receive: Receive, work: Callable[[], Awaitable[T]], events: EventStream | None = None) -> T:
+    """Do the work, keep `events` alive, and cancel both when the client hangs up; the body must have been read.
+
+    Errors of the work come out as they are, not in a group.
+
+    Raises:
+        ClientDisconnect: the client left first.
+    """
+    failure: Exception = ClientDisconnect()
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch, receive, group.cancel_scope, events)
+        try:
+            return await work()
+        except Exception as error:  # noqa: BLE001 - carried past the group, which would wrap it
+            failure = error
+        finally:
+            group.cancel_scope.cancel()
+    raise failure
+
+
+async def _watch(receive: Receive, scope: anyio.CancelScope, events: EventStream | None) -> None:
+    while True:
+        until = math.inf if events is None else events.silent_until
+        with anyio.CancelScope(deadline=until):
+            if (await receive())["type"] == "http.disconnect":
+                scope.cancel()
+                return
+        if events is not None:
+            await events.keep_alive()

@@ -1,0 +1,93 @@
+"""What the JSON doors share: OpenAI's body -> ChatRequest, the receipt as extension and headers, whole model lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from chomp_mcp.app import MOST_MODELS, Chomp, ModelPage
+from chomp_mcp.doors.asgi import header_value
+from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.gateway.pipeline import Reply
+from chomp_mcp.messages import AUTO, Caller, ChatRequest, Receipt, Usage
+
+__all__ = ["chat_request", "every_model", "extension", "headers_of", "openai_usage"]
+
+_ENVELOPE: Mapping[str, tuple[type, ...]] = {
+    "model": (str, type(None)),
+    "router": (str, type(None)),
+    "stream": (bool, type(None)),
+    "stream_options": (dict, type(None)),
+}
+"""The fields that we interpret, and so take out; everything else is between the caller and the router."""
+
+_WORDS = {str: "text", bool: "true or false", dict: "an object"}
+
+
+def chat_request(body: Mapping[str, Any], *, stream: bool | None = None, session: str = "") -> ChatRequest:
+    """A chat-completions body as a request; `stream` overrules what the body says.
+
+    Raises:
+        InvalidRequest: a field of ours has the wrong type, or there is no message; `param` names the field.
+    """
+    _check(body)
+    return ChatRequest(
+        body={name: value for name, value in body.items() if name not in _ENVELOPE},
+        model=body.get("model") or "",
+        router=body.get("router") or AUTO,
+        stream=bool(body.get("stream")) if stream is None else stream,
+        session=session,
+    )
+
+
+def _check(body: Mapping[str, Any]) -> None:
+    for name, types in _ENVELOPE.items():
+        if not isinstance(body.get(name), types):
+            raise InvalidRequest(f"{name} is not {_WORDS[types[0]]}.", hint=f"Correct {name}.", param=name)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
+        raise InvalidRequest(
+            "messages is not a list with at least one message object.",
+            hint='Send "messages": [{"role": "user", "content": "…"}].',
+            param="messages",
+        )
+
+
+async def every_model(chomp: Chomp, caller: Caller, router: str = AUTO, *, free_only: bool = False) -> ModelPage:
+    """The whole list: these APIs know no pages."""
+    page = await chomp.list_models(router, free_only=free_only, limit=MOST_MODELS, caller=caller)
+    models = list(page.models)
+    while page.next_cursor:
+        page = await chomp.list_models(
+            router, free_only=free_only, limit=MOST_MODELS, cursor=page.next_cursor, caller=caller
+        )
+        models += page.models
+    return replace(page, models=tuple(models))
+
+
+def headers_of(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """Who answers, and after how many attempts."""
+    return [
+        (b"x-chomp-router", reply.route.router.id.encode()),
+        (b"x-chomp-model", header_value(reply.route.model)),
+        (b"x-chomp-attempts", str(len(reply.receipt().attempts)).encode()),
+    ]
+
+
+def extension(receipt: Receipt) -> dict[str, Any]:
+    """The `chomp` field: `{router, model, latency_ms, attempts, cost_usd}`, and `notes` when there are any."""
+    router, _, model = receipt.served.partition("/")
+    told = receipt.as_dict()
+    return {"router": router, "model": model} | {
+        name: told[name] for name in ("latency_ms", "attempts", "cost_usd", "notes") if name in told
+    }
+
+
+def openai_usage(usage: Usage) -> dict[str, int]:
+    """Tokens in OpenAI's words."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }

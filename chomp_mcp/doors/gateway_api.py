@@ -1,0 +1,98 @@
+"""/v1/chat, /v1/chat/stream, /v1/providers, /healthz, /metrics: the API of the seed "Chrysalis gateway"."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from chomp_mcp import wire
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
+from chomp_mcp.doors.chat import chat_request, headers_of, openai_usage
+from chomp_mcp.errors import InvalidRequest, NotAllowed
+from chomp_mcp.gateway.pipeline import Reply
+from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.telemetry.metrics import CONTENT_TYPE
+
+__all__ = ["routes"]
+
+
+def routes(chomp: Chomp) -> list[Route]:
+    """The gateway API's part of the route table."""
+    views = _Views(chomp)
+    return [
+        Route("/v1/chat", _Chat(chomp), methods=["POST"]),
+        Route("/v1/chat/stream", _Chat(chomp, stream=True), methods=["POST"]),
+        Route("/v1/providers", views.providers),
+        Route("/healthz", views.healthz),
+        Route("/metrics", views.metrics),
+    ]
+
+
+class _Chat:
+    """POST /v1/chat and /v1/chat/stream as an ASGI app; `stream: true` in the body of the first means the second."""
+
+    def __init__(self, chomp: Chomp, *, stream: bool | None = None) -> None:
+        self._gateway = chomp.gateway
+        self._stream_always = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_json(receive)
+        agent = body.pop("agent_id", None)
+        if not isinstance(agent, str | None):
+            raise InvalidRequest("agent_id is not text.", hint="Name the agent, or leave it out.", param="agent_id")
+        request = chat_request(body, stream=self._stream_always, session=agent or "")
+        caller = caller_of(scope)
+        if not request.stream:
+            await while_connected(receive, partial(self._answer, caller, request, send))
+            return
+        events = EventStream(send)
+        await while_connected(receive, partial(self._stream, caller, request, events), events)
+
+    async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
+        async with self._gateway.exchange(caller, request, door="gateway") as reply:
+            completion = await reply.completion()
+        usage = openai_usage(reply.receipt().usage)
+        answer = {"content": completion.text, **_served(reply), "usage": usage}
+        await send_json(send, wire.dumps(answer), headers_of(reply))
+
+    async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
+        async with events, self._gateway.exchange(caller, request, door="gateway") as reply:
+            served = _served(reply)
+            events.last = b"data: %b\n\n" % wire.dumps({"done": True, **served})
+            await events.start(headers_of(reply))
+            async for batch in reply.batches():
+                if text := "".join(delta.text for delta in batch):
+                    await events.event({"content": text, **served})
+
+
+def _served(reply: Reply) -> dict[str, str]:
+    return {"model": reply.route.model, "provider": reply.route.router.id}
+
+
+class _Views:
+    def __init__(self, chomp: Chomp) -> None:
+        self._chomp = chomp
+
+    async def healthz(self, _request: Request) -> Json:
+        """GET /healthz: the process answers; needs no token and tells nothing else."""
+        return Json({"status": "ok"})
+
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics: Prometheus text, of all callers together and so for the owner only."""
+        if not caller_of(request.scope).is_owner:
+            raise NotAllowed(
+                "The metrics are the owner's.", hint="Use GATEWAY_AUTH_TOKEN; your own spend: /v1/providers."
+            )
+        text = self._chomp.metrics.render(await self._chomp.metrics_snapshot())
+        return Response(text, headers={"content-type": CONTENT_TYPE})
+
+    async def providers(self, request: Request) -> Json:
+        """GET /v1/providers: calls and health per router, and the caller's spend against the budgets."""
+        status: dict[str, Any] = await self._chomp.status(caller_of(request.scope))
+        return Json(status)

@@ -1,0 +1,163 @@
+"""The one Starlette app: route table, error handler, lifespan; and `serve`, which runs it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors import chomp_api, gateway_api, openai_api
+from chomp_mcp.doors.asgi import error_answer
+from chomp_mcp.doors.auth import Authentication, check_bind, is_loopback
+from chomp_mcp.doors.edge import Edge, Traffic
+from chomp_mcp.doors.key_page import KeyPages
+from chomp_mcp.doors.mcp import build_server, mcp_routes
+from chomp_mcp.errors import InvalidRequest, InvalidSetting
+from chomp_mcp.settings import Settings
+
+__all__ = ["GRACE_SECONDS", "Server", "build_app", "serve"]
+
+GRACE_SECONDS = 10
+"""How long answers in flight may go on after SIGTERM."""
+_SETTLE_SECONDS = 5.0
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the pools of the common clients keep a connection, so that they never write into a closing one."""
+
+
+def build_app(chomp: Chomp) -> Starlette:
+    """All paths on one app. Its lifespan opens and closes `chomp`; handlers find the caller as auth.py left it."""
+    traffic = Traffic()
+    pages = _key_pages(chomp)
+    mcp, sessions = mcp_routes(build_server(chomp, pages=pages), host=chomp.settings.host)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with sessions.run():
+            yield
+        await traffic.drained(_SETTLE_SECONDS)
+        if pages:
+            await pages.close()
+        await chomp.close(_grace_left(app))
+
+    return Starlette(
+        routes=[
+            *openai_api.routes(chomp),
+            *gateway_api.routes(chomp),
+            *chomp_api.routes(chomp),
+            *mcp,
+            *(pages.routes() if pages else ()),
+        ],
+        middleware=[
+            Middleware(Edge, settings=chomp.settings, traffic=traffic),
+            Middleware(Authentication, settings=chomp.settings, keyring=chomp.keyring),
+        ],
+        exception_handlers={HTTPException: _no_such_route},
+        lifespan=lifespan,
+    )
+
+
+def _key_pages(chomp: Chomp) -> KeyPages | None:
+    """Pages where a person types a key: only where the server listens on this machine alone."""
+    return KeyPages(chomp, mounted=True) if is_loopback(chomp.settings.host) else None
+
+
+def _grace_left(app: Starlette) -> float:
+    """Seconds that jobs may still take, of the time that answers in flight had from the same moment on."""
+    stopped_at = getattr(app.state, "stopped_at", None)
+    return max(0.0, stopped_at + GRACE_SECONDS - time.monotonic()) if stopped_at else 0.0
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _no_such_route(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405, in the envelope."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    told = InvalidRequest(
+        f"There is no {request.method} {request.url.path[:200]}.", hint="The paths are in the README, under HTTP."
+    )
+    told.status, told.code = status, HTTPStatus(status).name.lower()
+    answer = error_answer(told)
+    answer.headers.update(getattr(error, "headers", None) or {})
+    return answer
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.stopped_at = time.monotonic()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """The original raises the signal again at its end, and so reports every orderly stop as a failure."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before: dict[signal.Signals, Any] = {each: signal.signal(each, self.handle_exit) for each in signals}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def configured(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """How uvicorn runs here: no access log, no WebSockets, addresses as the socket tells them."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_level="warning",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then stop accepting, let answers in flight finish, settle, and return.
+
+    Raises:
+        InvalidSetting: a bind beyond loopback without GATEWAY_AUTH_TOKEN, an address that cannot be bound, or what
+            `Chomp` finds wrong.
+    """
+    check_bind(settings)
+    with _listening(settings) as listening:
+        settings = replace(settings, port=listening.getsockname()[1])
+        app = build_app(Chomp(settings))
+        sys.stderr.write(f"chomp-mcp serves http://{_bracketed(settings.host)}:{settings.port}\n")
+        sys.stderr.flush()
+        Server(configured(app, settings)).run(sockets=[listening])
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidSetting(
+            f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}.",
+            hint="Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST.",
+        ) from None

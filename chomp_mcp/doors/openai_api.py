@@ -1,0 +1,134 @@
+"""/v1/chat/completions, /v1/models: OpenAI JSON and SSE."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from chomp_mcp import wire
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
+from chomp_mcp.doors.chat import chat_request, every_model, extension, headers_of, openai_usage
+from chomp_mcp.errors import UnknownModel
+from chomp_mcp.messages import AUTO, Caller, ChatRequest, Delta, Model, Receipt
+
+__all__ = ["routes"]
+
+
+def routes(chomp: Chomp) -> list[Route]:
+    """The OpenAI API's part of the route table."""
+    models = _Models(chomp)
+    return [
+        Route("/v1/chat/completions", _ChatCompletions(chomp), methods=["POST"]),
+        Route("/v1/models", models.list),
+        Route("/v1/models/{id:path}", models.one),
+    ]
+
+
+class _ChatCompletions:
+    """POST /v1/chat/completions as an ASGI app: nothing between the socket and the gateway."""
+
+    def __init__(self, chomp: Chomp) -> None:
+        self._gateway = chomp.gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_json(receive)
+        request = chat_request(body)
+        caller = caller_of(scope)
+        if not request.stream:
+            await while_connected(receive, partial(self._answer, caller, request, send))
+            return
+        events = EventStream(send)
+        wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        await while_connected(receive, partial(self._stream, caller, request, events, wants_usage), events)
+
+    async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
+        async with self._gateway.exchange(caller, request, door="openai") as reply:
+            completion = await reply.completion()
+        body = wire.dumps({**completion.body, "chomp": extension(reply.receipt())})
+        await send_json(send, body, headers_of(reply))
+
+    async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream, wants_usage: bool) -> None:
+        """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
+        relay = _Relay()
+        async with events:
+            async with self._gateway.exchange(caller, request, door="openai") as reply:
+                await events.start(headers_of(reply))
+                async for batch in reply.batches():
+                    if frames := relay.frames(batch):
+                        await events.write(frames)
+            if wants_usage:
+                await events.event(relay.usage_chunk(reply.receipt()))
+
+
+class _Relay:
+    """Frames through, usage chunk kept."""
+
+    def __init__(self) -> None:
+        self._usage: Mapping[str, Any] = {}
+
+    def frames(self, batch: Sequence[Delta]) -> bytes:
+        """The batch as server-sent events; bytes stay bytes."""
+        out: list[bytes] = []
+        for delta in batch:
+            data = delta.data
+            if b'"usage"' in data and delta.is_usage_only:
+                self._usage = delta.chunk
+                continue
+            out += (b"data: ", data.replace(b"\n", b"\ndata: ") if b"\n" in data else data, b"\n\n")
+        return b"".join(out)
+
+    def usage_chunk(self, receipt: Receipt) -> dict[str, Any]:
+        """The router's last chunk, or one of ours where it sent none, with the receipt."""
+        ours = {
+            "id": "chatcmpl-chomp",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": receipt.served,
+            "choices": [],
+            "usage": openai_usage(receipt.usage),
+        }
+        return {**ours, **self._usage, "chomp": extension(receipt)}
+
+
+class _Models:
+    def __init__(self, chomp: Chomp) -> None:
+        self._chomp = chomp
+
+    async def list(self, request: Request) -> Json:
+        """GET /v1/models: every keyed router's models, or those of `?router=`; routers that failed are in `errors`."""
+        router = request.query_params.get("router") or AUTO
+        page = await every_model(self._chomp, caller_of(request.scope), router)
+        listed = {"object": "list", "data": [_entry(model) for model in page.models]}
+        return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
+
+    async def one(self, request: Request) -> Json:
+        """GET /v1/models/{id}: `router/model`, or a model's own id as its router lists it."""
+        wanted = request.path_params["id"]
+        page = await every_model(self._chomp, caller_of(request.scope))
+        known = {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
+        if wanted in known:
+            return Json(_entry(known[wanted]))
+        close = difflib.get_close_matches(wanted, known, n=3)
+        hint = f"Did you mean {', '.join(close)}?" if close else "GET /v1/models lists them."
+        raise UnknownModel(f"No model {wanted[:200]!r} is listed.", hint=hint, did_you_mean=close)
+
+
+def _entry(model: Model) -> dict[str, Any]:
+    """OpenAI's model object, and what more is known; `created` is not."""
+    more = {"name": model.name, "context_length": model.context_length, "max_output": model.max_output}
+    return {
+        "id": model.ref,
+        "object": "model",
+        "created": 0,
+        "owned_by": model.router,
+        **{name: value for name, value in more.items() if value},
+        "free": model.free,
+    }
