@@ -110,13 +110,17 @@ def _split(model: str, book: Book, lists: Lists) -> tuple[str, str]:
         raise InvalidRequest(
             f"{model!r} names no model.", hint=f"Write {prefix}/auto, or {prefix}/<model>.", param="model"
         )
-    return prefix, model if _serves(book.routers[prefix], model, lists) else rest
+    return prefix, model if rest != AUTO and _serves(book.routers[prefix], model, lists) else rest
 
 
 def _within(router: str, model: str, book: Book, lists: Lists) -> str:
     """The model, for a request whose `router` field names a router."""
     prefix, slash, rest = model.partition("/")
-    if not slash or not rest or prefix not in book.routers or _serves(book.routers[router], model, lists):
+    if not slash or not rest or prefix not in book.routers:
+        return model
+    if model == f"{router}/{AUTO}":
+        return AUTO
+    if _serves(book.routers[router], model, lists):
         return model
     if prefix == router:
         return rest

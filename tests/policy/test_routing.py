@@ -1,0 +1,195 @@
+"""What a model ref means, for every door."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chomp_mcp.errors import InvalidRequest, NoRouterKey, RequestError, UnknownModel
+from chomp_mcp.messages import Model, Router
+from chomp_mcp.policy.routing import Book, Plan, auto_order, lists_needed, plan, resolve
+
+
+def router(router_id: str, **fields: object) -> Router:
+    fields.setdefault("key_variable", f"{router_id.upper()}_API_KEY")
+    return Router(id=router_id, name=router_id.title(), url=f"https://{router_id}.test/v1", **fields)
+
+
+ROUTERS = {
+    r.id: r
+    for r in [
+        router("zen", models=("minimax",)),
+        router("groq", models=("openai/gpt-oss-120b", "groq/compound")),
+        router("cerebras", models=("gpt-oss-120b", "qwen")),
+        router("openrouter", models=("openrouter/auto", "openrouter/free")),
+        router("ollama", key_variable="", joins_auto="reachable"),
+        router("openai", joins_auto="never", deprecated=True),
+        router("mock", key_variable="", joins_auto="last", dialect="mock", models=("echo", "lorem")),
+    ]
+}
+
+
+def book(*keyed: str, **fields: object) -> Book:
+    keys = {name: ((f"key-{name}", f"id-{name}"),) for name in keyed}
+    return Book(ROUTERS, fields.pop("keys", keys), **fields)
+
+
+def listed(router_id: str, *ids: str, **fields: object) -> tuple[Model, ...]:
+    return tuple(Model(router_id, model_id, **fields) for model_id in ids)
+
+
+def refs(model: str, known: Book, router_id: str = "auto", **lists: object) -> list[str]:
+    return [route.ref for route in plan(resolve(model, router_id, known, lists), known, lists).routes]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("groq/openai/gpt-oss-120b", "groq/openai/gpt-oss-120b"),
+        ("openrouter/meta-llama/llama-3.3-70b:free", "openrouter/meta-llama/llama-3.3-70b:free"),
+        ("groq/groq/compound", "groq/groq/compound"),
+        ("groq/compound", "groq/groq/compound"),
+        ("openrouter/free", "openrouter/openrouter/free"),
+        ("mock/lorem?tokens=200", "mock/lorem?tokens=200"),
+    ],
+)
+def test_a_prefix_that_names_a_router_is_stripped_and_the_rest_is_the_model(model: str, expected: str) -> None:
+    known = book("groq", "openrouter")
+    assert refs(model, known) == [expected]
+    assert lists_needed(resolve(model, "auto", known), known) == ()
+
+
+def test_the_router_field_wins_over_a_prefix() -> None:
+    assert refs("openai/gpt-oss-120b", book("groq"), "groq") == ["groq/openai/gpt-oss-120b"]
+    assert refs("groq/llama", book("groq"), "groq") == ["groq/llama"]
+
+
+def test_a_contradicting_prefix_of_a_keyed_router_is_refused_unless_the_named_router_serves_that_name() -> None:
+    known = book("groq", "openai")
+    with pytest.raises(InvalidRequest, match="contradicts") as caught:
+        refs("openai/gpt-4o", known, "groq", groq=listed("groq", "llama"))
+    assert caught.value.param == "router"
+    served = listed("groq", "openai/gpt-4o")
+    assert refs("openai/gpt-4o", known, "groq", groq=served) == ["groq/openai/gpt-4o"]
+
+
+def test_a_named_router_without_a_key_is_an_error_that_says_where_the_key_goes() -> None:
+    with pytest.raises(NoRouterKey, match="chomp-mcp keys add openai") as caught:
+        refs("openai/gpt-oss-120b", book("groq"), groq=listed("groq", "openai/gpt-oss-120b"))
+    assert caught.value.router == "openai"
+    assert "groq/openai/gpt-oss-120b" in caught.value.hint
+
+
+def test_auto_takes_the_provider_then_the_fallbacks_then_the_catalog() -> None:
+    known = book("zen", "groq", "cerebras", "openrouter", provider="cerebras", fallbacks=("openrouter", "zen/glm"))
+    assert auto_order(known) == ("cerebras", "openrouter", "zen", "groq")
+
+
+def test_ollama_joins_auto_when_it_answers_or_when_it_is_named() -> None:
+    assert "ollama" not in auto_order(book("groq"))
+    assert auto_order(book("groq", reachable=frozenset({"ollama"}))) == ("groq", "ollama")
+    assert auto_order(book("groq", provider="ollama")) == ("ollama", "groq")
+
+
+def test_deprecated_routers_never_answer_auto() -> None:
+    assert auto_order(book("openai")) == ("mock",)
+    assert refs("openai/gpt-4o", book("openai")) == ["openai/gpt-4o"]
+
+
+def test_mock_answers_auto_only_when_nothing_else_is_there_and_the_plan_says_so() -> None:
+    known = book()
+    found = plan(resolve("auto", "auto", known), known, {})
+    assert found.routes[0].ref == "mock/echo"
+    assert any("mock" in note for note in found.notes)
+    assert refs("auto", book("groq"))[0] == "groq/openai/gpt-oss-120b"
+
+
+def test_auto_as_model_is_the_preference_list_as_far_as_it_is_live() -> None:
+    known = book("cerebras")
+    assert refs("cerebras/auto", known, cerebras=listed("cerebras", "qwen", "other")) == ["cerebras/qwen"]
+    assert refs("auto", known, "cerebras", cerebras=listed("cerebras", "other")) == ["cerebras/other"]
+    assert refs("cerebras/auto", known) == ["cerebras/gpt-oss-120b", "cerebras/qwen"]
+
+
+def test_a_model_that_is_gone_is_passed_over_and_the_plan_says_so() -> None:
+    known = book("cerebras", gone=frozenset({("cerebras", "gpt-oss-120b")}))
+    found = plan(resolve("cerebras/auto", "auto", known), known, {})
+    assert [route.model for route in found.routes] == ["qwen"]
+    assert found.notes == ("cerebras no longer serves gpt-oss-120b",)
+
+
+def test_without_credit_auto_is_the_free_model_with_the_largest_context_that_is_not_tiny() -> None:
+    models = [
+        Model("openrouter", "openrouter/auto"),
+        Model("openrouter", "small:free", context_length=8_000, free=True),
+        Model("openrouter", "gemma-4b:free", context_length=1_000_000, free=True),
+        Model("openrouter", "big-120b:free", context_length=256_000, free=True),
+    ]
+    known = book("openrouter", no_credit=frozenset({"openrouter"}))
+    assert refs("openrouter/auto", known, openrouter=models)[0] == "openrouter/big-120b:free"
+
+
+def test_a_bare_name_is_one_plan_over_every_keyed_router_that_has_it_exact_ids_first() -> None:
+    known = book("groq", "cerebras", "zen")
+    lists = {"groq": listed("groq", "openai/gpt-oss-120b"), "cerebras": listed("cerebras", "gpt-oss-120b"), "zen": ()}
+    assert refs("gpt-oss-120b", known, **lists) == ["cerebras/gpt-oss-120b", "groq/openai/gpt-oss-120b"]
+
+
+def test_a_name_that_nobody_has_is_unknown_and_close_names_are_told() -> None:
+    with pytest.raises(UnknownModel) as caught:
+        refs("gpt-os-120b", book("cerebras"), cerebras=listed("cerebras", "gpt-oss-120b"))
+    assert caught.value.did_you_mean == ("cerebras/gpt-oss-120b",)
+
+
+def test_an_unknown_router_is_an_error_with_the_closest_ids() -> None:
+    with pytest.raises(InvalidRequest, match="Did you mean groq"):
+        resolve("x", "grok", book())
+
+
+def test_the_default_model_stands_for_a_caller_who_names_none_with_the_fallbacks_behind_it() -> None:
+    known = book("groq", "cerebras", default_model="groq/llama", fallbacks=("cerebras/qwen",))
+    assert refs("", known) == ["groq/llama", "cerebras/qwen"]
+    assert refs("auto", known) == ["groq/llama", "cerebras/qwen"]
+    assert refs("auto", known, "cerebras")[0] == "cerebras/gpt-oss-120b"
+
+
+def test_several_keys_of_a_router_are_tried_side_by_side() -> None:
+    known = book(keys={"groq": (("secret-one", "1"), ("secret-two", "2"))})
+    found = plan(resolve("groq/llama", "auto", known), known, {})
+    assert [route.key for route in found.routes] == ["secret-one", "secret-two"]
+    assert "secret" not in repr(found)
+
+
+def test_only_a_ref_that_left_a_choice_may_be_answered_by_another_route() -> None:
+    known = book("groq", "cerebras")
+    lists = {"groq": listed("groq", "qwen"), "cerebras": listed("cerebras", "qwen")}
+    choices = {
+        ref: plan(resolve(ref, "auto", known), known, lists).free_choice for ref in ("groq/x", "groq/auto", "qwen")
+    }
+    assert choices == {"groq/x": False, "groq/auto": True, "qwen": True}
+
+
+words = st.sampled_from([*ROUTERS, "auto", "qwen", "gpt-oss-120b", "", " ", "x:free", "ä", "?"])
+
+
+@given(
+    model=st.lists(words, max_size=4).map("/".join) | st.text(max_size=30),
+    router_id=words | st.text(max_size=10),
+    keyed=st.sets(st.sampled_from(list(ROUTERS))),
+    lists=st.dictionaries(st.sampled_from(list(ROUTERS)), st.lists(words, max_size=4), max_size=5),
+)
+def test_every_ref_has_a_plan_or_an_error_that_the_caller_can_mend(
+    model: str, router_id: str, keyed: set[str], lists: dict[str, list[str]]
+) -> None:
+    known = book(*keyed)
+    live = {name: listed(name, *ids) for name, ids in lists.items()}
+    try:
+        found = plan(resolve(model, router_id, known, live), known, live)
+    except RequestError as error:
+        assert error.message
+        return
+    assert isinstance(found, Plan)
+    assert found.routes
+    assert all(route.router.id in keyed or not route.router.needs_key for route in found.routes)
+    assert all(not route.router.deprecated for route in found.routes) or len({r.router.id for r in found.routes}) == 1
