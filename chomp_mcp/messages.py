@@ -316,6 +316,20 @@ class Receipt:
         }
         return {**told, "notes": list(self.notes)} if self.notes else told
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Receipt:
+        """The receipt that `as_dict` wrote, as jobs keep it."""
+        cost = told.get("cost_usd")
+        return cls(
+            asked=told["asked"],
+            served=told["served"],
+            attempts=tuple(Attempt(**row) for row in told["attempts"]),
+            usage=Usage(**told["usage"]),
+            cost_usd=None if cost is None else Decimal(cost),
+            latency_ms=told["latency_ms"],
+            notes=tuple(told.get("notes", ())),
+        )
+
     def line(self) -> str:
         """One line for a person: who answered, tokens, cost, time, and how many tries it took."""
         parts = [self.served or "no answer", f"{self.usage.input_tokens} in, {self.usage.output_tokens} out"]
