@@ -1,0 +1,92 @@
+"""`ask`, `dispatch`, and the hidden `run-job` that does a dispatched job's work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import anyio
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli import launch
+from chomp_mcp.doors.cli.output import answer, remark, show_json
+from chomp_mcp.errors import InvalidRequest, StoreError
+from chomp_mcp.messages import OWNER, ChatRequest
+from chomp_mcp.settings import Settings
+
+__all__ = ["ask", "dispatch", "run_job"]
+
+
+def ask(args: argparse.Namespace) -> int:
+    """Stream the answer to stdout and the receipt's line to stderr; with --json, one object with both."""
+    return anyio.run(_whole if args.json else _streamed, _request(args))
+
+
+def dispatch(args: argparse.Namespace) -> int:
+    """Store the job, start the process that runs it, print its id."""
+    return anyio.run(_dispatch, args)
+
+
+def run_job(args: argparse.Namespace) -> int:
+    """Run one stored job to its end, in this process."""
+    return anyio.run(_run_job, args.id)
+
+
+def _request(args: argparse.Namespace) -> ChatRequest:
+    return ChatRequest.from_prompt(_prompt(args), model=args.model, router=args.router, system=args.system)
+
+
+def _prompt(args: argparse.Namespace) -> str:
+    if args.prompt != ["-"]:
+        return " ".join(args.prompt)
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidRequest("stdin is not UTF-8 text.", hint="Convert it first.", param="prompt") from None
+
+
+async def _streamed(request: ChatRequest) -> int:
+    ended = "\n"
+    async with Chomp(Settings.load()) as chomp:
+        async with chomp.gateway.exchange(OWNER, request, door="cli") as reply:
+            async for delta in reply:
+                if delta.text:
+                    answer(delta.text)
+                    ended = delta.text[-1]
+        if ended != "\n":
+            answer("\n")
+        remark(reply.receipt().line())
+    return 0
+
+
+async def _whole(request: ChatRequest) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        async with chomp.gateway.exchange(OWNER, request.with_stream(False), door="cli") as reply:
+            completion = await reply.completion()
+        show_json({"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()})
+    return 0
+
+
+async def _dispatch(args: argparse.Namespace) -> int:
+    prompt = _prompt(args)
+    request = ChatRequest.from_prompt(prompt, model=args.model, router=args.router, system=args.system)
+    async with Chomp(Settings.load()) as chomp:
+        jobs = chomp.jobs
+        job = await jobs.enqueue(OWNER, request, prompt=prompt, system=args.system)
+        try:
+            launch.detached(["run-job", job.id])
+        except OSError as error:
+            await jobs.cancel(OWNER, job.id)
+            raise StoreError(f"The job's process could not be started: {error.strerror}.", hint="Try again.") from None
+    if args.json:
+        show_json({"job_id": job.id, "status": str(job.status), "model": job.model, "router": job.router})
+    else:
+        print(job.id)
+        remark(f"{job.model or 'the first model that answers'} · collect it with: chomp-mcp result {job.id} --wait 60")
+    return 0
+
+
+async def _run_job(job_id: str) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        await chomp.jobs.run_queued(OWNER, job_id)
+    return 0

@@ -1,0 +1,136 @@
+"""`doctor`: everything that can be wrong between a client's configuration and a model's answer, looked at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from chomp_mcp.app import Chomp, key_id
+from chomp_mcp.doors.cli import exit_code, launch
+from chomp_mcp.doors.cli.output import show_json, table
+from chomp_mcp.doors.cli.probe import NoAnswer, Server
+from chomp_mcp.errors import ChompError
+from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.messages import OWNER
+from chomp_mcp.settings import Settings
+from chomp_mcp.store.sqlite import Sqlite
+
+__all__ = ["doctor"]
+
+SLOW_SECONDS = 5.0
+"""The shortest time that a known client gives a server to start (pydantic-ai)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; `exit_code` is what the command ends with if it is the first that is not well."""
+
+    name: str
+    ok: bool
+    detail: str
+    exit_code: int = 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Print the checks; the exit code is that of the first that failed."""
+    checks = list(_checks())
+    if args.json:
+        show_json([asdict(check) for check in checks])
+    else:
+        table(("", "CHECK", "FOUND"), [("ok" if c.ok else "!!", c.name, c.detail) for c in checks])
+    return next((check.exit_code for check in checks if not check.ok), 0)
+
+
+def _checks() -> Iterator[Check]:
+    try:
+        settings = Settings.load()
+    except ChompError as error:
+        yield Check("settings", ok=False, detail=str(error), exit_code=2)
+        return
+    config = settings.home / "config.toml"
+    place = f"home {settings.home}, {'config.toml' if config.is_file() else 'no config.toml'}"
+    yield Check("settings", ok=True, detail=f"{place}, {settings.store.partition(':')[0] or 'local files'}")
+    yield from _permissions(settings)
+    yield from _server(settings)
+    try:
+        yield from anyio.run(_keys, settings)
+    except ChompError as error:
+        yield Check("keys", ok=False, detail=str(error), exit_code=exit_code(error))
+
+
+def _permissions(settings: Settings) -> Iterator[Check]:
+    """keys.json is for its owner's eyes only; where the system has no such bits there is nothing to look at."""
+    path = settings.home / "keys.json"
+    if os.name == "nt" or not path.exists():
+        yield Check("key file", ok=True, detail=f"{path}{'' if path.exists() else ' (none yet)'}")
+        return
+    modes = {place: stat.S_IMODE(place.stat().st_mode) for place in (path, path.parent)}
+    wide = [f"chmod {'700' if place.is_dir() else '600'} {place}" for place, mode in modes.items() if mode & 0o077]
+    detail = f"others can read it: run {' && '.join(wide)}" if wide else f"{path} is readable by you alone"
+    yield Check("key file", ok=not wide, detail=detail, exit_code=5)
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    """Start the server as a client would, and read every line that it writes to stdout."""
+    env = {**launch.client_environment(os.environ), "CHOMP_HOME": str(settings.home)}
+    started = time.monotonic()
+    try:
+        with Server(launch.command(), env) as server:
+            hello = server.ask("initialize", _HELLO)
+            took = time.monotonic() - started
+            server.tell("notifications/initialized")
+            tools = server.ask("tools/list", {})["tools"]
+            listed = time.monotonic() - started - took
+    except NoAnswer as error:
+        yield Check("server", ok=False, detail=str(error), exit_code=2)
+        return
+    name = hello["serverInfo"]["name"]
+    yield Check("server", ok=took < SLOW_SECONDS, detail=f"{name} answered initialize in {took:.2f} s", exit_code=2)
+    yield Check("tools", ok=bool(tools), detail=f"{', '.join(t['name'] for t in tools)} in {listed:.2f} s", exit_code=2)
+    noise = server.noise
+    detail = f"something prints to it: {noise[0][:60]!r}" if noise else "nothing but MCP on it"
+    yield Check("stdout", ok=not noise, detail=detail, exit_code=2)
+
+
+async def _keys(settings: Settings) -> list[Check]:
+    """Each key, where it comes from, and whether the router takes it; only routers with a list can say."""
+    checks = []
+    async with Chomp(settings) as chomp:
+        previews = await chomp.keyring.previews(OWNER)
+        for router, keys in (await chomp.keyring.keys_of(OWNER)).items():
+            if router in chomp.routers:
+                why = [why for key in keys if (why := await _refusal(chomp, router, key))]
+                detail = f"{previews[router]}: {'; '.join(why) or 'its list of models came'}"
+                checks.append(Check(f"key {router}", ok=not why, detail=detail, exit_code=4))
+    if not checks:
+        checks.append(
+            Check("keys", ok=True, detail="none: only the mock router answers. Run chomp-mcp keys add ROUTER")
+        )
+    return checks
+
+
+async def _refusal(chomp: Chomp, router: str, key: str) -> str:
+    """What the router says to this key, past every cache; empty when its list came."""
+    with tempfile.TemporaryDirectory(prefix="chomp-doctor-") as folder:
+        store = Sqlite(Path(folder) / "state.db")
+        try:
+            fresh = ModelList(store, chomp.client, chomp.routers, clock=chomp.clock)
+            return (await fresh.of([router], {router: ((key, key_id(key)),)}))[router].error
+        finally:
+            await store.close()
+
+
+_HELLO: Mapping[str, Any] = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "chomp-mcp doctor", "version": "1"},
+}

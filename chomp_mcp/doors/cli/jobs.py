@@ -1,0 +1,110 @@
+"""`result`, `jobs`, `cancel`: what became of the dispatched ones."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import anyio
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
+from chomp_mcp.messages import OWNER, Job, JobStatus
+from chomp_mcp.settings import Settings
+
+__all__ = ["cancel", "jobs", "result"]
+
+WAIT_SECONDS = 30.0
+"""How long one look waits; a longer --wait is several looks."""
+
+EXIT_CODES = {JobStatus.ERROR: 4, JobStatus.CANCELLED: 2}
+
+
+def result(args: argparse.Namespace) -> int:
+    """Print the job's answer; exit code 4 when it failed, 2 when it was cancelled."""
+    return anyio.run(_result, args)
+
+
+def jobs(args: argparse.Namespace) -> int:
+    """A table of the newest jobs."""
+    return anyio.run(_jobs, args)
+
+
+def cancel(args: argparse.Namespace) -> int:
+    """Cancel the job, wherever it runs."""
+    return anyio.run(_cancel, args)
+
+
+async def _result(args: argparse.Namespace) -> int:
+    ends_at = time.monotonic() + args.wait
+    async with Chomp(Settings.load()) as chomp:
+        while True:
+            left = max(0.0, ends_at - time.monotonic())
+            job = await chomp.result(args.id, wait_seconds=min(left, WAIT_SECONDS))
+            if job.status.is_final or left <= WAIT_SECONDS:
+                break
+    if args.json:
+        show_json(_as_json(job))
+    else:
+        _tell(job)
+    return EXIT_CODES.get(job.status, 0)
+
+
+def _tell(job: Job) -> None:
+    if job.text:
+        answer(job.text if job.text.endswith("\n") else job.text + "\n")
+    if job.status is JobStatus.ERROR:
+        remark(f"chomp-mcp: {job.error}")
+    elif job.status is JobStatus.DONE:
+        remark(_receipt_line(job))
+    elif job.status is JobStatus.CANCELLED:
+        remark(f"chomp-mcp: {job.id} was cancelled.")
+    else:
+        remark(f"{job.id} is {job.status}. Wait for it with: chomp-mcp result {job.id} --wait 60")
+
+
+def _receipt_line(job: Job) -> str:
+    receipt = job.receipt or {}
+    cost = receipt.get("cost_usd")
+    parts = [receipt.get("served") or job.model, "price unknown" if cost is None else f"${cost}"]
+    return " · ".join([*parts, f"{receipt.get('latency_ms', 0) / 1000:.1f} s"])
+
+
+async def _jobs(args: argparse.Namespace) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        recent = await chomp.jobs.recent(OWNER, limit=max(1, args.limit))
+    if args.json:
+        show_json([_as_json(job) for job in recent])
+    elif recent:
+        rows = [(j.id, j.status, clock(j.created_at), j.model, plain(j.prompt)[:60]) for j in recent]
+        table(("ID", "STATUS", "CREATED", "MODEL", "PROMPT"), rows)
+    else:
+        remark('No jobs. Start one with: chomp-mcp dispatch "…"')
+    return 0
+
+
+async def _cancel(args: argparse.Namespace) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        job = await chomp.jobs.cancel(OWNER, args.id)
+    if args.json:
+        show_json(_as_json(job))
+    else:
+        print(f"{job.id} {job.status}")
+    return 0
+
+
+def _as_json(job: Job) -> dict[str, Any]:
+    """The result tool's object, and what a list of jobs needs beside it; times are epoch seconds."""
+    return {
+        "job_id": job.id,
+        "status": str(job.status),
+        "model": job.model,
+        "router": job.router,
+        "prompt": job.prompt,
+        "text": job.text,
+        "error": job.error,
+        "receipt": job.receipt,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+    }

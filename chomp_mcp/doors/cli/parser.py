@@ -1,0 +1,158 @@
+"""What can be typed: the commands, their arguments and their help; nothing here imports more than argparse."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+__all__ = ["CLIENTS", "parser"]
+
+DAY_SECONDS = 86_400
+CLIENTS = ("claude-desktop", "cursor", "vscode", "claude-code", "windsurf", "zed", "gemini")
+
+_EPILOG = """\
+Without a command, chomp-mcp is an MCP server on stdin and stdout: that is how Claude Desktop, Cursor and other MCP
+clients start it. `chomp-mcp install CLIENT` puts it into a client's configuration, `chomp-mcp demo` shows what it does.
+
+exit codes: 0 done, 2 the request is wrong, 3 a limit or a budget, 4 the routers failed, 5 the store, 130 Ctrl-C
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors in the words of all other errors: `chomp-mcp: <message> <hint>`, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"chomp-mcp: {message}. See {self.prog} --help.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+class _Version(argparse.Action):
+    """The installed version, looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_args: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"chomp-mcp {version('chomp-mcp')}")
+        parser.exit()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each command's `run` default names `module:function` in this package."""
+    top = _Parser(
+        prog="chomp-mcp",
+        description="Every model behind your own router keys, as MCP tools, an OpenAI-compatible API and this command.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    top.set_defaults(run="servers:stdio")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(name: str, run: str, summary: str, **more: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=more.get("description", summary))
+        added.set_defaults(run=run)
+        return added
+
+    for add in (_servers, _asking, _jobs, _models, _keys, _looking, _setup):
+        add(command)
+    _hidden(commands)
+    return top
+
+
+_Command = Callable[..., argparse.ArgumentParser]
+
+
+def _servers(command: _Command) -> None:
+    serve = command("serve", "servers:serve", "serve the HTTP APIs and MCP over HTTP on one port")
+    serve.add_argument("--host", help="address to listen on (default: GATEWAY_HOST or 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on (default: GATEWAY_PORT or 8080; 0 picks a free one)")
+    command("demo", "demo:demo", "see what it does: start the server as a client would, and use it")
+
+
+def _asking(command: _Command) -> None:
+    ask = command("ask", "asking:ask", "ask a model and stream its answer to the terminal")
+    _prompt(ask)
+    _json(ask)
+    dispatch = command("dispatch", "asking:dispatch", "ask in the background and print the job's id at once")
+    _prompt(dispatch)
+    _json(dispatch)
+
+
+def _prompt(command: argparse.ArgumentParser) -> None:
+    command.add_argument("prompt", metavar="PROMPT", nargs="+", help="what to ask; - reads it from stdin")
+    command.add_argument("-m", "--model", default="", help="a model ref: router/model, a model's name, or auto")
+    command.add_argument("-r", "--router", default="auto", help="the router that must answer (default: auto)")
+    command.add_argument("-s", "--system", default="", help="the system prompt")
+
+
+def _jobs(command: _Command) -> None:
+    result = command("result", "jobs:result", "print a job's answer, or what there is of it so far")
+    result.add_argument("id", metavar="ID", help="the job's id, as dispatch printed it")
+    result.add_argument("--wait", metavar="S", type=_seconds, default=0.0, help="wait up to S seconds for the end")
+    _json(result)
+    jobs = command("jobs", "jobs:jobs", "list the recent jobs, the newest first")
+    jobs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    _json(jobs)
+    cancel = command("cancel", "jobs:cancel", "cancel a job")
+    cancel.add_argument("id", metavar="ID", help="the job's id")
+    _json(cancel)
+
+
+def _models(command: _Command) -> None:
+    models = command("models", "models:models", "list the models that your keys reach")
+    models.add_argument("router", metavar="ROUTER", nargs="?", default="auto", help="one router (default: all keyed)")
+    models.add_argument("--free", action="store_true", help="only those that cost nothing")
+    models.add_argument("-q", "--query", default="", help="only ids that contain this")
+    _json(models)
+
+
+def _keys(command: _Command) -> None:
+    keys = command("keys", "keys:list_keys", "list, add or remove router keys, or make a caller token")
+    actions = keys.add_subparsers(metavar="ACTION")
+    _json(_action(actions, "list", "keys:list_keys", "which routers have a key, masked (the default)"))
+    keys.set_defaults(json=False)
+    add = _action(actions, "add", "keys:add", "add a router's key: typed hidden, or piped in; never an argument")
+    add.add_argument("router", metavar="ROUTER")
+    remove = _action(actions, "remove", "keys:remove", "forget a router's stored key")
+    remove.add_argument("router", metavar="ROUTER")
+    _json(_action(actions, "token", "keys:token", "make a caller token for the HTTP doors and print it once"))
+
+
+def _looking(command: _Command) -> None:
+    _json(command("status", "status:status", "routers, keys, breakers, quotas left, spend against the budgets"))
+    _json(command("doctor", "doctor:doctor", "check the installation, the keys and the settings"))
+
+
+def _setup(command: _Command) -> None:
+    install = command("install", "install:install", "add chomp-mcp to an MCP client's configuration")
+    install.add_argument("client", metavar="CLIENT", choices=CLIENTS, help=", ".join(CLIENTS))
+    install.add_argument("--print", dest="only_print", action="store_true", help="only show what would be written")
+
+
+def _hidden(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """`run-job ID`: what `dispatch` starts as a process of its own; without help, so that no list shows it."""
+    run_job = commands.add_parser("run-job")
+    run_job.add_argument("id")
+    run_job.set_defaults(run="asking:run_job")
+
+
+def _action(actions: argparse._SubParsersAction[Any], name: str, run: str, summary: str) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=summary)
+    added.set_defaults(run=run)
+    return added
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= DAY_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {DAY_SECONDS}")
+    return value

@@ -1,0 +1,107 @@
+"""A bare MCP client over stdio that sees every line: the SDK's own would hide what does not belong on stdout."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+__all__ = ["NoAnswer", "Server"]
+
+ANSWER_SECONDS = 30.0
+
+
+class NoAnswer(Exception):
+    """The server ended, or said nothing in time."""
+
+
+class Server:
+    """A server process; `noise` holds the lines of its stdout that were not JSON-RPC."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self._command, self._env = list(command), dict(env)
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        self._asked = 0
+        self.noise: list[str] = []
+
+    def __enter__(self) -> Self:
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(self._command, env=self._env, stdin=pipe, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            raise NoAnswer(f"{self._command[0]} could not be started: {error.strerror}") from None
+        self._errors: list[bytes] = []
+        self._threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._read_output, self._read_errors)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for thread in self._threads:
+            thread.join(1)
+
+    def ask(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a request, return its result."""
+        self._asked += 1
+        self._send({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params})
+        while True:
+            message = self._next()
+            if message.get("id") == self._asked and isinstance(message.get("result"), dict):
+                return dict(message["result"])
+            if message.get("id") == self._asked:
+                raise NoAnswer(f"the server refused {method}: {message.get('error')}")
+
+    def tell(self, method: str) -> None:
+        """Send a notification."""
+        self._send({"jsonrpc": "2.0", "method": method})
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")  # type: ignore[union-attr]
+            self._process.stdin.flush()  # type: ignore[union-attr]
+        except OSError:
+            self._ended()
+
+    def _next(self) -> dict[str, Any]:
+        while True:
+            try:
+                line = self._lines.get(timeout=ANSWER_SECONDS)
+            except queue.Empty:
+                raise NoAnswer(f"the server said nothing for {ANSWER_SECONDS:.0f} s") from None
+            if not line:
+                self._ended()
+            try:
+                message = json.loads(line)
+            except ValueError:
+                message = None
+            if isinstance(message, dict) and message.get("jsonrpc") == "2.0":
+                return message
+            self.noise.append(line.decode("utf-8", "replace").rstrip())
+
+    def _ended(self) -> None:
+        self._process.wait()
+        self._threads[1].join(1)
+        last = b"".join(self._errors).decode("utf-8", "replace").strip().splitlines()
+        raise NoAnswer(f"the server ended at once: {last[-1] if last else f'exit code {self._process.returncode}'}")
+
+    def _read_output(self) -> None:
+        for line in self._process.stdout or ():
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def _read_errors(self) -> None:
+        for line in self._process.stderr or ():
+            self._errors.append(line)
+            del self._errors[:-50]

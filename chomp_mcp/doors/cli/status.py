@@ -1,0 +1,80 @@
+"""`status`: what can still be used now, until when, and what today cost."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import anyio
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli.output import clock, show_json, table
+from chomp_mcp.settings import Settings
+
+__all__ = ["status"]
+
+Row = Mapping[str, Any]
+
+
+def status(args: argparse.Namespace) -> int:
+    """A table of the routers, then the spend against the budgets; with --json all that is known."""
+    return anyio.run(_status, args)
+
+
+async def _status(args: argparse.Namespace) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        told = await chomp.status()
+    if args.json:
+        show_json(told)
+        return 0
+    headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
+    table(headers, [_row(router, row) for router, row in told["routers"].items()])
+    spend = told["spend"]
+    print(f"\ntoday  {_of(spend['today_usd'], spend['daily_budget_usd'])}, {_calls(spend)}")
+    print(f"month  {_of(spend['month_usd'], spend['monthly_budget_usd'])}")
+    return 0
+
+
+def _row(router: str, row: Row) -> tuple[Any, ...]:
+    key = "not needed" if row["key"] is None else row["key"]
+    usable = "yes" if row["ready"] else (row["reason"] or "no key").replace("_", " ")
+    until = clock(_at(row["cooldown_until"]))
+    return router, key, row["breaker"].replace("_", "-"), usable, until, f"${row['spent_today_usd']}", _quota(row)
+
+
+def _quota(row: Row) -> str:
+    """What is left as the router last told it; else what it documents."""
+    known = [text for text in map(_left, row["quota"]) if text]
+    if known:
+        return "; ".join(known)
+    return f"{row['limits']} (documented)" if row["limits"] else "-"
+
+
+def _left(reading: Row) -> str:
+    if reading["remaining"] is None:
+        return ""
+    of = "" if reading["limit"] is None else f" of {reading['limit']}"
+    per = f" a {reading['window']}" if reading["window"] else ""
+    until = f", new at {clock(_at(reading['resets_at']))}" if reading["resets_at"] else ""
+    model = f"{reading['model']}: " if reading.get("model") else ""
+    return f"{model}{reading['remaining']}{of} {reading['kind']}{per}{until} ({reading['known']})"
+
+
+def _at(iso: str | None) -> float | None:
+    return None if iso is None else datetime.fromisoformat(iso).timestamp()
+
+
+def _of(spent: str, budget: str | None) -> str:
+    return f"${spent} of ${budget}" if budget else f"${spent}, no budget"
+
+
+def _calls(spend: Row) -> str:
+    parts: Iterable[str] = (
+        f"{spend['calls_today']} calls",
+        f"{spend['unpriced_calls_today']} of unknown price" if spend["unpriced_calls_today"] else "",
+        f"{spend['input_tokens_today']} tokens in, {spend['output_tokens_today']} out",
+        f"${spend['reserved_usd']} reserved" if spend["reserved_usd"] != "0" else "",
+    )
+    return ", ".join(part for part in parts if part)
