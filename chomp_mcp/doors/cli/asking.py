@@ -46,15 +46,17 @@ def _prompt(args: argparse.Namespace) -> str:
 
 
 async def _streamed(request: ChatRequest) -> int:
-    ended = "\n"
+    last = "\n"
     async with Chomp(Settings.load()) as chomp:
-        async with chomp.gateway.exchange(OWNER, request, door="cli") as reply:
-            async for delta in reply:
-                if delta.text:
-                    answer(delta.text)
-                    ended = delta.text[-1]
-        if ended != "\n":
-            answer("\n")
+        try:
+            async with chomp.gateway.exchange(OWNER, request, door="cli") as reply:
+                async for delta in reply:
+                    if delta.text:
+                        answer(delta.text)
+                        last = delta.text
+        finally:
+            if not last.endswith("\n"):
+                answer("\n")
         remark(reply.receipt().line())
     return 0
 

@@ -15,7 +15,7 @@ from mcp import Client, StdioServerParameters
 from chomp_mcp.doors.cli import install, launch
 from chomp_mcp.doors.cli.clients import CLIENTS
 from chomp_mcp.doors.cli.output import plain
-from chomp_mcp.errors import UpstreamFailed
+from chomp_mcp.errors import ChompError, UpstreamFailed
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 
@@ -30,9 +30,22 @@ SHOWN = 100
 def demo(_args: argparse.Namespace) -> int:
     """Offline on the mock router; on the caller's real routers too, where there are keys."""
     settings = Settings.load()
-    anyio.run(_walk, settings)
+    try:
+        anyio.run(_walk, settings)
+    except* Exception as group:
+        raise _cause(group) from None
     _next_steps(settings)
     return 0
+
+
+def _cause(group: BaseExceptionGroup[Any]) -> ChompError:
+    """The one error at the bottom of the SDK's task groups, as ours."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ChompError):
+        return error
+    return UpstreamFailed(f"The server could not be used: {error}.", hint="Run chomp-mcp doctor.")
 
 
 async def _walk(settings: Settings) -> None:

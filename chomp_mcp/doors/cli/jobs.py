@@ -10,7 +10,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
-from chomp_mcp.messages import OWNER, Job, JobStatus
+from chomp_mcp.messages import OWNER, Job, JobStatus, Receipt
 from chomp_mcp.settings import Settings
 
 __all__ = ["cancel", "jobs", "result"]
@@ -57,18 +57,11 @@ def _tell(job: Job) -> None:
     if job.status is JobStatus.ERROR:
         remark(f"chomp-mcp: {job.error}")
     elif job.status is JobStatus.DONE:
-        remark(_receipt_line(job))
+        remark(Receipt.from_dict(job.receipt or {}).line())
     elif job.status is JobStatus.CANCELLED:
         remark(f"chomp-mcp: {job.id} was cancelled.")
     else:
         remark(f"{job.id} is {job.status}. Wait for it with: chomp-mcp result {job.id} --wait 60")
-
-
-def _receipt_line(job: Job) -> str:
-    receipt = job.receipt or {}
-    cost = receipt.get("cost_usd")
-    parts = [receipt.get("served") or job.model, "price unknown" if cost is None else f"${cost}"]
-    return " · ".join([*parts, f"{receipt.get('latency_ms', 0) / 1000:.1f} s"])
 
 
 async def _jobs(args: argparse.Namespace) -> int:
