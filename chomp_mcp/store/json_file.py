@@ -22,6 +22,7 @@ __all__ = ["JsonFile"]
 _EXPIRES = "_expires"
 """The reserved entry `{key: epoch seconds}`, so that values without an end keep the plain shape `{key: value}`."""
 _PATIENCE_SECONDS = 10.0
+_POLL_SECONDS = 0.005
 _Signature = tuple[int, int, int]
 
 
@@ -136,7 +137,7 @@ class JsonFile:
         target = Path(os.path.realpath(self._path))
         try:
             make_folder(target.parent)
-            with FileLock(f"{target}.lock", timeout=_PATIENCE_SECONDS, mode=PRIVATE_FILE):
+            with FileLock(f"{target}.lock", timeout=_PATIENCE_SECONDS, mode=PRIVATE_FILE, poll_interval=_POLL_SECONDS):
                 self._rewrite(target, keys, change)
         except Timeout:
             raise StoreError(

@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis as RedisClient
 
-from chomp_mcp.store.json_file import JsonFile
 from chomp_mcp.store.kv import KV
 from chomp_mcp.store.sqlite import Sqlite
+from tests.store.other_process import open_store
 from tests.support.clock import Clock
 
-BACKENDS = ("json", "sqlite")
+BACKENDS = ("json", "sqlite", "redis")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of our own."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = {"port": port, "bind": "127.0.0.1", "dir": tmp_path_factory.mktemp("redis"), "save": ""}
+    command = ["redis-server", *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        assert any("Ready to accept connections" in line for line in server.stdout), "redis-server did not start"
+        yield f"redis://127.0.0.1:{port}/0"
+        server.terminate()
+        server.stdout.read()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty server."""
+    with RedisClient.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
 
 
 @pytest.fixture(params=BACKENDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """What `open_store` takes: a new, empty store of each kind."""
+    if request.param == "redis":
+        return request.getfixturevalue("redis_url")
     return f"{request.param}:{tmp_path / 'home' / 'store'}"
 
 
@@ -34,8 +64,3 @@ async def sqlite(tmp_path: Path, clock: Clock) -> AsyncIterator[Sqlite]:
     store = Sqlite(tmp_path / "home" / "state.db", clock=clock)
     yield store
     await store.close()
-
-
-def open_store(place: str, clock: Callable[[], float] = time.time) -> KV:
-    kind, _, rest = place.partition(":")
-    return {"json": JsonFile, "sqlite": Sqlite}[kind](Path(rest), clock=clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chomp_mcp.store.kv import KV, Entry, Write
-from tests.store.conftest import open_store
+from tests.store.other_process import open_store
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio

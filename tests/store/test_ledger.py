@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chomp_mcp.errors import BudgetExceeded
+from chomp_mcp.messages import Usage
+from chomp_mcp.policy.budget import Limits
+from chomp_mcp.store.kv import KV
+from chomp_mcp.store.ledger import HOLD_SECONDS, Ledger, Spend
+from chomp_mcp.store.sqlite import Sqlite
+from tests.store.other_process import go, kill, open_store, race, start
+from tests.support.clock import NOON, Clock
+
+pytestmark = pytest.mark.anyio
+
+LIMITS = Limits(day_micro=1_000, month_micro=5_000)
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def ledger(kv: KV, clock: Clock) -> Ledger:
+    return Ledger(kv, clock=clock)
+
+
+async def test_nothing_is_spent_at_first(ledger: Ledger):
+    assert await ledger.spent("owner") == Spend()
+
+
+async def test_a_settled_call_is_spent_and_its_reservation_gone(ledger: Ledger):
+    hold = await ledger.reserve("owner", 400, LIMITS)
+    assert await ledger.spent("owner") == Spend(held_micro=400)
+
+    await ledger.settle(hold, cost_micro=150, usage=Usage(10, 20), router="groq")
+
+    spent = Spend(day_micro=150, month_micro=150, calls=1, input_tokens=10, output_tokens=20, by_router={"groq": 150})
+    assert await ledger.spent("owner") == spent
+    assert await ledger.spent("other") == Spend()
+
+
+async def test_spend_adds_up_per_router_and_unknown_prices_are_counted_not_guessed(ledger: Ledger):
+    for router, cost in (("groq", 5), ("zen", 7), ("groq", 1), ("ollama", 0), ("sambanova", None)):
+        hold = await ledger.reserve("owner", cost, LIMITS)
+        await ledger.settle(hold, cost_micro=cost, usage=Usage(1, 1), router=router)
+
+    spent = await ledger.spent("owner")
+
+    assert (spent.day_micro, spent.month_micro, spent.held_micro) == (13, 13, 0)
+    assert (spent.calls, spent.unpriced, spent.input_tokens) == (5, 1, 5)
+    assert spent.by_router == {"groq": 6, "zen": 7, "ollama": 0}
+
+
+async def test_what_others_hold_cannot_be_reserved(ledger: Ledger):
+    hold = await ledger.reserve("owner", 700, LIMITS)
+
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve("owner", 301, LIMITS)
+    await ledger.reserve("owner", 300, LIMITS)
+    await ledger.reserve("other", 1_000, LIMITS)
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve("owner", 1, LIMITS)
+
+    await ledger.release(hold)
+    await ledger.release(hold)
+    await ledger.release(None)
+    assert (await ledger.spent("owner")).held_micro == 300
+    await ledger.reserve("owner", 700, LIMITS)
+
+
+async def test_the_refusal_says_what_is_spent_and_when_it_resets(ledger: Ledger):
+    await ledger.settle(None, caller_id="owner", cost_micro=999, usage=None, router="groq")
+
+    with pytest.raises(BudgetExceeded) as refused:
+        await ledger.reserve("owner", 2, LIMITS)
+
+    assert str(refused.value) == (
+        "The budget for the day does not cover this call: $0.000999 of $0.001 are spent, and calls under way may cost"
+        " $0.00. It resets on 2026-06-14 00:00; raise LLM_DAILY_BUDGET_USD, or ask a free model."
+    )
+    assert refused.value.resets_at == NOON + 12 * 3600
+    assert refused.value.retry_after == 12 * 3600
+
+
+async def test_a_new_day_has_a_new_budget_and_a_new_month_too(ledger: Ledger, clock: Clock):
+    async def spend(micro: int) -> None:
+        hold = await ledger.reserve("owner", micro, LIMITS)
+        await ledger.settle(hold, cost_micro=micro, usage=None, router="groq")
+
+    for _ in range(5):
+        await spend(1_000)
+        with pytest.raises(BudgetExceeded, match="budget for the"):
+            await spend(1)
+        clock.advance(86_400)
+    with pytest.raises(BudgetExceeded, match=r"month.*LLM_MONTHLY_BUDGET_USD") as refused:
+        await spend(1)
+    clock.now = refused.value.resets_at
+    await spend(1_000)
+
+    assert (await ledger.spent("owner")).month_micro == 1_000
+
+
+async def test_days_are_those_of_the_users_time_zone(ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    await ledger.settle(None, caller_id="owner", cost_micro=1_000, usage=None, router="groq")
+    with pytest.raises(BudgetExceeded, match="It resets on 2026-06-15 00:00") as refused:
+        await ledger.reserve("owner", 1, LIMITS)
+
+    # Noon in Greenwich is midnight there.
+    assert refused.value.resets_at == NOON + 24 * 3600
+    clock.advance(-1)
+    assert (await ledger.spent("owner")).day_micro == 0
+
+
+async def test_a_call_over_midnight_is_spent_on_the_day_it_ends(ledger: Ledger, clock: Clock):
+    clock.advance(12 * 3600 - 1)
+    hold = await ledger.reserve("owner", 100, LIMITS)
+    clock.advance(1)
+    assert (await ledger.spent("owner")).held_micro == 100
+
+    await ledger.settle(hold, cost_micro=100, usage=None, router="groq")
+
+    assert (await ledger.spent("owner")).day_micro == 100
+    clock.advance(-1)
+    assert (await ledger.spent("owner")).day_micro == 0
+
+
+async def test_what_costs_nothing_passes_an_exhausted_budget_and_writes_nothing(ledger: Ledger, kv: KV):
+    await ledger.settle(None, caller_id="owner", cost_micro=1_000, usage=None, router="groq")
+    before = await kv.list("")
+
+    await ledger.release(await ledger.reserve("owner", 0, LIMITS))
+
+    assert await kv.list("") == before
+
+
+async def test_without_limits_nothing_is_refused(ledger: Ledger):
+    for amount in (10**12, None):
+        hold = await ledger.reserve("owner", amount, Limits())
+        await ledger.settle(hold, cost_micro=amount, usage=None, router="groq")
+
+    assert (await ledger.spent("owner")).day_micro == 10**12
+
+
+async def test_an_unknown_price_may_be_asked_only_while_something_is_left(ledger: Ledger):
+    await ledger.reserve("owner", None, LIMITS)
+    await ledger.reserve("owner", 1_000, LIMITS)
+
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve("owner", None, LIMITS)
+
+
+async def test_a_reservation_expires_and_a_late_settlement_still_counts(ledger: Ledger, clock: Clock):
+    hold = await ledger.reserve("owner", 1_000, LIMITS)
+    clock.advance(HOLD_SECONDS)
+
+    assert (await ledger.spent("owner")).held_micro == 0
+    await ledger.reserve("owner", 1_000, LIMITS)
+    await ledger.settle(hold, cost_micro=900, usage=None, router="groq")
+
+    spent = await ledger.spent("owner")
+    assert (spent.day_micro, spent.held_micro) == (900, 1_000)
+
+
+async def test_days_are_kept_for_40_days_and_months_for_400(ledger: Ledger, kv: KV, clock: Clock):
+    await ledger.settle(None, caller_id="owner", cost_micro=1, usage=None, router="groq")
+    clock.advance(39 * 86_400)
+    assert len(await kv.list("spend:owner:")) == 2
+    clock.advance(86_400)
+    assert [entry.key for entry in await kv.list("spend:owner:")] == ["spend:owner:2026-06"]
+    clock.advance(360 * 86_400)
+    assert await kv.list("") == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+async def test_processes_racing_for_the_last_cent_cannot_both_win(place: str):
+    granted = race(*(start("spend", place, 30, 10, 300) for _ in range(2)))
+
+    ledger = Ledger(kv := open_store(place))
+    assert len(granted[0]) + len(granted[1]) == 30
+    spent = await ledger.spent("owner")
+    assert (spent.day_micro, spent.calls, spent.held_micro) == (300, 30, 0)
+    await kv.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+async def test_a_kill_between_reserve_and_settle_leaves_a_reservation_that_expires(
+    place: str, ledger: Ledger, clock: Clock
+):
+    clock.now = time.time()
+    await ledger.settle(None, caller_id="owner", cost_micro=100, usage=None, router="groq")
+    process = start("reserve", place, 900)
+    go(process)
+    assert process.stdout.readline() == "reserved\n"
+    kill(process)
+
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve("owner", 1, LIMITS)
+    # Past what the process's own clock said; and clear of a midnight.
+    clock.advance(86_400)
+    hold = await ledger.reserve("owner", 900, LIMITS)
+    await ledger.settle(hold, cost_micro=900, usage=None, router="groq")
+
+    spent = await ledger.spent("owner")
+    assert (spent.day_micro, spent.held_micro) == (900, 0)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("reserve"), st.none() | st.integers(0, 600)),
+        st.tuples(st.just("settle"), st.none() | st.integers(0, 600)),
+        st.tuples(st.just("release"), st.none()),
+        st.tuples(st.just("advance"), st.integers(0, 2 * HOLD_SECONDS)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS)
+def test_money_is_conserved(steps):
+    async def play() -> None:
+        clock = Clock(NOON - 12 * 3600)
+        with tempfile.TemporaryDirectory() as folder:
+            kv = Sqlite(Path(folder) / "state.db", clock=clock)
+            ledger, holds, spent = Ledger(kv, clock=clock), [], 0
+            for step, amount in steps:
+                if step == "advance":
+                    clock.advance(amount)
+                elif step == "reserve":
+                    held = sum(hold.micro_usd for hold in holds if hold.expires_at > clock())
+                    fits = amount == 0 or spent + held + (1 if amount is None else amount) <= 1_000
+                    try:
+                        holds.append(await ledger.reserve("owner", amount, Limits(1_000, None)))
+                    except BudgetExceeded:
+                        assert not fits
+                    else:
+                        assert fits
+                elif holds and step == "settle":
+                    await ledger.settle(holds.pop(0), cost_micro=amount, usage=None, router="groq")
+                    spent += amount or 0
+                elif holds:
+                    await ledger.release(holds.pop(0))
+                now = await ledger.spent("owner")
+                assert now.held_micro == sum(hold.micro_usd for hold in holds if hold.expires_at > clock())
+                assert now.month_micro == spent == sum(now.by_router.values())
+            await kv.close()
+
+    asyncio.run(play())
