@@ -311,7 +311,7 @@ class Receipt:
             "served": self.served,
             "attempts": [attempt.as_dict() for attempt in self.attempts],
             "usage": usage,
-            "cost_usd": None if self.cost_usd is None else format(self.cost_usd, "f"),
+            "cost_usd": None if self.cost_usd is None else _amount(self.cost_usd),
             "latency_ms": self.latency_ms,
         }
         return {**told, "notes": list(self.notes)} if self.notes else told
@@ -333,12 +333,17 @@ class Receipt:
     def line(self) -> str:
         """One line for a person: who answered, tokens, cost, time, and how many tries it took."""
         parts = [self.served or "no answer", f"{self.usage.input_tokens} in, {self.usage.output_tokens} out"]
-        parts.append("price unknown" if self.cost_usd is None else f"${format(self.cost_usd.normalize(), 'f')}")
+        parts.append("price unknown" if self.cost_usd is None else f"${_amount(self.cost_usd)}")
         parts.append(f"{self.latency_ms / 1000:.1f} s")
         failed = [a for a in self.attempts if a.outcome != "ok"]
         if failed:
             parts.append("after " + ", ".join(f"{a.router}/{a.model} {a.outcome}" for a in failed))
         return " · ".join([*parts, *self.notes])
+
+
+def _amount(usd: Decimal) -> str:
+    """An exact amount without exponents or trailing zeros."""
+    return format(usd.normalize() + 0, "f")
 
 
 class Delta:

@@ -16,7 +16,6 @@ from chomp_mcp.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from chomp_mcp.gateway.fold import as_deltas
 from chomp_mcp.gateway.health import Health, Rest
 from chomp_mcp.messages import (
     Attempt,
@@ -40,8 +39,6 @@ __all__ = ["Answer", "Attempts"]
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
-MAX_PREAMBLE_BYTES = 1024 * 1024
-"""What a router may send on a stream before it counts as something else than a stream."""
 TRAILER_SECONDS = 0.25
 """How long to listen after `[DONE]`: Zen tells the cost there."""
 
@@ -54,6 +51,7 @@ class Answer:
     completion: Completion | None = None
     first: list[Delta] = field(default_factory=list)
     response: Response | None = None
+    """None: all of the answer is in `first` already."""
     decoder: Decoder | None = None
 
     async def batches(self) -> AsyncIterator[list[Delta]]:
@@ -264,7 +262,6 @@ class Attempts:
         """Read until the first real delta: until then nothing is promised, and another route may still answer."""
         decoder = dialect(route.router.dialect).decoder()
         seen: list[Delta] = []
-        preamble = bytearray()
         async for chunk in response.iter_bytes():
             fresh = decoder.feed(chunk)
             seen += fresh
@@ -272,21 +269,9 @@ class Attempts:
                 return Answer(route, first=seen, response=response, decoder=decoder)
             if decoder.error is not None:
                 return decoder.error
-            if not seen and len(preamble) < MAX_PREAMBLE_BYTES:
-                preamble += chunk
         seen += decoder.close()
-        if decoder.error is not None:
-            return decoder.error
-        if seen:
-            return Answer(route, first=seen, response=response, decoder=decoder)
-        return self._not_a_stream(route, bytes(preamble), response)
-
-    def _not_a_stream(self, route: Route, body: bytes, response: Response) -> Answer | Failed:
-        """A router that ignored `stream`, or answered with something else altogether."""
-        outcome = dialect(route.router.dialect).decode(body)
-        if isinstance(outcome, Failed):
-            return outcome
-        return Answer(route, outcome, first=as_deltas(outcome), response=response)
+        await response.close()
+        return decoder.error or Answer(route, first=seen, decoder=decoder)
 
     def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:
         ms = max(0, round((self._clock() - started) * 1000))

@@ -1,13 +1,13 @@
-"""A stream as one completion, and one completion as a stream."""
+"""A stream, added up into one completion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chomp_mcp.messages import Completion, Delta
+from chomp_mcp.messages import Delta
 
-__all__ = ["Folder", "as_deltas"]
+__all__ = ["Folder"]
 
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 
@@ -58,27 +58,3 @@ class Folder:
         choice = {"index": 0, "message": message, "finish_reason": self._finish or "stop", "logprobs": None}
         body = {**self._head, "object": "chat.completion", "choices": [choice]}
         return {**body, "usage": self._usage} if self._usage else body
-
-
-def as_deltas(completion: Completion) -> list[Delta]:
-    """A whole answer as chunks, for a router that ignored `stream`."""
-    body = completion.body
-    head = {name: body.get(name) for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    choices = [
-        {"index": choice.get("index", 0), "delta": _indexed(choice.get("message") or {}), "finish_reason": None}
-        for choice in body["choices"]
-    ]
-    ends = [
-        {"index": choice.get("index", 0), "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
-        for choice in body["choices"]
-    ]
-    deltas = [Delta(chunk={**head, "choices": choices}), Delta(chunk={**head, "choices": ends})]
-    if body.get("usage"):
-        deltas.append(Delta(chunk={**head, "choices": [], "usage": body["usage"]}))
-    return deltas
-
-
-def _indexed(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Stream consumers tell tool calls apart by their index; whole answers have none."""
-    calls = [{"index": i, **call} for i, call in enumerate(message.get("tool_calls") or ())]
-    return {**message, "tool_calls": calls} if calls else dict(message)

@@ -1,0 +1,149 @@
+"""Exchanges in the background: they outlive the call, and are never lost."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from chomp_mcp.errors import JobNotFound, NoRouterKey, UpstreamError
+from chomp_mcp.messages import OWNER, Caller, ChatRequest, JobStatus
+from tests.support.world import world
+
+pytestmark = pytest.mark.anyio
+
+ASKED = ChatRequest.from_prompt("hi", model="groq/m")
+
+
+async def test_ask_gives_the_answer_when_it_comes_in_time_and_stores_no_job(home) -> None:
+    async with world(home, "groq") as w:
+        job = await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5)
+        assert (job.status, job.text) == (JobStatus.DONE, "hello")
+        assert job.receipt["served"] == "groq/m"
+        assert await w.chomp.jobs.recent(OWNER) == []
+
+
+async def test_ask_hands_over_a_running_job_at_the_deadline_with_the_text_so_far(home) -> None:
+    go_on = anyio.Event()
+    async with world(home, "groq") as w:
+        w.groq.stream(["first ", go_on, "second"])
+        with anyio.fail_after(5):
+            job = await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=0.3)
+            assert (job.status, job.text) == (JobStatus.RUNNING, "first ")
+            go_on.set()
+            done = await w.chomp.jobs.result(OWNER, job.id, 5)
+        assert (done.status, done.text) == (JobStatus.DONE, "first second")
+        assert len(w.groq.chats) == 1
+
+
+async def test_ask_tells_how_far_it_is(home) -> None:
+    go_on = anyio.Event()
+    told = []
+
+    async def progress(characters: int) -> None:
+        told.append(characters)
+        go_on.set()
+
+    async with world(home, "groq") as w:
+        w.groq.stream(["12345", go_on, "67890"])
+        with anyio.fail_after(5):
+            await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5, on_progress=progress)
+    assert told[0] == 5
+    assert told == sorted(told)
+
+
+async def test_a_cancelled_ask_stops_the_router(home) -> None:
+    async with world(home, "groq") as w:
+        w.groq.hang(after=["x"])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=30))
+            with anyio.fail_after(5):
+                await w.groq.saw_request()
+                tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await w.groq.saw_disconnect()
+
+
+async def test_dispatch_returns_at_once_and_the_result_waits(home) -> None:
+    go_on = anyio.Event()
+    async with world(home, "groq") as w:
+        w.groq.answer("later", before=go_on)
+        with anyio.fail_after(5):
+            job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+            assert (job.status, job.model, job.router) == (JobStatus.RUNNING, "groq/m", "groq")
+            assert (await w.chomp.jobs.result(OWNER, job.id)).status is JobStatus.RUNNING
+            go_on.set()
+            done = await w.chomp.jobs.result(OWNER, job.id, 5)
+        assert (done.text, done.error) == ("later", "")
+
+
+async def test_a_job_that_failed_says_why_and_what_was_tried(home) -> None:
+    async with world(home, "groq") as w:
+        w.groq.fail(400, {"error": {"message": "no such thing", "type": "invalid_request_error"}})
+        job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with anyio.fail_after(5):
+            done = await w.chomp.jobs.result(OWNER, job.id, 5)
+        assert done.status is JobStatus.ERROR
+        assert "no such thing" in done.error
+        assert done.receipt["attempts"][0]["status"] == 400
+
+
+async def test_what_cannot_be_planned_is_no_job(home) -> None:
+    async with world(home) as w:
+        with pytest.raises(NoRouterKey):
+            await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with pytest.raises(NoRouterKey):
+            await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5)
+        assert await w.chomp.jobs.recent(OWNER) == []
+
+
+async def test_an_error_of_ask_is_raised_with_its_receipt(home) -> None:
+    async with world(home, "groq") as w:
+        w.groq.fail(503)
+        with pytest.raises(UpstreamError) as caught:
+            await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5)
+        assert len(caught.value.receipt.attempts) == 2
+
+
+async def test_a_job_is_read_and_cancelled_by_another_process_on_the_same_home(home) -> None:
+    async with world(home, "groq") as w, world(home) as other:
+        w.groq.hang(after=["partial"])
+        job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with anyio.fail_after(5):
+            while (await other.chomp.jobs.result(OWNER, job.id)).text != "partial":
+                await other.chomp.jobs.result(OWNER, job.id, 0.2)
+            await other.chomp.jobs.cancel(OWNER, job.id)
+            await w.groq.saw_disconnect()
+            assert (await w.chomp.jobs.result(OWNER, job.id, 5)).status is JobStatus.CANCELLED
+
+
+async def test_a_gateway_that_stops_says_so_in_its_jobs(home) -> None:
+    async with world(home, "groq") as w:
+        w.groq.hang(after=["partial"])
+        job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with anyio.fail_after(5):
+            await w.groq.saw_request()
+    async with world(home) as later:
+        told = await later.chomp.jobs.result(OWNER, job.id)
+    assert told.status is JobStatus.ERROR
+    assert "stopped" in told.error
+
+
+async def test_jobs_belong_to_their_caller(home) -> None:
+    async with world(home, "groq") as w:
+        job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        for stranger_asks in (w.chomp.jobs.result, w.chomp.jobs.cancel):
+            with pytest.raises(JobNotFound):
+                await stranger_asks(Caller("stranger"), job.id)
+        with pytest.raises(JobNotFound):
+            await w.chomp.jobs.result(OWNER, "../../etc/passwd")
+
+
+async def test_a_queued_job_is_run_once_by_whoever_takes_it_up(home) -> None:
+    async with world(home, "groq") as w:
+        job = await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi")
+        assert job.status is JobStatus.QUEUED
+        with anyio.fail_after(5):
+            done = await w.chomp.jobs.run_queued(OWNER, job.id)
+            again = await w.chomp.jobs.run_queued(OWNER, job.id)
+        assert (done.text, again.text) == ("hello", "hello")
+        assert len(w.groq.chats) == 1
