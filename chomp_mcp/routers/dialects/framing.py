@@ -1,0 +1,143 @@
+"""Bytes as they happen to arrive -> whole frames: SSE events and JSON objects."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["MAX_FRAME_BYTES", "Events", "Objects"]
+
+MAX_FRAME_BYTES = 8 * 1024 * 1024
+"""One event of a stream; a larger one is no answer but a fault, and would be held in memory."""
+
+Event = tuple[bytes, bytes]
+"""(event name or b"", data); several data lines are joined by a space, which is the same JSON on one line."""
+
+
+class Events:
+    """Server-sent events: comments, events without data and unknown fields are left out.
+
+    Rules: the HTML standard, 9.2.6; in addition an event that lacks its final blank line counts at the end.
+    """
+
+    __slots__ = ("_cr", "_rest", "overflow")
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._cr = False
+        self.overflow = False
+        """An event was larger than MAX_FRAME_BYTES; the bytes after it are not read."""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that these bytes complete."""
+        if self._cr or b"\r" in chunk:
+            chunk = self._normal(chunk)
+        if self._rest:
+            start = len(self._rest) - 1
+            self._rest += chunk
+            if self._rest.find(b"\n\n", start) < 0:
+                self._measure(len(self._rest))
+                return []
+            chunk = bytes(self._rest)
+            self._rest.clear()
+        blocks = chunk.split(b"\n\n")
+        self._rest += blocks.pop()
+        if len(chunk) > MAX_FRAME_BYTES:
+            blocks = self._measured(blocks)
+        return _events(blocks)
+
+    def close(self) -> list[Event]:
+        """The event that lacks its blank line, if there is one."""
+        block = bytes(self._rest).strip(b"\n")
+        self._rest.clear()
+        return _events([block]) if block and not self.overflow else []
+
+    def _normal(self, chunk: bytes) -> bytes:
+        """Line feeds as line ends; a carriage return at the very end waits for what follows it."""
+        if self._cr:
+            chunk = b"\r" + chunk
+        self._cr = chunk.endswith(b"\r")
+        if self._cr:
+            chunk = chunk[:-1]
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _measure(self, size: int) -> None:
+        if size > MAX_FRAME_BYTES:
+            self.overflow = True
+
+    def _measured(self, blocks: list[bytes]) -> list[bytes]:
+        for at, block in enumerate(blocks):
+            if len(block) > MAX_FRAME_BYTES:
+                self.overflow = True
+                return blocks[:at]
+        self._measure(len(self._rest))
+        return blocks
+
+
+def _events(blocks: list[bytes]) -> list[Event]:
+    events = []
+    for block in blocks:
+        if block[:6] == b"data: " and b"\n" not in block:  # nearly all of them
+            events.append((b"", block[6:]))
+        elif event := _fields(block):
+            events.append(event)
+    return events
+
+
+def _fields(block: bytes) -> Event | None:
+    name, data = b"", []
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.strip()
+    joined = b" ".join(data)
+    return (name, joined) if joined.strip() else None
+
+
+_TOKENS = re.compile(rb'["{}]|\\(?s:.)?')
+
+
+class Objects:
+    """JSON objects one after the other, with or without line ends between them (NDJSON and Go's json.Encoder)."""
+
+    __slots__ = ("_depth", "_in_string", "_rest", "_seen", "overflow")
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._seen = 0
+        self._depth = 0
+        self._in_string = False
+        self.overflow = False
+        """An object was larger than MAX_FRAME_BYTES."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The objects that these bytes complete; what stands between objects comes along with the next one."""
+        self._rest += chunk
+        frames, start = [], 0
+        for token in _TOKENS.finditer(self._rest, self._seen):
+            if token[0] == b"\\":  # its other half has not come yet
+                break
+            self._seen = token.end()
+            if self._closes(token[0]):
+                frames.append(bytes(self._rest[start : self._seen]).strip())
+                start = self._seen
+        else:
+            self._seen = len(self._rest)
+        del self._rest[:start]
+        self._seen -= start
+        self.overflow = self.overflow or len(self._rest) > MAX_FRAME_BYTES
+        return frames
+
+    def close(self) -> bytes:
+        """What is left: empty, or an object that was cut."""
+        return bytes(self._rest).strip()
+
+    def _closes(self, token: bytes) -> bool:
+        """Take one quote, brace or escape; true when it ends an outermost object."""
+        if token == b'"':
+            self._in_string = not self._in_string
+        elif not self._in_string and token in b"{}":
+            self._depth = max(0, self._depth + (1 if token == b"{" else -1))
+            return self._depth == 0
+        return False

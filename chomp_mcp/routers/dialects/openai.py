@@ -1,0 +1,121 @@
+"""OpenAI's chat completions, which most routers speak, each with its own exceptions (tables in catalog.toml)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.messages import ChatRequest, Model, Route, Router, WireRequest
+from chomp_mcp.routers.dialects.answers import decode
+from chomp_mcp.routers.dialects.listing import as_model, entries
+from chomp_mcp.routers.dialects.openai_stream import StreamDecoder
+
+__all__ = ["body_of", "decode", "decode_list", "decoder", "encode", "encode_list", "headers_of", "list_url", "notes"]
+
+_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
+"""Fields that the gateway sets or reads itself."""
+
+_IN_MESSAGES = "messages[]."
+_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def encode(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /chat/completions with the fields this router takes; usage is always asked for."""
+    body = wire.dumps(body_of(route, request))
+    return WireRequest("POST", f"{route.router.url}/chat/completions", headers_of(route, request), body)
+
+
+def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
+    """Lower-case names; the router's own headers win over ours, so a row may replace the authorization."""
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if request.stream else "application/json",
+    }
+    if route.key:
+        headers["authorization"] = f"Bearer {route.key}"
+    if route.router.session_header:
+        headers[route.router.session_header.lower()] = request.session or _session(request.body)
+    headers.update({name.lower(): value for name, value in route.router.headers.items()})
+    return headers
+
+
+def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
+    """The request's fields without ours, nulls and what the router refuses; the output limit under its name here."""
+    router = route.router
+    body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in router.drop}
+    dropped = _message_fields(router)
+    body["messages"] = [_message(message, dropped) for message in _messages(body)]
+    _rename_limit(body, router.max_tokens)
+    body["model"] = route.model
+    if request.stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
+    """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
+    dropped = list(_dropped(route.router, request.body))
+    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",) if dropped else ()
+
+
+def decoder(now: float = 0.0) -> StreamDecoder:
+    """A decoder for one stream; `now` (epoch seconds) is for errors that name a moment."""
+    return StreamDecoder(now)
+
+
+def encode_list(router: Router, key: str) -> WireRequest | None:
+    """GET the list, with the key where there is one: some routers then leave out what the key may not use."""
+    headers = {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    headers.update({name.lower(): value for name, value in router.headers.items()})
+    return WireRequest("GET", list_url(router), headers)
+
+
+def list_url(router: Router) -> str:
+    """`models_path` below the router's URL, or by itself when it is a whole URL."""
+    return router.models_path if "://" in router.models_path else router.url + router.models_path
+
+
+def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
+    """The models that chat, in the router's order; `ValueError` when the body is no list."""
+    return tuple(model for row in entries(body) if (model := as_model(router, row)))
+
+
+def _messages(body: Mapping[str, Any]) -> list[Any]:
+    messages = body.get("messages")
+    return messages if isinstance(messages, list) else []
+
+
+def _message(message: Any, dropped: frozenset[str]) -> Any:
+    """Without nulls (Groq refuses them) and without `dropped`; itself where there is nothing to leave out."""
+    if not isinstance(message, Mapping) or (None not in message.values() and dropped.isdisjoint(message)):
+        return message
+    return {k: v for k, v in message.items() if v is not None and k not in dropped}
+
+
+def _message_fields(router: Router) -> frozenset[str]:
+    return frozenset(f.removeprefix(_IN_MESSAGES) for f in router.drop if f.startswith(_IN_MESSAGES))
+
+
+def _rename_limit(body: dict[str, Any], wanted: str) -> None:
+    """One spelling of the output limit; an empty `wanted` leaves the caller's."""
+    for name in _LIMITS:
+        if wanted and name != wanted and name in body:
+            limit = body.pop(name)
+            body.setdefault(wanted, limit)
+
+
+def _dropped(router: Router, body: Mapping[str, Any]) -> Iterator[str]:
+    for field in router.drop:
+        name = field.removeprefix(_IN_MESSAGES)
+        places = [body] if name == field else [m for m in _messages(body) if isinstance(m, Mapping)]
+        if any(place.get(name) is not None for place in places):
+            yield field
+
+
+def _session(body: Mapping[str, Any]) -> str:
+    """The same id for every turn of a conversation: a hash of how it began."""
+    began = wire.dumps(_messages(body)[:2])
+    return hashlib.sha256(began).hexdigest()[:32]

@@ -1,0 +1,195 @@
+"""The catalog, the user's rows on top of it, and what a wrong row is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chomp_mcp.errors import InvalidSetting
+from chomp_mcp.messages import Router
+from chomp_mcp.routers.catalog import environment_keys, load
+from chomp_mcp.settings import Settings
+
+ORDER = [
+    "zen",
+    "groq",
+    "cerebras",
+    "sambanova",
+    "fireworks",
+    "openrouter",
+    "ollama",
+    "cursor",
+    "openai",
+    "anthropic",
+    "mock",
+]
+
+
+def settings(rows=None, **environment):
+    return Settings(home=Path("nowhere"), router_rows=rows or {}, environment=environment)
+
+
+def test_the_catalog_holds_every_router_in_the_order_of_auto():
+    assert list(load(settings())) == ORDER
+
+
+def test_every_row_has_what_a_person_and_a_request_need():
+    for router in load(settings()).values():
+        assert router.name
+        assert "://" in router.url
+        assert not router.url.endswith("/")
+        assert bool(router.keys_page) >= router.needs_key
+        assert router.models or router.id == "ollama"
+
+
+def test_the_key_variables_are_those_of_the_seeds():
+    variables = {router.id: router.key_variable for router in load(settings()).values() if router.needs_key}
+    assert variables == {
+        "zen": "OPENCODE_API_KEY",
+        "groq": "GROQ_API_KEY",
+        "cerebras": "CEREBRAS_API_KEY",
+        "sambanova": "SAMBANOVA_API_KEY",
+        "fireworks": "FIREWORKS_API_KEY",
+        "openrouter": "OPENROUTER_API_KEY",
+        "openai": "OPENAI_API_KEY",
+        "anthropic": "ANTHROPIC_API_KEY",
+    }
+
+
+def test_only_the_deprecated_routers_never_join_auto():
+    routers = load(settings()).values()
+    assert [r.id for r in routers if r.joins_auto == "never"] == [r.id for r in routers if r.deprecated]
+    assert all("OpenRouter" in r.note for r in routers if r.deprecated)
+
+
+def test_what_costs_nothing_by_nature_is_marked():
+    assert {r.id for r in load(settings()).values() if r.free} == {"ollama", "cursor", "mock"}
+
+
+def test_a_users_row_needs_only_a_url():
+    lab = load(settings({"lab": {"url": "http://127.0.0.1:8099/v1/"}}))["lab"]
+    assert lab == Router(id="lab", name="lab", url="http://127.0.0.1:8099/v1", max_tokens="")
+
+
+def test_a_users_row_takes_every_field_of_the_catalog():
+    row = {
+        "url": "http://127.0.0.1:8099/v1",
+        "name": "Lab",
+        "key": "LAB_API_KEY",
+        "models": ["qwen3", "gemma"],
+        "headers": {"X-Team": "a"},
+    }
+    lab = load(settings({"lab": row}))["lab"]
+    assert (lab.name, lab.key_variable, lab.models, lab.headers) == (
+        "Lab",
+        "LAB_API_KEY",
+        ("qwen3", "gemma"),
+        {"x-team": "a"},
+    )
+
+
+def test_a_users_row_changes_a_built_in_router_field_by_field():
+    routers = load(settings({"groq": {"models": ["mine"]}}))
+    assert list(routers) == ORDER
+    assert routers["groq"].models == ("mine",)
+    assert routers["groq"].url == load(settings())["groq"].url
+
+
+def test_a_list_elsewhere_does_not_outlive_the_url_it_belongs_to():
+    by_row = load(settings({"fireworks": {"url": "http://127.0.0.1:1/v1"}}))["fireworks"]
+    by_variable = load(settings(CHOMP_ROUTER_FIREWORKS_URL="http://127.0.0.1:1/v1"))["fireworks"]
+    assert by_row.models_path == by_variable.models_path == "/models"
+    assert load(settings(CHOMP_ROUTER_CEREBRAS_URL="http://127.0.0.1:1"))["cerebras"].models_path.startswith("/models?")
+
+
+@pytest.mark.parametrize(
+    ("variable", "router", "url"),
+    [
+        ("OLLAMA_BASE_URL", "ollama", "http://box:11434"),
+        ("CURSOR_ADAPTER_URL", "cursor", "http://box:3210"),
+        ("CHOMP_ROUTER_GROQ_URL", "groq", "http://127.0.0.1:9/openai/v1"),
+        ("CHOMP_ROUTER_MY_LAB_URL", "my-lab", "https://lab.example/v1"),
+    ],
+)
+def test_a_variable_moves_a_router(variable, router, url):
+    rows = {"my-lab": {"url": "http://127.0.0.1:1"}}
+    assert load(settings(rows, **{variable: f"{url}/"}))[router].url == url
+
+
+def test_a_bare_host_and_port_is_enough():
+    assert load(settings(OLLAMA_BASE_URL="box:11434"))["ollama"].url == "http://box:11434"
+
+
+def test_an_empty_variable_counts_as_absent():
+    assert load(settings(OLLAMA_BASE_URL=" ", CHOMP_ROUTER_NOBODY_URL=""))["ollama"].url == "http://localhost:11434"
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        ({"lab": {}}, ("lab", "url")),
+        ({"lab": {"url": "ftp://lab"}}, ("lab", "url", "http")),
+        ({"lab": {"url": "http://me:secret@lab/v1"}}, ("lab", "url", "password")),
+        ({"lab": {"url": 8099}}, ("lab", "url", "text")),
+        ({"lab": {"url": "http://lab", "colour": "red"}}, ("lab", "colour", "Known")),
+        ({"lab": {"url": "http://lab", "dialect": "gemini"}}, ("lab", "dialect", "anthropic")),
+        ({"lab": {"url": "http://lab", "models": "qwen3"}}, ("lab", "models", "list")),
+        ({"lab": {"url": "http://lab", "models": [1]}}, ("lab", "models", "list")),
+        ({"lab": {"url": "http://lab", "headers": {"X-Team": 1}}}, ("lab", "headers")),
+        ({"lab": {"url": "http://lab", "headers": {"X Team": "a"}}}, ("lab", "headers")),
+        ({"lab": {"url": "http://lab", "headers": {"X-Team": "a\r\nb"}}}, ("lab", "headers")),
+        ({"lab": {"url": "http://lab", "free": "yes"}}, ("lab", "free", "true or false")),
+        ({"lab": {"url": "http://lab", "joins_auto": "always"}}, ("lab", "joins_auto", "keyed")),
+        ({"lab": {"url": "http://lab", "max_tokens": "limit"}}, ("lab", "max_tokens")),
+        ({"lab": {"url": "http://lab", "models_path": "models"}}, ("lab", "models_path")),
+        ({"Lab 1": {"url": "http://lab"}}, ("Lab 1", "a-z")),
+        ({"auto": {"url": "http://lab"}}, ("auto", "reserved")),
+        ({"lab": "http://lab"}, ("lab", "table")),
+    ],
+)
+def test_a_wrong_row_is_named_with_its_field(rows, names):
+    with pytest.raises(InvalidSetting) as wrong:
+        load(settings(rows))
+    assert all(name in str(wrong.value) for name in names)
+    assert wrong.value.hint
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("CHOMP_ROUTER_NOBODY_URL", "http://box", "nobody"),
+        ("CHOMP_ROUTER_GROQ_URL", "ftp://box", "http"),
+        ("OLLAMA_BASE_URL", "box:many", "http"),
+    ],
+)
+def test_a_wrong_url_variable_is_named(variable, value, says):
+    with pytest.raises(InvalidSetting) as wrong:
+        load(settings(**{variable: value}))
+    assert variable in str(wrong.value)
+    assert says in str(wrong.value)
+
+
+def test_neither_a_key_nor_a_password_in_the_wrong_place_is_repeated():
+    for row in ({"url": "http://lab", "key": "sk-secret-1"}, {"url": "http://me:sk-secret-1@lab"}):
+        with pytest.raises(InvalidSetting) as wrong:
+            load(settings({"lab": row}))
+        assert "sk-secret-1" not in str(wrong.value)
+
+
+def test_several_keys_in_one_variable_are_separated_by_commas():
+    there = settings(GROQ_API_KEY=" gsk_a, gsk_b,gsk_a,, ", OPENAI_API_KEY="  ")
+    assert environment_keys(there, load(there)) == {"groq": ("gsk_a", "gsk_b")}
+
+
+def test_a_users_key_variable_is_read_too():
+    there = settings({"lab": {"url": "http://lab", "key": "LAB_API_KEY"}}, LAB_API_KEY="secret")
+    assert environment_keys(there, load(there)) == {"lab": ("secret",)}
+
+
+def test_a_key_with_white_space_inside_is_refused_without_repeating_it():
+    there = settings(GROQ_API_KEY="gsk_a gsk_b")
+    with pytest.raises(InvalidSetting) as wrong:
+        environment_keys(there, load(there))
+    assert "GROQ_API_KEY" in str(wrong.value)
+    assert "gsk_" not in str(wrong.value)
