@@ -1,0 +1,156 @@
+"""The error object in any envelope that a router puts it in, with its names, its words, and no key.
+
+Pure; what the error means is the table in failures.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chomp_mcp import wire
+
+__all__ = ["Told", "masked", "parsed", "read"]
+
+MAX_MESSAGE = 1000
+MAX_FIELD = 2000
+FIRST_REDIRECT_STATUS, FIRST_ERROR_STATUS, LAST_STATUS = 300, 400, 599
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an error says of itself."""
+
+    status: int | None
+    names: frozenset[str]
+    """Its types, codes and reasons, in lower case; html, text or nothing where the body is no error object."""
+    message: str
+    error: Mapping[str, Any]
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        return _mapping(self.error.get("metadata"))
+
+
+def parsed(body: bytes) -> Any:
+    """The body as JSON; text that is none becomes a bare error with the name of what it is."""
+    try:
+        return wire.loads(body)
+    except ValueError:
+        text = " ".join(body[:MAX_FIELD].decode("utf-8", "replace").split())
+    if not text:
+        return {"error": {"message": "", "reason": "nothing"}}
+    if text[:1] == "<":
+        return {"error": {"message": "", "reason": "html"}}
+    return {"error": {"message": text, "reason": "text"}}
+
+
+def read(body: Any, status: int | None) -> Told:
+    """What the error says; `body` is JSON. A status below 400 says nothing, and gives way to one in the body."""
+    error = _error_object(body)
+    names = frozenset(_names(error)) | ({"zen"} if _is_zens(body, error) else frozenset())
+    if status is None or status < FIRST_ERROR_STATUS:
+        status = _code(error) or status
+    status = None if status is not None and status < FIRST_REDIRECT_STATUS else status
+    shown = {name: value for name, value in _clean(error).items() if name != "reason" or value not in _NO_OBJECT}
+    return Told(status, names, masked(_message(error, status))[:MAX_MESSAGE], shown)
+
+
+_NO_OBJECT: Mapping[str, str] = {"html": "with an HTML page", "nothing": "with nothing", "text": "with a text"}
+
+
+def _error_object(body: Any) -> Mapping[str, Any]:
+    """The error object in any envelope seen.
+
+    OpenAI, OpenRouter, Zen, Anthropic: under `error`. Cerebras: flat, or under `error`. Ollama: `error` is a text;
+    Fireworks: that and a `message`. FastAPI (vLLM, LM Studio): `detail`, a text or a list. Gemini: in an array.
+    """
+    if isinstance(body, list):
+        return _error_object(body[0]) if body else {}
+    if not isinstance(body, Mapping):
+        return {"message": str(body)}
+    error = body.get("error", body.get("detail"))
+    if isinstance(error, Mapping):
+        return error
+    if isinstance(error, list):
+        return {"message": "; ".join(str(_mapping(item).get("msg", item)) for item in error)}
+    if error in (None, ""):
+        return body
+    told = body.get("message")
+    return {"message": f"{error}: {told}" if told else str(error), "code": body.get("code")}
+
+
+def _is_zens(body: Any, error: Mapping[str, Any]) -> bool:
+    """`{"type": "error", "error": {"type": "SomeError"}}`; Anthropic's types are some_error."""
+    kind = str(error.get("type", ""))
+    return _mapping(body).get("type") == "error" and kind.endswith("Error") and kind[:1].isupper()
+
+
+def _names(error: Mapping[str, Any]) -> Iterator[str]:
+    details = _mapping(error.get("metadata"))
+    told = [error.get(name) for name in ("type", "code", "status", "reason")]
+    told += [details.get(name) for name in ("error_type", "limit_source", "provider_code", "reason")]
+    yield from (name.lower() for name in told if isinstance(name, str))
+    if "reasons" in details or "flagged_input" in details:  # OpenRouter's 403 of a moderated prompt
+        yield "moderation"
+
+
+def _code(error: Mapping[str, Any]) -> int | None:
+    """A status that stands in the error object: OpenRouter's `code`, as a number or a text, Cerebras' `status_code`."""
+    for name in ("code", "status", "status_code"):
+        text = str(error.get(name, ""))
+        if text.isdecimal() and FIRST_ERROR_STATUS <= int(text) <= LAST_STATUS:
+            return int(text)
+    return None
+
+
+def _message(error: Mapping[str, Any], status: int | None) -> str:
+    """The router's words, those of the router behind it included."""
+    said = error.get("message")
+    words = said if isinstance(said, str) else "" if said is None else json.dumps(said, default=str)
+    raw = _mapping(error.get("metadata")).get("raw")
+    if isinstance(raw, str) and raw and raw not in words:
+        words = f"{words}: {raw}" if words else raw
+    words = " ".join(words.split())
+    return words or _wordless(str(error.get("reason")), status)
+
+
+def _wordless(came: str, status: int | None) -> str:
+    if status is not None and status < FIRST_ERROR_STATUS:
+        return f"It answered {status}, a redirect: correct its base URL."
+    what = _NO_OBJECT.get(came, "without a reason")
+    return f"It answered {status} {what}." if status else f"It sent an error {what}."
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b((?:sk|gsk|csk|fw|pk|rk|xai|hf|nvapi|chomp)[-_])[\w.*-]{4,}", re.IGNORECASE), r"\1…"),
+    (re.compile(r"\bAIza[\w-]{8,}"), "AIza…"),
+    (re.compile(r"\b(bearer\s+)(?=\S*[\d*])[^\s'\",]{4,}", re.IGNORECASE), r"\1…"),
+    (re.compile(r"(api[ _-]?key(?: provided)?['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{4,}", re.IGNORECASE), r"\1…"),
+    # SambaNova's keys are bare UUIDs.
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "…"),
+    (re.compile(r"\b(?=[A-Za-z]*\d)[A-Za-z0-9]{32,}\b"), "…"),
+)
+
+
+def masked(text: str) -> str:
+    """The text without anything that looks like a key; some routers quote it back."""
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def _clean(value: Any) -> Any:
+    """A JSON value with keys masked and texts cut, however deep."""
+    if isinstance(value, str):
+        return masked(value[:MAX_FIELD])
+    if isinstance(value, Mapping):
+        return {str(name): _clean(item) for name, item in value.items()}
+    return [_clean(item) for item in value] if isinstance(value, list) else value
