@@ -2,7 +2,7 @@
 
 A page is a 24-byte nonce in a URL, bound to one caller, good for ten minutes and for one saved key. The key goes from
 the browser to this process and into the key store; no chat, no model and no log sees it. The same route serves inside
-the HTTP app (`base_url` given) or, for a stdio server, on a listener of its own that starts with the first page.
+the HTTP app or, for a stdio server, on a listener of its own that starts with the first page.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from chomp_mcp.doors.auth import is_loopback
 from chomp_mcp.doors.listener import Listener
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
@@ -34,7 +35,6 @@ __all__ = ["KeyPages", "KeyTaker"]
 PAGE_SECONDS = 600.0
 BODY_LIMIT = 64 * 1024
 """A router, a key and nothing else."""
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class KeyTaker(Protocol):
@@ -57,24 +57,26 @@ class _Page:
 
 
 class KeyPages:
-    """Opens pages and serves them. `base_url` is the HTTP app's own address; empty: a listener on 127.0.0.1."""
+    """Opens pages and serves them: on a listener of its own, or `mounted` in an app that listens already."""
 
-    def __init__(self, chomp: KeyTaker, *, base_url: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, chomp: KeyTaker, *, mounted: bool = False, clock: Callable[[], float] = time.time) -> None:
         self._chomp = chomp
-        self._base_url = base_url.rstrip("/")
+        self._mounted = mounted
         self._clock = clock
         self._pages: dict[str, _Page] = {}
         self._listener = Listener(self.routes())
 
-    async def open(self, caller: Caller, router: str = "") -> str:
+    async def open(self, caller: Caller, router: str = "", *, host: str = "") -> str:
         """The URL of a new page for this caller, with `router` chosen on it.
+
+        `host` is the Host header by which the caller found the app that the route is mounted in.
 
         Raises:
             InvalidRequest: no such router, or one that takes no key.
         """
         if router:
             self._check(router)
-        base = self._base_url or await self._listener.start()
+        base = f"http://{host}" if self._mounted else await self._listener.start()
         self._sweep()
         nonce = secrets.token_urlsafe(24)
         self._pages[nonce] = _Page(caller, router, self._clock() + PAGE_SECONDS)
@@ -117,7 +119,7 @@ class KeyPages:
 
     async def _serve(self, request: Request) -> Response:
         """Host, page, origin: in this order, so that a stranger learns nothing."""
-        if not _is_loopback(request):
+        if not is_loopback(_hostname(request)):
             return _said(421, "Not here", "This page opens only on the machine that runs chomp.")
         self._sweep()
         page = self._pages.get(request.path_params["nonce"])
@@ -132,7 +134,7 @@ class KeyPages:
         return await self._submit(page, request)
 
     async def _submit(self, page: _Page, request: Request) -> Response:
-        """Save what was typed. A page is closed while it saves, and stays closed once it has: of two submissions one wins."""
+        """Save what was typed. A page is closed while it saves, and stays closed after: of two submissions one wins."""
         page.is_open = False
         fields: dict[str, str] = {}
         try:
@@ -169,12 +171,12 @@ class KeyPages:
         return _page(400 if problem else 200, "Add a router key", content)
 
 
-def _is_loopback(request: Request) -> bool:
-    """Against DNS rebinding: the browser must have asked for this machine by a name that can only mean itself."""
+def _hostname(request: Request) -> str:
+    """What the browser called this machine; anything but a name of itself is DNS rebinding."""
     try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname in LOOPBACK
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or "?"
     except ValueError:
-        return False
+        return "?"
 
 
 async def _fields(request: Request) -> dict[str, str]:

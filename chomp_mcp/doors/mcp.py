@@ -1,0 +1,78 @@
+"""The MCP server: tools, resources, prompts, completion and tasks, for stdio, SSE and Streamable HTTP alike."""
+
+from __future__ import annotations
+
+import secrets
+from importlib.metadata import version
+from typing import Any
+
+from mcp.server.caching import CacheHint
+from mcp.server.mcpserver import MCPServer
+from mcp.server.request_state import RequestStateSecurity
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.routing import BaseRoute
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.callers import current_caller
+from chomp_mcp.doors.key_page import KeyPages
+from chomp_mcp.doors.mcp_keys import KeyDesk
+from chomp_mcp.doors.mcp_prompts import add_completion, add_prompts
+from chomp_mcp.doors.mcp_resources import add_resources
+from chomp_mcp.doors.mcp_tools import tools
+from chomp_mcp.doors.tasks import Tasks
+from chomp_mcp.messages import MAX_PROMPT_BYTES
+
+__all__ = ["build_server", "mcp_routes"]
+
+INSTRUCTIONS = (
+    "Asks other language models behind the user's own router keys. ask waits for one answer; dispatch and result run "
+    "several or long ones. list_models shows what is there, status what works and what it costs. Without a key, call "
+    "register_keys."
+)
+UNCHANGING = CacheHint(ttl_ms=3_600_000, scope="public")
+MAX_BODY_BYTES = 4 * MAX_PROMPT_BYTES
+"""Room for a prompt over our limit, so that the refusal comes from us and says what to do."""
+
+
+def build_server(chomp: Chomp, *, pages: KeyPages | None = None) -> MCPServer[Any]:
+    """One server for all connections of all transports; it opens nothing and waits for nothing.
+
+    Jobs and keys live in `chomp`, never in a connection: the SDK has a lifespan for every SSE connection. `pages` is
+    None where no key page may be opened. Who calls is `current_caller`.
+    """
+    server: MCPServer[Any] = MCPServer(
+        "chomp",
+        title="Chomp",
+        instructions=INSTRUCTIONS,
+        version=version("chomp-mcp"),
+        tools=tools(chomp, KeyDesk(chomp, pages)),
+        extensions=[Tasks(chomp)],
+        log_level="WARNING",
+        cache_hints={"tools/list": UNCHANGING, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
+        request_state_security=RequestStateSecurity(
+            keys=[secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
+        ),
+    )
+    add_resources(server, chomp)
+    add_prompts(server)
+    add_completion(server, chomp)
+    return server
+
+
+def mcp_routes(
+    server: MCPServer[Any], *, host: str = "127.0.0.1"
+) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+    """`/mcp`, `/sse` and `/messages/`, and the manager that must run, once, while they are served:
+
+        routes, manager = mcp_routes(server, host=host)
+
+        @asynccontextmanager
+        async def lifespan(app):
+            async with manager.run():
+                yield
+
+    `host` is what the app binds. On loopback the SDK checks Host and Origin as well; elsewhere that is the app's task.
+    """
+    streamable = server.streamable_http_app(host=host, max_request_body_size=MAX_BODY_BYTES)
+    sse = server.sse_app(host=host, max_request_body_size=MAX_BODY_BYTES)
+    return [*streamable.routes, *sse.routes], server.session_manager

@@ -1,0 +1,195 @@
+"""What the tools answer: plain short text for the model, structured content for programs, the schemas of the latter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from mcp.types import CallToolResult, TextContent
+
+from chomp_mcp.messages import Job, JobStatus, Model, Receipt
+
+if TYPE_CHECKING:
+    from chomp_mcp.app import ModelPage
+
+__all__ = ["OUTPUTS", "asked", "collected", "dispatched", "model_row", "models_listed", "said", "status_told", "utf8"]
+
+
+def said(*texts: str, **structured: Any) -> CallToolResult:
+    """One text block for each text that is not empty, and the structured content."""
+    content = [TextContent(type="text", text=utf8(text)) for text in texts if text]
+    return CallToolResult(content=[*content], structured_content=utf8(structured))
+
+
+def utf8(value: Any) -> Any:
+    """The same JSON without lone surrogates (half an emoji, as some models send it), which UTF-8 cannot carry."""
+    match value:
+        case str():
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        case Mapping():
+            return {utf8(name): utf8(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [utf8(inner) for inner in value]
+        case _:
+            return value
+
+
+def asked(job: Job) -> CallToolResult:
+    """`ask`: the answer; or, past the deadline, the text so far and where the rest will be."""
+    if job.status.is_final:
+        return said(
+            job.text, _receipt_line(job), status="done", text=job.text, job_id=_stored_id(job), receipt=job.receipt
+        )
+    told = f"Still running as job {job.id}. {_collect(job)}"
+    return said(job.text, told, status="running", text=job.text, job_id=job.id, receipt=job.receipt)
+
+
+def _stored_id(job: Job) -> str:
+    """Only a job that outlived the deadline is stored; the id of any other leads nowhere."""
+    return job.id if job.process else ""
+
+
+def dispatched(job: Job) -> CallToolResult:
+    """`dispatch`: the job's id, and how to collect it."""
+    told = f"Job {job.id} runs on {job.model}. {_collect(job)}"
+    return said(told, job_id=job.id, status=str(job.status), model=job.model, router=job.router)
+
+
+def collected(job: Job) -> CallToolResult:
+    """`result`: a finished job's answer, a running one's text so far, or why there is none."""
+    told = _ENDINGS.get(job.status, _still_running)(job)
+    return said(
+        job.text,
+        told,
+        job_id=job.id,
+        status=str(job.status),
+        text=job.text,
+        error=job.error or None,
+        receipt=job.receipt,
+    )
+
+
+def _collect(job: Job) -> str:
+    return f'Call result(job_id="{job.id}", wait_seconds=30) to collect it.'
+
+
+def _still_running(job: Job) -> str:
+    return f"Job {job.id} is {job.status}. {_collect(job)}"
+
+
+def _failed(job: Job) -> str:
+    return f"Job {job.id} failed: {job.error}"
+
+
+def _cancelled(job: Job) -> str:
+    return f"Job {job.id} was cancelled."
+
+
+def _receipt_line(job: Job) -> str:
+    return Receipt.from_dict(job.receipt).line() if job.receipt else ""
+
+
+_ENDINGS = {JobStatus.DONE: _receipt_line, JobStatus.ERROR: _failed, JobStatus.CANCELLED: _cancelled}
+
+
+def model_row(model: Model) -> dict[str, Any]:
+    """One row of `list_models`; prices are USD per million tokens, null where unknown."""
+    return {
+        "id": model.ref,
+        "context_length": model.context_length,
+        "max_output": model.max_output,
+        "free": model.free,
+        "price_in": _number(model.price_in),
+        "price_out": _number(model.price_out),
+    }
+
+
+def models_listed(page: ModelPage) -> CallToolResult:
+    """`list_models`: a line for each model, then the routers that failed, then how to read on."""
+    lines = [_model_line(model) for model in page.models] or ["No model fits."]
+    lines += [f"{router}: {why}" for router, why in page.errors.items()]
+    if page.next_cursor:
+        lines.append(f'More: list_models(cursor="{page.next_cursor}") with the same filters.')
+    return said(
+        "\n".join(lines),
+        models=[model_row(model) for model in page.models],
+        next_cursor=page.next_cursor,
+        errors=dict(page.errors),
+    )
+
+
+def _model_line(model: Model) -> str:
+    parts = [model.ref]
+    if model.context_length:
+        parts.append(f"{model.context_length // 1000}k context")
+    if model.free:
+        parts.append("free")
+    elif model.price_in is not None and model.price_out is not None:
+        parts.append(f"${model.price_in.normalize():f} in, ${model.price_out.normalize():f} out per million")
+    return " · ".join(parts)
+
+
+def status_told(status: Mapping[str, Any]) -> CallToolResult:
+    """`status`: the routers that can be used or are resting, those without a key, spend, jobs."""
+    routers: Mapping[str, Mapping[str, Any]] = status["routers"]
+    lines = [_router_line(router, its) for router, its in routers.items() if its["key"] or its["ready"]]
+    keyless = [router for router, its in routers.items() if its["key"] is False]
+    if keyless:
+        lines.append(f"No key: {', '.join(keyless)}. register_keys adds one.")
+    lines.append(_spend_line(status["spend"]))
+    lines += [f"{job['job_id']}: {job['status']}, {job['model']}" for job in status["jobs"]]
+    return said("\n".join(lines), **status)
+
+
+def _router_line(router: str, its: Mapping[str, Any]) -> str:
+    parts = ["ready" if its["ready"] else f"resting until {its['cooldown_until']} ({its['reason']})"]
+    parts += [
+        f"{row['remaining']} {row['kind']} left{' a ' + row['window'] if row['window'] else ''} ({row['known']})"
+        for row in its["quota"]
+        if row["remaining"] is not None
+    ]
+    return f"{router}: {', '.join(parts)}"
+
+
+def _spend_line(spend: Mapping[str, Any]) -> str:
+    day, month = spend["daily_budget_usd"], spend["monthly_budget_usd"]
+    return (
+        f"Spent today ${spend['today_usd']}{f' of ${day}' if day else ''}, "
+        f"this month ${spend['month_usd']}{f' of ${month}' if month else ''}."
+    )
+
+
+def _number(price: Decimal | None) -> float | None:
+    return None if price is None else float(price)
+
+
+def _schema(required: Sequence[str] = (), **properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required or properties)}
+
+
+_TEXT = {"type": "string"}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_MAYBE_WHOLE = {"type": ["integer", "null"]}
+_MAYBE_NUMBER = {"type": ["number", "null"]}
+_STATUS = {"enum": [str(status) for status in JobStatus], "type": "string"}
+_RECEIPT = {"type": ["object", "null"], "description": "asked, served, attempts, usage, cost_usd, latency_ms"}
+_TEXT_OF_ROUTER = {"type": "object", "additionalProperties": _TEXT}
+_MODEL = _schema(
+    id=_TEXT,
+    context_length=_MAYBE_WHOLE,
+    max_output=_MAYBE_WHOLE,
+    free={"type": "boolean"},
+    price_in=_MAYBE_NUMBER,
+    price_out=_MAYBE_NUMBER,
+)
+
+OUTPUTS: Mapping[str, dict[str, Any]] = {
+    "ask": _schema(status={"enum": ["done", "running"], "type": "string"}, text=_TEXT, job_id=_TEXT, receipt=_RECEIPT),
+    "dispatch": _schema(job_id=_TEXT, status=_STATUS, model=_TEXT, router=_TEXT),
+    "result": _schema(job_id=_TEXT, status=_STATUS, text=_TEXT, error=_MAYBE_TEXT, receipt=_RECEIPT),
+    "list_models": _schema(models={"type": "array", "items": _MODEL}, next_cursor=_TEXT, errors=_TEXT_OF_ROUTER),
+    "register_keys": _schema(["routers"], routers=_TEXT_OF_ROUTER, page_url=_TEXT),
+    "status": {"type": "object"},
+}
+"""JSON schemas of the structured results, by tool."""

@@ -1,0 +1,59 @@
+"""The MCP door for tests: a Chomp with a scripted router, clients of both protocol generations, server processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, StdioServerParameters
+from mcp.types import CallToolResult
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.settings import Settings
+from tests.support.scripted import ScriptedRouter
+
+__all__ = ["MODES", "call", "environment", "running", "stdio", "text_of"]
+
+MODES = ("auto", "legacy")
+"""2026-07-28 and 2025-11-25."""
+
+
+def environment(home: Path, upstream: ScriptedRouter | None = None, **more: str) -> dict[str, str]:
+    """A home of its own; with `upstream` a router `lab` that needs no key and a groq with one, both scripted."""
+    home.mkdir(parents=True, exist_ok=True)
+    known = {"CHOMP_HOME": str(home)}
+    if upstream is not None:
+        (home / "config.toml").write_text(
+            f'[routers.lab]\nurl = "{upstream.url}"\nmodels = ["scripted-small"]\n', encoding="utf-8"
+        )
+        known["CHOMP_ROUTER_GROQ_URL"] = upstream.url
+    return {**known, **more}
+
+
+@asynccontextmanager
+async def running(home: Path, upstream: ScriptedRouter | None = None, **more: str) -> AsyncIterator[Chomp]:
+    async with Chomp(Settings.load(environment(home, upstream, **more))) as chomp:
+        yield chomp
+
+
+def stdio(home: Path, upstream: ScriptedRouter | None = None, **more: str) -> StdioServerParameters:
+    """`chomp-mcp` as a client starts it."""
+    command = Path(sys.executable).parent / ("chomp-mcp.exe" if os.name == "nt" else "chomp-mcp")
+    return StdioServerParameters(command=str(command), env=environment(home, upstream, **more))
+
+
+async def call(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    """The structured result of a call that must succeed."""
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, text_of(result)
+    assert result.structured_content is not None
+    return result.structured_content
+
+
+def text_of(result: CallToolResult) -> str:
+    """All that the model reads."""
+    return "\n".join(block.text for block in result.content if block.type == "text")
