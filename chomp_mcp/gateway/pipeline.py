@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -12,6 +13,7 @@ import anyio
 from chomp_mcp.errors import ChompError, UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.attempts import Answer, Attempts
+from chomp_mcp.gateway.credit import CreditReader
 from chomp_mcp.gateway.fold import Folder
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.model_list import ModelList
@@ -36,6 +38,8 @@ from chomp_mcp.telemetry.tracing import Tracing
 
 __all__ = ["Exchange", "Gateway", "Reply"]
 
+_CONTENT = re.compile(rb'"content": *"([^"]*)')
+
 SETTLE_SECONDS = 10.0
 """Settling goes on when the caller has left, but not for ever."""
 
@@ -50,6 +54,7 @@ class Gateway:
     models: ModelList
     prices: Prices
     health: Health
+    credit: CreditReader
     settlement: Settlement
     client: Client
     tracing: Tracing
@@ -75,10 +80,23 @@ class Gateway:
         target = routing.resolve(request.model, request.router, book, lists)
         if needed := routing.lists_needed(target, book):
             fresh = await self._lists(needed, book)
-            reachable = {router for router, models in fresh.items() if models is not None}
-            book = replace(book, reachable=frozenset(reachable), gone=await self.health.gone(needed))
             lists.update(fresh)
+            book = replace(
+                book,
+                reachable=frozenset(router for router, models in fresh.items() if models is not None),
+                gone=await self.health.gone(needed),
+                no_credit=await self._without_credit(needed, book) if target.model == AUTO else frozenset(),
+            )
         return routing.plan(target, book, lists)
+
+    async def _without_credit(self, routers: Iterable[str], book: Book) -> frozenset[str]:
+        """Routers whose every key pays for free models only."""
+        found = set()
+        for router in routers:
+            known = [await self.credit.of(book.routers[router], *key) for key in book.keys.get(router, ())]
+            if known and all(credit and credit.free_only for credit in known):
+                found.add(router)
+        return frozenset(found)
 
     async def _lists(self, routers: Any, book: Book) -> dict[str, Any]:
         found = await self.models.of(routers, book.keys)
@@ -287,9 +305,8 @@ class Reply:
 
 def _characters(delta: Delta) -> int:
     """About how much text a frame carries, without parsing it: only an estimate ever needs it."""
-    data = delta.data
-    start = data.find(b'"content":"')
-    return data.find(b'"', start + 11) - start - 11 if start >= 0 else 0
+    found = _CONTENT.search(delta.data)
+    return found.end(1) - found.start(1) if found else 0
 
 
 def _prompt_characters(body: Mapping[str, Any]) -> int:
