@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.admission import Admission
+from chomp_mcp.gateway.credit import CreditReader
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
@@ -88,6 +89,7 @@ class Chomp:
         self.ledger = Ledger(state, clock=clock)
         rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
         self.health = Health(state, rules, clock=clock, observers=self.observers)
+        self.credit = CreditReader(state, self.client, clock=clock)
         self.admission = Admission(
             self.ledger,
             self.prices,
@@ -102,6 +104,7 @@ class Chomp:
             models=self.models,
             prices=self.prices,
             health=self.health,
+            credit=self.credit,
             settlement=Settlement(self.ledger, self.observers),
             client=self.client,
             tracing=Tracing(),
@@ -116,6 +119,7 @@ class Chomp:
             self.routers,
             self._book_of,
             self.health,
+            self.credit,
             self.ledger,
             self.jobs,
             self.admission.limits,

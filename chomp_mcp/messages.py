@@ -89,6 +89,8 @@ class Router:
     """Costs nothing by nature (the user's own machine)."""
     quota_scope: str = "key"
     """What a 429 rests: `key`, or `model` where the router counts per model."""
+    key_info: str = ""
+    """Path below `url` that tells what a key has left, in OpenRouter's shape."""
     session_header: str = ""
     """Header that must carry one stable id per conversation."""
     limits: str = ""

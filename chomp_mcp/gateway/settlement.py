@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import anyio
+
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import Caller, Route, Usage
 from chomp_mcp.policy import budget, pricing
 from chomp_mcp.policy.pricing import Price
-from chomp_mcp.routers.prices import genai_price
+from chomp_mcp.routers import prices
 from chomp_mcp.store.ledger import Hold, Ledger
 from chomp_mcp.telemetry.report import Observers, Report
 
@@ -23,6 +25,14 @@ class Prices:
 
     def __init__(self, models: ModelList) -> None:
         self._models = models
+        self._loading = anyio.Lock()
+
+    async def load(self) -> None:
+        """Have the price data at hand; the first call takes a third of a second, in a thread."""
+        if not prices.is_loaded():
+            async with self._loading:
+                if not prices.is_loaded():
+                    await anyio.to_thread.run_sync(prices.load)
 
     def of(self, route: Route) -> Price | None:
         """USD per million tokens; None: nobody knows, which is never taken for free."""
@@ -31,7 +41,7 @@ class Prices:
         listed = route.listed or self._models.peek(route.router.id, route.model)
         return (
             (pricing.from_model(listed) if listed else None)
-            or genai_price(route.router.id, route.model)
+            or prices.genai_price(route.router.id, route.model)
             or pricing.known(route.router.id, route.model)
         )
 

@@ -8,11 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from chomp_mcp.gateway.credit import CreditReader
 from chomp_mcp.gateway.health import Health, KeyHealth
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.messages import OWNER, Caller, Job, Router
 from chomp_mcp.policy import budget
 from chomp_mcp.policy.budget import Limits
+from chomp_mcp.policy.quota import Reading
 from chomp_mcp.policy.routing import Book
 from chomp_mcp.store.ledger import Ledger, Spend
 
@@ -23,17 +25,18 @@ RECENT_JOBS = 5
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Reads what the pipeline left behind; asks no router.
+    """Reads what the pipeline left behind; asks no router but for the account pages, every five minutes.
 
-    `of(caller)` gives JSON: `routers` {id: `key`, `ready`, `breaker`, `cooldown_until`, `reason`, `quota` [{`kind`,
-    `window`, `limit`, `remaining`, `resets_at`, `known`, `model`}], `limits` (the documented ones, in words),
-    `spent_today_usd`}, `spend` (today and month against the budgets, in US dollars as strings), `jobs` (the newest).
-    Times are ISO 8601 in the user's time zone.
+    `of(caller)` gives JSON: `routers` {id: `key`, `ready`, `breaker`, `cooldown_until`, `reason`, `resting`, `quota`
+    [{`kind`, `window`, `limit`, `remaining`, `resets_at`, `known`, `model`}], `credit` (what the account page says),
+    `limits` (the documented ones, in words), `spent_today_usd`}, `spend` (today and month against the budgets, in US
+    dollars as strings), `jobs` (the newest). Times are ISO 8601 in the user's time zone.
     """
 
     routers: Mapping[str, Router]
     book_of: Callable[[Caller], Awaitable[Book]]
     health: Health
+    credit: CreditReader
     ledger: Ledger
     jobs: JobRunner
     limits: Limits
@@ -80,6 +83,8 @@ class Status:
         state, breaker_until = await self.health.breaker_of(router.id)
         now = self.clock()
         keys = [await self.health.of_key(router.id, key_id) for _, key_id in book.keys.get(router.id, ())]
+        asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
+        accounts = [credit for credit in asked if credit]
         rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.until > now]
         all_rest = bool(keys) and len(rests) == len(keys)
         until = (
@@ -97,7 +102,9 @@ class Status:
             "cooldown_until": _when(until),
             "reason": "breaker_open" if state.state == "open" else rests[0].reason if all_rest else "",
             "resting": [row for known in keys for row in _rests(known, now)],
-            "quota": [row for known in keys for row in _quota(known)],
+            "quota": [row for known in keys for row in _quota(known.quotas)]
+            + [row for known in accounts for row in _quota({"": known.readings})],
+            "credit": [{"free_only": known.free_only, "remaining_usd": known.remaining_usd} for known in accounts],
             "limits": router.limits,
             "spent_today_usd": _usd(spend.by_router.get(router.id, 0)),
         }
@@ -124,9 +131,9 @@ def _rests(known: KeyHealth, now: float) -> list[dict[str, Any]]:
     ]
 
 
-def _quota(known: KeyHealth) -> list[dict[str, Any]]:
+def _quota(quotas: Mapping[str, tuple[Reading, ...]]) -> list[dict[str, Any]]:
     rows = []
-    for model, readings in known.quotas.items():
+    for model, readings in quotas.items():
         for reading in readings:
             row = asdict(reading)
             row.update(known=row.pop("source"), model=model, resets_at=_when(reading.resets_at))

@@ -143,6 +143,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "note": _text,
     "free": _flag,
     "quota_scope": _one_of("key", "model"),
+    "key_info": _text,
     "session_header": _text,
     "limits": _text,
 }
