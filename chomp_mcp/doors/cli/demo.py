@@ -32,15 +32,14 @@ def demo(_args: argparse.Namespace) -> int:
     settings = Settings.load()
     try:
         anyio.run(_walk, settings)
-    except* Exception as group:
-        raise _cause(group) from None
+    except Exception as error:  # noqa: BLE001 - the SDK's task groups wrap whatever it was
+        raise _cause(error) from None
     _next_steps(settings)
     return 0
 
 
-def _cause(group: BaseExceptionGroup[Any]) -> ChompError:
+def _cause(error: BaseException) -> ChompError:
     """The one error at the bottom of the SDK's task groups, as ours."""
-    error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ChompError):

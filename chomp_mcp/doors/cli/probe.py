@@ -51,6 +51,9 @@ class Server:
             self._process.wait()
         for thread in self._threads:
             thread.join(1)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe:
+                pipe.close()
 
     def ask(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request, return its result."""

@@ -1,0 +1,57 @@
+"""The real command in a process of its own, with a clean home and a scripted router that it knows as `lab`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.scripted import ScriptedRouter
+
+COMMAND = [sys.executable, "-m", "chomp_mcp"]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(home: Path, tmp_path: Path) -> Run:
+    """`run("ask", "hi", stdin="…", env={…})`: the finished process, its output as text."""
+
+    def run(
+        *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            [*COMMAND, *args],
+            input=given,
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path), **(env or {})},
+            timeout=50,
+        )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def upstream(home: Path) -> Iterator[ScriptedRouter]:
+    """The router `lab`: it needs no key and lists `m`."""
+    with ScriptedRouter() as upstream:
+        upstream.models(["m"])
+        home.mkdir()
+        (home / "config.toml").write_text(f'[routers.lab]\nurl = "{upstream.url}"\nname = "Lab"\n')
+        yield upstream
+
+
+@pytest.fixture
+def keyed(home: Path) -> Iterator[ScriptedRouter]:
+    """The router `lab` again, but it needs a key: LAB_API_KEY, or one in the store."""
+    with ScriptedRouter() as upstream:
+        home.mkdir()
+        (home / "config.toml").write_text(f'[routers.lab]\nurl = "{upstream.url}"\nname = "Lab"\nkey = "LAB_API_KEY"\n')
+        yield upstream

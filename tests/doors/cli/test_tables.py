@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+
+def test_models_is_a_table_of_everything_within_reach(run, upstream):
+    upstream.models([{"id": "m", "context_length": 8192, "pricing": {"prompt": "0.000001", "completion": "0.000002"}}])
+    header, row, *_ = run("models", "lab").stdout.splitlines()
+    assert header.split()[:2] == ["MODEL", "CONTEXT"]
+    assert row.split() == ["lab/m", "8192", "-", "1", "2", "no"]
+
+
+def test_models_as_json_has_the_shape_of_the_tool(run, upstream):
+    told = json.loads(run("models", "--json").stdout)
+    assert told["errors"] == {}
+    assert told["models"][0] == {
+        "id": "lab/m",
+        "context_length": None,
+        "max_output": None,
+        "free": False,
+        "price_in": None,
+        "price_out": None,
+    }
+
+
+def test_a_router_that_fails_is_named_on_stderr(run, upstream):
+    upstream.models({"error": "no"})
+    done = run("models", "lab")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1].startswith("lab: ")
+
+
+def test_only_free_models_on_request(run, upstream):
+    upstream.models(["a:free", "b"])
+    assert [m["id"] for m in json.loads(run("models", "lab", "--free", "--json").stdout)["models"]] == ["lab/a:free"]
+
+
+def test_status_shows_every_router_and_the_spend_against_the_budgets(run, upstream):
+    run("ask", "hi", "-m", "lab/m")
+    done = run("status", env={"LLM_DAILY_BUDGET_USD": "7", "LLM_MONTHLY_BUDGET_USD": "0"})
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
+    assert rows["lab"].split()[1:4] == ["not", "needed", "closed"]
+    assert "no key" in rows["groq"]
+    assert "documented" in rows["groq"]
+    assert "of $7, 1 calls, 1 of unknown price, 7 tokens in, 3 out" in rows["today"]
+    assert rows["month"].endswith("no budget")
+
+
+def test_status_tells_an_open_breaker_and_until_when(run, upstream):
+    upstream.fail(500)
+    run("ask", "hi", "-m", "lab/m", env={"CIRCUIT_FAILURE_THRESHOLD": "1"})
+    row = next(line for line in run("status").stdout.splitlines() if line.startswith("lab "))
+    assert "open" in row
+    assert "breaker open" in row
+
+
+def test_status_tells_the_quota_that_the_router_told(run, keyed):
+    env = {"LAB_API_KEY": "lab-key-0123456789"}
+    keyed.answer("hi", headers={"x-ratelimit-limit-requests": "1000", "x-ratelimit-remaining-requests": "998"})
+    run("ask", "hi", "-m", "lab/m", env=env)
+    row = next(line for line in run("status", env=env).stdout.splitlines() if line.startswith("lab "))
+    assert "998 of 1000 requests" in row
+    assert "(headers)" in row
+
+
+def test_status_as_json_is_what_the_tool_tells(run, upstream):
+    told = json.loads(run("status", "--json").stdout)
+    assert set(told) == {"routers", "spend", "jobs"}
+    assert told["routers"]["lab"]["key"] is None
