@@ -62,7 +62,7 @@ class Admission:
         Raises:
             BudgetExceeded: not even a free route is left.
         """
-        if self.limits == Limits():
+        if self.limits == Limits() or all(route.router.free for route in plan.routes):
             return plan, None
         await self._prices.load()
         estimates = [(route, self._estimate(route, request)) for route in plan.routes]
