@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from chomp_mcp.errors import StoreError
 
-__all__ = ["PRIVATE_FILE", "make_folder", "touch", "unusable"]
+__all__ = ["NO_ACCESS", "NO_ROOM", "PRIVATE_FILE", "make_folder", "touch", "unusable"]
 
 PRIVATE_FILE = 0o600
+NO_ACCESS = "Make its folder writable, or set CHOMP_HOME to a folder that is."
+NO_ROOM = "Free some disk space; what was stored before is intact."
 _PRIVATE_FOLDER = 0o700
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 def make_folder(folder: Path) -> None:
@@ -28,5 +32,5 @@ def unusable(path: Path, error: OSError) -> StoreError:
     """The error for a file or folder that the system does not let us use."""
     return StoreError(
         f"{path} cannot be used: {error.strerror or type(error).__name__}.",
-        hint="Make its folder writable, or set CHOMP_HOME to a folder that is.",
+        hint=NO_ROOM if error.errno in _FULL else NO_ACCESS,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from chomp_mcp.errors import StoreError
-from chomp_mcp.store.files import touch, unusable
+from chomp_mcp.store.files import NO_ACCESS, NO_ROOM, touch, unusable
 from chomp_mcp.store.kv import Change, Entry, Value, Write
 from chomp_mcp.store.values import decode, encode
 
@@ -50,14 +51,14 @@ _SWEEP = (
 )
 
 _DAMAGED = "Stop chomp-mcp and move it away: a new one is made, and the keys in keys.json stay."
-_NO_ACCESS = "Make its folder writable, or set CHOMP_HOME to a folder that is."
 _HINTS: Mapping[int, str] = {
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_READONLY: _NO_ACCESS,
-    sqlite3.SQLITE_CANTOPEN: _NO_ACCESS,
-    sqlite3.SQLITE_PERM: _NO_ACCESS,
-    sqlite3.SQLITE_FULL: "Free some disk space.",
+    sqlite3.SQLITE_READONLY: NO_ACCESS,
+    sqlite3.SQLITE_CANTOPEN: NO_ACCESS,
+    sqlite3.SQLITE_PERM: NO_ACCESS,
+    sqlite3.SQLITE_FULL: NO_ROOM,
+    sqlite3.SQLITE_IOERR: NO_ROOM,
     sqlite3.SQLITE_BUSY: "Another process holds it: try again, or end the other chomp-mcp processes.",
 }
 
@@ -78,6 +79,7 @@ class Sqlite:
         self._patient: sqlite3.Connection | None = None
         self._one_thread: anyio.CapacityLimiter | None = None
         self._writes = 0
+        self._tidying: asyncio.Future[None] | None = None
 
     async def get(self, key: str) -> Value | None:
         row = await self._run(partial(_get, key=key, now=self._clock()))
@@ -86,11 +88,11 @@ class Sqlite:
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
         end = None if expires_in is None else self._clock() + expires_in
         await self._run(partial(_execute, sql=_PUT, values=(key, encode(value), end)))
-        await self._wrote()
+        self._wrote()
 
     async def delete(self, key: str) -> bool:
         deleted = await self._run(partial(_execute, sql=_DELETE, values=(key, self._clock())))
-        await self._wrote()
+        self._wrote()
         return deleted > 0
 
     async def list(self, prefix: str, *, limit: int | None = None, newest_first: bool = False) -> builtins.list[Entry]:
@@ -102,7 +104,7 @@ class Sqlite:
 
     async def update(self, keys: Sequence[str], change: Change) -> None:
         await self._run(partial(self._update, keys=keys, change=change))
-        await self._wrote()
+        self._wrote()
 
     async def close(self) -> None:
         quick, patient = self._quick, self._patient
@@ -110,8 +112,7 @@ class Sqlite:
         if quick is None or patient is None:
             return
         quick.close()
-        with suppress(sqlite3.Error):
-            self._tidy(patient)
+        self._tidy()
         patient.close()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -158,21 +159,23 @@ class Sqlite:
                 connection.execute("ROLLBACK")
             raise
 
-    async def _wrote(self) -> None:
+    def _wrote(self) -> None:
+        """Now and then, tidy up in a thread that nobody waits for."""
         self._writes += 1
-        if self._writes % _WRITES_BETWEEN_TIDYING == 0:
-            # What was to be written is written: tidying may fail, and comes again.
-            with suppress(sqlite3.Error):
-                await self._run_patiently(self._tidy)
+        if self._writes % _WRITES_BETWEEN_TIDYING == 0 and (self._tidying is None or self._tidying.done()):
+            self._tidying = asyncio.get_running_loop().run_in_executor(None, self._tidy)
 
-    def _tidy(self, connection: sqlite3.Connection) -> None:
-        """Forget what expired, and copy the log into the file here, where the disk's wait blocks nobody."""
-        connection.execute(_SWEEP, (self._clock(), _ROWS_SWEPT_AT_ONCE))
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def _tidy(self) -> None:
+        """Forget what expired, and copy the log into the file, off the event loop, because that waits for the disk.
+
+        What was to be written is written: tidying may fail, and comes again.
+        """
+        with suppress(sqlite3.Error), closing(_connect(self._path, _PATIENCE_SECONDS)) as connection:
+            connection.execute(_SWEEP, (self._clock(), _ROWS_SWEPT_AT_ONCE))
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _explained(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return StoreError(f"{self._path} cannot be used: {error}.", hint=_HINTS.get(code, "Try again."))
+        return StoreError(f"{self._path} cannot be used: {error}.", hint=_HINTS.get(_code(error), "Try again."))
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
@@ -205,7 +208,12 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    return _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; 0 for what the module itself raised."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _get(connection: sqlite3.Connection, key: str, now: float) -> bytes | None:

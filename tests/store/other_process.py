@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chomp_mcp.errors import BudgetExceeded
+from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.store.json_file import JsonFile
 from chomp_mcp.store.kv import KV, Value, Write
@@ -97,6 +97,24 @@ async def die_inside(kv: KV, *keys: str) -> None:
     await kv.update(keys, change)
 
 
+async def fill(kv: KV, size: str) -> None:
+    """Write until the disk is full, which a limit on the size of files looks like."""
+    import resource
+
+    await kv.put("first", {"n": 1})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
+    for n in range(1_000):
+        try:
+            await kv.put(f"many:{n}", {"text": "x" * 10_000})
+        except StoreError as error:
+            assert await kv.get("first") == {"n": 1}
+            assert len(await kv.list("many:")) == n
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            await kv.put("last", {"n": n})
+            say(error.hint.split()[0])
+            return
+
+
 async def spend(kv: KV, times: str, amount: str, limit: str) -> None:
     ledger = Ledger(kv)
     for n in range(int(times)):
@@ -120,7 +138,7 @@ async def live(kv: KV, folder: str) -> None:
     await asyncio.to_thread(sys.stdin.readline)
 
 
-ROLES = {role.__name__: role for role in (count, count_aloud, delete, die_inside, spend, reserve, live)}
+ROLES = {role.__name__: role for role in (count, count_aloud, delete, die_inside, fill, spend, reserve, live)}
 
 
 async def main(role: str, place: str, *arguments: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
@@ -75,4 +76,16 @@ async def test_a_process_killed_inside_an_update_changes_nothing_and_holds_nobod
         await kv.update(["a"], increased)
 
     assert await kv.get("a") == {"n": 2}
+    await kv.close()
+
+
+@pytest.mark.parametrize("kind", ["json", "sqlite"])
+async def test_a_full_disk_loses_nothing(kind: str, tmp_path: Path):
+    place = f"{kind}:{tmp_path / 'home' / 'store'}"
+
+    assert race(start("fill", place, 300_000)) == [["Free"]]
+
+    kv = open_store(place)
+    last = await kv.get("last")
+    assert len(await kv.list("many:")) == last["n"] > 0
     await kv.close()
