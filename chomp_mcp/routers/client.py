@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from chomp_mcp.routers.dialects.mock import Script
 
-__all__ = ["MAX_BODY_BYTES", "Client", "Response", "Unreachable"]
+__all__ = ["FIRST_ERROR_STATUS", "MAX_BODY_BYTES", "Client", "Response", "Unreachable"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """What one answer may send, streamed or whole; the longest outputs of today's models stay under 2 MB."""
 MAX_CONNECTIONS = 1000
+MAX_IDLE_CONNECTIONS = 100
+"""The pool looks at every idle one for every request (25 us each), so that a burst must not leave a thousand behind."""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 """How long an unused connection is kept: a TLS handshake costs 50 ms and more; routers hang up after a minute or so."""
@@ -170,7 +172,7 @@ class Client:
                 timeout=httpx2.Timeout(self._patience, connect=min(CONNECT_SECONDS, self._patience)),
                 limits=httpx2.Limits(
                     max_connections=MAX_CONNECTIONS,
-                    max_keepalive_connections=MAX_CONNECTIONS,
+                    max_keepalive_connections=MAX_IDLE_CONNECTIONS,
                     keepalive_expiry=IDLE_SECONDS,
                 ),
                 cookies=no_cookies,
