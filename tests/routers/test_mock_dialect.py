@@ -92,7 +92,7 @@ def test_cut_dies_after_its_characters():
 def test_cut_dies_in_the_middle_of_a_whole_answer():
     script = played("cut", stream=False)
     assert script.cut
-    with pytest.raises(ValueError, match="JSON|end of data"):
+    with pytest.raises(ValueError, match="unexpected"):
         wire.loads(body(script))
 
 

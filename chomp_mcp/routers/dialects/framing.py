@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
-__all__ = ["MAX_FRAME_BYTES", "Events", "Objects"]
+__all__ = ["MAX_FRAME_BYTES", "Event", "Events", "Frames", "Objects"]
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 """One event of a stream; a larger one is no answer but a fault, and would be held in memory."""
 
 Event = tuple[bytes, bytes]
 """(event name or b"", data); several data lines are joined by a space, which is the same JSON on one line."""
+
+_SSE_STARTS = b"deir:\xef"
+"""data, event, id, retry, a comment, a byte order mark; a body that starts otherwise is no event stream."""
+
+
+class Frames(Protocol):
+    """What cuts a body into frames; any chunking of the same bytes gives the same frames."""
+
+    @property
+    def overflow(self) -> bool:
+        """A frame was larger than MAX_FRAME_BYTES; the bytes after it are not read."""
+
+    @property
+    def body(self) -> bytearray | None:
+        """The whole body so far, when it is no stream of frames at all (an error page, one JSON object)."""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The frames that these bytes complete."""
+
+    def close(self) -> list[Event]:
+        """The frame that lacks its end, whole or not."""
 
 
 class Events:
@@ -19,16 +41,23 @@ class Events:
     Rules: the HTML standard, 9.2.6; in addition an event that lacks its final blank line counts at the end.
     """
 
-    __slots__ = ("_cr", "_rest", "overflow")
+    __slots__ = ("_cr", "_rest", "_sniffing", "body", "overflow")
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._cr = False
+        self._sniffing = True
         self.overflow = False
-        """An event was larger than MAX_FRAME_BYTES; the bytes after it are not read."""
+        self.body: bytearray | None = None
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that these bytes complete."""
+        if self._sniffing:
+            chunk = self._sniff(chunk)
+        if self.body is not None:
+            self.body += chunk
+            self._measure(len(self.body))
+            return []
         if self._cr or b"\r" in chunk:
             chunk = self._normal(chunk)
         if self._rest:
@@ -50,6 +79,13 @@ class Events:
         block = bytes(self._rest).strip(b"\n")
         self._rest.clear()
         return _events([block]) if block and not self.overflow else []
+
+    def _sniff(self, chunk: bytes) -> bytes:
+        chunk = chunk.lstrip()
+        if chunk:
+            self._sniffing = False
+            self.body = None if chunk[0] in _SSE_STARTS else bytearray()
+        return chunk
 
     def _normal(self, chunk: bytes) -> bytes:
         """Line feeds as line ends; a carriage return at the very end waits for what follows it."""
@@ -101,7 +137,7 @@ _TOKENS = re.compile(rb'["{}]|\\(?s:.)?')
 class Objects:
     """JSON objects one after the other, with or without line ends between them (NDJSON and Go's json.Encoder)."""
 
-    __slots__ = ("_depth", "_in_string", "_rest", "_seen", "overflow")
+    __slots__ = ("_depth", "_in_string", "_rest", "_seen", "body", "overflow")
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -109,18 +145,19 @@ class Objects:
         self._depth = 0
         self._in_string = False
         self.overflow = False
-        """An object was larger than MAX_FRAME_BYTES."""
+        self.body: bytearray | None = None
 
-    def feed(self, chunk: bytes) -> list[bytes]:
+    def feed(self, chunk: bytes) -> list[Event]:
         """The objects that these bytes complete; what stands between objects comes along with the next one."""
         self._rest += chunk
-        frames, start = [], 0
+        frames: list[Event] = []
+        start = 0
         for token in _TOKENS.finditer(self._rest, self._seen):
             if token[0] == b"\\":  # its other half has not come yet
                 break
             self._seen = token.end()
             if self._closes(token[0]):
-                frames.append(bytes(self._rest[start : self._seen]).strip())
+                frames.append((b"", bytes(self._rest[start : self._seen]).strip()))
                 start = self._seen
         else:
             self._seen = len(self._rest)
@@ -129,9 +166,10 @@ class Objects:
         self.overflow = self.overflow or len(self._rest) > MAX_FRAME_BYTES
         return frames
 
-    def close(self) -> bytes:
-        """What is left: empty, or an object that was cut."""
-        return bytes(self._rest).strip()
+    def close(self) -> list[Event]:
+        """What is left: nothing, an object that was cut, or something else."""
+        rest = bytes(self._rest).strip()
+        return [(b"", rest)] if rest else []
 
     def _closes(self, token: bytes) -> bool:
         """Take one quote, brace or escape; true when it ends an outermost object."""
