@@ -1,0 +1,32 @@
+"""The product's own HTTP server with the conformance suite's fixtures added.
+
+python -m tests.conformance.fixture_server PORT
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+
+from chomp_mcp.doors import http
+from chomp_mcp.settings import Settings
+from tests.conformance.fixtures import add_fixtures
+
+
+def main(port: int) -> None:
+    build = http.build_server
+
+    def build_with_fixtures(*args: Any, **words: Any) -> MCPServer[Any]:
+        server = build(*args, **words)
+        add_fixtures(server)
+        return server
+
+    http.build_server = build_with_fixtures
+    http.serve(replace(Settings.load(), port=port))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
