@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+
+    from chomp_mcp.app import Chomp
+    from chomp_mcp.doors.key_page import KeyPages
 
 __all__ = ["serve_stdio"]
 
@@ -40,15 +50,47 @@ def serve_stdio(settings: Settings) -> None:
         server = build_server(chomp, pages=pages)
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
+    anyio.run(_serve, server, chomp, pages)
 
-    async def serve() -> None:
-        async with chomp:
-            try:
-                await server.run_stdio_async()
-            finally:
-                await pages.close()
 
-    anyio.run(serve)
+GRACE_SECONDS = 1.0
+"""What running jobs get when the client leaves: the SDKs' clients end a server 2 s after they close its stdin."""
+
+
+async def _serve(server: MCPServer[Any], chomp: Chomp, pages: KeyPages) -> None:
+    async def close(grace_seconds: float = 0.0) -> None:
+        await pages.close()
+        await chomp.close(grace_seconds)
+
+    _leave_on_signals(close)
+    try:
+        await server.run_stdio_async()
+    finally:
+        await close(GRACE_SECONDS)
+
+
+def _leave_on_signals(close: Callable[[], Awaitable[None]]) -> None:
+    """Ctrl-C and SIGTERM close what is open and end the process; the second one ends it at once.
+
+    The hard way out: a thread of the SDK sits in a read of stdin, and an orderly one would wait for its next line.
+    """
+    loop = asyncio.get_running_loop()
+    leaving: list[asyncio.Task[None]] = []
+
+    async def leave(number: int) -> None:
+        try:
+            await close()
+        finally:
+            sys.stderr.flush()
+            os._exit(128 + number)
+
+    def caught(number: int, _frame: object) -> None:
+        if leaving:
+            os._exit(128 + number)
+        loop.call_soon_threadsafe(lambda: leaving.append(loop.create_task(leave(number))))
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, caught)
 
 
 @contextlib.contextmanager

@@ -21,12 +21,6 @@ GROQ_KEY = "gsk_abcdefghijklmnop4f2a"
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[ScriptedRouter]:
-    async with ScriptedRouter() as router:
-        yield router
-
-
-@pytest.fixture
 async def chomp(tmp_path: Path, upstream: ScriptedRouter) -> AsyncIterator[Chomp]:
     async with running(tmp_path, upstream) as chomp:
         yield chomp
