@@ -61,9 +61,9 @@ class Tasks(Extension):
 
     identifier = IDENTIFIER
 
-    def __init__(self, chomp: Chomp, *, grace_seconds: float = GRACE_SECONDS) -> None:
+    def __init__(self, chomp: Chomp, *, grace_seconds: float | None = None) -> None:
         self._chomp = chomp
-        self._grace = grace_seconds
+        self._grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
 
     def methods(self) -> Sequence[MethodBinding]:
         modern = frozenset(MODERN_PROTOCOL_VERSIONS)

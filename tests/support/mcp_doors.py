@@ -9,14 +9,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from mcp import Client, StdioServerParameters
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, ElicitRequestURLParams, ElicitResult
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.settings import Settings
 from tests.support.scripted import ScriptedRouter
 
-__all__ = ["MODES", "call", "environment", "running", "stdio", "text_of"]
+__all__ = ["KEY", "MODES", "agreeable", "call", "environment", "running", "stdio", "text_of", "type_key"]
+
+KEY = "gsk_abcdefghijklmnop4f2a"
+"""What people type on the page."""
 
 MODES = ("auto", "legacy")
 """2026-07-28 and 2025-11-25."""
@@ -57,3 +61,20 @@ async def call(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]
 def text_of(result: CallToolResult) -> str:
     """All that the model reads."""
     return "\n".join(block.text for block in result.content if block.type == "text")
+
+
+async def type_key(url: str) -> None:
+    """What a person does with a page that was opened for groq."""
+    async with httpx2.AsyncClient(trust_env=False) as browser:
+        assert '<option value="groq" selected>' in (await browser.get(url)).text
+        origin = {"origin": url.rpartition("/keys/")[0]}
+        answer = await browser.post(url, data={"router": "groq", "key": KEY}, headers=origin)
+        assert answer.status_code == 200
+
+
+async def agreeable(_context: Any, params: Any) -> ElicitResult:
+    """A client whose person opens the page and types the key there."""
+    assert isinstance(params, ElicitRequestURLParams)
+    assert "groq key" in params.message
+    await type_key(params.url)
+    return ElicitResult(action="accept")

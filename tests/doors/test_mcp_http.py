@@ -1,0 +1,142 @@
+"""The same server over HTTP: three transports on the one app, and callers that see only what is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import ElicitResult
+
+from tests.support.mcp_doors import agreeable, call, text_of
+from tests.support.scripted import ScriptedRouter
+from tests.support.serving import Served, serving, settings_for
+
+pytestmark = pytest.mark.anyio
+
+TRANSPORTS = ("streamable-auto", "streamable-legacy", "sse-auto", "sse-legacy")
+
+
+@asynccontextmanager
+async def connected(gateway: Served, transport: str, token: str = "", **how: Any) -> AsyncIterator[Client]:
+    """A client on `/mcp` or `/sse`, in one of the protocol generations."""
+    kind, mode = transport.split("-")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    if kind == "sse":
+        async with Client(sse_client(f"{gateway.url}/sse", headers=headers), mode=mode, **how) as client:
+            yield client
+        return
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http,
+        Client(streamable_http_client(f"{gateway.url}/mcp", http_client=http), mode=mode, **how) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_all_transports_serve_the_same_tools(gateway: Served, transport: str) -> None:
+    async with connected(gateway, transport) as client:
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        assert names == ["ask", "dispatch", "result", "list_models", "register_keys", "status"]
+        assert (await call(client, "ask", prompt="hi", model="lab/m"))["text"] == "hello"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_two_tokens_see_only_their_own_jobs_and_keys(gateway: Served, transport: str) -> None:
+    tokens = [(await gateway.chomp.keyring.create())[0] for _ in range(2)]
+    async with connected(gateway, transport, tokens[0]) as one, connected(gateway, transport, tokens[1]) as other:
+        job = await call(one, "dispatch", prompt="hi", model="lab/m")
+        await call(one, "result", job_id=job["job_id"], wait_seconds=5)
+        refused = await other.call_tool("result", {"job_id": job["job_id"]})
+        assert refused.is_error
+        assert "There is no job" in text_of(refused)
+        await call(other, "register_keys", keys={"groq": "gsk_abcdefghijklmnop4f2a"})
+        theirs, ours = await call(other, "status"), await call(one, "status")
+        assert (theirs["routers"]["groq"]["key"], ours["routers"]["groq"]["key"]) == (True, False)
+        assert (len(theirs["jobs"]), len(ours["jobs"])) == (0, 1)
+        for client, count in ((one, 1), (other, 0)):
+            (content,) = (await client.read_resource("chomp://jobs")).contents
+            assert content.text.count("job_id") == count  # type: ignore[union-attr]
+    async with connected(gateway, transport) as owner:
+        assert (await call(owner, "status"))["jobs"] == []
+
+
+async def test_within_one_session_each_message_has_its_own_caller(gateway: Served) -> None:
+    """A session is no identity: who sends a message with another token acts as that one."""
+    tokens = [(await gateway.chomp.keyring.create())[0] for _ in range(2)]
+    async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
+        http.headers["authorization"] = f"Bearer {tokens[0]}"
+        async with Client(streamable_http_client(f"{gateway.url}/mcp", http_client=http), mode="legacy") as client:
+            job = await call(client, "dispatch", prompt="hi", model="lab/m")
+            http.headers["authorization"] = f"Bearer {tokens[1]}"
+            assert (await client.call_tool("result", {"job_id": job["job_id"]})).is_error
+            http.headers["authorization"] = f"Bearer {tokens[0]}"
+            assert (await call(client, "result", job_id=job["job_id"], wait_seconds=5))["text"] == "hello"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_cancelled_call_reaches_the_router(gateway: Served, upstream: ScriptedRouter, transport: str) -> None:
+    upstream.hang(after=["Hel"])
+    async with connected(gateway, transport) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "ask", {"prompt": "hi", "model": "lab/m"})
+            await upstream.saw_request()
+            group.cancel_scope.cancel()
+        await upstream.saw_disconnect()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_job_outlives_its_connection(gateway: Served, upstream: ScriptedRouter, transport: str) -> None:
+    rest = anyio.Event()
+    upstream.stream(["Hello", rest, " world"])
+    async with connected(gateway, transport) as client:
+        job = await call(client, "dispatch", prompt="hi", model="lab/m")
+        await upstream.saw_request()
+    rest.set()
+    async with connected(gateway, transport) as client:
+        assert (await call(client, "result", job_id=job["job_id"], wait_seconds=5))["text"] == "Hello world"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_key_page_is_on_the_same_address_and_belongs_to_the_caller(gateway: Served, transport: str) -> None:
+    token, caller = await gateway.chomp.keyring.create()
+    opened: list[str] = []
+
+    async def person(context: Any, params: Any) -> ElicitResult:
+        opened.append(params.url)
+        return await agreeable(context, params)
+
+    async with connected(gateway, transport, token, elicitation_callback=person) as client:
+        told = await call(client, "register_keys", router="groq")
+    assert told["routers"] == {"groq": "gsk_…4f2a"}
+    assert opened[0].startswith(f"{gateway.url}/keys/")
+    assert await gateway.chomp.keyring.previews(caller) == {"groq": "gsk_…4f2a"}
+    async with connected(gateway, transport) as owner:
+        assert (await call(owner, "status"))["routers"]["groq"]["key"] is False
+
+
+async def test_a_server_that_others_reach_serves_mcp_and_opens_no_page(home: Path, upstream: ScriptedRouter) -> None:
+    environ = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_AUTH_TOKEN": "owner-token-0123456789"}
+    async with serving(settings_for(home, environ=environ, lab=upstream.url)) as gateway:
+        async with connected(gateway, "streamable-auto", "owner-token-0123456789") as client:
+            assert (await call(client, "ask", prompt="hi", model="lab/m"))["text"] == "hello"
+            refused = await client.call_tool("register_keys", {"router": "groq"})
+            assert refused.is_error
+            assert "opens no page" in text_of(refused)
+        by_name = await gateway.http.post("/mcp", headers={"host": "chomp.example", "authorization": "Bearer wrong"})
+        assert by_name.status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/sse", "/messages/"])
+@pytest.mark.parametrize("header", [("host", "evil.example"), ("origin", "https://evil.example"), ("origin", "null")])
+async def test_foreign_hosts_and_origins_are_refused(gateway: Served, path: str, header: tuple[str, str]) -> None:
+    method = "GET" if path == "/sse" else "POST"
+    answer = await gateway.http.request(method, path, headers=dict([header]), json={})
+    assert answer.status_code in {403, 421}
