@@ -30,7 +30,7 @@ from chomp_mcp.messages import (
     WireRequest,
 )
 from chomp_mcp.policy import failover, quota
-from chomp_mcp.routers.client import FIRST_ERROR_STATUS, Client, Response, Unreachable
+from chomp_mcp.routers.client import Client, Response, Unreachable
 from chomp_mcp.routers.dialects import Decoder, dialect
 from chomp_mcp.routers.failures import judge
 from chomp_mcp.telemetry.tracing import Trace
@@ -39,6 +39,7 @@ __all__ = ["Answer", "Attempts"]
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
+FIRST_ERROR_STATUS = 400
 TRAILER_SECONDS = 0.25
 """How long to listen after `[DONE]`: Zen tells the cost there."""
 
@@ -248,7 +249,7 @@ class Attempts:
     async def _read(self, route: Route, response: Response) -> Answer | Failed:
         now = self._clock()
         await self._health.learned(route, quota.read(response.headers, now, router=route.router.id))
-        if response.status >= FIRST_ERROR_STATUS:
+        if not response.is_success:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
         if self._request.stream:
             return await self._peek(route, response)

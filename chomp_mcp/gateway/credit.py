@@ -13,7 +13,7 @@ import anyio
 from chomp_mcp import wire
 from chomp_mcp.messages import Router, WireRequest
 from chomp_mcp.policy.quota import Reading
-from chomp_mcp.routers.client import FIRST_ERROR_STATUS, Client, Unreachable
+from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.store.kv import KV
 
 __all__ = ["Credit", "CreditReader"]
@@ -64,7 +64,7 @@ class CreditReader:
                     await response.close()
         except (Unreachable, ValueError, TimeoutError):
             return None
-        return body.get("data") if response.status < FIRST_ERROR_STATUS and isinstance(body, Mapping) else None
+        return body.get("data") if response.is_success and isinstance(body, Mapping) else None
 
 
 def _credit(data: Mapping[str, Any], at: float) -> Credit:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from chomp_mcp.messages import Model, Router
-from chomp_mcp.routers.client import FIRST_ERROR_STATUS, Client, Unreachable
+from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.routers.dialects import dialect
 from chomp_mcp.routers.failures import judge
 from chomp_mcp.store.kv import KV, Value
@@ -121,7 +121,7 @@ class ModelList:
             body = await response.read(MAX_LIST_BYTES)
         finally:
             await response.close()
-        if response.status >= FIRST_ERROR_STATUS:
+        if not response.is_success:
             raise ValueError(judge(response.status, response.headers, body, self._clock()).message)
         return speak.decode_list(router, body)
 

@@ -6,9 +6,10 @@ of the built-in router are played here without a socket, so that they pass throu
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import cache
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,24 +19,28 @@ from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind, WireRequest
 
 if TYPE_CHECKING:
-    import httpx2
+    import ssl
+
+    import aiohttp
+    from yarl import URL
 
     from chomp_mcp.routers.dialects.mock import Script
 
-__all__ = ["FIRST_ERROR_STATUS", "MAX_BODY_BYTES", "Client", "Response", "Unreachable"]
+__all__ = ["MAX_BODY_BYTES", "Client", "Response", "Unreachable"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """What one answer may send, streamed or whole; the longest outputs of today's models stay under 2 MB."""
 MAX_CONNECTIONS = 1000
-MAX_IDLE_CONNECTIONS = 100
-"""The pool looks at every idle one for every request (25 us each), so that a burst must not leave a thousand behind."""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 """How long an unused connection is kept: a TLS handshake costs 50 ms and more; routers hang up after a minute or so."""
 PROBE_SECONDS = 0.3
-CLOSE_SECONDS = 1.0
+DNS_SECONDS = 300
+READ_BYTES = 256 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 MOCK_SCHEME = "mock://"
-FIRST_ERROR_STATUS = 400
+FIRST_OTHER_STATUS = 300
+"""Redirects are not followed, so that they are failures like 4xx and 5xx."""
 
 
 class Unreachable(Exception):
@@ -62,7 +67,7 @@ class Response:
         headers: Mapping[str, str],
         chunks: AsyncIterator[bytes],
         *,
-        close: Callable[[], Awaitable[None]] | None = None,
+        close: Callable[[], None] | None = None,
         host: str = "",
         patience: float | None = None,
     ) -> None:
@@ -73,33 +78,38 @@ class Response:
         self._host = host
         self._patience = patience
 
+    @property
+    def is_success(self) -> bool:
+        return self.status < FIRST_OTHER_STATUS
+
     def iter_bytes(self) -> AsyncIterator[bytes]:
         """The body as it comes in, decompressed. `Unreachable` when it breaks off, stalls or never ends."""
         return self._chunks
 
     async def read(self, limit: int = MAX_BODY_BYTES) -> bytes:
-        """The whole body. Of an error (status >= 400) the first `limit` bytes; an answer above it is `Unreachable`."""
-        body = bytearray()
+        """The whole body. Of a failure the first `limit` bytes; an answer above it is `Unreachable`."""
+        parts: list[bytes] = []
+        size = 0
         try:
-            with anyio.fail_after(self._patience):
+            async with asyncio.timeout(self._patience):
                 async for chunk in self._chunks:
-                    body += chunk
-                    if len(body) > limit:
-                        return self._first(body, limit)
+                    parts.append(chunk)
+                    size += len(chunk)
+                    if size > limit:
+                        return self._first(parts, limit)
         except TimeoutError:
             raise _too_slow(self._host, self._patience) from None
-        return bytes(body)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def close(self) -> None:
         """Give the connection back, or end it where the answer is not over: that is how a router learns to stop."""
         if self._close:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_SECONDS):
-                await self._close()
+            self._close()
 
-    def _first(self, body: bytearray, limit: int) -> bytes:
-        if self.status < FIRST_ERROR_STATUS:
+    def _first(self, parts: list[bytes], limit: int) -> bytes:
+        if self.is_success:
             raise _too_much(self._host, limit)
-        return bytes(body[:limit])
+        return b"".join(parts)[:limit]
 
 
 class Client:
@@ -109,31 +119,37 @@ class Client:
     that is read at once as a whole. Proxies come from the environment, except for this machine itself.
     """
 
-    def __init__(self, *, upstream_timeout: float, clock: Callable[[], float] | None = None) -> None:  # noqa: ARG002
+    def __init__(self, *, upstream_timeout: float) -> None:
         self._patience = upstream_timeout
-        self._http: httpx2.AsyncClient | None = None
-        self._base_headers: dict[str, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[tuple[str, str | None], str | None] = {}
 
     async def send(self, request: WireRequest) -> Response:
         """Send, and wait for the headers. `Unreachable` when they do not come."""
         if request.url.startswith(MOCK_SCHEME):
             return _play(request)
-        http = self._http or self._open()
-        import httpx2
-
+        host = _host(request.url)
         try:
-            with anyio.fail_after(self._patience):
-                response = await http.send(self._wired(request), stream=True)
-        except TimeoutError:
-            raise _too_slow(_host(request.url), self._patience) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
-            raise _unreachable(error, request.url, self._patience) from None
+            url = _parsed(request.url)
+            proxy = self._proxy(url)
+            session = self._session or self._open()
+            async with asyncio.timeout(self._patience):
+                response = await session.request(
+                    request.method,
+                    url,
+                    data=request.body or None,
+                    headers=_wired(request),
+                    proxy=proxy,
+                    allow_redirects=False,
+                )
+        except Exception as error:  # noqa: BLE001 - whatever it is, its own text may hold a header
+            raise _unreachable(error, host, self._patience) from None
         return Response(
-            response.status_code,
-            dict(response.headers.items()),
-            self._chunks(response, request.url),
-            close=response.aclose,
-            host=_host(request.url),
+            response.status,
+            {name.lower(): value for name, value in response.headers.items()},
+            self._chunks(response, host),
+            close=response.close,
+            host=host,
             patience=self._patience,
         )
 
@@ -154,92 +170,126 @@ class Client:
 
     async def close(self) -> None:
         """End all connections; a later `send` opens new ones."""
-        http, self._http = self._http, None
-        if http:
-            await http.aclose()
+        session, self._session = self._session, None
+        if session:
+            await session.close()
 
-    def _open(self) -> httpx2.AsyncClient:
-        """The pool; late, since the HTTP stack and the certificates take 0.2 s that an MCP start does not have."""
-        from http.cookiejar import CookieJar, DefaultCookiePolicy
+    def _proxy(self, url: URL) -> str | None:
+        origin = (url.scheme, url.host)
+        if origin not in self._proxies:
+            self._proxies[origin] = _proxy(url.scheme, url.host or "")
+        return self._proxies[origin]
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The pool; late, since the HTTP stack and the certificates take time that an MCP start does not have."""
         from importlib.metadata import version
 
-        import httpx2
+        import aiohttp
 
-        # Cookies of one caller's answers must not travel with another caller's key.
-        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         try:
-            self._http = httpx2.AsyncClient(
-                timeout=httpx2.Timeout(self._patience, connect=min(CONNECT_SECONDS, self._patience)),
-                limits=httpx2.Limits(
-                    max_connections=MAX_CONNECTIONS,
-                    max_keepalive_connections=MAX_IDLE_CONNECTIONS,
-                    keepalive_expiry=IDLE_SECONDS,
-                ),
-                cookies=no_cookies,
-                mounts=dict.fromkeys(_THIS_MACHINE),
+            connector = aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=_tls(), ttl_dns_cache=DNS_SECONDS
             )
-        except (ValueError, ImportError, OSError, httpx2.InvalidURL):
-            raise Unreachable(FailureKind.TRANSIENT, _WRONG_ENVIRONMENT) from None
-        self._base_headers = {"user-agent": f"chomp-mcp/{version('chomp-mcp')}", "accept": "*/*"}
-        return self._http
-
-    def _wired(self, request: WireRequest) -> httpx2.Request:
-        import httpx2
-
-        # Lists are large and worth packing; a packed stream may wait in somebody's buffer.
-        packing = {"accept-encoding": "identity" if request.body else "gzip, deflate"}
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        return httpx2.Request(
-            request.method, request.url, headers={**self._base_headers, **packing, **headers}, content=request.body
+        except (OSError, ValueError):
+            raise Unreachable(FailureKind.TRANSIENT, _WRONG_CERTIFICATES) from None
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            # Cookies of one caller's answers must not travel with another caller's key.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": f"chomp-mcp/{version('chomp-mcp')}"},
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=min(CONNECT_SECONDS, self._patience), sock_read=self._patience
+            ),
+            read_bufsize=READ_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
         )
+        return self._session
 
-    async def _chunks(self, response: httpx2.Response, url: str) -> AsyncIterator[bytes]:
-        import httpx2
-
+    async def _chunks(self, response: aiohttp.ClientResponse, host: str) -> AsyncIterator[bytes]:
         left = MAX_BODY_BYTES
         try:
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.content.iter_any():
                 left -= len(chunk)
                 if left < 0:
-                    raise _too_much(_host(url), MAX_BODY_BYTES)
+                    raise _too_much(host, MAX_BODY_BYTES)
                 yield chunk
-        except httpx2.HTTPError as error:
-            raise _unreachable(error, url, self._patience) from None
+        except (OSError, TimeoutError, _errors()[-2][0]) as error:
+            raise _unreachable(error, host, self._patience) from None
 
 
-_THIS_MACHINE = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-_WRONG_ENVIRONMENT = (
-    "The HTTP client does not start: check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR "
-    "in the environment (SOCKS proxies need the package socksio)."
-)
+def _tls() -> ssl.SSLContext:
+    """The operating system's own trust store, as browsers use; SSL_CERT_FILE adds to it where OpenSSL reads it."""
+    import ssl
+
+    import truststore
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> URL:
+    from yarl import URL
+
+    return URL(url)
+
+
+def _wired(request: WireRequest) -> dict[str, str]:
+    """Lists are large and worth packing; a packed stream may wait in somebody's buffer."""
+    packing = "identity" if request.body else "gzip, deflate"
+    if not all(map(str.isascii, request.headers.values())):
+        raise ValueError("a header's value is not ASCII")
+    return {"accept": "*/*", "accept-encoding": packing, **request.headers}
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """The proxy that the environment names for this host; never one on the way to this machine itself."""
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or _is_local(host) or proxy_bypass(host):
+        return None
+    if not proxy.lower().startswith(("http://", "https://")):
+        raise Unreachable(FailureKind.TRANSIENT, _WRONG_PROXY)
+    return proxy
+
+
+def _is_local(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+_WRONG_CERTIFICATES = "The certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR in the environment."
+_WRONG_PROXY = "Only http:// and https:// proxies work: check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
 _WRONG_HEADER = "The key for {host}, or a header of its row, has characters that no header can carry: replace it."
 
 
 @cache
 def _errors() -> tuple[tuple[type[Exception], FailureKind, str], ...]:
     """What the HTTP stack's errors mean, the narrow ones first."""
-    import httpx2
+    import aiohttp
 
     transient, timeout, bad_key = FailureKind.TRANSIENT, FailureKind.TIMEOUT, FailureKind.BAD_KEY
     return (
-        (httpx2.ConnectTimeout, timeout, "{host} does not accept the connection: is the address right?"),
-        (httpx2.PoolTimeout, timeout, "All connections were busy for {seconds:g} s."),
-        (httpx2.TimeoutException, timeout, "{host} sent nothing for {seconds:g} s."),
-        (httpx2.ConnectError, transient, "{host} cannot be reached{cause}."),
-        (httpx2.ProxyError, transient, "The proxy on the way to {host} refused: check HTTPS_PROXY."),
-        (httpx2.DecodingError, transient, "{host} sent bytes that do not decompress."),
-        (httpx2.UnsupportedProtocol, transient, "The URL of {host} is not http or https: correct it."),
-        (httpx2.InvalidURL, transient, "The URL of {host} is none: correct it."),
-        (httpx2.LocalProtocolError, bad_key, _WRONG_HEADER),
+        (aiohttp.ConnectionTimeoutError, timeout, "{host} does not accept the connection: is the address right?"),
+        (TimeoutError, timeout, "{host} sent nothing for {seconds:g} s."),
+        (aiohttp.ClientProxyConnectionError, transient, "The proxy on the way to {host} cannot be reached{cause}."),
+        (aiohttp.ClientHttpProxyError, transient, "The proxy on the way to {host} refused: check HTTPS_PROXY."),
+        (aiohttp.ClientConnectorError, transient, "{host} cannot be reached{cause}."),
+        (aiohttp.InvalidURL, transient, "The URL of {host} is not an http or https URL: correct it."),
         (UnicodeError, bad_key, _WRONG_HEADER),
+        (ValueError, bad_key, _WRONG_HEADER),
+        (aiohttp.ClientError, transient, "{host} broke the connection off."),
         (Exception, transient, "{host} broke the connection off."),
     )
 
 
-def _unreachable(error: Exception, url: str, seconds: float) -> Unreachable:
+def _unreachable(error: Exception, host: str, seconds: float) -> Unreachable:
     """Our words for an error of the HTTP stack, whose own text may hold a header."""
+    if isinstance(error, Unreachable):
+        return error
     kind, words = next((kind, words) for kinds, kind, words in _errors() if isinstance(error, kinds))
-    return Unreachable(kind, words.format(host=_host(url), seconds=seconds, cause=_cause(error)))
+    return Unreachable(kind, words.format(host=host, seconds=seconds, cause=_cause(error)))
 
 
 def _cause(error: BaseException) -> str:

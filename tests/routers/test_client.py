@@ -368,7 +368,7 @@ async def test_a_closed_client_opens_again(client, upstream):
 async def test_mock_urls_are_played_without_a_socket(client):
     request = WireRequest("POST", "mock:///chat/completions", {}, wire.dumps(echo("mock/echo", stream=False)))
     assert wire.loads(await ask(client, request))["choices"][0]["message"]["content"] == "say it"
-    assert client._http is None
+    assert client._session is None
 
 
 async def test_a_mock_stream_may_be_cut_as_any_other(client):
@@ -392,7 +392,7 @@ def echo(model: str, *, stream: bool) -> dict[str, object]:
 
 
 async def test_building_a_client_opens_nothing():
-    assert Client(upstream_timeout=1)._http is None
+    assert Client(upstream_timeout=1)._session is None
 
 
 @pytest.fixture
