@@ -102,10 +102,9 @@ class ChompClient:
         return job
 
     async def result(self, job_id: str, *, wait_seconds: float = 0) -> dict[str, Any]:
-        """The job, once it ended or after `wait_seconds` (the gateway waits at most 60)."""
-        job: dict[str, Any] = await self._ask(
-            "GET", f"/api/result/{quote(job_id, safe='')}", params={"wait": f"{wait_seconds:g}"}
-        )
+        """The job, once it ended or after `wait_seconds` (the gateway waits at most 45)."""
+        path, wait = f"/api/result/{quote(job_id, safe='')}", {"wait": f"{wait_seconds:g}"}
+        job: dict[str, Any] = await self._ask("GET", path, params=wait)
         return job
 
     async def list_models(self, router: str = "") -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from dataclasses import replace
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -72,6 +73,7 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         caller = await self._identify(credential)
+        caller = replace(caller, limited=True)
         scope.setdefault("state", {})["caller"] = caller
         before = current_caller.set(caller)
         try:

@@ -11,6 +11,7 @@ from chomp_mcp.doors.asgi import header_value
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.pipeline import Reply
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Receipt, Usage
+from chomp_mcp.telemetry.report import OK
 
 __all__ = ["chat_request", "every_model", "extension", "headers_of", "openai_usage"]
 
@@ -67,11 +68,12 @@ async def every_model(chomp: Chomp, caller: Caller, router: str = AUTO, *, free_
 
 
 def headers_of(reply: Reply) -> list[tuple[bytes, bytes]]:
-    """Who answers, and after how many attempts."""
+    """Who answers, and with which attempt; the receipt has that one only once the answer has ended."""
+    failed = sum(attempt.outcome != OK for attempt in reply.receipt().attempts)
     return [
         (b"x-chomp-router", reply.route.router.id.encode()),
         (b"x-chomp-model", header_value(reply.route.model)),
-        (b"x-chomp-attempts", str(len(reply.receipt().attempts)).encode()),
+        (b"x-chomp-attempts", str(failed + 1).encode()),
     ]
 
 

@@ -126,7 +126,7 @@ class _Jobs:
         words = {name: _text(options.pop(name, None), name) for name in ("prompt", "model", "router", "system")}
         chat = ChatRequest.from_prompt(**words, options=options)
         prompt, system = words["prompt"], words["system"]
-        job = await self._jobs.dispatch(caller_of(request.scope), chat, prompt=prompt, system=system, door="chomp")
+        job = await self._jobs.dispatch(caller_of(request.scope), chat, prompt=prompt, system=system, door="chomp_api")
         return Json({"id": job.id, "model": job.model, "router": job.router, "status": job.status.value})
 
     async def result(self, request: Request) -> Json:

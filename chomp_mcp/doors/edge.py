@@ -158,11 +158,12 @@ class _Answer:
 class _BoundedBody:
     """`receive` that raises TooLarge or TooSlow while the body comes in, and is nothing but `receive` afterwards."""
 
-    __slots__ = ("_deadline", "_left", "_receive")
+    __slots__ = ("_deadline", "_left", "_receive", "_seconds")
 
     def __init__(self, receive: Receive, headers: Headers, seconds: float) -> None:
         self._receive = receive
         self._left = MAX_BODY_BYTES
+        self._seconds = seconds
         self._deadline = anyio.current_time() + seconds
         announced = headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
@@ -174,7 +175,7 @@ class _BoundedBody:
         with anyio.CancelScope(deadline=self._deadline) as scope:
             message = await self._receive()
         if scope.cancelled_caught:
-            raise TooSlow("The body took too long.", hint=f"Send it within {BODY_SECONDS:g} seconds.")
+            raise TooSlow("The body took too long.", hint=f"Send it within {self._seconds:g} seconds.")
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise _too_large()
@@ -185,7 +186,7 @@ class _BoundedBody:
 
 async def _drain(receive: Receive) -> None:
     """Let the client send on for a moment: a connection that closes with unread bytes takes our answer with it."""
-    left = MAX_BODY_BYTES
+    left = 4 * MAX_BODY_BYTES
     with anyio.move_on_after(_DRAIN_SECONDS):
         while left > 0:
             message = await receive()

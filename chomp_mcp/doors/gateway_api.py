@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +20,7 @@ from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.gateway.pipeline import Reply
 from chomp_mcp.messages import Caller, ChatRequest
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
+from chomp_mcp.telemetry.report import OK, Report, Transition
 
 __all__ = ["routes"]
 
@@ -55,14 +58,14 @@ class _Chat:
         await while_connected(receive, partial(self._stream, caller, request, events), events)
 
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
-        async with self._gateway.exchange(caller, request, door="gateway") as reply:
+        async with self._gateway.exchange(caller, request, door="gateway_api") as reply:
             completion = await reply.completion()
         usage = openai_usage(reply.receipt().usage)
         answer = {"content": completion.text, **_served(reply), "usage": usage}
         await send_json(send, wire.dumps(answer), headers_of(reply))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
-        async with events, self._gateway.exchange(caller, request, door="gateway") as reply:
+        async with events, self._gateway.exchange(caller, request, door="gateway_api") as reply:
             served = _served(reply)
             events.last = b"data: %b\n\n" % wire.dumps({"done": True, **served})
             await events.start(headers_of(reply))
@@ -78,6 +81,9 @@ def _served(reply: Reply) -> dict[str, str]:
 class _Views:
     def __init__(self, chomp: Chomp) -> None:
         self._chomp = chomp
+        self._metrics = chomp.metrics
+        self._calls = _Calls()
+        chomp.observers.add(self._calls)
 
     async def healthz(self, _request: Request) -> Json:
         """GET /healthz: the process answers; needs no token and tells nothing else."""
@@ -89,10 +95,52 @@ class _Views:
             raise NotAllowed(
                 "The metrics are the owner's.", hint="Use GATEWAY_AUTH_TOKEN; your own spend: /v1/providers."
             )
-        text = self._chomp.metrics.render(await self._chomp.metrics_snapshot())
+        text = self._metrics.render(await self._chomp.metrics_snapshot())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def providers(self, request: Request) -> Json:
         """GET /v1/providers: calls and health per router, and the caller's spend against the budgets."""
-        status: dict[str, Any] = await self._chomp.status(caller_of(request.scope))
-        return Json(status)
+        status = await self._chomp.status(caller_of(request.scope))
+        return Json({**self._calls.totals(), "providers": self._calls.beside(status["routers"]), "cost": _cost(status)})
+
+
+def _cost(status: Mapping[str, Any]) -> dict[str, float | None]:
+    """The caller's spend and budgets, as numbers; None: no limit."""
+    words = {
+        "daily_spend_usd": "today_usd",
+        "daily_budget_usd": "daily_budget_usd",
+        "monthly_spend_usd": "month_usd",
+        "monthly_budget_usd": "monthly_budget_usd",
+    }
+    told = {name: status["spend"][word] for name, word in words.items()}
+    return {name: None if amount is None else float(amount) for name, amount in told.items()}
+
+
+class _Calls:
+    """An observer that counts since the start of this process."""
+
+    def __init__(self) -> None:
+        self._exchanges = 0
+        self._failovers = 0
+        self._calls: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+
+    def exchange(self, report: Report) -> None:
+        attempts = report.receipt.attempts
+        self._exchanges += 1
+        self._failovers += max(0, len({(attempt.router, attempt.model) for attempt in attempts}) - 1)
+        self._calls.update(attempt.router for attempt in attempts)
+        self._failures.update(attempt.router for attempt in attempts if attempt.outcome != OK)
+
+    def transition(self, transition: Transition) -> None:
+        """Breakers are read as they stand."""
+
+    def totals(self) -> dict[str, int]:
+        return {"total_calls": self._exchanges, "failovers": self._failovers}
+
+    def beside(self, routers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The counts of each router in front of what else is known of it."""
+        return {
+            router: {"calls": self._calls[router], "failures": self._failures[router], **known}
+            for router, known in routers.items()
+        }

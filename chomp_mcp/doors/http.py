@@ -24,26 +24,31 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors import chomp_api, gateway_api, openai_api
 from chomp_mcp.doors.asgi import error_answer
 from chomp_mcp.doors.auth import Authentication, check_bind, is_loopback
-from chomp_mcp.doors.edge import Edge, Traffic
+from chomp_mcp.doors.edge import BODY_SECONDS, Edge, Traffic
 from chomp_mcp.doors.key_page import KeyPages
 from chomp_mcp.doors.mcp import build_server, mcp_routes
 from chomp_mcp.errors import InvalidRequest, InvalidSetting
 from chomp_mcp.settings import Settings
+from chomp_mcp.telemetry.log import LogObserver, configure
 
 __all__ = ["GRACE_SECONDS", "Server", "build_app", "serve"]
 
 GRACE_SECONDS = 10
 """How long answers in flight may go on after SIGTERM."""
 _SETTLE_SECONDS = 5.0
+_MOST_SOCKETS = 65_536
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the pools of the common clients keep a connection, so that they never write into a closing one."""
 
 
-def build_app(chomp: Chomp) -> Starlette:
-    """All paths on one app. Its lifespan opens and closes `chomp`; handlers find the caller as auth.py left it."""
+def build_app(chomp: Chomp, *, body_seconds: float = BODY_SECONDS, grace_seconds: float = GRACE_SECONDS) -> Starlette:
+    """All paths on one app. Its lifespan closes `chomp`; handlers find the caller as auth.py left it.
+
+    `body_seconds` is what a request's body may take to come in, `grace_seconds` what jobs may still take at the end.
+    """
     traffic = Traffic()
     pages = _key_pages(chomp)
-    mcp, sessions = mcp_routes(build_server(chomp, pages=pages), host=chomp.settings.host)
+    mcp, sessions = mcp_routes(build_server(chomp, pages=pages), host="")  # edge.py checks Host and Origin
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -52,7 +57,7 @@ def build_app(chomp: Chomp) -> Starlette:
         await traffic.drained(_SETTLE_SECONDS)
         if pages:
             await pages.close()
-        await chomp.close(_grace_left(app))
+        await chomp.close(_grace_left(app, grace_seconds))
 
     return Starlette(
         routes=[
@@ -63,7 +68,7 @@ def build_app(chomp: Chomp) -> Starlette:
             *(pages.routes() if pages else ()),
         ],
         middleware=[
-            Middleware(Edge, settings=chomp.settings, traffic=traffic),
+            Middleware(Edge, settings=chomp.settings, traffic=traffic, body_seconds=body_seconds),
             Middleware(Authentication, settings=chomp.settings, keyring=chomp.keyring),
         ],
         exception_handlers={HTTPException: _no_such_route},
@@ -76,10 +81,10 @@ def _key_pages(chomp: Chomp) -> KeyPages | None:
     return KeyPages(chomp, mounted=True) if is_loopback(chomp.settings.host) else None
 
 
-def _grace_left(app: Starlette) -> float:
-    """Seconds that jobs may still take, of the time that answers in flight had from the same moment on."""
+def _grace_left(app: Starlette, seconds: float) -> float:
+    """What is left for jobs of the time that answers in flight had from the same moment on."""
     stopped_at = getattr(app.state, "stopped_at", None)
-    return max(0.0, stopped_at + GRACE_SECONDS - time.monotonic()) if stopped_at else 0.0
+    return max(0.0, stopped_at + seconds - time.monotonic()) if stopped_at else 0.0
 
 
 def _bracketed(host: str) -> str:
@@ -144,9 +149,11 @@ def serve(settings: Settings) -> None:
             `Chomp` finds wrong.
     """
     check_bind(settings)
+    _allow_many_sockets()
     with _listening(settings) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
-        app = build_app(Chomp(settings))
+        configure(settings.log or "info")
+        app = build_app(Chomp(settings, observers=[LogObserver()]))
         sys.stderr.write(f"chomp-mcp serves http://{_bracketed(settings.host)}:{settings.port}\n")
         sys.stderr.flush()
         Server(configured(app, settings)).run(sockets=[listening])
@@ -161,3 +168,15 @@ def _listening(settings: Settings) -> socket.socket:
             f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}.",
             hint="Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST.",
         ) from None
+
+
+def _allow_many_sockets() -> None:
+    """Every stream takes two, and many systems allow 1,024 unless asked."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(hard, _MOST_SOCKETS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

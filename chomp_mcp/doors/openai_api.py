@@ -50,7 +50,7 @@ class _ChatCompletions:
         await while_connected(receive, partial(self._stream, caller, request, events, wants_usage), events)
 
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
-        async with self._gateway.exchange(caller, request, door="openai") as reply:
+        async with self._gateway.exchange(caller, request, door="openai_api") as reply:
             completion = await reply.completion()
         body = wire.dumps({**completion.body, "chomp": extension(reply.receipt())})
         await send_json(send, body, headers_of(reply))
@@ -59,7 +59,7 @@ class _ChatCompletions:
         """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
         relay = _Relay()
         async with events:
-            async with self._gateway.exchange(caller, request, door="openai") as reply:
+            async with self._gateway.exchange(caller, request, door="openai_api") as reply:
                 await events.start(headers_of(reply))
                 async for batch in reply.batches():
                     if frames := relay.frames(batch):
