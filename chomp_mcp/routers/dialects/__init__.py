@@ -99,7 +99,10 @@ def dialect(name: str) -> Dialect:
 
 
 if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `cast` above does not
+    from chomp_mcp.routers.dialects import anthropic as _anthropic
+    from chomp_mcp.routers.dialects import cursor as _cursor
     from chomp_mcp.routers.dialects import mock as _mock
+    from chomp_mcp.routers.dialects import ollama as _ollama
     from chomp_mcp.routers.dialects import openai as _openai
 
-    _CHECKED: tuple[Dialect, ...] = (_openai, _mock)
+    _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _ollama, _cursor, _mock)

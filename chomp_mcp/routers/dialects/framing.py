@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-__all__ = ["MAX_FRAME_BYTES", "Event", "Events", "Frames", "Objects"]
+__all__ = ["MAX_FRAME_BYTES", "Either", "Event", "Events", "Frames", "Objects"]
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 """One event of a stream; a larger one is no answer but a fault, and would be held in memory."""
@@ -179,3 +179,38 @@ class Objects:
             self._depth = max(0, self._depth + (1 if token == b"{" else -1))
             return self._depth == 0
         return False
+
+
+class Either:
+    """Events or objects, whichever the first byte says."""
+
+    __slots__ = ("_chosen",)
+
+    def __init__(self) -> None:
+        self._chosen: Frames | None = None
+
+    @property
+    def are_objects(self) -> bool:
+        """The body begins with a JSON object."""
+        return isinstance(self._chosen, Objects)
+
+    @property
+    def overflow(self) -> bool:
+        return self._chosen is not None and self._chosen.overflow
+
+    @property
+    def body(self) -> bytearray | None:
+        return self._chosen.body if self._chosen else None
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The frames that these bytes complete."""
+        if self._chosen is None:
+            chunk = chunk.lstrip()
+            if not chunk:
+                return []
+            self._chosen = Objects() if chunk[:1] == b"{" else Events()
+        return self._chosen.feed(chunk)
+
+    def close(self) -> list[Event]:
+        """The frame that lacks its end."""
+        return self._chosen.close() if self._chosen else []

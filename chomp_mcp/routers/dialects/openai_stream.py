@@ -8,8 +8,8 @@ from typing import Any
 from chomp_mcp.messages import Delta
 from chomp_mcp.routers import failures
 from chomp_mcp.routers.dialects.answers import decode, failed_in, loads, read_cost, read_usage, share_reasoning
-from chomp_mcp.routers.dialects.decoding import FrameDecoder
-from chomp_mcp.routers.dialects.framing import Events
+from chomp_mcp.routers.dialects.decoding import FrameDecoder, Whole
+from chomp_mcp.routers.dialects.framing import Events, Frames
 
 __all__ = ["StreamDecoder"]
 
@@ -19,8 +19,8 @@ class StreamDecoder(FrameDecoder):
 
     __slots__ = ("_calls",)
 
-    def __init__(self, now: float = 0.0) -> None:
-        super().__init__(Events(), decode, now)
+    def __init__(self, now: float = 0.0, frames: Frames | None = None, whole: Whole = decode) -> None:
+        super().__init__(frames or Events(), whole, now)
         self._calls: dict[int, tuple[int, Any]] = {}
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
