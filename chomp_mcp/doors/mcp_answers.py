@@ -143,7 +143,8 @@ def status_told(status: Mapping[str, Any]) -> CallToolResult:
 
 
 def _router_line(router: str, its: Mapping[str, Any]) -> str:
-    parts = ["ready" if its["ready"] else f"resting until {its['cooldown_until']} ({its['reason']})"]
+    ready = "ready" if its["key"] else "needs no key"
+    parts = [ready if its["ready"] else f"resting until {its['cooldown_until']} ({its['reason']})"]
     parts += [
         f"{row['remaining']} {row['kind']} left{' a ' + row['window'] if row['window'] else ''} ({row['known']})"
         for row in its["quota"]
@@ -168,12 +169,17 @@ def _schema(required: Sequence[str] = (), **properties: Mapping[str, Any]) -> di
     return {"type": "object", "properties": properties, "required": list(required or properties)}
 
 
+def _maybe(kind: str) -> dict[str, Any]:
+    """Branches with one type each: some clients know no lists of types."""
+    return {"anyOf": [{"type": kind}, {"type": "null"}]}
+
+
 _TEXT = {"type": "string"}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_MAYBE_WHOLE = {"type": ["integer", "null"]}
-_MAYBE_NUMBER = {"type": ["number", "null"]}
+_MAYBE_TEXT = _maybe("string")
+_MAYBE_WHOLE = _maybe("integer")
+_MAYBE_NUMBER = _maybe("number")
 _STATUS = {"enum": [str(status) for status in JobStatus], "type": "string"}
-_RECEIPT = {"type": ["object", "null"], "description": "asked, served, attempts, usage, cost_usd, latency_ms"}
+_RECEIPT = {**_maybe("object"), "description": "asked, served, attempts, usage, cost_usd, latency_ms"}
 _TEXT_OF_ROUTER = {"type": "object", "additionalProperties": _TEXT}
 _MODEL = _schema(
     id=_TEXT,
