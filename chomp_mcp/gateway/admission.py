@@ -64,7 +64,7 @@ class Admission:
         """
         if self.limits == Limits() or all(route.router.free for route in plan.routes):
             return plan, None
-        await self._prices.load()
+        await self._prices.load(plan.routes)
         estimates = [(route, self._estimate(route, request)) for route in plan.routes]
         known = [estimate for _, estimate in estimates if estimate is not None]
         amount = max(known, default=0) if any(known) or len(known) == len(estimates) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,9 @@ from chomp_mcp.telemetry.report import Observers, Report
 
 __all__ = ["Prices", "Settlement"]
 
+LIST_SECONDS = 2.0
+"""How long a call may wait for its price; without one it is sent all the same, and counted as unpriced."""
+
 
 class Prices:
     """What a route costs: the router's own list, then genai-prices, then the snapshot, then unknown."""
@@ -27,12 +30,20 @@ class Prices:
         self._models = models
         self._loading = anyio.Lock()
 
-    async def load(self) -> None:
-        """Have the price data at hand; the first call takes a third of a second, in a thread."""
+    async def load(self, routes: Sequence[Route] = ()) -> None:
+        """Have the prices of these routes at hand. The first call takes a third of a second, in a thread.
+
+        Where only the router's own list can tell a price it is read, at most every quarter of an hour: a budget must
+        not leak, and a free model not be refused, because nobody had asked for that list yet.
+        """
         if not prices.is_loaded():
             async with self._loading:
                 if not prices.is_loaded():
                     await anyio.to_thread.run_sync(prices.load)
+        keys = {route.router.id: ((route.key, route.key_id),) for route in routes if self.of(route) is None}
+        if keys:
+            with anyio.move_on_after(LIST_SECONDS):
+                await self._models.of(keys, keys)
 
     def of(self, route: Route) -> Price | None:
         """USD per million tokens; None: nobody knows, which is never taken for free."""
