@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
-from chomp_mcp.errors import ChompError, InvalidRequest, NotAuthenticated, UpstreamError
+from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, UpstreamError
 from chomp_mcp.messages import Caller
 
 __all__ = [
@@ -141,7 +141,7 @@ def told(error: Exception) -> ChompError:
 
 
 def error_answer(error: ChompError) -> Json:
-    """The envelope with its status, `retry-after` where known, and `x-should-retry: false` when the plan is used up.
+    """The envelope, `retry-after` where known, and `x-should-retry: false` when the plan or the budget is used up.
 
     OpenAI's SDKs retry 408, 409, 429 and 5xx by themselves; after our own failover that would multiply the tries.
     """
@@ -150,10 +150,10 @@ def error_answer(error: ChompError) -> Json:
     if retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(retry_after)))
         headers["retry-after-ms"] = str(math.ceil(retry_after * 1000))
-    if isinstance(error, UpstreamError):
+    if isinstance(error, UpstreamError | BudgetExceeded):
         headers["x-should-retry"] = "false"
-        if error.receipt is not None:
-            headers["x-chomp-attempts"] = str(len(error.receipt.attempts))
+    if isinstance(error, UpstreamError) and error.receipt is not None:
+        headers["x-chomp-attempts"] = str(len(error.receipt.attempts))
     if error.status in _UNREAD_BODY:
         headers["connection"] = "close"
     if isinstance(error, NotAuthenticated):
