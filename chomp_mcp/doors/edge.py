@@ -78,6 +78,7 @@ class Edge:
         try:
             with self._traffic:
                 await self._pass(scope, headers, receive, answer)
+                await answer.finish()
         except ClientDisconnect:
             pass
         except Exception as error:
@@ -139,20 +140,33 @@ class Edge:
 
 
 class _Answer:
-    """`send` that puts the edge's headers on the head."""
+    """`send` that puts the edge's headers on the head, and makes of what comes one whole answer.
 
-    __slots__ = ("_extra", "_send", "has_started")
+    At a shutdown the MCP SDK's event streams stop without an end, and /sse sends an empty answer behind its stream.
+    """
+
+    __slots__ = ("_extra", "_is_open", "_is_over", "_send", "has_started")
 
     def __init__(self, send: Send, extra: list[tuple[bytes, bytes]]) -> None:
         self._send = send
         self._extra = extra
+        self._is_open = False
+        self._is_over = False
         self.has_started = False
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        is_head = message["type"] == "http.response.start"
+        if is_head:
+            self._is_over = self.has_started
             self.has_started = True
             message["headers"] = [*message.get("headers", ()), *self._extra]
-        await self._send(message)
+        if not self._is_over:
+            self._is_open = is_head or message.get("more_body", False)
+            await self._send(message)
+
+    async def finish(self) -> None:
+        if self._is_open:
+            await self._send({"type": "http.response.body"})
 
 
 class _BoundedBody:

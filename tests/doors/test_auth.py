@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import httpx2
 import pytest
 from inline_snapshot import snapshot
 
@@ -172,16 +171,29 @@ def test_a_bind_beyond_loopback_needs_a_token(home, host):
     assert not may_register(settings)
 
 
-async def test_mcp_gets_the_same_caller_from_the_same_token(gateway):
-    hello = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-    }
-    accept = {"accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(base_url=gateway.url) as http:
-        assert (await http.post("/mcp", json=hello, headers={**accept, **bearer(STRANGER)})).status_code == 401
-        answer = await http.post("/mcp", json=hello, headers=accept)
-    assert answer.status_code == 200
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+PING = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+ACCEPT = {"accept": "application/json, text/event-stream"}
+
+
+async def test_mcp_asks_for_the_same_tokens(gateway):
+    refused = await gateway.http.post("/mcp", json=INITIALIZE, headers={**ACCEPT, **bearer(STRANGER)})
+    answer = await gateway.http.post("/mcp", json=INITIALIZE, headers=ACCEPT)
+    assert (refused.status_code, answer.status_code) == (401, 200)
     assert answer.headers["x-request-id"]
+
+
+async def test_nobody_goes_on_with_anothers_mcp_session(gateway):
+    tokens = []
+    for key in ("gsk_1", "gsk_2"):
+        registered = await gateway.http.post("/api/keys", json={"keys": {"groq": key}})
+        tokens.append(bearer(registered.json()["token"]))
+    begun = await gateway.http.post("/mcp", json=INITIALIZE, headers={**ACCEPT, **tokens[0]})
+    session = {**ACCEPT, "mcp-session-id": begun.headers["mcp-session-id"]}
+    answers = [await gateway.http.post("/mcp", json=PING, headers={**session, **token}) for token in (*tokens, {})]
+    assert [answer.status_code for answer in answers] == [200, 404, 404]

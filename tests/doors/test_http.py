@@ -278,6 +278,24 @@ async def refused(url: str) -> None:
             return
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+async def test_a_signal_ends_open_mcp_sessions_without_a_murmur(home):
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+    hello["params"] = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    accept = {"accept": "application/json, text/event-stream"}
+    async with process(home, "--port", "0") as started:
+        async with httpx2.AsyncClient(base_url=await url_of(started)) as http:
+            session = (await http.post("/mcp", json=hello, headers=accept)).headers["mcp-session-id"]
+            listening = {"accept": "text/event-stream", "mcp-session-id": session}
+            async with http.stream("GET", "/sse") as events, http.stream("GET", "/mcp", headers=listening) as notices:
+                assert (events.status_code, notices.status_code) == (200, 200)
+                await anext(events.aiter_bytes())
+                started.send_signal(signal.SIGTERM)
+                with anyio.fail_after(8):
+                    assert await started.wait() == 0
+        assert (await started.stderr.read()).decode() == ""
+
+
 async def test_serving_strangers_without_a_token_is_refused_at_start(home):
     async with process(home, "--host", "0.0.0.0", "--port", "0") as started:
         with anyio.fail_after(20):

@@ -145,7 +145,7 @@ async def test_structured_outputs_are_parsed(client, upstream):
 
 async def test_models_are_listed_and_found_by_ids_with_slashes(client, upstream):
     upstream.models(["m", "openai/gpt-oss-120b", "deep/er/still:free"])
-    assert {model.id for model in await client.models.list()} >= {"lab/m", "lab/openai/gpt-oss-120b"}
+    assert {model.id for model in (await client.models.list()).data} >= {"lab/m", "lab/openai/gpt-oss-120b"}
     for wanted in ("lab/openai/gpt-oss-120b", "openai/gpt-oss-120b"):
         assert (await client.models.retrieve(wanted)).id == "lab/openai/gpt-oss-120b"
     found = await client.models.retrieve("lab/deep/er/still:free")
@@ -247,6 +247,19 @@ async def test_the_money_of_a_stream_that_nobody_heard_to_its_end_is_spent(gatew
     spend = (await gateway.chomp.status())["spend"]
     assert (spend["calls_today"], spend["unpriced_calls_today"]) == (1, 1)
     assert spend["output_tokens_today"] > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_half_an_emoji_as_some_routers_cut_them_still_comes_through(gateway, upstream, stream):
+    half = b'"content": "ab\\ud83d"'
+    whole = b'{"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", %b}}]}' % half
+    if stream:
+        upstream.stream([b'data: {"id": "1", "choices": [{"index": 0, "delta": {%b}}]}\n\n' % half], usage=None)
+    else:
+        upstream.reply(200, whole)
+    answer = await gateway.chat(stream=stream)
+    assert answer.status_code == 200
+    assert "ab" in answer.text
 
 
 async def test_a_header_cannot_be_split_by_a_models_name(gateway, upstream):
