@@ -83,7 +83,8 @@ def failure(target: tuple[str, ...], era: str, look: Look) -> str:
     if done.returncode != look.exit_code:
         return told
     try:
-        return "" if look.holds(json.loads(done.stdout)) else f"unexpected answer: {done.stdout.strip()[:300]}"
+        out = json.loads(done.stdout)
+        return "" if look.holds(out.get("result", out)) else f"unexpected answer: {done.stdout.strip()[:300]}"
     except (ValueError, KeyError, TypeError) as error:
         return f"{error!r} in {done.stdout.strip()[:300]!r}"
 

@@ -67,14 +67,12 @@ def test_an_error_is_one_line_on_stderr_with_its_exit_code(run, upstream, argume
     assert text in done.stderr
 
 
-def test_a_spent_budget_ends_with_3(run, keyed):
-    env = {"LLM_DAILY_BUDGET_USD": "0.000001", "LAB_API_KEY": "lab-key-0123456789"}
-    keyed.models([{"id": "m", "pricing": {"prompt": "0.01", "completion": "0.01"}}])
-    assert run("models", env=env).returncode == 0
-    done = run("ask", "hi", "-m", "lab/m", env=env)
-    assert done.returncode == 3
+def test_a_spent_budget_ends_with_3(run, upstream):
+    env = {"LLM_DAILY_BUDGET_USD": "0.000001", "GROQ_API_KEY": "gsk_0123", "CHOMP_ROUTER_GROQ_URL": upstream.url}
+    done = run("ask", "hi", "-m", "groq/openai/gpt-oss-120b", env=env)
+    assert (done.returncode, done.stdout) == (3, "")
     assert "budget" in done.stderr
-    assert keyed.chats == []
+    assert upstream.chats == []
 
 
 def test_a_store_that_cannot_be_written_ends_with_5(run, tmp_path):

@@ -1,0 +1,85 @@
+"""The shape of the source: what DESIGN promises and import-linter cannot see."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import statistics
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "chomp_mcp"
+MODULES = sorted(SOURCE.rglob("*.py"))
+LONGEST_FUNCTION = 60
+MEDIAN_FUNCTION = 10
+LONGEST_MODULE = 550
+"""messages.py: the nouns of all layers, one after the other."""
+MEDIAN_MODULE = 150
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{name(path)}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_the_arrows_between_the_layers_hold():
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert told.returncode == 0, told.stdout
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_every_module_says_in_its_first_sentence_what_it_is(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring
+    assert docstring.splitlines()[0][-1] in ".:"
+
+
+def test_functions_are_short():
+    lengths = dict(itertools.chain.from_iterable(map(functions, MODULES)))
+    assert {where: length for where, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+    assert statistics.median(lengths.values()) <= MEDIAN_FUNCTION
+
+
+def test_modules_are_read_in_one_sitting():
+    lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {where: length for where, length in lengths.items() if length > LONGEST_MODULE} == {}
+    assert statistics.median(lengths.values()) <= MEDIAN_MODULE
+
+
+def test_nothing_is_asserted_in_the_product():
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]
+    assert found == []
+
+
+def test_the_changelog_knows_this_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_lock_pins_every_dependency_and_names_no_place():
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert len(pinned) == len(lines)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
+    names = {text.partition(">")[0].partition("=")[0].partition("[")[0].strip() for text in wanted}
+    assert names - pinned == {"chomp-mcp"}

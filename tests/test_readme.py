@@ -1,0 +1,149 @@
+"""What README.md shows is run, and what it lists is all there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from chomp_mcp.doors import http
+from chomp_mcp.doors.cli.parser import CLIENTS, parser
+from chomp_mcp.routers import catalog
+from chomp_mcp.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"(?P<note><!--[^>]*-->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+ADDRESS = "127.0.0.1:8080"
+END = "\x1e"
+
+
+def blocks(kind: str) -> list[str]:
+    return [match["text"] for match in BLOCK.finditer(README) if match["kind"] == kind and not match["note"]]
+
+
+def first_line(block: str) -> str:
+    return block.splitlines()[0][:40]
+
+
+@pytest.fixture
+def environment(home: Path, tmp_path: Path) -> dict[str, str]:
+    """A clean home, and the scripts of this installation first on the PATH."""
+    scripts = Path(sys.executable).parent
+    return {**os.environ, "HOME": str(tmp_path), "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def gateway(environment: dict[str, str]) -> Iterator[str]:
+    """`chomp-mcp serve` on a free port: its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    with subprocess.Popen(
+        ["chomp-mcp", "serve", "--port", str(port)], env=environment, stderr=subprocess.DEVNULL
+    ) as served:
+        until = monotonic() + 20
+        while monotonic() < until and served.poll() is None:
+            with suppress(OSError), urllib.request.urlopen(f"http://{address}/healthz", timeout=1):
+                break
+        yield address
+        served.terminate()
+
+
+def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
+    done = subprocess.run(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=50
+    )
+    told = done.stdout.decode()
+    assert done.returncode == 0, told
+    return told
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("sh") if ADDRESS not in b], ids=first_line)
+def test_shell_blocks_run(block, environment, tmp_path):
+    run(["sh", "-e", "-c", block], environment, tmp_path)
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("sh") if ADDRESS in b], ids=first_line)
+def test_curl_blocks_run_against_a_served_gateway(block, environment, gateway, tmp_path):
+    told = run(
+        ["sh", "-e", "-c", block.replace(ADDRESS, gateway).replace("curl -s", "curl -sf")], environment, tmp_path
+    )
+    assert '"content":"Say hello."' in told
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=first_line)
+def test_python_blocks_run(block, environment, gateway, tmp_path):
+    assert "Say hello." in run([sys.executable, "-c", block.replace(ADDRESS, gateway)], environment, tmp_path)
+
+
+def test_the_walk_through_the_mock_models_shows_what_really_happens(environment, tmp_path):
+    steps = [step for block in blocks("console") for step in re.split(r"^\$ ", block, flags=re.MULTILINE) if step]
+    script = "".join(f"{step.partition(chr(10))[0]}\nprintf '{END}'\n" for step in steps)
+    told = run(["sh", "-c", script], environment, tmp_path).split(END)
+    for step, output in zip(steps, told, strict=False):
+        command, _, expected = step.partition("\n")
+        assert re.fullmatch(pattern(expected), output), f"$ {command}\n{output}"
+
+
+def pattern(expected: str) -> str:
+    """`…` stands for any text within a line, a line of its own for any lines."""
+    lines = [
+        r"(?:.*\n)*" if line == "…" else r".*".join(re.escape(part.strip(" ")) for part in line.split("…")) + r" *\n"
+        for line in expected.splitlines()
+    ]
+    return "".join(re.sub(r"(\\ )+", r"\\s+", line) for line in lines)
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=first_line)
+def test_the_example_of_config_toml_is_taken_as_it_stands(block, home):
+    home.mkdir()
+    (home / "config.toml").write_text(block)
+    assert set(tomllib.loads(block)["routers"]) <= set(catalog.load(Settings.load()))
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=first_line)
+def test_json_blocks_are_json(block):
+    json.loads(block)
+
+
+def test_the_two_commands_stand_on_the_first_screen():
+    screen = "\n".join(README.splitlines()[:25])
+    assert "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/chomp-mcp demo" in screen
+    assert "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest" in screen
+
+
+def test_every_setting_has_its_row():
+    from chomp_mcp.settings import _SETTINGS
+
+    assert [name for name in _SETTINGS if f"`{name}`" not in README] == []
+
+
+def test_every_router_and_its_key_are_named(home):
+    for router in catalog.load(Settings.load()).values():
+        assert f"`{router.id}`" in README
+        assert not router.key_variable or f"`{router.key_variable}`" in README
+
+
+def test_every_command_and_every_client_is_named():
+    commands = next(a for a in parser()._actions if isinstance(a.choices, dict)).choices
+    assert [name for name in commands if not re.search(rf"`{name}[` ]", README)] == ["run-job"]
+    assert [name for name in CLIENTS if f"`{name}`" not in README] == []
+
+
+def test_every_path_is_named(home):
+    from chomp_mcp.app import Chomp
+
+    paths = {re.sub(r":\w+}", "}", getattr(route, "path", "")) for route in http.build_app(Chomp()).routes}
+    assert [path for path in sorted(paths) if path.rstrip("/") and path.rstrip("/") not in README] == []
