@@ -265,7 +265,8 @@ def _preferred(router: Router, book: Book, lists: Lists) -> list[str]:
     """The preference list as far as it is live; else the first that the router lists."""
     listed = lists.get(router.id)
     if router.id in book.no_credit and listed:
-        return _free_and_large(listed)[:MOST_PER_ROUTER]
+        alive = [model for model in listed if (router.id, model.id) not in book.gone]
+        return _free_and_large(alive)[:MOST_PER_ROUTER]
     live = None if listed is None else {model.id for model in listed}
     wanted = [m for m in router.models if (live is None or m in live) and (router.id, m) not in book.gone]
     if not wanted and listed:
@@ -334,7 +335,7 @@ def _notes(target: Target, routes: Sequence[Pair], book: Book) -> tuple[str, ...
     first = book.routers[routes[0][0]]
     notes = []
     if first.joins_auto == "last" and target.router == AUTO:
-        notes.append("the built-in mock answered: no router key is registered")
+        notes.append("the built-in mock answered: no router that auto may choose has a key")
     skipped = [m for r, m in sorted(book.gone) if r == first.id and m in first.models]
     if AUTO in {target.model, target.router} and skipped:
         notes.append(f"{first.id} no longer serves {', '.join(skipped)}")
