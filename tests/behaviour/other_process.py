@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -24,12 +24,30 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(role: str, *arguments: object, env: Mapping[str, str]) -> subprocess.Popen[str]:
-    """A process of that role, with these variables beside those that a program needs to run."""
-    command = [sys.executable, "-m", "tests.behaviour.other_process", role, *map(str, arguments)]
-    needed = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    """A process of that role, with these variables."""
+    line = [sys.executable, "-m", "tests.behaviour.other_process", role, *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=ROOT, env={**needed, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        line, cwd=ROOT, env={**needed(), **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+
+
+def command(arguments: Sequence[str], env: Mapping[str, str], *, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The finished command `chomp-mcp …`."""
+    return subprocess.run(
+        [sys.executable, "-m", "chomp_mcp", *arguments],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        env={**needed(), **env},
+        text=True,
+        timeout=50,
+    )
+
+
+def needed() -> dict[str, str]:
+    """The variables that any program needs to run."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
 
 
 def go(*processes: subprocess.Popen[str]) -> None:
