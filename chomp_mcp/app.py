@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -109,7 +108,6 @@ class Chomp:
             client=self.client,
             tracing=Tracing(),
             clock=clock,
-            session=str(uuid.uuid4()),
         )
         folder = None if settings.store else settings.home / "processes"
         self.jobs = JobRunner(
@@ -136,6 +134,7 @@ class Chomp:
     async def close(self, grace_seconds: float = 0.0) -> None:
         """Let jobs finish for `grace_seconds`, mark what could not, then close sockets and stores."""
         await self.jobs.close(grace_seconds)
+        await self.ledger.written()
         await self.client.close()
         for store in dict.fromkeys(self._stores):
             await store.close()

@@ -90,9 +90,9 @@ class Answer:
             return self.decoder.error.message
         return "" if self.decoder.finished else f"{self.route.ref} stopped in the middle of the answer."
 
-    async def close(self) -> None:
+    def close(self) -> None:
         if self.response is not None:
-            await self.response.close()
+            self.response.close()
 
 
 async def _next(chunks: AsyncIterator[bytes], decoder: Decoder) -> bytes | None:
@@ -229,12 +229,12 @@ class Attempts:
                 self._record(route, FailureKind.HUNG_UP.value, started, response)
                 await self._release(route.router.id)
                 if response:
-                    await response.close()
+                    response.close()
             raise
         if isinstance(outcome, Failed):
             self._record(route, outcome.kind.value, started, response, outcome.message)
             if response:
-                await response.close()
+                response.close()
         return outcome
 
     def _encode(self, route: Route) -> WireRequest:
@@ -256,7 +256,7 @@ class Attempts:
         outcome = dialect(route.router.dialect).decode(await response.read(MAX_ANSWER_BYTES))
         if isinstance(outcome, Failed):
             return outcome
-        await response.close()
+        response.close()
         return Answer(route, completion=outcome, response=response)
 
     async def _peek(self, route: Route, response: Response) -> Answer | Failed:
@@ -271,7 +271,7 @@ class Attempts:
             if decoder.error is not None:
                 return decoder.error
         seen += decoder.close()
-        await response.close()
+        response.close()
         return decoder.error or Answer(route, first=seen, decoder=decoder)
 
     def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:

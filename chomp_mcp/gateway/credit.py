@@ -61,7 +61,7 @@ class CreditReader:
                 try:
                     body = wire.loads(await response.read(MAX_BYTES))
                 finally:
-                    await response.close()
+                    response.close()
         except (Unreachable, ValueError, TimeoutError):
             return None
         return body.get("data") if response.is_success and isinstance(body, Mapping) else None

@@ -120,7 +120,7 @@ class ModelList:
         try:
             body = await response.read(MAX_LIST_BYTES)
         finally:
-            await response.close()
+            response.close()
         if not response.is_success:
             raise ValueError(judge(response.status, response.headers, body, self._clock()).message)
         return speak.decode_list(router, body)

@@ -59,8 +59,6 @@ class Gateway:
     client: Client
     tracing: Tracing
     clock: Callable[[], float]
-    session: str
-    """The conversation's id for callers that name none, where a router insists on one."""
     under_way: set[Exchange] = field(default_factory=set)
     """The exchanges that run now, in this process."""
 
@@ -109,7 +107,7 @@ class Exchange:
     def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest, *, door: str, job: bool) -> None:
         self._gateway = gateway
         self._caller = caller
-        self._request = request if request.session else replace(request, session=gateway.session)
+        self._request = request
         self._door = door
         self._job = job
         self._started = gateway.clock()
@@ -162,14 +160,13 @@ class Exchange:
     async def _settle(self, error: BaseException | None) -> None:
         """Settle once, on the way out, also when the caller has gone."""
         self._gateway.under_way.discard(self)
-        with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-            reply = self._reply
-            if reply is not None:
-                await reply.end()
-            report = self._report(error)
-            route = reply.route if reply is not None else None
-            await self._gateway.settlement.settle(self._caller, self._hold, route, report)
-            self._trace.settle(report)
+        reply = self._reply
+        if reply is not None:
+            await reply.end()
+        report = self._report(error)
+        route = reply.route if reply is not None else None
+        self._gateway.settlement.settle(self._caller, self._hold, route, report)
+        self._trace.settle(report)
         self._trace.__exit__(type(error) if error else None, error, None)
 
     def _report(self, error: BaseException | None) -> Report:
@@ -291,8 +288,9 @@ class Reply:
         """The exchange is over. A caller that left before the answer's end hung up, which is nobody's failure."""
         if self._ended_at is None:
             self._ended_at = self._gateway.clock()
-            await self._attempts.abandon(self._answer, self._began)
-        await self._answer.close()
+            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+                await self._attempts.abandon(self._answer, self._began)
+        self._answer.close()
 
     async def _end(self, broken: str) -> None:
         if self._ended_at is not None:

@@ -14,7 +14,7 @@ from chomp_mcp.messages import Caller, Route, Usage
 from chomp_mcp.policy import budget, pricing
 from chomp_mcp.policy.pricing import Price
 from chomp_mcp.routers import prices
-from chomp_mcp.store.ledger import Hold, Ledger
+from chomp_mcp.store.ledger import Hold, Ledger, Settled
 from chomp_mcp.telemetry.report import Observers, Report
 
 __all__ = ["Prices", "Settlement"]
@@ -79,19 +79,12 @@ class Settlement:
     ledger: Ledger
     observers: Observers
 
-    async def settle(self, caller: Caller, hold: Hold | None, route: Route | None, report: Report) -> None:
+    def settle(self, caller: Caller, hold: Hold | None, route: Route | None, report: Report) -> None:
         """Spend for an answer, whole or cut; the reservation back for none. The report goes out in both cases."""
-        try:
-            if route is not None:
-                cost = report.receipt.cost_usd
-                await self.ledger.settle(
-                    hold,
-                    caller_id=caller.id,
-                    cost_micro=None if cost is None else budget.micro(cost),
-                    usage=report.receipt.usage,
-                    router=route.router.id,
-                )
-            elif hold is not None:
-                await self.ledger.release(hold)
-        finally:
-            self.observers.exchange(report)
+        if route is not None:
+            receipt = report.receipt
+            cost = None if receipt.cost_usd is None else budget.micro(receipt.cost_usd)
+            self.ledger.note(caller.id, Settled(hold, cost, receipt.usage, route.router.id))
+        elif hold is not None:
+            self.ledger.note(caller.id, Settled(hold))
+        self.observers.exchange(report)

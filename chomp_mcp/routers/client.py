@@ -101,7 +101,7 @@ class Response:
             raise _too_slow(self._host, self._patience) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Give the connection back, or end it where the answer is not over: that is how a router learns to stop."""
         if self._close:
             self._close()

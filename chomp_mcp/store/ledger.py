@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
-from chomp_mcp.errors import BudgetExceeded
+from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy import budget
 from chomp_mcp.store.kv import KV, Value, Write
 
-__all__ = ["HOLD_SECONDS", "Hold", "Ledger", "Spend"]
+__all__ = ["HOLD_SECONDS", "Hold", "Ledger", "Settled", "Spend"]
+
+_log = logging.getLogger("chomp_mcp.ledger")
 
 HOLD_SECONDS = 15 * 60
 """How long the reservation of a process that died still counts."""
-_DAY_KEPT_SECONDS = 40 * 86_400
-_MONTH_KEPT_SECONDS = 400 * 86_400
+_MINUTE = 60
+_KEPT_SECONDS = (40 * 86_400.0, 400 * 86_400.0)
+"""How long the tallies of a day and of a month are kept."""
 
+NO_USAGE = Usage()
 _Holds = dict[str, Mapping[str, Any]]
 _VARIABLES: Mapping[str, str] = {"day": "LLM_DAILY_BUDGET_USD", "month": "LLM_MONTHLY_BUDGET_USD"}
 
@@ -33,6 +40,16 @@ class Hold:
     caller_id: str
     micro_usd: int
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A call that has ended: what it cost in micro-USD (None: unknown), or nothing where no `router` answered."""
+
+    hold: Hold | None = None
+    cost_micro: int | None = None
+    usage: Usage = NO_USAGE
+    router: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,8 @@ class Ledger:
     def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
         self._kv = kv
         self._clock = clock
+        self._noted: dict[str, list[Settled]] = {}
+        self._writing: asyncio.Task[None] | None = None
 
     async def reserve(self, caller_id: str, micro_usd: int | None, limits: budget.Limits) -> Hold:
         """Hold `micro_usd`, an upper estimate of what a call may cost; None: the price is unknown.
@@ -71,6 +90,7 @@ class Ledger:
             BudgetExceeded: with what is spent and what others hold, that is more than `limits` allow.
             StoreError: nothing was reserved.
         """
+        await self.written()
         now = self._clock()
         if micro_usd == 0 or limits == budget.Limits():
             return Hold("", caller_id, micro_usd or 0, now + HOLD_SECONDS)
@@ -98,27 +118,58 @@ class Ledger:
         `cost_micro` None: the price is unknown, and the call is counted as unpriced. Without a hold, `caller_id`
         says whose spend it is. Call it once for each exchange.
         """
-        now = self._clock()
         caller_id = hold.caller_id if hold else caller_id
-        held = (_holds_key(caller_id),) if hold and hold.id else ()
+        await self.settle_all(caller_id, [Settled(hold, cost_micro, usage or NO_USAGE, router)])
+
+    def note(self, caller_id: str, call: Settled) -> None:
+        """Settle right after this turn of the event loop, so that nobody waits for it.
+
+        What is noted in one turn is written in one step. `reserve` and `spent` see it; `written` waits for it.
+        """
+        self._noted.setdefault(caller_id, []).append(call)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write what is noted; what the store refuses stays noted, for the next time."""
+        while self._noted:
+            caller_id, calls = self._noted.popitem()
+            try:
+                await self.settle_all(caller_id, calls)
+            except StoreError:
+                self._noted[caller_id] = calls + self._noted.get(caller_id, [])
+                _log.exception("%d calls could not be written to the ledger yet", len(calls))
+                return
+
+    async def written(self) -> None:
+        """Wait until everything noted so far is in the store, as far as the store lets us."""
+        if self._noted and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.create_task(self._write())
+        if self._writing is not None and not self._writing.done():
+            await asyncio.wait([self._writing])
+
+    async def settle_all(self, caller_id: str, calls: Sequence[Settled]) -> None:
+        """Settle several calls of one caller in one atomic step."""
+        now = self._clock()
+        ended = {call.hold.id for call in calls if call.hold and call.hold.id}
+        spent = [call for call in calls if call.router]
+        tallies = _tallies(caller_id, now) if spent else ()
 
         def book(old: Sequence[Value | None]) -> Sequence[Write | None]:
-            writes: list[Write | None] = [
-                Write(_added(old[0], cost_micro, usage, router), _DAY_KEPT_SECONDS),
-                Write(_added(old[1], cost_micro, usage, router), _MONTH_KEPT_SECONDS),
-            ]
-            return [*writes, *(_without(record, hold, now) for record in old[2:])]
+            added = (_added(tally, spent) for tally in old[: len(tallies)])
+            writes: list[Write | None] = [Write(tally, end) for tally, end in zip(added, _KEPT_SECONDS, strict=False)]
+            return [*writes, *(_without(record, ended, now) for record in old[len(tallies) :])]
 
-        await self._kv.update([*_tallies(caller_id, now), *held], book)
+        await self._kv.update([*tallies, *([_holds_key(caller_id)] if ended else ())], book)
 
     async def release(self, hold: Hold | None) -> None:
         """Give a reservation back, for a call that cost nothing."""
         if hold and hold.id:
-            now = self._clock()
-            await self._kv.update([_holds_key(hold.caller_id)], lambda old: [_without(old[0], hold, now)])
+            await self.settle_all(hold.caller_id, [Settled(hold)])
 
     async def spent(self, caller_id: str) -> Spend:
         """Where the caller stands now."""
+        await self.written()
         now = self._clock()
         day_key, month_key = _tallies(caller_id, now)
         day = await self._kv.get(day_key) or {}
@@ -134,8 +185,14 @@ class Ledger:
 
 def _tallies(caller_id: str, now: float) -> tuple[str, str]:
     """The keys of the day's and of the month's tally."""
-    day = _local(now).date().isoformat()
+    day = _day(int(now // _MINUTE), time.tzname)
     return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}"
+
+
+@lru_cache(maxsize=64)
+def _day(minute: int, _zone: tuple[str, str]) -> str:
+    """The local day that a minute belongs to: no time zone changes it within a minute."""
+    return _local(minute * _MINUTE).date().isoformat()
 
 
 def _local(now: float) -> datetime:
@@ -161,28 +218,28 @@ def _holds_write(holds: _Holds, now: float) -> Write:
     return Write({"holds": holds}, expires_in=max(hold["expires_at"] for hold in holds.values()) - now)
 
 
-def _without(record: Value | None, hold: Hold | None, now: float) -> Write | None:
-    """The holds without this one; nothing to write if it is gone already."""
-    holds = _live_holds(record, now)
-    if hold is None or holds.pop(hold.id, None) is None:
-        return None
-    return _holds_write(holds, now)
+def _without(record: Value | None, ended: Collection[str], now: float) -> Write | None:
+    """The holds without these; nothing to write if they are gone already."""
+    live = _live_holds(record, now)
+    left = {hold_id: hold for hold_id, hold in live.items() if hold_id not in ended}
+    return None if len(left) == len(live) else _holds_write(left, now)
 
 
 def _cost(tally: Value | None) -> int:
     return int((tally or {}).get("micro_usd", 0))
 
 
-def _added(tally: Value | None, cost_micro: int | None, usage: Usage | None, router: str) -> Value:
-    old, usage, by_router = tally or {}, usage or Usage(), dict((tally or {}).get("by_router", {}))
-    if cost_micro is not None:
-        by_router[router] = by_router.get(router, 0) + cost_micro
+def _added(tally: Value | None, calls: Sequence[Settled]) -> Value:
+    old, by_router = tally or {}, dict((tally or {}).get("by_router", {}))
+    for call in calls:
+        if call.cost_micro is not None:
+            by_router[call.router] = by_router.get(call.router, 0) + call.cost_micro
     return {
-        "micro_usd": _cost(old) + (cost_micro or 0),
-        "calls": old.get("calls", 0) + 1,
-        "unpriced": old.get("unpriced", 0) + (cost_micro is None),
-        "input_tokens": old.get("input_tokens", 0) + usage.input_tokens,
-        "output_tokens": old.get("output_tokens", 0) + usage.output_tokens,
+        "micro_usd": _cost(old) + sum(call.cost_micro or 0 for call in calls),
+        "calls": old.get("calls", 0) + len(calls),
+        "unpriced": old.get("unpriced", 0) + sum(call.cost_micro is None for call in calls),
+        "input_tokens": old.get("input_tokens", 0) + sum(call.usage.input_tokens for call in calls),
+        "output_tokens": old.get("output_tokens", 0) + sum(call.usage.output_tokens for call in calls),
         "by_router": by_router,
     }
 

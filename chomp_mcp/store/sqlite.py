@@ -23,18 +23,22 @@ from chomp_mcp.store.values import decode, encode
 __all__ = ["Sqlite"]
 
 T = TypeVar("T")
+Row = tuple[bytes, float | None]
+"""A value as it is stored, and its end."""
 
 _PATIENCE_SECONDS = 10.0
 _WRITES_BETWEEN_TIDYING = 500
 _ROWS_SWEPT_AT_ONCE = 2_000
 _EVERYTHING = -1
+_MOST_ROWS = 4_096
+_MOST_BYTES = 65_536
 
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, expires_at REAL)",
     "CREATE INDEX IF NOT EXISTS kv_expiry ON kv (expires_at) WHERE expires_at IS NOT NULL",
 )
 _LIVE = "(expires_at IS NULL OR expires_at > ?)"
-_GET = f"SELECT value FROM kv WHERE key = ? AND {_LIVE}"  # noqa: S608 - constants only
+_GET = "SELECT value, expires_at FROM kv WHERE key = ?"
 _PUT = (
     "INSERT INTO kv (key, value, expires_at) VALUES (?, ?, ?)"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
@@ -78,20 +82,21 @@ class Sqlite:
         self._quick: sqlite3.Connection | None = None
         self._patient: sqlite3.Connection | None = None
         self._one_thread: anyio.CapacityLimiter | None = None
+        self._rows = _Rows()
         self._writes = 0
         self._tidying: asyncio.Future[None] | None = None
 
     async def get(self, key: str) -> Value | None:
-        row = await self._run(partial(_get, key=key, now=self._clock()))
-        return None if row is None else decode(row, self._path, key)
+        row = await self._run(partial(self._row, key=key, checked=False))
+        return self._live(row, key, self._clock())
 
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
         end = None if expires_in is None else self._clock() + expires_in
-        await self._run(partial(_execute, sql=_PUT, values=(key, encode(value), end)))
+        await self._run(partial(self._store, key=key, row=(encode(value), end)))
         self._wrote()
 
     async def delete(self, key: str) -> bool:
-        deleted = await self._run(partial(_execute, sql=_DELETE, values=(key, self._clock())))
+        deleted = await self._run(partial(self._drop, key=key, now=self._clock()))
         self._wrote()
         return deleted > 0
 
@@ -147,17 +152,62 @@ class Sqlite:
         connection.execute("BEGIN IMMEDIATE")
         try:
             now = self._clock()
-            rows = [_get(connection, key, now) for key in keys]
-            old = [None if row is None else decode(row, self._path, key) for key, row in zip(keys, rows, strict=True)]
+            rows = [self._row(connection, key, checked=index > 0) for index, key in enumerate(keys)]
+            old = [self._live(row, key, now) for key, row in zip(keys, rows, strict=True)]
             for key, write in zip(keys, change(old), strict=True):
                 if write is not None:
-                    _write(connection, key, write, now)
+                    self._write(connection, key, write, now)
             connection.execute("COMMIT")
         except BaseException:
+            self._rows.clear()
             # A full disk rolls back by itself.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _row(self, connection: sqlite3.Connection, key: str, *, checked: bool) -> Row | None:
+        """What the file holds; from memory on the quick connection, as long as nobody else wrote. `checked`: it is."""
+        if connection is not self._quick:
+            return _select(connection, key)
+        if not checked:
+            self._rows.check(connection)
+        found = self._rows.get(key, _UNREAD)
+        if found is _UNREAD:
+            found = _select(connection, key)
+            self._remember(connection, key, found)
+        return found  # type: ignore[return-value]
+
+    def _live(self, row: Row | None, key: str, now: float) -> Value | None:
+        if row is None or (row[1] is not None and row[1] <= now):
+            return None
+        return decode(row[0], self._path, key)
+
+    def _store(self, connection: sqlite3.Connection, key: str, row: Row) -> None:
+        connection.execute(_PUT, (key, *row))
+        self._remember(connection, key, row)
+
+    def _drop(self, connection: sqlite3.Connection, key: str, now: float) -> int:
+        """The number of live rows deleted."""
+        self._remember(connection, key, None)
+        return connection.execute(_DELETE, (key, now)).rowcount
+
+    def _write(self, connection: sqlite3.Connection, key: str, write: Write, now: float) -> None:
+        if write.value is None:
+            connection.execute("DELETE FROM kv WHERE key = ?", (key,))
+            self._remember(connection, key, None)
+        else:
+            self._store(
+                connection, key, (encode(write.value), None if write.expires_in is None else now + write.expires_in)
+            )
+
+    def _remember(self, connection: sqlite3.Connection, key: str, row: Row | None) -> None:
+        """Our own writes; those of the patient connection count as somebody else's."""
+        if connection is not self._quick:
+            return
+        if row is None or len(row[0]) <= _MOST_BYTES:
+            self._rows[key] = row
+        else:
+            self._rows.pop(key, None)
 
     def _wrote(self) -> None:
         """Now and then, tidy up in a thread that nobody waits for."""
@@ -216,19 +266,28 @@ def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _get(connection: sqlite3.Connection, key: str, now: float) -> bytes | None:
-    row: tuple[bytes] | None = connection.execute(_GET, (key, now)).fetchone()
-    return None if row is None else row[0]
+def _select(connection: sqlite3.Connection, key: str) -> Row | None:
+    row: Row | None = connection.execute(_GET, (key,)).fetchone()
+    return row
 
 
-def _execute(connection: sqlite3.Connection, sql: str, values: tuple[object, ...]) -> int:
-    """The number of rows touched."""
-    return connection.execute(sql, values).rowcount
+_UNREAD = object()
 
 
-def _write(connection: sqlite3.Connection, key: str, write: Write, now: float) -> None:
-    if write.value is None:
-        connection.execute("DELETE FROM kv WHERE key = ?", (key,))
-    else:
-        end = None if write.expires_in is None else now + write.expires_in
-        connection.execute(_PUT, (key, encode(write.value), end))
+class _Rows(dict[str, Row | None]):
+    """Rows read or written on the quick connection, until another connection writes to the file.
+
+    `PRAGMA data_version` tells (https://www.sqlite.org/pragma.html#pragma_data_version) in a third of the time of a
+    look-up, and stands for all the rows of a request.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._version = -1
+
+    def check(self, connection: sqlite3.Connection) -> None:
+        """Forget everything if anybody else has written since the last check."""
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version or len(self) > _MOST_ROWS:
+            self.clear()
+            self._version = version

@@ -69,7 +69,7 @@ async def ask(client: Client, request: WireRequest) -> bytes:
     try:
         return await response.read()
     finally:
-        await response.close()
+        response.close()
 
 
 async def drain(response: Response) -> bytes:
@@ -81,11 +81,11 @@ async def test_an_answer_comes_back_with_status_lower_case_headers_and_body(clie
     response = await client.send(chat(upstream.url))
     assert (response.status, response.headers["x-ratelimit-remaining"]) == (200, "7")
     assert await response.read() == b'{"a": 1}'
-    await response.close()
+    response.close()
 
 
 async def test_the_request_arrives_as_the_dialect_wrote_it_with_our_user_agent(client, upstream):
-    await (await client.send(chat(upstream.url, temperature=0.5))).close()
+    (await client.send(chat(upstream.url, temperature=0.5))).close()
     seen = await upstream.saw_request()
     assert (seen.method, seen.path, seen.key) == ("POST", "/v1/chat/completions", KEY)
     assert seen.json["temperature"] == 0.5
@@ -102,7 +102,7 @@ async def test_connections_are_reused(client, upstream):
     for _ in range(3):
         response = await client.send(chat(upstream.url))
         await response.read()
-        await response.close()
+        response.close()
     assert (len(upstream.requests), upstream.connection_count) == (3, 1)
 
 
@@ -116,14 +116,14 @@ async def test_each_piece_is_there_before_the_router_sends_the_next(client, upst
             assert f'"content": "{text}"'.encode() in await anext(chunks)
             gate.set()
         assert (await drain(response)).endswith(b"data: [DONE]\n\n")
-    await response.close()
+    response.close()
 
 
 async def test_closing_in_the_middle_hangs_up_on_the_router(client, upstream):
     upstream.hang(after=["a"])
     response = await client.send(chat(upstream.url, stream=True))
     await anext(response.iter_bytes())
-    await response.close()
+    response.close()
     await upstream.saw_disconnect()
 
 
@@ -141,7 +141,7 @@ async def test_closing_works_inside_a_cancelled_scope(client, upstream):
     response = await client.send(chat(upstream.url, stream=True))
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await response.close()
+        response.close()
     await upstream.saw_disconnect()
 
 
@@ -192,7 +192,7 @@ async def test_what_came_before_the_cut_is_handed_on(client, upstream):
         seen += await anext(chunks)
     with pytest.raises(Unreachable):
         await anext(chunks)
-    await response.close()
+    response.close()
     assert b'"Hel"' in seen
 
 
@@ -214,7 +214,7 @@ async def test_a_stream_that_stalls_is_a_timeout(hasty, upstream):
     with pytest.raises(Unreachable, match="sent nothing for") as caught:
         await drain(response)
     assert caught.value.kind is FailureKind.TIMEOUT
-    await response.close()
+    response.close()
 
 
 async def test_a_whole_body_that_trickles_for_ever_is_a_timeout(hasty, upstream):
@@ -227,7 +227,7 @@ async def test_a_stream_may_take_longer_than_the_limit_while_it_keeps_coming(ups
     upstream.stream([piece for _ in range(8) for piece in ("a", 0.1)])
     response = await client.send(chat(upstream.url, stream=True))
     assert (await drain(response)).count(b'"a"') == 8
-    await response.close()
+    response.close()
     await client.close()
 
 
@@ -236,14 +236,14 @@ async def test_an_answer_above_the_limit_is_refused(client, upstream):
     response = await client.send(chat(upstream.url))
     with pytest.raises(Unreachable, match="sent more than 1 MiB"):
         await response.read(1024 * 1024)
-    await response.close()
+    response.close()
 
 
 async def test_of_an_error_above_the_limit_the_beginning_is_read(client, upstream):
     upstream.huge(3_000_000, status=500)
     response = await client.send(chat(upstream.url))
     assert await response.read(1000) == b"x" * 1000
-    await response.close()
+    response.close()
 
 
 async def test_a_stream_that_never_ends_is_refused(client, upstream, monkeypatch):
@@ -252,7 +252,7 @@ async def test_a_stream_that_never_ends_is_refused(client, upstream, monkeypatch
     response = await client.send(chat(upstream.url, stream=True))
     with pytest.raises(Unreachable, match="sent more than"):
         await drain(response)
-    await response.close()
+    response.close()
     await upstream.saw_disconnect()
 
 
@@ -341,7 +341,7 @@ async def test_five_hundred_streams_at_once_all_complete(client, upstream):
     async def one() -> None:
         response = await client.send(chat(upstream.url, stream=True))
         done.append(await drain(response))
-        await response.close()
+        response.close()
 
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
