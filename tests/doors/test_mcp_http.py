@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult
@@ -68,15 +68,15 @@ async def test_two_tokens_see_only_their_own_jobs_and_keys(gateway: Served, tran
         assert (await call(owner, "status"))["jobs"] == []
 
 
-async def test_within_one_session_each_message_has_its_own_caller(gateway: Served) -> None:
-    """A session is no identity: who sends a message with another token acts as that one."""
+async def test_a_session_is_of_no_use_to_another_token(gateway: Served) -> None:
     tokens = [(await gateway.chomp.keyring.create())[0] for _ in range(2)]
     async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
         http.headers["authorization"] = f"Bearer {tokens[0]}"
         async with Client(streamable_http_client(f"{gateway.url}/mcp", http_client=http), mode="legacy") as client:
             job = await call(client, "dispatch", prompt="hi", model="lab/m")
             http.headers["authorization"] = f"Bearer {tokens[1]}"
-            assert (await client.call_tool("result", {"job_id": job["job_id"]})).is_error
+            with pytest.raises(MCPError):
+                await client.call_tool("result", {"job_id": job["job_id"]})
             http.headers["authorization"] = f"Bearer {tokens[0]}"
             assert (await call(client, "result", job_id=job["job_id"], wait_seconds=5))["text"] == "hello"
 
@@ -140,3 +140,11 @@ async def test_foreign_hosts_and_origins_are_refused(gateway: Served, path: str,
     method = "GET" if path == "/sse" else "POST"
     answer = await gateway.http.request(method, path, headers=dict([header]), json={})
     assert answer.status_code in {403, 421}
+
+
+@pytest.mark.parametrize("transport", ["streamable-auto", "streamable-legacy", "sse-auto"])
+async def test_a_prompt_of_ten_megabytes_is_refused_in_words(gateway: Served, transport: str) -> None:
+    async with connected(gateway, transport) as client:
+        result = await client.call_tool("ask", {"prompt": "x" * 10_000_000, "model": "lab/m"})
+        assert result.is_error
+        assert "The prompt has 10.0 MB" in text_of(result)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult, ElicitRequestURLParams, ElicitResult
@@ -17,7 +18,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.settings import Settings
 from tests.support.scripted import ScriptedRouter
 
-__all__ = ["KEY", "MODES", "agreeable", "call", "environment", "running", "stdio", "text_of", "type_key"]
+__all__ = ["KEY", "MODES", "agreeable", "call", "environment", "partial", "running", "stdio", "text_of", "type_key"]
 
 KEY = "gsk_abcdefghijklmnop4f2a"
 """What people type on the page."""
@@ -56,6 +57,15 @@ async def call(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]
     assert not result.is_error, text_of(result)
     assert result.structured_content is not None
     return result.structured_content
+
+
+async def partial(client: Client, job_id: str, text: str) -> None:
+    """Wait until a job that still runs has told this much."""
+    with anyio.fail_after(10):
+        told = await call(client, "result", job_id=job_id)
+        while told["text"] != text:
+            told = await call(client, "result", job_id=job_id, wait_seconds=0.05)
+    assert told["status"] == "running"
 
 
 def text_of(result: CallToolResult) -> str:
