@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import string
@@ -171,6 +172,7 @@ class EventStream:
         self._send = send
         self._keepalive_seconds = keepalive_seconds
         self._wrote_at = math.inf
+        self._has_ended = False
         self.last = b"data: [DONE]\n\n"
         """The frame that ends the stream."""
 
@@ -198,7 +200,7 @@ class EventStream:
         return (self._wrote_at if self.has_started else now) + self._keepalive_seconds
 
     async def keep_alive(self) -> None:
-        if self.has_started and anyio.current_time() >= self.silent_until:
+        if self.has_started and not self._has_ended and anyio.current_time() >= self.silent_until:
             await self.write(b": keepalive\n\n")
 
     async def __aenter__(self) -> Self:
@@ -209,6 +211,7 @@ class EventStream:
             return False
         if error is not None:
             await self.event(told(error).envelope())
+        self._has_ended = True
         await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
         return True
 
@@ -216,29 +219,32 @@ class EventStream:
 async def while_connected(receive: Receive, work: Callable[[], Awaitable[T]], events: EventStream | None = None) -> T:
     """Do the work, keep `events` alive, and cancel both when the client hangs up; the body must have been read.
 
-    Errors of the work come out as they are, not in a group.
+    A scope and a bare task, where a task group would cost four times as much and wrap what the work raises.
 
     Raises:
         ClientDisconnect: the client left first.
     """
-    failure: Exception = ClientDisconnect()
-    async with anyio.create_task_group() as group:
-        group.start_soon(_watch, receive, group.cancel_scope, events)
+    with anyio.CancelScope() as scope:
+        watch = asyncio.create_task(_watch(receive, scope, events))
         try:
             return await work()
-        except Exception as error:  # noqa: BLE001 - carried past the group, which would wrap it
-            failure = error
         finally:
-            group.cancel_scope.cancel()
-    raise failure
+            watch.cancel()
+    raise ClientDisconnect
 
 
 async def _watch(receive: Receive, scope: anyio.CancelScope, events: EventStream | None) -> None:
-    while True:
-        until = math.inf if events is None else events.silent_until
-        with anyio.CancelScope(deadline=until):
-            if (await receive())["type"] == "http.disconnect":
-                scope.cancel()
-                return
-        if events is not None:
-            await events.keep_alive()
+    """Cancel the scope once the client has gone."""
+    gone = False
+    while not gone:
+        if events is None:
+            gone = await _hung_up(receive)
+            continue
+        with anyio.CancelScope(deadline=events.silent_until):
+            gone = await _hung_up(receive)
+        await events.keep_alive()
+    scope.cancel()
+
+
+async def _hung_up(receive: Receive) -> bool:
+    return bool((await receive())["type"] == "http.disconnect")

@@ -23,6 +23,7 @@ __all__ = ["OPEN_PREFIXES", "Authentication", "check_bind", "is_loopback", "may_
 OPEN_PREFIXES: Final = ("/healthz", "/keys/")
 """Paths without a token: liveness, and the key page, which carries its own one-time secret."""
 
+_OWNER = replace(OWNER, limited=True)
 _TOKEN = "chomp_"  # noqa: S105 - the prefix of the tokens that POST /api/keys gives
 _HINT = "Send Authorization: Bearer <token>: GATEWAY_AUTH_TOKEN, or a token that POST /api/keys gave."
 
@@ -76,7 +77,6 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         caller = await self._identify(credential)
-        caller = replace(caller, limited=True)
         scope.setdefault("state", {})["caller"] = caller
         scope["user"] = _mcp_user(caller.id)
         before = current_caller.set(caller)
@@ -89,18 +89,18 @@ class Authentication:
         """The caller, or NotAuthenticated. Stored tokens are found by their hash, so their bytes are never compared."""
         token = credential[7:].strip() if credential[:7].lower() == b"bearer " else credential
         if self._owner_token and hmac.compare_digest(token, self._owner_token):
-            return OWNER
+            return _OWNER
         if token.startswith(_TOKEN.encode()):
             return await self._find(token)
         if self._is_open:
-            return OWNER
+            return _OWNER
         raise NotAuthenticated("The token is wrong." if token else "A token is needed here.", hint=_HINT)
 
     async def _find(self, token: bytes) -> Caller:
         caller = await self._keyring.find(token.decode("latin-1"))
         if caller is None:
             raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
-        return caller
+        return replace(caller, limited=True)
 
 
 @lru_cache(maxsize=1024)

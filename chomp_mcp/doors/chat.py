@@ -9,7 +9,6 @@ from typing import Any
 from chomp_mcp.app import MOST_MODELS, Chomp, ModelPage
 from chomp_mcp.doors.asgi import header_value
 from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.gateway.pipeline import Reply
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
@@ -67,12 +66,13 @@ async def every_model(chomp: Chomp, caller: Caller, router: str = AUTO, *, free_
     return replace(page, models=tuple(models))
 
 
-def headers_of(reply: Reply) -> list[tuple[bytes, bytes]]:
+def headers_of(receipt: Receipt) -> list[tuple[bytes, bytes]]:
     """Who answers, and with which attempt; the receipt has that one only once the answer has ended."""
-    failed = sum(attempt.outcome != OK for attempt in reply.receipt().attempts)
+    router, _, model = receipt.served.partition("/")
+    failed = sum(attempt.outcome != OK for attempt in receipt.attempts)
     return [
-        (b"x-chomp-router", reply.route.router.id.encode()),
-        (b"x-chomp-model", header_value(reply.route.model)),
+        (b"x-chomp-router", router.encode()),
+        (b"x-chomp-model", header_value(model)),
         (b"x-chomp-attempts", str(failed + 1).encode()),
     ]
 

@@ -60,15 +60,15 @@ class _Chat:
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
         async with self._gateway.exchange(caller, request, door="gateway_api") as reply:
             completion = await reply.completion()
-        usage = openai_usage(reply.receipt().usage)
-        answer = {"content": completion.text, **_served(reply), "usage": usage}
-        await send_json(send, wire.dumps(answer), headers_of(reply))
+        receipt = reply.receipt()
+        answer = {"content": completion.text, **_served(reply), "usage": openai_usage(receipt.usage)}
+        await send_json(send, wire.dumps(answer), headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
         async with events, self._gateway.exchange(caller, request, door="gateway_api") as reply:
             served = _served(reply)
             events.last = b"data: %b\n\n" % wire.dumps({"done": True, **served})
-            await events.start(headers_of(reply))
+            await events.start(headers_of(reply.receipt()))
             async for batch in reply.batches():
                 if text := "".join(delta.text for delta in batch):
                     await events.event({"content": text, **served})

@@ -52,15 +52,15 @@ class _ChatCompletions:
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
         async with self._gateway.exchange(caller, request, door="openai_api") as reply:
             completion = await reply.completion()
-        body = wire.dumps({**completion.body, "chomp": extension(reply.receipt())})
-        await send_json(send, body, headers_of(reply))
+        receipt = reply.receipt()
+        await send_json(send, wire.dumps({**completion.body, "chomp": extension(receipt)}), headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream, wants_usage: bool) -> None:
         """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
         relay = _Relay()
         async with events:
             async with self._gateway.exchange(caller, request, door="openai_api") as reply:
-                await events.start(headers_of(reply))
+                await events.start(headers_of(reply.receipt()))
                 async for batch in reply.batches():
                     if frames := relay.frames(batch):
                         await events.write(frames)
