@@ -7,6 +7,7 @@ A variable of the environment wins over the same name in `config.toml`, which wi
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,9 @@ class Settings:
         rows = config.pop("routers", {})
         if not isinstance(rows, dict):
             raise InvalidSetting("[routers] in config.toml is not a table.", hint="Write rows as [routers.<id>].")
+        urls = _urls_in(config)
         _refuse_unknown(config, home)
+        environment |= {name: url for name, url in urls.items() if not environment.get(name, "").strip()}
         given = {**{name: (value, "config.toml") for name, value in config.items()}, **_from_environment(environment)}
         values = {
             setting.field: _parse(name, setting.parse, *given[name])
@@ -92,28 +95,32 @@ class _Setting:
     parse: Callable[[str], Any]
 
 
-def _number(minimum: float, maximum: float = float("inf")) -> Callable[[str], float]:
+_YEAR = 366 * 86_400
+_MOST = 1_000_000_000
+"""More requests a second, or dollars a day, is a slip of the keyboard."""
+
+
+def _number(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = float(text)
         if not minimum <= value <= maximum:
-            raise ValueError(f"must be {_range(minimum, maximum)}")
+            raise ValueError(f"must be a number from {minimum:,} to {maximum:,}")
         return value
 
     return parse
 
 
-def _whole(minimum: int, maximum: float = float("inf")) -> Callable[[str], int]:
+def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        value = int(text)
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
         if not minimum <= value <= maximum:
-            raise ValueError(f"must be a whole number {_range(minimum, maximum)}")
+            raise ValueError(f"must be a whole number from {minimum:,} to {maximum:,}")
         return value
 
     return parse
-
-
-def _range(minimum: float, maximum: float) -> str:
-    return f"of at least {minimum:g}" if maximum == float("inf") else f"from {minimum:g} to {maximum:g}"
 
 
 def _money(text: str) -> Decimal:
@@ -121,13 +128,35 @@ def _money(text: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError("must be an amount in US dollars, such as 2.50") from None
-    if not value.is_finite() or value < 0:
-        raise ValueError("must be an amount of at least 0")
+    if not value.is_finite() or not 0 <= value <= _MOST:
+        raise ValueError(f"must be an amount from 0 to {_MOST:,}")
     return value
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _model_ref(text: str) -> str:
+    if not all(text.split("/")) or text.split() != [text]:
+        raise ValueError("must be a model ref, such as auto, groq/auto or groq/openai/gpt-oss-120b")
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    for origin in (origins := _words(text)):
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError("must be origins such as http://localhost:3000, separated by commas, or *")
+    return origins
+
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/?")
+
+
+def _token(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be one word of ASCII characters, or no client could send it")
+    return text
 
 
 def _flag(text: str) -> bool:
@@ -138,13 +167,24 @@ def _flag(text: str) -> bool:
 
 
 def _milliseconds(text: str) -> float:
-    return _whole(1)(text) / 1000
+    return _whole(1, _YEAR * 1000)(text) / 1000
 
 
 def _store(text: str) -> str:
-    if not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be a redis:// URL, or absent for the local files")
+    if not _is_redis_url(text):
+        raise ValueError("must be a URL such as redis://host:6379/0, or absent for the local files")
     return text
+
+
+def _is_redis_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        has_sane_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    return parts.scheme in {"redis", "rediss"} and has_sane_port and re.fullmatch(r"(/\d*)?", parts.path) is not None
 
 
 def _log_level(text: str) -> str:
@@ -159,18 +199,18 @@ def _text(text: str) -> str:
 
 _SETTINGS: Mapping[str, _Setting] = {
     "LLM_PROVIDER": _Setting("provider", _text),
-    "LLM_DEFAULT_MODEL": _Setting("default_model", _text),
+    "LLM_DEFAULT_MODEL": _Setting("default_model", _model_ref),
     "LLM_FALLBACKS": _Setting("fallbacks", _words),
     "GATEWAY_HOST": _Setting("host", _text),
     "GATEWAY_PORT": _Setting("port", _whole(0, 65535)),
-    "GATEWAY_AUTH_TOKEN": _Setting("auth_token", _text),
-    "GATEWAY_RATE_RPS": _Setting("rate_rps", _number(0)),
-    "GATEWAY_RATE_BURST": _Setting("rate_burst", _whole(0)),
+    "GATEWAY_AUTH_TOKEN": _Setting("auth_token", _token),
+    "GATEWAY_RATE_RPS": _Setting("rate_rps", _number(0, _MOST)),
+    "GATEWAY_RATE_BURST": _Setting("rate_burst", _whole(0, _MOST)),
     "LLM_DAILY_BUDGET_USD": _Setting("daily_budget_usd", _money),
     "LLM_MONTHLY_BUDGET_USD": _Setting("monthly_budget_usd", _money),
-    "CIRCUIT_FAILURE_THRESHOLD": _Setting("circuit_failure_threshold", _whole(1)),
+    "CIRCUIT_FAILURE_THRESHOLD": _Setting("circuit_failure_threshold", _whole(1, _MOST)),
     "CIRCUIT_RESET_TIME_MS": _Setting("circuit_reset_seconds", _milliseconds),
-    "CORS_ALLOWED_ORIGINS": _Setting("cors_origins", _words),
+    "CORS_ALLOWED_ORIGINS": _Setting("cors_origins", _origins),
     "CHOMP_STORE": _Setting("store", _store),
     "CHOMP_DEADLINE_SECONDS": _Setting("deadline_seconds", _number(0.05, 86_400)),
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": _Setting("upstream_timeout_seconds", _number(0.05, 86_400)),
@@ -183,7 +223,41 @@ _SECRET = frozenset({"GATEWAY_AUTH_TOKEN", "CHOMP_STORE"})
 
 def _home(environment: Mapping[str, str]) -> Path:
     named = environment.get("CHOMP_HOME", "").strip()
-    return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("chomp-mcp", appauthor=False)
+    if not named:
+        return platformdirs.user_data_path("chomp-mcp", appauthor=False)
+    try:
+        home = Path(named).expanduser().absolute()
+    except RuntimeError:  # ~ of a user that is not there
+        home = None
+    if home is None or _is_file_in_the_way(home):
+        raise InvalidSetting(
+            f"CHOMP_HOME in the environment is wrong: {named!r} is no folder.", hint="Name a folder; it may be new."
+        )
+    return home
+
+
+def _is_file_in_the_way(home: Path) -> bool:
+    """The folder, or the nearest one above it that exists, is none."""
+    return not next(path for path in (home, *home.parents) if path.exists()).is_dir()
+
+
+_URL_NAME = re.compile(r"OLLAMA_BASE_URL|CURSOR_ADAPTER_URL|CHOMP_ROUTER_.+_URL")
+
+
+def _urls_in(config: dict[str, Any]) -> dict[str, str]:
+    """Take out what names a router's URL; the catalog reads it beside the environment's."""
+    return {
+        name: _parse(name, _router_url, config.pop(name), "config.toml")
+        for name in list(config)
+        if _URL_NAME.fullmatch(name)
+    }
+
+
+def _router_url(text: str) -> str:
+    try:
+        return checked_url(text)
+    except ValueError:
+        raise ValueError("must be an http(s) URL") from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -206,6 +280,12 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
     unknown = sorted(set(config) - set(_SETTINGS))
+    keys = [name for name in unknown if name.endswith("_API_KEY")]
+    if keys:
+        raise InvalidSetting(
+            f"{home / 'config.toml'} holds {keys[0]}: keys have no place there.",
+            hint="Remove it, and run `chomp-mcp keys add <router>`.",
+        )
     if unknown:
         raise InvalidSetting(
             f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.",
@@ -216,6 +296,8 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
 def _parse(name: str, parse: Callable[[str], Any], value: Any, place: str) -> Any:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
     try:
+        if isinstance(value, Mapping):
+            raise ValueError("must be a text or a number")  # noqa: TRY301, TRY004 - as every other wrong value
         return parse(text)
     except ValueError as error:
         reason = str(error) if str(error).startswith("must be") else "must be a number"

@@ -32,6 +32,7 @@ def load(settings: Settings) -> dict[str, Router]:
     routers = {router_id: _router(router_id, row) for router_id, row in rows.items()}
     for variable, url in _url_overrides(settings.environment).items():
         _override(routers, variable, url)
+    _refuse_unknown_routers(settings, routers)
     return routers
 
 
@@ -48,6 +49,21 @@ def environment_keys(settings: Settings, routers: Mapping[str, Router]) -> dict[
             _refuse_odd_keys(router.key_variable, keys)
             found[router.id] = tuple(dict.fromkeys(keys))
     return found
+
+
+def _refuse_unknown_routers(settings: Settings, routers: Mapping[str, Router]) -> None:
+    """LLM_PROVIDER and LLM_FALLBACKS name routers: a slip of the keyboard must not be a silent default."""
+    if settings.provider != AUTO and settings.provider not in routers:
+        raise InvalidSetting(
+            f"LLM_PROVIDER is wrong: there is no router {settings.provider!r}.", hint=f"Known: {', '.join(routers)}."
+        )
+    for ref in settings.fallbacks:
+        router, slash, model = ref.partition("/")
+        if router not in routers or (slash and not model):
+            raise InvalidSetting(
+                f"LLM_FALLBACKS is wrong: {ref!r} names no router.",
+                hint=f"Write a router, or router/model. Known: {', '.join(routers)}.",
+            )
 
 
 _CATALOG = Path(__file__).with_name("catalog.toml")

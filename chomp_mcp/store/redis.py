@@ -42,9 +42,10 @@ class Redis:
     # Its client is Any: the types of redis-py say "maybe awaitable", and change from release to release.
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        """Connect to nothing yet; `InvalidSetting` for a URL that the client does not take, or when it is missing."""
         self._url = url
         self._clock = clock
-        self._opened: Any = None
+        self._opened: Any = _open(url)
         self._one_update = anyio.Lock()
         self._writes = 0
 
