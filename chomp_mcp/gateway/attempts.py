@@ -166,26 +166,19 @@ class Attempts:
         """The first of these routes that neither rests nor stands behind an open breaker."""
         for index in indices:
             route = self.plan.routes[index]
-            rest = await self._health.rest_of(route, mind_quota=self.plan.free_choice)
-            if rest is None and await self._admits(route.router.id):
-                return index
-            self._rests.append((route, rest or await self._breaker_rest(route)))
+            verdict = await self._health.admits(route, mind_quota=self.plan.free_choice)
+            if isinstance(verdict, Rest):
+                self._rests.append((route, verdict))
+                continue
+            if verdict == "probe":
+                self._probing.add(route.router.id)
+            return index
         return None
-
-    async def _admits(self, router: str) -> bool:
-        verdict = await self._health.admits(router)
-        if verdict == "probe":
-            self._probing.add(router)
-        return verdict != "no"
 
     async def _release(self, router: str) -> None:
         if router in self._probing:
             self._probing.discard(router)
             await self._health.released(router)
-
-    async def _breaker_rest(self, route: Route) -> Rest:
-        _, until = await self._health.breaker_of(route.router.id)
-        return Rest(until or self._clock(), "breaker_open")
 
     async def _on(self, route: Route) -> Answer | Failed:
         """This route, and once more where the failure table says so."""

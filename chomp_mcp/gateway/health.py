@@ -13,15 +13,12 @@ from chomp_mcp.policy.quota import Reading
 from chomp_mcp.store.kv import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
-__all__ = ["Admits", "Health", "KeyHealth", "Rest"]
+__all__ = ["Health", "KeyHealth", "Rest"]
 
 QUOTA_WRITE_SECONDS = 1.0
 """Readings of one key go to the store at most this often; the last answer of a burst decides."""
 QUOTA_KEPT_SECONDS = 86_400.0
 BREAKER_KEPT_SECONDS = 86_400.0
-
-
-Admits = Literal["yes", "probe", "no"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +50,23 @@ class Health:
         self._observers = observers
         self._quota_written: dict[str, float] = {}
 
-    async def rest_of(self, route: Route, *, mind_quota: bool) -> Rest | None:
-        """Why this route should not be tried now. `mind_quota`: also when its quota reads as used up."""
-        now = self._clock()
-        if stored := await self._kv.get(_rest_name(route.router.id, route.key_id)):
-            rests = _rests(stored)
-            for scope in _scopes(route):
-                if scope in rests and rests[scope].until > now:
-                    return rests[scope]
-        if not mind_quota:
-            return None
-        until = quota.exhausted(_readings(await self._kv.get(_quota_name(route))), now)
-        return Rest(until, "quota_used_up") if until else None
+    async def admits(self, route: Route, *, mind_quota: bool) -> Literal["yes", "probe"] | Rest:
+        """Whether this route may be tried now, as a probe of its breaker perhaps; else why not, and until when.
+
+        `mind_quota`: leave it alone also when its quota reads as used up.
+        """
+        router, now = route.router.id, self._clock()
+        names = (_rest_name(router, route.key_id), _breaker_name(router), _quota_name(route))
+        rested, tripped, readings = await self._kv.get_many(names)
+        if rested and (rest := _rest_now(rested, route, now)):
+            return rest
+        if mind_quota and readings and (until := quota.exhausted(_readings(readings), now)):
+            return Rest(until, "quota_used_up")
+        if tripped is None or BreakerState.from_value(tripped).state == "closed":
+            return "yes"
+        if await self._change_breaker(router, lambda s, now: breaker.allows(s, now, self._rules)):
+            return "probe"
+        return Rest(breaker.open_until(BreakerState.from_value(tripped), self._rules) or now, "breaker_open")
 
     async def of_key(self, router: str, key_id: str) -> KeyHealth:
         """Everything known of one key, expired rests included."""
@@ -72,14 +74,6 @@ class Health:
         prefix = f"quota:{router}:{key_id}:"
         quotas = await self._kv.list(prefix)
         return KeyHealth(_rests(rests), {entry.key.removeprefix(prefix): _readings(entry.value) for entry in quotas})
-
-    async def admits(self, router: str) -> Admits:
-        """Ask the breaker; a half-open one lets exactly one caller of all processes pass, as its probe."""
-        stored = await self._kv.get(_breaker_name(router))
-        if stored is None or BreakerState.from_value(stored).state == "closed":
-            return "yes"
-        admitted = await self._change_breaker(router, lambda s, now: breaker.allows(s, now, self._rules))
-        return "probe" if admitted else "no"
 
     async def breaker_of(self, router: str) -> tuple[BreakerState, float | None]:
         """The state, and when the next probe may pass."""
@@ -186,6 +180,11 @@ def _quota_name(route: Route) -> str:
     """Quotas are counted per key, and per model where the router says so."""
     model = route.model if route.router.quota_scope == "model" else ""
     return f"quota:{route.router.id}:{route.key_id}:{model}"
+
+
+def _rest_now(stored: Value, route: Route, now: float) -> Rest | None:
+    rests = _rests(stored)
+    return next((rests[scope] for scope in _scopes(route) if scope in rests and rests[scope].until > now), None)
 
 
 def _scopes(route: Route) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ second, so that any process on the store can read it, and is told as failed when
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -33,6 +34,8 @@ POLL_SECONDS = 0.2
 CLAIM_SECONDS = 60.0
 """A queued job that no process has taken up by then was lost on the way."""
 RENEW_SECONDS = 5.0
+
+_log = logging.getLogger("chomp_mcp.jobs")
 
 Progress = Callable[[int], Awaitable[None]]
 """Told how many characters of the answer are there."""
@@ -170,6 +173,8 @@ class JobRunner:
         if not wait_seconds >= 0:
             raise InvalidRequest("wait_seconds is below 0.", hint="Give 0 to 45 seconds.", param="wait_seconds")
         job = await self._look(caller, job_id)
+        if wait_seconds == 0 or job.status.is_final:
+            return job
         with anyio.move_on_after(min(wait_seconds, MAX_WAIT_SECONDS)):
             while not job.status.is_final:
                 await self._wait_for_news(job_id)
@@ -266,11 +271,10 @@ class JobRunner:
             status = JobStatus.ERROR if run.stopping else JobStatus.CANCELLED
             with anyio.CancelScope(shield=True):
                 await self._finish(run, status, receipt, run.stopping)
-        except Exception:
-            await self._finish(
-                run, JobStatus.ERROR, None, "The gateway failed. Ask again.", ChompError("The gateway failed.")
-            )
-            raise
+        except Exception:  # noqa: BLE001 - told in the job and in the log; a task has nobody to raise to
+            _log.exception("an exchange in the background failed")
+            failure = ChompError("The gateway made a mistake.", hint="Its log tells which.")
+            await self._finish(run, JobStatus.ERROR, None, str(failure), failure)
         else:
             text = Completion(folder.body()).text
             run.parts = [text]

@@ -70,6 +70,10 @@ class JsonFile:
     async def get(self, key: str) -> Value | None:
         return self._current().live(key, self._clock())
 
+    async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
+        document, now = self._current(), self._clock()
+        return [document.live(key, now) for key in keys]
+
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
         await self.update([key], lambda _: [Write(value, expires_in)])
 

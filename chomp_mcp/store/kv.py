@@ -6,6 +6,7 @@ backend passes the same contract tests.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,6 +40,9 @@ class KV(Protocol):
     """All methods raise `StoreError` when the store cannot answer, and leave what is stored as it was."""
 
     async def get(self, key: str) -> Value | None: ...
+
+    async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
+        """Several at once, in the order asked for; not atomic."""
 
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None: ...
 

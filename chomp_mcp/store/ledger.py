@@ -94,20 +94,18 @@ class Ledger:
         now = self._clock()
         if micro_usd == 0 or limits == budget.Limits():
             return Hold("", caller_id, micro_usd or 0, now + HOLD_SECONDS)
-        hold = Hold(secrets.token_hex(6) if micro_usd else "", caller_id, micro_usd or 0, now + HOLD_SECONDS)
+        keys = (*_tallies(caller_id, now), _holds_key(caller_id))
+        if micro_usd is None:
+            _judge(await self._kv.get_many(keys), None, limits, now)
+            return Hold("", caller_id, 0, now + HOLD_SECONDS)
+        hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
 
         def place(old: Sequence[Value | None]) -> Sequence[Write | None]:
-            holds = _live_holds(old[2], now)
-            spent = _cost(old[0]), _cost(old[1])
-            verdict = budget.judge(*spent, _sum(holds), micro_usd, limits)
-            if not verdict.allowed:
-                raise _exceeded(verdict.window or "day", spent, _sum(holds), limits, now)
-            if not hold.id:
-                return [None, None, None]
+            holds = _judge(old, micro_usd, limits, now)
             entry = {"micro_usd": hold.micro_usd, "expires_at": hold.expires_at}
             return [None, None, _holds_write({**holds, hold.id: entry}, now)]
 
-        await self._kv.update([*_tallies(caller_id, now), _holds_key(caller_id)], place)
+        await self._kv.update(keys, place)
         return hold
 
     async def settle(
@@ -171,16 +169,26 @@ class Ledger:
         """Where the caller stands now."""
         await self.written()
         now = self._clock()
-        day_key, month_key = _tallies(caller_id, now)
-        day = await self._kv.get(day_key) or {}
+        day_record, month, held = await self._kv.get_many([*_tallies(caller_id, now), _holds_key(caller_id)])
+        day = day_record or {}
         counts = {name: int(day.get(name, 0)) for name in ("calls", "unpriced", "input_tokens", "output_tokens")}
         return Spend(
             day_micro=_cost(day),
-            month_micro=_cost(await self._kv.get(month_key)),
-            held_micro=_sum(_live_holds(await self._kv.get(_holds_key(caller_id)), now)),
+            month_micro=_cost(month),
+            held_micro=_sum(_live_holds(held, now)),
             by_router=dict(day.get("by_router", {})),
             **counts,
         )
+
+
+def _judge(records: Sequence[Value | None], micro_usd: int | None, limits: budget.Limits, now: float) -> _Holds:
+    """The live holds, if the day's and the month's tally and they leave room for the call; else `BudgetExceeded`."""
+    holds = _live_holds(records[2], now)
+    spent = _cost(records[0]), _cost(records[1])
+    verdict = budget.judge(*spent, _sum(holds), micro_usd, limits)
+    if not verdict.allowed:
+        raise _exceeded(verdict.window or "day", spent, _sum(holds), limits, now)
+    return holds
 
 
 def _tallies(caller_id: str, now: float) -> tuple[str, str]:

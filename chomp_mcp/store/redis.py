@@ -66,6 +66,11 @@ class Redis:
             old, _ = await pipe.execute()
             return self._live(key, old) is not None
 
+    async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
+        async with self._client() as client:
+            values = await client.mget([_PREFIX + key for key in keys]) if keys else []
+        return [self._live(key, data) for key, data in zip(keys, values, strict=True)]
+
     async def list(self, prefix: str, *, limit: int | None = None, newest_first: bool = False) -> builtins.list[Entry]:
         # As in SQLite: 0xff sorts after every byte of UTF-8.
         low, high = b"[" + prefix.encode(), b"(" + prefix.encode() + b"\xff"

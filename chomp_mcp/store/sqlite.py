@@ -87,8 +87,12 @@ class Sqlite:
         self._tidying: asyncio.Future[None] | None = None
 
     async def get(self, key: str) -> Value | None:
-        row = await self._run(partial(self._row, key=key, checked=False))
-        return self._live(row, key, self._clock())
+        return (await self.get_many((key,)))[0]
+
+    async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
+        rows = await self._run(partial(self._read, keys=keys))
+        now = self._clock()
+        return [self._live(row, key, now) for row, key in zip(rows, keys, strict=True)]
 
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
         end = None if expires_in is None else self._clock() + expires_in
@@ -152,7 +156,7 @@ class Sqlite:
         connection.execute("BEGIN IMMEDIATE")
         try:
             now = self._clock()
-            rows = [self._row(connection, key, checked=index > 0) for index, key in enumerate(keys)]
+            rows = self._read(connection, keys)
             old = [self._live(row, key, now) for key, row in zip(keys, rows, strict=True)]
             for key, write in zip(keys, change(old), strict=True):
                 if write is not None:
@@ -165,12 +169,14 @@ class Sqlite:
                 connection.execute("ROLLBACK")
             raise
 
-    def _row(self, connection: sqlite3.Connection, key: str, *, checked: bool) -> Row | None:
-        """What the file holds; from memory on the quick connection, as long as nobody else wrote. `checked`: it is."""
+    def _read(self, connection: sqlite3.Connection, keys: Sequence[str]) -> builtins.list[Row | None]:
+        """What the file holds; from memory on the quick connection, as long as nobody else wrote."""
         if connection is not self._quick:
-            return _select(connection, key)
-        if not checked:
-            self._rows.check(connection)
+            return [_select(connection, key) for key in keys]
+        self._rows.check(connection)
+        return [self._row(connection, key) for key in keys]
+
+    def _row(self, connection: sqlite3.Connection, key: str) -> Row | None:
         found = self._rows.get(key, _UNREAD)
         if found is _UNREAD:
             found = _select(connection, key)
@@ -278,7 +284,7 @@ class _Rows(dict[str, Row | None]):
     """Rows read or written on the quick connection, until another connection writes to the file.
 
     `PRAGMA data_version` tells (https://www.sqlite.org/pragma.html#pragma_data_version) in a third of the time of a
-    look-up, and stands for all the rows of a request.
+    look-up, once for all the keys that are read together.
     """
 
     def __init__(self) -> None:
