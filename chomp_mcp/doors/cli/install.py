@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from chomp_mcp.doors.cli import launch
 from chomp_mcp.doors.cli.clients import CLIENTS, Client
 from chomp_mcp.doors.cli.output import remark
 from chomp_mcp.errors import InvalidRequest, StoreError
+from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 
 __all__ = ["install", "snippet"]
 
 NAME = "chomp"
+SETTINGS = ("LLM_", "CHOMP_", "CIRCUIT_", "OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
+"""What the names of the settings begin with that matter to a server on stdio."""
 
 
 def install(args: argparse.Namespace) -> int:
@@ -33,7 +36,7 @@ def install(args: argparse.Namespace) -> int:
         print(snippet(client, settings))
     else:
         _write(client, path, settings)
-    for line in _not_handed_on(settings.environment):
+    for line in _not_handed_on(settings):
         remark(line)
     return 0
 
@@ -116,12 +119,12 @@ def _replace(path: Path, text: str, *, is_new: bool) -> Path | None:
     return backup
 
 
-def _not_handed_on(environment: Mapping[str, str]) -> Iterable[str]:
+def _not_handed_on(settings: Settings) -> Iterable[str]:
     """Clients start servers with a bare environment; what is set only in this shell would silently be missing."""
-    prefixes = ("LLM_", "CHOMP_", "CIRCUIT_", "OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
-    keys = sorted(name for name in environment if name.endswith("_API_KEY") and environment[name])
-    settings = sorted(n for n in environment if n.startswith(prefixes) and n != "CHOMP_HOME" and environment[n])
-    if keys:
-        yield f"Set in this shell only, and not handed on: {', '.join(keys)}. Store them: chomp-mcp keys add ROUTER"
-    if settings:
-        yield f"Set in this shell only, and not handed on: {', '.join(settings)}. Put them into config.toml."
+    given = {name for name, value in settings.environment.items() if value.strip()}
+    for router in catalog.load(settings).values():
+        if router.key_variable in given:
+            yield f"{router.key_variable} is set in this shell only: store it with chomp-mcp keys add {router.id}"
+    shell_only = sorted(name for name in given if name.startswith(SETTINGS) and name != "CHOMP_HOME")
+    if shell_only:
+        yield f"Set in this shell only: {', '.join(shell_only)}. Put them into {settings.home / 'config.toml'}."

@@ -45,11 +45,21 @@ def _row(router: str, row: Row) -> tuple[Any, ...]:
 
 
 def _quota(row: Row) -> str:
-    """What is left as the router last told it; else what it documents."""
-    known = [text for text in map(_left, row["quota"]) if text]
-    if known:
-        return "; ".join(known)
-    return f"{row['limits']} (documented)" if row["limits"] else "-"
+    """What rests and what is left, as the router last told it; else what it documents."""
+    known = [*map(_resting, row["resting"]), *map(_credit, row["credit"]), *map(_left, row["quota"])]
+    documented = f"{row['limits']} (documented)" if row["limits"] else "-"
+    return "; ".join(text for text in known if text) or documented
+
+
+def _resting(rest: Row) -> str:
+    what = rest["what"].removeprefix("model:")
+    return f"{what} rests until {clock(_at(rest['until']))} ({rest['reason'].replace('_', ' ')})"
+
+
+def _credit(account: Row) -> str:
+    left = account["remaining_usd"]
+    credit = "" if left is None else f"${left} of credit (account page)"
+    return f"{credit}, free models only".removeprefix(", ") if account["free_only"] else credit
 
 
 def _left(reading: Row) -> str:

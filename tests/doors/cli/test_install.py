@@ -109,9 +109,12 @@ def test_print_writes_nothing(install, tmp_path):
 
 
 def test_what_a_client_does_not_hand_on_is_named(install):
-    done = install("cursor", "--print", env={"GROQ_API_KEY": "gsk_0123456789abcdef", "LLM_PROVIDER": "groq"})
-    assert "GROQ_API_KEY" in done.stderr
+    done = install(
+        "cursor", "--print", env={"GROQ_API_KEY": "gsk_0123456789abcdef", "LLM_PROVIDER": "groq", "OTHER_API_KEY": "x"}
+    )
+    assert "chomp-mcp keys add groq" in done.stderr
     assert "LLM_PROVIDER" in done.stderr
+    assert "OTHER_API_KEY" not in done.stderr
     assert "gsk_0123456789abcdef" not in done.stdout + done.stderr
 
 

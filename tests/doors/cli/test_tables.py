@@ -67,3 +67,19 @@ def test_status_as_json_is_what_the_tool_tells(run, upstream):
     told = json.loads(run("status", "--json").stdout)
     assert set(told) == {"routers", "spend", "jobs"}
     assert told["routers"]["lab"]["key"] is None
+
+
+def test_status_tells_what_rests_and_until_when(run, keyed):
+    env = {"LAB_API_KEY": "lab-key-0123456789"}
+    keyed.fail(429, headers={"retry-after": "3600"})
+    assert run("ask", "hi", "-m", "lab/m", env=env).returncode == 4
+    row = next(line for line in run("status", env=env).stdout.splitlines() if line.startswith("lab "))
+    assert "key rests until " in row
+    assert "(rate limited)" in row
+
+
+def test_status_tells_the_credit_of_an_account(run, upstream):
+    upstream.on(path="/key").reply(200, {"data": {"limit_remaining": 4.2, "is_free_tier": False, "usage": 1}})
+    env = {"OPENROUTER_API_KEY": "sk-or-0123456789", "CHOMP_ROUTER_OPENROUTER_URL": upstream.url}
+    row = next(line for line in run("status", env=env).stdout.splitlines() if line.startswith("openrouter "))
+    assert "$4.2 of credit (account page)" in row
