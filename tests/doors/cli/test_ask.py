@@ -75,11 +75,12 @@ def test_a_spent_budget_ends_with_3(run, upstream):
     assert upstream.chats == []
 
 
-def test_a_store_that_cannot_be_written_ends_with_5(run, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    done = run("dispatch", "hi", "-m", "mock/echo", env={"CHOMP_HOME": str(tmp_path / "file" / "home")})
+def test_a_store_that_is_corrupt_is_named_and_ends_with_5(run, home):
+    home.mkdir()
+    (home / "state.db").write_bytes(b"no database at all " * 100)
+    done = run("dispatch", "hi", "-m", "mock/echo")
     assert done.returncode == 5
-    assert "CHOMP_HOME" in done.stderr
+    assert str(home / "state.db") in done.stderr
 
 
 def test_stdin_that_is_not_utf8_is_refused(run):
