@@ -80,13 +80,14 @@ class Settings:
 
 def checked_url(text: str) -> str:
     """An http(s) URL without its trailing slash; a bare `host:port` gets http://. `ValueError` for anything else."""
-    url = text.strip().rstrip("/")
+    url = text.strip()
     if "://" not in url:
         url = f"http://{url}"
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or (parts.port is not None and parts.port < 1):
+    is_sane = parts.hostname and not parts.netloc.endswith(":") and url.split() == [url]
+    if parts.scheme not in {"http", "https"} or not is_sane or (parts.port is not None and parts.port < 1):
         raise ValueError(f"not an http(s) URL: {text!r}")
-    return url
+    return url.rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
