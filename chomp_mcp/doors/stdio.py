@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from chomp_mcp.app import Chomp
     from chomp_mcp.doors.key_page import KeyPages
+    from chomp_mcp.telemetry.report import Observer
 
 __all__ = ["serve_stdio"]
 
@@ -45,12 +46,22 @@ def serve_stdio(settings: Settings) -> None:
         from chomp_mcp.doors.key_page import KeyPages
         from chomp_mcp.doors.mcp import build_server
 
-        chomp = Chomp(settings)
+        chomp = Chomp(settings, observers=_log(settings.log))
         pages = KeyPages(chomp)
         server = build_server(chomp, pages=pages)
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
     anyio.run(_serve, server, chomp, pages)
+
+
+def _log(level: str) -> list[Observer]:
+    """Log lines on stderr, which clients keep; only where CHOMP_LOG asks for them."""
+    if not level:
+        return []
+    from chomp_mcp.telemetry.log import LogObserver, configure
+
+    configure(level)
+    return [LogObserver()]
 
 
 GRACE_SECONDS = 1.0
