@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Chomp", "ModelPage"]
 
 MOST_MODELS = 1000
+MOST_BOOKS = 10_000
 MOST_DIGITS = 9
 
 
@@ -79,6 +80,7 @@ class Chomp:
         self.routers: Mapping[str, Router] = catalog.load(settings)
         self.clock = clock
         self.observers = Observers(observers)
+        self._books: dict[str, tuple[Mapping[str, tuple[str, ...]], Book]] = {}
         keys, state = _stores(settings, clock)
         self._stores: tuple[KV, ...] = (keys, state)
         self.keyring = Keyring(keys, catalog.environment_keys(settings, self.routers), clock=clock)
@@ -134,7 +136,7 @@ class Chomp:
     async def close(self, grace_seconds: float = 0.0) -> None:
         """Let jobs finish for `grace_seconds`, mark what could not, then close sockets and stores."""
         await self.jobs.close(grace_seconds)
-        await self.ledger.written()
+        await self.ledger.close()
         await self.client.close()
         for store in dict.fromkeys(self._stores):
             await store.close()
@@ -257,6 +259,14 @@ class Chomp:
 
     async def _book_of(self, caller: Caller) -> Book:
         keys = await self.keyring.keys_of(caller)
+        known = self._books.get(caller.id)
+        if known is None or known[0] is not keys:
+            if len(self._books) > MOST_BOOKS:
+                self._books.clear()
+            known = self._books[caller.id] = keys, self._book(keys)
+        return known[1]
+
+    def _book(self, keys: Mapping[str, tuple[str, ...]]) -> Book:
         return Book(
             routers=self.routers,
             keys={

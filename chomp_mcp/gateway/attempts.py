@@ -132,20 +132,26 @@ class Attempts:
 
     async def open(self) -> Answer:
         """The first route that answers. `UpstreamError` when the plan ran out, or the caller's time."""
-        with anyio.move_on_after(self._request.timeout_seconds):
-            index = await self._first_ready(range(len(self.plan.routes)))
-            while index is not None:
-                route = self.plan.routes[index]
-                outcome = await self._on(route)
-                if isinstance(outcome, Answer):
-                    self._tell_substitution(route)
-                    return outcome
-                index = await self._after(index, outcome)
-            raise self._exhausted()
+        seconds = self._request.timeout_seconds
+        if seconds is None:
+            return await self._walk()
+        with anyio.move_on_after(seconds):
+            return await self._walk()
         raise UpstreamTimeout(
-            f"No router answered within the {self._request.timeout_seconds:g} s that you wait.",
+            f"No router answered within the {seconds:g} s that you wait.",
             hint="Wait longer, or dispatch it as a job.",
         )
+
+    async def _walk(self) -> Answer:
+        index = await self._first_ready(range(len(self.plan.routes)))
+        while index is not None:
+            route = self.plan.routes[index]
+            outcome = await self._on(route)
+            if isinstance(outcome, Answer):
+                self._tell_substitution(route)
+                return outcome
+            index = await self._after(index, outcome)
+        raise self._exhausted()
 
     async def finish(self, answer: Answer, broken: str, started: float) -> None:
         """The answer has ended: well, or `broken` in the middle, which is the router's failure."""

@@ -51,7 +51,7 @@ class ModelList:
     async def of(self, routers: Iterable[str], keys: Keys) -> dict[str, RouterList]:
         """The lists of these routers, read side by side; a router that fails has an `error` and no models."""
         wanted = list(routers)
-        found = {router: known for router in wanted if (known := self._remembered(router, keys))}
+        found = {router: known for router in wanted if (known := self._remembered(router, _first_key_id(router, keys)))}
         missing = [router for router in wanted if router not in found]
         if missing:
             lists = await asyncio.gather(*(self._shared_fetch(router, keys) for router in missing))
@@ -62,14 +62,18 @@ class ModelList:
         """What the list says of a model, if the list is in memory; for prices, without waiting."""
         return self._by_id.get(router, {}).get(model)
 
+    def has_read(self, router: str, key_id: str) -> bool:
+        """Whether `of` would answer at once, with the list or with why there is none."""
+        return self._remembered(router, key_id) is not None
+
     def known(self) -> dict[str, Sequence[Model] | None]:
         """The lists that are in memory and fresh, without reading anything."""
         now = self._clock()
         return {router: known.models for router, known in self._known.items() if known.until > now}
 
-    def _remembered(self, router: str, keys: Keys) -> RouterList | None:
+    def _remembered(self, router: str, key_id: str) -> RouterList | None:
         now = self._clock()
-        for memory, name in ((self._known, router), (self._failed, _failure_name(router, keys))):
+        for memory, name in ((self._known, router), (self._failed, f"{router}:{key_id}")):
             found = memory.get(name)
             if found and found.until > now:
                 return found
@@ -137,7 +141,11 @@ class ModelList:
 
 def _failure_name(router: str, keys: Keys) -> str:
     """Failures belong to a key: a stranger's bad key must not hide a router from everybody."""
-    return f"{router}:{next((key_id for _, key_id in keys.get(router, ())), '')}"
+    return f"{router}:{_first_key_id(router, keys)}"
+
+
+def _first_key_id(router: str, keys: Keys) -> str:
+    return next((key_id for _, key_id in keys.get(router, ())), "")
 
 
 _PRICES = ("price_in", "price_out", "price_cached")

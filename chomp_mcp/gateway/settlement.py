@@ -40,7 +40,11 @@ class Prices:
             async with self._loading:
                 if not prices.is_loaded():
                     await anyio.to_thread.run_sync(prices.load)
-        keys = {route.router.id: ((route.key, route.key_id),) for route in routes if self.of(route) is None}
+        keys = {
+            route.router.id: ((route.key, route.key_id),)
+            for route in routes
+            if self.of(route) is None and not self._models.has_read(route.router.id, route.key_id)
+        }
         if keys:
             with anyio.move_on_after(LIST_SECONDS):
                 await self._models.of(keys, keys)

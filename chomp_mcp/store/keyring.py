@@ -19,6 +19,7 @@ _MAX_KEY_LENGTH = 4096
 _SHOWN_FROM_LENGTH = 12
 _TOKEN_PREFIX = "chomp_"  # noqa: S105 - the shape of tokens, not one
 _TOKEN_BYTES = 32
+_MOST_READ = 10_000
 
 Keys = Mapping[str, tuple[str, ...]]
 
@@ -35,11 +36,22 @@ class Keyring:
         self._kv = kv
         self._owner_keys = dict(owner_keys)
         self._clock = clock
+        self._read: dict[str, tuple[Value | None, Keys]] = {}
 
     async def keys_of(self, caller: Caller) -> Keys:
-        """Router id -> the caller's keys for it, at least one each (`StoreError`)."""
-        stored = _keys(await self._kv.get(_record(caller)))
-        return {**self._owner_keys, **stored} if caller.is_owner else stored
+        """Router id -> the caller's keys for it, at least one each (`StoreError`).
+
+        The same object as long as the store gives the same record.
+        """
+        record = await self._kv.get(_record(caller))
+        before = self._read.get(caller.id)
+        if before is None or before[0] is not record:
+            stored = _keys(record)
+            before = record, {**self._owner_keys, **stored} if caller.is_owner else stored
+            if len(self._read) > _MOST_READ:
+                self._read.clear()
+            self._read[caller.id] = before
+        return before[1]
 
     async def register(self, caller: Caller, keys: Mapping[str, str | Sequence[str]]) -> None:
         """Merge `keys` into the caller's; "" or an empty list removes a router's. Commas separate several keys.

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -23,6 +23,8 @@ _log = logging.getLogger("chomp_mcp.ledger")
 
 HOLD_SECONDS = 15 * 60
 """How long the reservation of a process that died still counts."""
+BATCH_SECONDS = 0.005
+"""In a burst, settlements wait this long for others to be written with."""
 _MINUTE = 60
 _KEPT_SECONDS = (40 * 86_400.0, 400 * 86_400.0)
 """How long the tallies of a day and of a month are kept."""
@@ -80,32 +82,42 @@ class Ledger:
     def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
         self._kv = kv
         self._clock = clock
-        self._noted: dict[str, list[Settled]] = {}
-        self._writing: asyncio.Task[None] | None = None
+        self._noted: dict[_Names, list[Settled]] = {}
+        """By the records that they belong to: a call is of the day on which it ended."""
+        self._one_writer = asyncio.Lock()
+        self._writer: asyncio.Task[None] | None = None
+        self._wrote_at = 0.0
 
     async def reserve(self, caller_id: str, micro_usd: int | None, limits: budget.Limits) -> Hold:
         """Hold `micro_usd`, an upper estimate of what a call may cost; None: the price is unknown.
+
+        What is noted of the caller is settled in the same step.
 
         Raises:
             BudgetExceeded: with what is spent and what others hold, that is more than `limits` allow.
             StoreError: nothing was reserved.
         """
-        await self.written()
         now = self._clock()
         if micro_usd == 0 or limits == budget.Limits():
             return Hold("", caller_id, micro_usd or 0, now + HOLD_SECONDS)
-        keys = (*_tallies(caller_id, now), _holds_key(caller_id))
         if micro_usd is None:
-            _judge(await self._kv.get_many(keys), None, limits, now)
+            _judge(await self._account(caller_id, now), None, limits, now)
             return Hold("", caller_id, 0, now + HOLD_SECONDS)
         hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
+        async with self._one_writer:
+            names = _records(caller_id, now)
+            calls = self._noted.pop(names, [])
 
-        def place(old: Sequence[Value | None]) -> Sequence[Write | None]:
-            holds = _judge(old, micro_usd, limits, now)
-            entry = {"micro_usd": hold.micro_usd, "expires_at": hold.expires_at}
-            return [None, None, _holds_write({**holds, hold.id: entry}, now)]
+            def place(old: Sequence[Value | None]) -> Sequence[Write | None]:
+                account = _Account.read(old, now).after(calls)
+                _judge(account, micro_usd, limits, now)
+                return account.holding(hold).writes(now, spent=bool(calls))
 
-        await self._kv.update(keys, place)
+            try:
+                await self._kv.update(names, place)
+            except BaseException:
+                self._put_back(names, calls)
+                raise
         return hold
 
     async def settle(
@@ -116,85 +128,147 @@ class Ledger:
         `cost_micro` None: the price is unknown, and the call is counted as unpriced. Without a hold, `caller_id`
         says whose spend it is. Call it once for each exchange.
         """
-        caller_id = hold.caller_id if hold else caller_id
-        await self.settle_all(caller_id, [Settled(hold, cost_micro, usage or NO_USAGE, router)])
+        names = _records(hold.caller_id if hold else caller_id, self._clock())
+        await self._settle(names, [Settled(hold, cost_micro, usage or NO_USAGE, router)])
 
     def note(self, caller_id: str, call: Settled) -> None:
-        """Settle right after this turn of the event loop, so that nobody waits for it.
+        """Settle as soon as the event loop is free, so that nobody waits for it.
 
-        What is noted in one turn is written in one step. `reserve` and `spent` see it; `written` waits for it.
+        In a burst, what comes in within some milliseconds is written in one step. `reserve` and `spent` count it at
+        once.
         """
-        self._noted.setdefault(caller_id, []).append(call)
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+        self._noted.setdefault(_records(caller_id, self._clock()), []).append(call)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_soon())
 
-    async def _write(self) -> None:
-        """Write what is noted; what the store refuses stays noted, for the next time."""
-        while self._noted:
-            caller_id, calls = self._noted.popitem()
-            try:
-                await self.settle_all(caller_id, calls)
-            except StoreError:
-                self._noted[caller_id] = calls + self._noted.get(caller_id, [])
-                _log.exception("%d calls could not be written to the ledger yet", len(calls))
-                return
+    async def _write_soon(self) -> None:
+        pause = BATCH_SECONDS - (time.monotonic() - self._wrote_at)
+        if pause > 0:
+            await asyncio.sleep(pause)
+        await self.written()
 
     async def written(self) -> None:
-        """Wait until everything noted so far is in the store, as far as the store lets us."""
-        if self._noted and (self._writing is None or self._writing.done()):
-            self._writing = asyncio.create_task(self._write())
-        if self._writing is not None and not self._writing.done():
-            await asyncio.wait([self._writing])
+        """Write what is noted; what the store refuses stays noted, for the next time."""
+        async with self._one_writer:
+            while self._noted:
+                names, calls = self._noted.popitem()
+                try:
+                    await self._settle(names, calls)
+                except BaseException as error:
+                    self._put_back(names, calls)
+                    if not isinstance(error, StoreError):
+                        raise
+                    _log.exception("%d calls could not be written to the ledger yet", len(calls))
+                    return
+            self._wrote_at = time.monotonic()
 
-    async def settle_all(self, caller_id: str, calls: Sequence[Settled]) -> None:
-        """Settle several calls of one caller in one atomic step."""
+    async def close(self) -> None:
+        """Write what is noted, and end."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+        await self.written()
+
+    def _put_back(self, names: _Names, calls: list[Settled]) -> None:
+        if calls:
+            self._noted[names] = calls + self._noted.get(names, [])
+
+    async def _settle(self, names: _Names, calls: Sequence[Settled]) -> None:
+        """Several calls of one caller, in one atomic step."""
         now = self._clock()
-        ended = {call.hold.id for call in calls if call.hold and call.hold.id}
-        spent = [call for call in calls if call.router]
-        tallies = _tallies(caller_id, now) if spent else ()
+        is_spent = any(call.router for call in calls)
 
         def book(old: Sequence[Value | None]) -> Sequence[Write | None]:
-            added = (_added(tally, spent) for tally in old[: len(tallies)])
-            writes: list[Write | None] = [Write(tally, end) for tally, end in zip(added, _KEPT_SECONDS, strict=False)]
-            return [*writes, *(_without(record, ended, now) for record in old[len(tallies) :])]
+            return _Account.read(old, now).after(calls).writes(now, spent=is_spent)
 
-        await self._kv.update([*tallies, *([_holds_key(caller_id)] if ended else ())], book)
+        await self._kv.update(names, book)
+
+    async def _account(self, caller_id: str, now: float) -> _Account:
+        """Where the caller stands, with what is noted and not written yet."""
+        names = _records(caller_id, now)
+        old = await self._kv.get_many(names)
+        return _Account.read(old, now).after(self._noted.get(names, ()))
 
     async def release(self, hold: Hold | None) -> None:
         """Give a reservation back, for a call that cost nothing."""
         if hold and hold.id:
-            await self.settle_all(hold.caller_id, [Settled(hold)])
+            await self._settle(_records(hold.caller_id, self._clock()), [Settled(hold)])
 
     async def spent(self, caller_id: str) -> Spend:
         """Where the caller stands now."""
         await self.written()
-        now = self._clock()
-        day_record, month, held = await self._kv.get_many([*_tallies(caller_id, now), _holds_key(caller_id)])
-        day = day_record or {}
+        account = await self._account(caller_id, self._clock())
+        day = account.day
         counts = {name: int(day.get(name, 0)) for name in ("calls", "unpriced", "input_tokens", "output_tokens")}
         return Spend(
             day_micro=_cost(day),
-            month_micro=_cost(month),
-            held_micro=_sum(_live_holds(held, now)),
+            month_micro=_cost(account.month),
+            held_micro=account.held,
             by_router=dict(day.get("by_router", {})),
             **counts,
         )
 
 
-def _judge(records: Sequence[Value | None], micro_usd: int | None, limits: budget.Limits, now: float) -> _Holds:
-    """The live holds, if the day's and the month's tally and they leave room for the call; else `BudgetExceeded`."""
-    holds = _live_holds(records[2], now)
-    spent = _cost(records[0]), _cost(records[1])
-    verdict = budget.judge(*spent, _sum(holds), micro_usd, limits)
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """The three records of a caller: the tallies of the day and of the month, and the live reservations."""
+
+    day: Value
+    month: Value
+    holds: _Holds
+    had_holds: bool
+
+    @classmethod
+    def read(cls, records: Sequence[Value | None], now: float) -> _Account:
+        day, month, held = records
+        live = {i: hold for i, hold in (held or {}).get("holds", {}).items() if hold["expires_at"] > now}
+        return cls(day or {}, month or {}, live, held is not None)
+
+    @property
+    def held(self) -> int:
+        return sum(hold["micro_usd"] for hold in self.holds.values())
+
+    def after(self, calls: Sequence[Settled]) -> _Account:
+        """With these calls settled."""
+        if not calls:
+            return self
+        ended = {call.hold.id for call in calls if call.hold}
+        spent = [call for call in calls if call.router]
+        holds = {i: hold for i, hold in self.holds.items() if i not in ended}
+        return _Account(_added(self.day, spent), _added(self.month, spent), holds, self.had_holds)
+
+    def holding(self, hold: Hold) -> _Account:
+        entry = {"micro_usd": hold.micro_usd, "expires_at": hold.expires_at}
+        return replace(self, holds={**self.holds, hold.id: entry})
+
+    def writes(self, now: float, *, spent: bool) -> list[Write | None]:
+        """What to store; the tallies only when something was spent."""
+        tallies = (self.day, self.month) if spent else (None, None)
+        ends = zip(tallies, _KEPT_SECONDS, strict=True)
+        return [*(Write(tally, end) if tally is not None else None for tally, end in ends), self._held_write(now)]
+
+    def _held_write(self, now: float) -> Write | None:
+        if not self.holds:
+            return Write(None) if self.had_holds else None
+        last = max(hold["expires_at"] for hold in self.holds.values())
+        return Write({"holds": self.holds}, expires_in=last - now)
+
+
+def _judge(account: _Account, micro_usd: int | None, limits: budget.Limits, now: float) -> None:
+    """`BudgetExceeded` unless the account leaves room for the call."""
+    spent = _cost(account.day), _cost(account.month)
+    verdict = budget.judge(*spent, account.held, micro_usd, limits)
     if not verdict.allowed:
-        raise _exceeded(verdict.window or "day", spent, _sum(holds), limits, now)
-    return holds
+        raise _exceeded(verdict.window or "day", spent, account.held, limits, now)
 
 
-def _tallies(caller_id: str, now: float) -> tuple[str, str]:
-    """The keys of the day's and of the month's tally."""
+_Names = tuple[str, str, str]
+
+
+def _records(caller_id: str, now: float) -> _Names:
+    """The keys of the day's tally, of the month's, and of the reservations."""
     day = _day(int(now // _MINUTE), time.tzname)
-    return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}"
+    return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}", f"hold:{caller_id}"
 
 
 @lru_cache(maxsize=64)
@@ -205,32 +279,6 @@ def _day(minute: int, _zone: tuple[str, str]) -> str:
 
 def _local(now: float) -> datetime:
     return datetime.fromtimestamp(now, UTC).astimezone()
-
-
-def _holds_key(caller_id: str) -> str:
-    return f"hold:{caller_id}"
-
-
-def _live_holds(record: Value | None, now: float) -> _Holds:
-    holds = (record or {}).get("holds", {})
-    return {hold_id: hold for hold_id, hold in holds.items() if hold["expires_at"] > now}
-
-
-def _sum(holds: _Holds) -> int:
-    return sum(hold["micro_usd"] for hold in holds.values())
-
-
-def _holds_write(holds: _Holds, now: float) -> Write:
-    if not holds:
-        return Write(None)
-    return Write({"holds": holds}, expires_in=max(hold["expires_at"] for hold in holds.values()) - now)
-
-
-def _without(record: Value | None, ended: Collection[str], now: float) -> Write | None:
-    """The holds without these; nothing to write if they are gone already."""
-    live = _live_holds(record, now)
-    left = {hold_id: hold for hold_id, hold in live.items() if hold_id not in ended}
-    return None if len(left) == len(live) else _holds_write(left, now)
 
 
 def _cost(tally: Value | None) -> int:

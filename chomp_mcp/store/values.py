@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from chomp_mcp import wire
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv import Value
@@ -13,11 +10,8 @@ __all__ = ["decode", "encode"]
 
 
 def encode(value: Value) -> bytes:
-    """Compact JSON; text with half a character in it (routers cut emoji in two) is kept, as an escape."""
-    try:
-        return wire.dumps(value)
-    except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+    """Compact JSON."""
+    return wire.dumps(value)
 
 
 def decode(data: bytes, place: object, key: str) -> Value:
@@ -26,19 +20,12 @@ def decode(data: bytes, place: object, key: str) -> Value:
     Raises:
         StoreError: something else stands there; `place` is the file or server that the message names.
     """
-    value = _parse(data)
+    try:
+        value = wire.loads(data)
+    except ValueError:
+        value = None
     if not isinstance(value, dict):
         raise StoreError(
             f"The entry {key!r} in {place} is not a JSON object.", hint="Another program wrote it: remove that entry."
         )
     return value
-
-
-def _parse(data: bytes) -> Any:
-    try:
-        return wire.loads(data)
-    except ValueError:
-        try:
-            return json.loads(data)
-        except ValueError:
-            return None
