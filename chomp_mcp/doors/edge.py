@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -98,8 +100,7 @@ class Edge:
 
     def _check_host(self, headers: Headers) -> None:
         """On loopback a browser may be led here by a foreign name (DNS rebinding); elsewhere a token is due."""
-        host = _hostname(b"//" + headers.get(b"host", b""))
-        if self._is_local and not (is_loopback(host) or host == self._own_host):
+        if self._is_local and not _is_ours(headers.get(b"host", b""), self._own_host):
             error = NotAllowed(
                 "The Host header names another machine.", hint="Use http://127.0.0.1 or http://localhost."
             )
@@ -186,10 +187,11 @@ class _BoundedBody:
     async def __call__(self) -> Message:
         if self._left < 0:
             return await self._receive()
-        with anyio.CancelScope(deadline=self._deadline) as scope:
-            message = await self._receive()
-        if scope.cancelled_caught:
-            raise TooSlow("The body took too long.", hint=f"Send it within {self._seconds:g} seconds.")
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow("The body took too long.", hint=f"Send it within {self._seconds:g} seconds.") from None
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise _too_large()
@@ -220,6 +222,12 @@ def _request_id(headers: Headers) -> bytes:
 
 def _is_preflight(scope: Scope, headers: Headers) -> bool:
     return scope["method"] == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
+
+
+@lru_cache(maxsize=256)
+def _is_ours(host_header: bytes, own_host: str) -> bool:
+    host = _hostname(b"//" + host_header)
+    return host == own_host or is_loopback(host)
 
 
 def _hostname(url: bytes) -> str:

@@ -7,18 +7,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors import chomp_api, gateway_api, openai_api
@@ -59,7 +61,10 @@ def build_app(chomp: Chomp, *, body_seconds: float = BODY_SECONDS, grace_seconds
             await pages.close()
         await chomp.close(_grace_left(app, grace_seconds))
 
-    return Starlette(
+    return _App(
+        edge=partial(Edge, settings=chomp.settings, traffic=traffic, body_seconds=body_seconds),
+        authentication=partial(Authentication, settings=chomp.settings, keyring=chomp.keyring),
+        direct={("POST", "/v1/chat/completions"): openai_api.ChatCompletions(chomp)},
         routes=[
             *openai_api.routes(chomp),
             *gateway_api.routes(chomp),
@@ -67,13 +72,39 @@ def build_app(chomp: Chomp, *, body_seconds: float = BODY_SECONDS, grace_seconds
             *mcp,
             *(pages.routes() if pages else ()),
         ],
-        middleware=[
-            Middleware(Edge, settings=chomp.settings, traffic=traffic, body_seconds=body_seconds),
-            Middleware(Authentication, settings=chomp.settings, keyring=chomp.keyring),
-        ],
         exception_handlers={HTTPException: _no_such_route},
         lifespan=lifespan,
     )
+
+
+class _App(Starlette):
+    """The edge, the authentication, then the busiest path by a look-up and everything else by Starlette's routing.
+
+    Starlette's own outermost layer, which answers errors, is left out: the edge does that.
+    """
+
+    def __init__(
+        self,
+        *,
+        edge: Callable[[ASGIApp], ASGIApp],
+        authentication: Callable[[ASGIApp], ASGIApp],
+        direct: Mapping[tuple[str, str], ASGIApp],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._edge = edge
+        self._authentication = authentication
+        self._direct = direct
+
+    def build_middleware_stack(self) -> ASGIApp:
+        routed = ExceptionMiddleware(self.router, handlers=self.exception_handlers)
+        direct = self._direct
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            found = direct.get((scope.get("method", ""), scope.get("path", "")), routed)
+            await found(scope, receive, send)
+
+        return self._edge(self._authentication(app))
 
 
 def _key_pages(chomp: Chomp) -> KeyPages | None:
@@ -152,7 +183,7 @@ def serve(settings: Settings) -> None:
     _allow_many_sockets()
     with _listening(settings) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
-        configure(settings.log or "info")
+        configure(settings.log or "error")
         app = build_app(Chomp(settings, observers=[LogObserver()]))
         sys.stderr.write(f"chomp-mcp serves http://{_bracketed(settings.host)}:{settings.port}\n")
         sys.stderr.flush()

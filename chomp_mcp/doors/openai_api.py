@@ -19,20 +19,20 @@ from chomp_mcp.doors.chat import chat_request, every_model, extension, headers_o
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Delta, Model, Receipt
 
-__all__ = ["routes"]
+__all__ = ["ChatCompletions", "routes"]
 
 
 def routes(chomp: Chomp) -> list[Route]:
     """The OpenAI API's part of the route table."""
     models = _Models(chomp)
     return [
-        Route("/v1/chat/completions", _ChatCompletions(chomp), methods=["POST"]),
+        Route("/v1/chat/completions", ChatCompletions(chomp), methods=["POST"]),
         Route("/v1/models", models.list),
         Route("/v1/models/{id:path}", models.one),
     ]
 
 
-class _ChatCompletions:
+class ChatCompletions:
     """POST /v1/chat/completions as an ASGI app: nothing between the socket and the gateway."""
 
     def __init__(self, chomp: Chomp) -> None:
