@@ -274,11 +274,12 @@ async def test_the_old_form_of_a_key_still_works(client: Client) -> None:
 async def test_a_read_only_home_is_told_and_nothing_else_breaks(tmp_path: Path, upstream: ScriptedRouter) -> None:
     async with running(tmp_path / "a", upstream) as _:
         settings = environment(tmp_path / "a", upstream)
-    (tmp_path / "file").write_text("not a folder")
     settings["CHOMP_HOME"] = str(tmp_path / "file" / "home")
     from chomp_mcp.settings import Settings
 
-    async with Chomp(Settings.load(settings)) as chomp, Client(build_server(chomp)) as client:
+    loaded = Settings.load(settings)
+    (tmp_path / "file").write_text("not a folder, from now on")
+    async with Chomp(loaded) as chomp, Client(build_server(chomp)) as client:
         result = await client.call_tool("register_keys", {"keys": {"groq": GROQ_KEY}})
         assert result.is_error
         assert "CHOMP_HOME" in text_of(result)
