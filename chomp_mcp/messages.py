@@ -468,7 +468,8 @@ class WireRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    """The request's own: whoever sends it may add to them."""
     body: bytes = b""
 
 

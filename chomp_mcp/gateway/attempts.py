@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import anyio
@@ -240,10 +240,9 @@ class Attempts:
         speak = dialect(route.router.dialect)
         self.notes.extend(note for note in speak.notes(route, self._request) if note not in self.notes)
         wired = speak.encode(route, self._request)
-        headers = dict(wired.headers)
         self._trace.attempt(route.router.id, route.model)
-        self._trace.inject(headers)
-        return replace(wired, headers=headers)
+        self._trace.inject(wired.headers)
+        return wired
 
     async def _read(self, route: Route, response: Response) -> Answer | Failed:
         now = self._clock()

@@ -49,6 +49,8 @@ class Health:
         self._clock = clock
         self._observers = observers
         self._quota_written: dict[str, float] = {}
+        self._clean: set[str] = set()
+        """Routers without a failure to forget, when last asked, and none of ours since."""
 
     async def admits(self, route: Route, *, mind_quota: bool) -> Literal["yes", "probe"] | Rest:
         """Whether this route may be tried now, as a probe of its breaker perhaps; else why not, and until when.
@@ -62,7 +64,11 @@ class Health:
             return rest
         if mind_quota and readings and (until := quota.exhausted(_readings(readings), now)):
             return Rest(until, "quota_used_up")
-        if tripped is None or BreakerState.from_value(tripped).state == "closed":
+        if tripped is None:
+            self._clean.add(router)
+            return "yes"
+        self._clean.discard(router)
+        if BreakerState.from_value(tripped).state == "closed":
             return "yes"
         if await self._change_breaker(router, lambda s, now: breaker.allows(s, now, self._rules)):
             return "probe"
@@ -82,6 +88,8 @@ class Health:
 
     async def succeeded(self, route: Route) -> None:
         """The router answered to the end: its failures are forgotten."""
+        if route.router.id in self._clean:
+            return
         if await self._kv.get(_breaker_name(route.router.id)) is not None:
             await self._change_breaker(route.router.id, lambda s, _: (True, breaker.after_success(s)))
 
@@ -128,6 +136,7 @@ class Health:
         self, router: str, change: Callable[[BreakerState, float], tuple[bool, BreakerState]]
     ) -> bool:
         """One atomic step of a breaker; observers hear of a new position."""
+        self._clean.discard(router)
         now = self._clock()
         seen: list[tuple[bool, BreakerState, BreakerState]] = []
 

@@ -164,7 +164,7 @@ def test_a_span_shows_only_what_an_exporter_can_send(tracing, exporter):
 
 
 def test_an_exchange_that_raises_before_it_settles_still_ends_its_spans(tracing, exporter):
-    with pytest.raises(KeyError), tracing.exchange("auto") as trace:  # noqa: PT012
+    with pytest.raises(KeyError), tracing.exchange("auto") as trace:
         trace.attempt("groq", "m")
         raise KeyError("my diary")
     assert spans(exporter).keys() == {"attempt groq", "chat auto"}
