@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -125,6 +126,7 @@ class Chomp:
             self.admission.limits,
             clock,
             in_flight=lambda: len(self.gateway.under_way),
+            reachable=self.client.reachable,
         )
 
     async def __aenter__(self) -> Self:
@@ -135,11 +137,12 @@ class Chomp:
 
     async def close(self, grace_seconds: float = 0.0) -> None:
         """Let jobs finish for `grace_seconds`, mark what could not, then close sockets and stores."""
-        await self.jobs.close(grace_seconds)
-        await self.ledger.close()
-        await self.client.close()
-        for store in dict.fromkeys(self._stores):
-            await store.close()
+        async with AsyncExitStack() as stack:
+            for store in dict.fromkeys(self._stores):
+                stack.push_async_callback(store.close)
+            stack.push_async_callback(self.client.close)
+            stack.push_async_callback(self.ledger.close)
+            await self.jobs.close(grace_seconds)
 
     async def ask(
         self,
@@ -231,6 +234,10 @@ class Chomp:
             if not router.needs_key:
                 raise InvalidRequest(f"{router.name} needs no key.", hint="Just ask it.", param="keys")
         await self.keyring.register(caller, keys)
+        book = await self._book_of(caller)
+        for router_id in keys:
+            for _, name in book.keys.get(router_id, ()):
+                await self.health.forget_key(router_id, name)
         return await self.keyring.previews(caller)
 
     async def status(self, caller: Caller = OWNER) -> dict[str, Any]:

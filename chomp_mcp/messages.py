@@ -6,7 +6,6 @@ Everything here is plain data: no I/O, no clock. Times are epoch seconds (`_at`,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -369,10 +368,7 @@ class Delta:
 
     @property
     def chunk(self) -> Mapping[str, Any]:
-        """The chunk as an object; an empty one when the router sent something else.
-
-        Lone surrogates (half an emoji, as some routers cut them) are JSON to the standard library only.
-        """
+        """The chunk as an object; an empty one when the router sent something else."""
         if self._chunk is None:
             self._chunk = _parse_chunk(self._data or b"")
         return self._chunk
@@ -380,13 +376,14 @@ class Delta:
     @property
     def choice(self) -> Mapping[str, Any]:
         """The delta of choice 0, or an empty object."""
-        for choice in self._choices():
+        for choice in self.choices:
             if choice.get("index", 0) == 0:
                 delta = choice.get("delta")
                 return delta if isinstance(delta, Mapping) else {}
         return {}
 
-    def _choices(self) -> list[Mapping[str, Any]]:
+    @property
+    def choices(self) -> list[Mapping[str, Any]]:
         choices = self.chunk.get("choices")
         return [c for c in choices if isinstance(c, Mapping)] if isinstance(choices, list) else []
 
@@ -401,14 +398,14 @@ class Delta:
         """Carries content, reasoning or a tool call of any choice: the answer has begun."""
         return any(
             delta.get(name)
-            for choice in self._choices()
+            for choice in self.choices
             if isinstance(delta := choice.get("delta"), Mapping)
             for name in ("content", "reasoning", "reasoning_content", "tool_calls", "function_call", "refusal", "audio")
         )
 
     @property
     def finish_reason(self) -> str | None:
-        for choice in self._choices():
+        for choice in self.choices:
             if choice.get("finish_reason"):
                 return str(choice["finish_reason"])
         return None
@@ -416,7 +413,7 @@ class Delta:
     @property
     def is_usage_only(self) -> bool:
         """OpenAI's last chunk when `include_usage` is on: usage, and no choice."""
-        return bool(self.chunk.get("usage")) and not self._choices()
+        return bool(self.chunk.get("usage")) and not self.choices
 
     @property
     def error(self) -> Any:
@@ -428,10 +425,7 @@ def _parse_chunk(data: bytes) -> Mapping[str, Any]:
     try:
         parsed = wire.loads(data)
     except ValueError:
-        try:
-            parsed = json.loads(data)
-        except ValueError:
-            return {}
+        return {}
     return parsed if isinstance(parsed, Mapping) else {}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
-__all__ = ["chat_request", "every_model", "extension", "headers_of", "openai_usage"]
+__all__ = ["chat_request", "every_model", "extension", "headers_of", "openai_usage", "patience_of"]
 
 _ENVELOPE: Mapping[str, tuple[type, ...]] = {
     "model": (str, type(None)),
@@ -25,8 +26,10 @@ _ENVELOPE: Mapping[str, tuple[type, ...]] = {
 _WORDS = {str: "text", bool: "true or false", dict: "an object"}
 
 
-def chat_request(body: Mapping[str, Any], *, stream: bool | None = None, session: str = "") -> ChatRequest:
-    """A chat-completions body as a request; `stream` overrules what the body says.
+def chat_request(
+    body: Mapping[str, Any], *, stream: bool | None = None, session: str = "", patience: float | None = None
+) -> ChatRequest:
+    """A chat-completions body as a request; `stream` overrules what the body says, `patience` is in seconds.
 
     Raises:
         InvalidRequest: a field of ours has the wrong type, or there is no message; `param` names the field.
@@ -38,7 +41,18 @@ def chat_request(body: Mapping[str, Any], *, stream: bool | None = None, session
         router=body.get("router") or AUTO,
         stream=bool(body.get("stream")) if stream is None else stream,
         session=session,
+        timeout_seconds=patience,
     )
+
+
+def patience_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    """How long the client waits for an answer, as OpenAI's SDKs tell it (`x-stainless-read-timeout`, seconds)."""
+    told = next((value for name, value in headers if name == b"x-stainless-read-timeout"), b"")
+    try:
+        seconds = float(told)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _check(body: Mapping[str, Any]) -> None:

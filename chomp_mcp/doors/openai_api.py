@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
-from chomp_mcp.doors.chat import chat_request, every_model, extension, headers_of, openai_usage
+from chomp_mcp.doors.chat import chat_request, every_model, extension, headers_of, openai_usage, patience_of
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Delta, Model, Receipt
 
@@ -40,7 +40,7 @@ class ChatCompletions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        request = chat_request(body)
+        request = chat_request(body, patience=patience_of(scope["headers"]))
         caller = caller_of(scope)
         if not request.stream:
             await while_connected(receive, partial(self._answer, caller, request, send))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import anyio
 
 from chomp_mcp.errors import (
+    ChompError,
     NoRouteAvailable,
+    StoreError,
     UpstreamError,
     UpstreamFailed,
     UpstreamRefused,
@@ -32,10 +36,14 @@ from chomp_mcp.messages import (
 from chomp_mcp.policy import failover, quota
 from chomp_mcp.routers.client import Client, Response, Unreachable
 from chomp_mcp.routers.dialects import Decoder, dialect
+from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge
+from chomp_mcp.telemetry.report import OK
 from chomp_mcp.telemetry.tracing import Trace
 
 __all__ = ["Answer", "Attempts"]
+
+_log = logging.getLogger("chomp_mcp.attempts")
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
@@ -156,16 +164,18 @@ class Attempts:
     async def finish(self, answer: Answer, broken: str, started: float) -> None:
         """The answer has ended: well, or `broken` in the middle, which is the router's failure."""
         route = answer.route
-        if broken:
-            await self._health.failed(route, Failed(FailureKind.CUT, broken))
-            self._record(route, FailureKind.CUT.value, started, answer.response, broken)
-        else:
-            await self._health.succeeded(route)
-            self._record(route, "ok", started, answer.response)
+        self._record(route, FailureKind.CUT.value if broken else OK, started, answer.response, broken)
+        try:
+            if broken:
+                await self._health.failed(route, Failed(FailureKind.CUT, broken))
+            else:
+                await self._health.succeeded(route)
+        except StoreError:
+            # The answer is there, and paid for: it goes out, whatever became of our own books.
+            _log.exception("the health of %s could not be written", route.router.id)
 
-    async def abandon(self, answer: Answer, started: float) -> None:
+    def abandon(self, answer: Answer, started: float) -> None:
         """The caller left in the middle: nobody's failure."""
-        await self._release(answer.route.router.id)
         self._record(answer.route, FailureKind.HUNG_UP.value, started, answer.response)
 
     async def _first_ready(self, indices: Iterable[int]) -> int | None:
@@ -182,24 +192,37 @@ class Attempts:
         return None
 
     async def _release(self, router: str) -> None:
+        """A probe without a verdict gives its place to the next."""
         if router in self._probing:
             self._probing.discard(router)
             await self._health.released(router)
 
     async def _on(self, route: Route) -> Answer | Failed:
         """This route, and once more where the failure table says so."""
-        outcome = await self._try(route)
-        if isinstance(outcome, Failed):
-            wait = failover.retry_wait(outcome, random.random())  # noqa: S311
-            if wait is not None:
-                await anyio.sleep(wait)
-                outcome = await self._try(route)
+        try:
+            outcome = await self._try(route)
+            if isinstance(outcome, Failed):
+                wait = failover.retry_wait(outcome, random.random())  # noqa: S311
+                if wait is not None:
+                    await anyio.sleep(wait)
+                    outcome = await self._try(route)
+            await self._judge(route, outcome)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._release(route.router.id)
+            raise
+        return outcome
+
+    async def _judge(self, route: Route, outcome: Answer | Failed) -> None:
+        """What the outcome means for the router; a probe whose answer has begun has done its work."""
         if isinstance(outcome, Failed):
             self._failures.append((route, outcome))
             await self._health.failed(route, outcome)
             if not failover.ACTIONS[outcome.kind].counts_for_breaker:
                 await self._release(route.router.id)
-        return outcome
+        elif route.router.id in self._probing:
+            self._probing.discard(route.router.id)
+            await self._health.succeeded(route)
 
     async def _after(self, index: int, failed: Failed) -> int | None:
         """Where the failure table goes on from here, leaving out what rests."""
@@ -223,14 +246,17 @@ class Attempts:
             outcome = await self._read(route, response)
         except Unreachable as error:
             outcome = Failed(error.kind, str(error))
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                self._record(route, FailureKind.HUNG_UP.value, started, response)
-                await self._release(route.router.id)
-                if response:
-                    response.close()
+        except (ChompError, asyncio.CancelledError) as error:
+            left = isinstance(error, asyncio.CancelledError)
+            self._record(route, FailureKind.HUNG_UP.value if left else "error", started, response)
+            if response:
+                response.close()
             raise
+        except Exception:  # noqa: BLE001 - what a router sends may break a decoder, never a caller
+            _log.exception("the answer of %s could not be read", route.ref)
+            outcome = Failed(FailureKind.TRANSIENT, f"{route.router.id} answered something that cannot be read.")
         if isinstance(outcome, Failed):
+            outcome = _without_key(outcome, route.key)
             self._record(route, outcome.kind.value, started, response, outcome.message)
             if response:
                 response.close()
@@ -270,6 +296,8 @@ class Attempts:
                 return decoder.error
         seen += decoder.close()
         response.close()
+        if decoder.error is None and not decoder.finished and not any(delta.is_real for delta in seen):
+            return Failed(FailureKind.TRANSIENT, f"{route.router.id} stopped before it said anything.", response.status)
         return decoder.error or Answer(route, first=seen, decoder=decoder)
 
     def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:
@@ -306,15 +334,31 @@ class Attempts:
             return UpstreamTimeout(told, hint="Try again, or name another router.", retry_after=retry_after)
         return UpstreamFailed(told, hint="Try again later, or name another router or model.", retry_after=retry_after)
 
-    def _all_resting(self) -> NoRouteAvailable:
+    def _all_resting(self) -> UpstreamError:
+        """Nothing could be tried: with the router's own words for it where there is but one reason."""
         soonest = min((rest.until for _, rest in self._rests), default=self._clock())
         wait = max(0.0, soonest - self._clock())
         told = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.reason})" for route, rest in self._rests))
+        if {rest.reason for _, rest in self._rests} == {FailureKind.BAD_KEY}:
+            route = self._rests[-1][0]
+            status, hint = _REFUSALS[FailureKind.BAD_KEY]
+            return UpstreamRefused(
+                f"{route.router.name} refused the key a while ago.",
+                status=status,
+                hint=hint.format(router=route.router.id),
+            )
         return NoRouteAvailable(
             f"No route is free now: {told}.",
             hint=f"Try again in {wait:.0f} s, name another router, or see `chomp-mcp status`.",
             retry_after=wait,
         )
+
+
+def _without_key(failed: Failed, key: str) -> Failed:
+    """Routers like to repeat what they were shown."""
+    if not key:
+        return failed
+    return replace(failed, message=without_key(failed.message, key), body=without_key(failed.body, key))
 
 
 _FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.TOO_LONG})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from chomp_mcp.messages import Failed, FailureKind, Route
@@ -104,7 +104,8 @@ class Health:
         if until is None:
             return
         if action.rest == "model_gone":
-            await self._remember_gone(route, until)
+            if route.listed or route.model in route.router.models:  # a name that somebody made up is no news
+                await self._remember_gone(route, until)
         else:
             await self._remember_rest(route, _scope(route, failed), Rest(until, failed.kind.value))
 
@@ -123,14 +124,22 @@ class Health:
         value = {"readings": [asdict(reading) for reading in readings], "at": now}
         await self._kv.put(name, value, expires_in=QUOTA_KEPT_SECONDS)
 
-    async def gone(self, routers: Iterable[str]) -> frozenset[tuple[str, str]]:
-        """(router, model) pairs that the routers said they no longer serve, in the last hours."""
+    async def gone(self, keys: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """(router, model) pairs that routers said, to these (router, key id), they do not serve; of the last hours."""
         now = self._clock()
-        found = set()
-        for router in routers:
-            stored = await self._kv.get(f"gone:{router}") or {}
-            found |= {(router, model) for model, until in stored.get("models", {}).items() if until > now}
-        return frozenset(found)
+        pairs = list(keys)
+        stored = await self._kv.get_many([_gone_name(router, key_id) for router, key_id in pairs])
+        return frozenset(
+            (router, model)
+            for (router, _), record in zip(pairs, stored, strict=True)
+            for model, until in (record or {}).get("models", {}).items()
+            if until > now
+        )
+
+    async def forget_key(self, router: str, key_id: str) -> None:
+        """The key was given anew: whatever the router said of it before is to be seen."""
+        await self._kv.delete(_rest_name(router, key_id))
+        await self._kv.delete(_gone_name(router, key_id))
 
     async def _change_breaker(
         self, router: str, change: Callable[[BreakerState, float], tuple[bool, BreakerState]]
@@ -160,7 +169,7 @@ class Health:
 
         def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
             kept = {s: r for s, r in _rests(values[0]).items() if r.until > now}
-            kept[scope] = rest
+            kept[scope] = max(rest, kept.get(scope, rest), key=lambda each: each.until)
             last = max(r.until for r in kept.values())
             return [Write({"rests": {s: asdict(r) for s, r in kept.items()}}, expires_in=last - now)]
 
@@ -174,7 +183,11 @@ class Health:
             models = {model: end for model, end in before.items() if end > now}
             return [Write({"models": {**models, route.model: until}}, expires_in=failover.GONE_SECONDS)]
 
-        await self._kv.update([f"gone:{route.router.id}"], step)
+        await self._kv.update([_gone_name(route.router.id, route.key_id)], step)
+
+
+_READING = tuple(each.name for each in fields(Reading))
+"""What we know of a reading; another version that shares the store may know more."""
 
 
 def _breaker_name(router: str) -> str:
@@ -183,6 +196,11 @@ def _breaker_name(router: str) -> str:
 
 def _rest_name(router: str, key_id: str) -> str:
     return f"rest:{router}:{key_id}"
+
+
+def _gone_name(router: str, key_id: str) -> str:
+    """By key: "does not exist" often means "or you do not have access"."""
+    return f"gone:{router}:{key_id}"
 
 
 def _quota_name(route: Route) -> str:
@@ -210,9 +228,10 @@ def _scope(route: Route, failed: Failed) -> str:
 
 
 def _rests(stored: Value | None) -> dict[str, Rest]:
-    return {scope: Rest(**row) for scope, row in (stored or {}).get("rests", {}).items()}
+    rows = (stored or {}).get("rests", {})
+    return {scope: Rest(float(row["until"]), str(row["reason"])) for scope, row in rows.items()}
 
 
 def _readings(stored: Value | None) -> tuple[Reading, ...]:
     rows: list[dict[str, Any]] = (stored or {}).get("readings", [])
-    return tuple(Reading(**row) for row in rows)
+    return tuple(Reading(**{name: row[name] for name in _READING if name in row}) for row in rows)

@@ -55,8 +55,6 @@ class _Run:
     is_stored: bool = False
     parts: list[str] = field(default_factory=list)
     characters: int = 0
-    told: int = 0
-    """Characters that the store knows."""
     error: ChompError | None = None
     task: asyncio.Task[None] | None = None
     moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -123,7 +121,7 @@ class JobRunner:
             await self._cancel(run)
             raise
         if not run.is_over():
-            await self._store(run)
+            await self._store_or_stop(run)
         return self._outcome(run)
 
     async def dispatch(
@@ -132,7 +130,7 @@ class JobRunner:
         """Start it and return at once: the stored job, with the route that is tried first."""
         plan = await self._gateway.plan(caller, request)
         run = self._begin(caller, request, prompt, system, door, ref=plan.routes[0].ref)
-        await self._store(run)
+        await self._store_or_stop(run)
         return run.now()
 
     async def enqueue(self, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "") -> Job:
@@ -232,6 +230,7 @@ class JobRunner:
     # One run
 
     def _begin(self, caller: Caller, request: ChatRequest, prompt: str, system: str, door: str, ref: str = "") -> _Run:
+        self._gateway.admission.check_rate(caller)
         if self._closing:
             raise Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
         job = self._new_job(caller, prompt, system, ref)
@@ -259,7 +258,9 @@ class JobRunner:
         folder = Folder()
         reply: Reply | None = None
         try:
-            async with self._gateway.exchange(run.caller, run.request, door=door, job=run.is_stored) as reply:
+            async with self._gateway.exchange(
+                run.caller, run.request, door=door, is_job=lambda: run.is_stored
+            ) as reply:
                 run.job = replace(run.job, model=reply.route.ref, router=reply.route.router.id)
                 async for batch in reply.batches():
                     run.add(folder.add(batch))
@@ -290,10 +291,21 @@ class JobRunner:
         )
         try:
             if run.is_stored:
-                await self._jobs.save(run.job)
-        finally:
+                await self._write_end(run)
+        except StoreError:
+            # It stays among the runs, where `result` finds it, until the teller can write it.
+            _log.exception("the end of job %s could not be stored yet", run.job.id)
+        else:
             self._runs.pop(run.job.id, None)
-            run.wake()
+        run.wake()
+
+    async def _write_end(self, run: _Run) -> None:
+        """Store how it ended, unless somebody has cancelled or deleted it meanwhile."""
+        stored = await self._jobs.change(
+            run.caller.id, run.job.id, lambda job: None if job.status is JobStatus.CANCELLED else run.job
+        )
+        if stored is not None:
+            run.job = stored
 
     async def _cancel(self, run: _Run) -> None:
         """Stop it and wait until it has settled."""
@@ -302,8 +314,8 @@ class JobRunner:
         run.task.cancel()
         with anyio.CancelScope(shield=True):
             await asyncio.wait([run.task])
-        if not run.is_over():
-            await self._finish(run, JobStatus.ERROR if run.stopping else JobStatus.CANCELLED, None, run.stopping)
+            if not run.is_over():  # cancelled before its first step
+                await self._finish(run, JobStatus.ERROR if run.stopping else JobStatus.CANCELLED, None, run.stopping)
 
     async def _watch(self, run: _Run, on_progress: Progress | None) -> None:
         """Until the run ends, telling how far it is."""
@@ -323,14 +335,22 @@ class JobRunner:
 
     # Stored jobs
 
+    async def _store_or_stop(self, run: _Run) -> None:
+        """A run that nobody could ever collect must not go on spending."""
+        try:
+            await self._store(run)
+        except BaseException:
+            await self._cancel(run)
+            raise
+
     async def _store(self, run: _Run) -> None:
         """From now on other processes know of it."""
-        run.job = replace(run.job, process=await self._processes.announce())
+        process = await self._processes.announce()
+        run.job = replace(run.job, process=process)
         run.is_stored = True
-        run.told = run.characters
         await self._jobs.save(run.now())
         if run.is_over():
-            await self._jobs.save(run.job)
+            await self._write_end(run)
         self._start_telling()
 
     def _start_telling(self) -> None:
@@ -350,6 +370,10 @@ class JobRunner:
                     await self._tell_one(run)
 
     async def _tell_one(self, run: _Run) -> None:
+        if run.is_over():
+            await self._write_end(run)
+            self._runs.pop(run.job.id, None)
+            return
         job = run.now()
 
         def change(stored: Job) -> Job | None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
-
-import anyio
 
 from chomp_mcp.errors import ChompError, UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.admission import Admission
@@ -38,11 +35,6 @@ from chomp_mcp.telemetry.tracing import Tracing
 
 __all__ = ["Exchange", "Gateway", "Reply"]
 
-_CONTENT = re.compile(rb'"content": *"([^"]*)')
-
-SETTLE_SECONDS = 10.0
-"""Settling goes on when the caller has left, but not for ever."""
-
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -62,12 +54,15 @@ class Gateway:
     under_way: set[Exchange] = field(default_factory=set)
     """The exchanges that run now, in this process."""
 
-    def exchange(self, caller: Caller, request: ChatRequest, *, door: str = "", job: bool = False) -> Exchange:
+    def exchange(
+        self, caller: Caller, request: ChatRequest, *, door: str = "", is_job: Callable[[], bool] | None = None
+    ) -> Exchange:
         """One request, all its attempts: `async with gateway.exchange(caller, request) as reply:`.
 
         Entering raises every error that comes before the first real delta; leaving settles, whatever happened.
+        `is_job`, asked at the end, is given by who has counted the request against the rate limit already.
         """
-        return Exchange(self, caller, request, door=door, job=job)
+        return Exchange(self, caller, request, door=door, is_job=is_job)
 
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
         """Where the request would go now; reads only the model lists that the ref needs."""
@@ -82,7 +77,7 @@ class Gateway:
             book = replace(
                 book,
                 reachable=frozenset(router for router, models in fresh.items() if models is not None),
-                gone=await self.health.gone(needed),
+                gone=await self.health.gone((r, key_id) for r in needed for key_id in book.key_ids(r)),
                 no_credit=await self._without_credit(needed, book) if target.model == AUTO else frozenset(),
             )
         return routing.plan(target, book, lists)
@@ -104,12 +99,14 @@ class Gateway:
 class Exchange:
     """The way of one request, from admission to settlement."""
 
-    def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest, *, door: str, job: bool) -> None:
+    def __init__(
+        self, gateway: Gateway, caller: Caller, request: ChatRequest, *, door: str, is_job: Callable[[], bool] | None
+    ) -> None:
         self._gateway = gateway
         self._caller = caller
         self._request = request
         self._door = door
-        self._job = job
+        self._is_job = is_job
         self._started = gateway.clock()
         self._trace = gateway.tracing.exchange(request.model or AUTO, door=door, stream=request.stream)
         self._hold: Hold | None = None
@@ -122,13 +119,14 @@ class Exchange:
         try:
             return await self._open()
         except BaseException as error:
-            await self._settle(error)
+            self._settle(error)
             raise
 
     async def _open(self) -> Reply:
         """Admit, plan, attempt."""
         gateway, request = self._gateway, self._request
-        gateway.admission.check_rate(self._caller)
+        if self._is_job is None:
+            gateway.admission.check_rate(self._caller)
         plan = await gateway.plan(self._caller, request)
         plan, self._hold = await gateway.admission.reserve(self._caller, request, plan)
         self._attempts = Attempts(
@@ -138,31 +136,22 @@ class Exchange:
         try:
             answer = await self._attempts.open()
         except UpstreamError as error:
-            error.receipt = self._failed_receipt(plan)
+            error.receipt = self._bare_receipt()
             raise
         self._reply = Reply(gateway, self._attempts, answer, request, started=self._started, began=began)
         return self._reply
 
-    def _failed_receipt(self, plan: Plan) -> Receipt:
-        attempts = self._attempts
-        return Receipt(
-            asked=plan.asked,
-            attempts=tuple(attempts.done) if attempts else (),
-            latency_ms=round((self._gateway.clock() - self._started) * 1000),
-            notes=plan.notes,
-        )
-
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._settle(error)
+        self._settle(error)
 
-    async def _settle(self, error: BaseException | None) -> None:
+    def _settle(self, error: BaseException | None) -> None:
         """Settle once, on the way out, also when the caller has gone."""
         self._gateway.under_way.discard(self)
         reply = self._reply
         if reply is not None:
-            await reply.end()
+            reply.end()
         report = self._report(error)
         route = reply.route if reply is not None else None
         self._gateway.settlement.settle(self._caller, self._hold, route, report)
@@ -186,19 +175,27 @@ class Exchange:
             first_token_seconds=reply.first_token_seconds if reply else None,
             price="unknown" if cost is None else "known" if cost else "zero",
             request_facts=request_facts(self._request.body),
-            job=self._job,
+            job=self._is_job is not None and self._is_job(),
         )
 
     def _bare_receipt(self) -> Receipt:
-        attempts = tuple(self._attempts.done) if self._attempts else ()
-        return Receipt(asked=self._request.model or AUTO, attempts=attempts)
+        """Of an exchange without an answer."""
+        attempts = self._attempts
+        return Receipt(
+            asked=attempts.plan.asked if attempts else self._request.model or AUTO,
+            attempts=tuple(attempts.done) if attempts else (),
+            latency_ms=max(0, round((self._gateway.clock() - self._started) * 1000)),
+            notes=attempts.plan.notes if attempts else (),
+        )
 
 
 def _status(error: BaseException | None) -> str:
-    """The word for the report: `ok`, an error's code, or that the caller hung up."""
+    """The word for the report: `ok`, an error's code, that the caller hung up, or that we made a mistake."""
     if error is None:
         return OK
-    return (error.code or error.type) if isinstance(error, ChompError) else "hung_up"
+    if isinstance(error, ChompError):
+        return error.code or error.type
+    return "internal_error" if isinstance(error, Exception) else "hung_up"
 
 
 class Reply:
@@ -284,13 +281,12 @@ class Reply:
         answered = len(completion.text) if completion else self._characters
         return pricing.estimate_usage(_prompt_characters(self._request.body), answered)
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """The exchange is over. A caller that left before the answer's end hung up, which is nobody's failure."""
+        self._answer.close()
         if self._ended_at is None:
             self._ended_at = self._gateway.clock()
-            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-                await self._attempts.abandon(self._answer, self._began)
-        self._answer.close()
+            self._attempts.abandon(self._answer, self._began)
 
     async def _end(self, broken: str) -> None:
         if self._ended_at is not None:
@@ -302,9 +298,17 @@ class Reply:
 
 
 def _characters(delta: Delta) -> int:
-    """About how much text a frame carries, without parsing it: only an estimate ever needs it."""
-    found = _CONTENT.search(delta.data)
-    return found.end(1) - found.start(1) if found else 0
+    """How much a piece says: text, reasoning and arguments of tool calls, of all choices."""
+    said = [choice.get("delta") for choice in delta.choices]
+    return sum(_length(each) for each in said if isinstance(each, Mapping))
+
+
+def _length(said: Mapping[str, Any]) -> int:
+    texts = [said.get("content"), said.get("reasoning_content") or said.get("reasoning")]
+    for call in said.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        texts.append(function.get("arguments") if isinstance(function, Mapping) else None)
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _prompt_characters(body: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from chomp_mcp.gateway.credit import CreditReader
-from chomp_mcp.gateway.health import Health, KeyHealth
+from chomp_mcp.gateway.health import Health, KeyHealth, Rest
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.messages import OWNER, Caller, Job, Router
 from chomp_mcp.policy import budget
@@ -42,6 +42,7 @@ class Status:
     limits: Limits
     clock: Callable[[], float]
     in_flight: Callable[[], int]
+    reachable: Callable[[str], Awaitable[bool]]
 
     async def of(self, caller: Caller) -> dict[str, Any]:
         book = await self.book_of(caller)
@@ -58,8 +59,8 @@ class Status:
         book, spend = await self.book_of(OWNER), await self.ledger.spent(OWNER.id)
         quotas = [
             {"router": router, **asdict(reading)}
-            for router, keys in book.keys.items()
-            for _, key_id in keys
+            for router in book.keys
+            for key_id in book.key_ids(router)
             for readings in (await self.health.of_key(router, key_id)).quotas.values()
             for reading in readings
         ]
@@ -82,25 +83,22 @@ class Status:
     async def _router(self, router: Router, book: Book, spend: Spend) -> dict[str, Any]:
         state, breaker_until = await self.health.breaker_of(router.id)
         now = self.clock()
-        keys = [await self.health.of_key(router.id, key_id) for _, key_id in book.keys.get(router.id, ())]
+        keys = [await self.health.of_key(router.id, key_id) for key_id in book.key_ids(router.id)]
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
         accounts = [credit for credit in asked if credit]
         rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.until > now]
-        all_rest = bool(keys) and len(rests) == len(keys)
-        until = (
-            breaker_until
-            if state.state == "open"
-            else min((r.until for r in rests), default=None)
-            if all_rest
-            else None
-        )
+        stop = None
+        if state.state == "open":
+            stop = Rest(breaker_until or now, "breaker_open")
+        elif len(rests) == len(keys):
+            stop = min(rests, key=lambda rest: rest.until)
         return {
             "name": router.name,
-            "key": bool(keys) if router.needs_key else None,
-            "ready": book.usable(router) and until is None,
+            "key": bool(book.keys.get(router.id)) if router.needs_key else None,
+            "ready": stop is None and book.usable(router) and await self._answers(router),
             "breaker": state.state,
-            "cooldown_until": _when(until),
-            "reason": "breaker_open" if state.state == "open" else rests[0].reason if all_rest else "",
+            "cooldown_until": _when(stop.until) if stop else None,
+            "reason": stop.reason if stop else "",
             "resting": [row for known in keys for row in _rests(known, now)],
             "quota": [row for known in keys for row in _quota(known.quotas)]
             + [row for known in accounts for row in _quota({"": known.readings})],
@@ -108,6 +106,10 @@ class Status:
             "limits": router.limits,
             "spent_today_usd": _usd(spend.by_router.get(router.id, 0)),
         }
+
+    async def _answers(self, router: Router) -> bool:
+        """Programs on this machine run or do not run; a look tells."""
+        return router.joins_auto != "reachable" or await self.reachable(router.url)
 
     def _spend(self, spend: Spend) -> dict[str, Any]:
         return {

@@ -52,6 +52,10 @@ class Book:
     gone: frozenset[tuple[str, str]] = frozenset()
     """(router, model) pairs that the router has said it no longer serves."""
 
+    def key_ids(self, router: str) -> tuple[str, ...]:
+        """The ids of the caller's keys; one empty one for a router that needs none."""
+        return tuple(key_id for _, key_id in self.keys.get(router, ())) or ("",)
+
     def usable(self, router: Router) -> bool:
         """A call can be made at all."""
         return not router.needs_key or bool(self.keys.get(router.id))

@@ -13,7 +13,7 @@ from typing import Any
 
 from chomp_mcp import wire
 
-__all__ = ["Told", "masked", "parsed", "read"]
+__all__ = ["Told", "masked", "parsed", "read", "without_key"]
 
 MAX_MESSAGE = 1000
 MAX_FIELD = 2000
@@ -154,3 +154,14 @@ def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): _clean(item) for name, item in value.items()}
     return [_clean(item) for item in value] if isinstance(value, list) else value
+
+
+def without_key(value: Any, key: str) -> Any:
+    """A text, or a JSON value, without this very key: routers repeat what they were shown, in any shape."""
+    if not key:
+        return value
+    if isinstance(value, str):
+        return value.replace(key, "…")
+    if isinstance(value, Mapping):
+        return {name: without_key(item, key) for name, item in value.items()}
+    return [without_key(item, key) for item in value] if isinstance(value, list) else value

@@ -308,3 +308,15 @@ async def test_a_connection_serves_many_answers(gateway, upstream):
         for stream in (False, True, False):
             body = {"model": "lab/m", "messages": HELLO, "stream": stream}
             assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
+
+
+async def test_the_time_that_the_sdk_waits_bounds_all_attempts(gateway, upstream):
+    upstream.hang()
+    raw = {"model": "lab/m", "messages": HELLO}
+    with anyio.fail_after(5):
+        async with httpx2.AsyncClient() as http:
+            told = {"x-stainless-read-timeout": "0.2"}
+            answer = await http.post(f"{gateway.url}/v1/chat/completions", json=raw, headers=told)
+    assert answer.status_code == 504
+    assert answer.json()["error"]["code"] == "upstream_timeout"
+    await upstream.saw_disconnect()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import anyio
 import pytest
 
-from chomp_mcp.errors import JobNotFound, NoRouterKey, UpstreamError
+from chomp_mcp.errors import JobNotFound, NoRouterKey, RateLimited, UpstreamError
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, JobStatus
 from tests.support.world import world
 
@@ -147,3 +149,48 @@ async def test_a_queued_job_is_run_once_by_whoever_takes_it_up(home) -> None:
             again = await w.chomp.jobs.run_queued(OWNER, job.id)
         assert (done.text, again.text) == ("hello", "hello")
         assert len(w.groq.chats) == 1
+
+
+async def test_a_job_that_was_deleted_with_its_caller_does_not_come_back(home) -> None:
+    async with world(home, "groq") as w, world(home) as other:
+        w.groq.hang(after=["partial"])
+        caller = Caller("somebody")
+        await w.chomp.keyring._kv.put("user:somebody", {"keys": {"groq": "key-groq"}, "created": ""})
+        await w.chomp.jobs.dispatch(caller, ASKED, prompt="hi")
+        with anyio.fail_after(5):
+            await w.groq.saw_request()
+            await other.chomp.forget(caller)
+            await w.groq.saw_disconnect()
+        assert await other.chomp.jobs.recent(caller) == []
+
+
+async def test_a_dispatch_over_the_rate_limit_is_refused_and_no_job(home) -> None:
+    async with world(home, "groq", GATEWAY_RATE_RPS="0.01", GATEWAY_RATE_BURST="1") as w:
+        hasty = Caller("owner", is_owner=True, limited=True)
+        first = await w.chomp.jobs.dispatch(hasty, ASKED, prompt="hi")
+        with pytest.raises(RateLimited):
+            await w.chomp.jobs.dispatch(hasty, ASKED, prompt="hi")
+        with anyio.fail_after(5):
+            assert (await w.chomp.jobs.result(hasty, first.id, 5)).status is JobStatus.DONE
+        assert len(await w.chomp.jobs.recent(hasty)) == 1
+
+
+async def test_an_answer_is_not_lost_when_its_end_cannot_be_stored_at_once(home) -> None:
+    go_on = anyio.Event()
+    async with world(home, "groq") as w:
+        w.groq.stream(["hello", go_on])
+        job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with sqlite3.connect(home / "state.db", isolation_level=None) as broken:
+            broken.execute("ALTER TABLE kv RENAME TO elsewhere")
+            go_on.set()
+            with anyio.fail_after(5):
+                while (told := await w.chomp.jobs.result(OWNER, job.id, 0.2)).status is JobStatus.RUNNING:
+                    pass
+            assert (told.status, told.text) == (JobStatus.DONE, "hello")
+            broken.execute("ALTER TABLE elsewhere RENAME TO kv")
+        broken.close()
+        with anyio.fail_after(5):
+            while (await w.chomp.jobs.recent(OWNER))[0].status is not JobStatus.DONE or w.chomp.jobs.counts()[
+                "running"
+            ]:
+                await anyio.lowlevel.checkpoint()

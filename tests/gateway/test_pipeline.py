@@ -161,3 +161,53 @@ async def test_requests_that_cannot_be_meant_are_refused_before_anything_is_sent
         ChatRequest.from_prompt("x" * 10_000_000)
     with pytest.raises(InvalidRequest):
         ChatRequest.from_prompt("x", options=["no"])  # type: ignore[arg-type]
+
+
+async def test_a_stream_that_ends_before_it_said_anything_is_nobodys_answer_yet(home) -> None:
+    async with world(home, "groq", "cerebras") as w:
+        for upstream in w:
+            upstream.models(["gpt-oss-120b"])
+        w.groq.stream(
+            [{"choices": [{"index": 0, "delta": {"role": "assistant"}}]}], usage=None, finish=None, done=False
+        )
+        w.cerebras.answer("mine")
+        async with w.chomp.gateway.exchange(OWNER, request("gpt-oss-120b")) as reply:
+            assert (await reply.completion()).text == "mine"
+        assert [a.outcome for a in reply.receipt().attempts] == ["transient", "transient", "ok"]
+
+
+async def test_a_key_that_a_router_repeats_is_not_told_on(home) -> None:
+    async with world(home, "groq", GROQ_API_KEY="hunter2-lab") as w:
+        w.groq.fail(400, {"error": {"message": "unknown token hunter2-lab", "param": "hunter2-lab"}})
+        with pytest.raises(UpstreamError) as caught:
+            async with w.chomp.gateway.exchange(OWNER, request("groq/m")):
+                pass
+        assert "hunter2" not in str(caught.value) + repr(caught.value.envelope()) + repr(w.reports[0])
+
+
+async def test_a_key_that_was_given_anew_is_asked_again(home) -> None:
+    async with world(home, "groq") as w:
+        w.groq.fail(401, {"error": {"message": "no", "code": "invalid_api_key"}})
+        for _ in range(2):
+            with pytest.raises(UpstreamError, match="keys add groq") as caught:
+                async with w.chomp.gateway.exchange(OWNER, request("groq/m")):
+                    pass
+            assert caught.value.status == 401
+        assert len(w.groq.chats) == 1
+        w.groq.answer("hello")
+        await w.chomp.register_keys({"groq": "key-groq"})
+        async with w.chomp.gateway.exchange(OWNER, request("groq/m")) as reply:
+            assert (await reply.completion()).text == "hello"
+
+
+async def test_reasoning_and_tool_calls_count_when_the_router_sends_no_usage(home) -> None:
+    async with world(home, "groq") as w:
+        call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "x" * 400}}
+        w.groq.stream(
+            [{"choices": [{"index": 0, "delta": {"reasoning": "y" * 400, "tool_calls": [call]}}]}], usage=None
+        )
+        async with w.chomp.gateway.exchange(OWNER, request("groq/m")) as reply:
+            await reply.completion()
+        usage = reply.receipt().usage
+        assert usage.estimated
+        assert usage.output_tokens == 200
