@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ __all__ = ["Told", "masked", "parsed", "read", "without_key"]
 
 MAX_MESSAGE = 1000
 MAX_FIELD = 2000
+MAX_DEPTH = 32
+"""How deep an error body is read; whoever nests deeper means harm."""
 FIRST_REDIRECT_STATUS, FIRST_ERROR_STATUS, LAST_STATUS = 300, 400, 599
 
 
@@ -39,7 +41,7 @@ def parsed(body: bytes) -> Any:
     """The body as JSON; text that is none becomes a bare error with the name of what it is."""
     try:
         return wire.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         text = " ".join(body[:MAX_FIELD].decode("utf-8", "replace").split())
     if not text:
         return {"error": {"message": "", "reason": "nothing"}}
@@ -50,6 +52,7 @@ def parsed(body: bytes) -> Any:
 
 def read(body: Any, status: int | None) -> Told:
     """What the error says; `body` is JSON. A status below 400 says nothing, and gives way to one in the body."""
+    body = _shallow(body)
     error = _error_object(body)
     names = frozenset(_names(error)) | ({"zen"} if _is_zens(body, error) else frozenset())
     if status is None or status < FIRST_ERROR_STATUS:
@@ -98,11 +101,14 @@ def _names(error: Mapping[str, Any]) -> Iterator[str]:
         yield "moderation"
 
 
+_STATUS_DIGITS = 3
+
+
 def _code(error: Mapping[str, Any]) -> int | None:
     """A status that stands in the error object: OpenRouter's `code`, as a number or a text, Cerebras' `status_code`."""
     for name in ("code", "status", "status_code"):
         text = str(error.get(name, ""))
-        if text.isdecimal() and FIRST_ERROR_STATUS <= int(text) <= LAST_STATUS:
+        if len(text) == _STATUS_DIGITS and text.isdecimal() and FIRST_ERROR_STATUS <= int(text) <= LAST_STATUS:
             return int(text)
     return None
 
@@ -147,21 +153,39 @@ def masked(text: str) -> str:
     return text
 
 
-def _clean(value: Any) -> Any:
-    """A JSON value with keys masked and texts cut, however deep."""
-    if isinstance(value, str):
-        return masked(value[:MAX_FIELD])
-    if isinstance(value, Mapping):
-        return {str(name): _clean(item) for name, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, list) else value
+_SHORT_KEY = 8
+"""A shorter one may be a part of any word, and hides only where it stands alone."""
 
 
 def without_key(value: Any, key: str) -> Any:
-    """A text, or a JSON value, without this very key: routers repeat what they were shown, in any shape."""
+    """A text, or the texts of a JSON value, without this very key: some routers quote keys that have no known shape."""
     if not key:
         return value
+    spelled = re.escape(key)
+    pattern = re.compile(spelled if len(key) >= _SHORT_KEY else rf"(?<!\w){spelled}(?!\w)")
+    return _each_text(value, lambda text: pattern.sub("…", text))
+
+
+def _clean(value: Any) -> Any:
+    """A JSON value with keys masked and texts cut."""
+    return _each_text(value, lambda text: masked(text[:MAX_FIELD]))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """The same JSON value with its texts and names changed."""
     if isinstance(value, str):
-        return value.replace(key, "…")
+        return change(value)
     if isinstance(value, Mapping):
-        return {name: without_key(item, key) for name, item in value.items()}
-    return [without_key(item, key) for item in value] if isinstance(value, list) else value
+        return {change(str(name)): _each_text(item, change) for name, item in value.items()}
+    return [_each_text(item, change) for item in value] if isinstance(value, list) else value
+
+
+def _shallow(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """The same JSON value, cut below `depth`: what walks through it must come to an end."""
+    if not isinstance(value, (Mapping, list)):
+        return value
+    if depth == 0:
+        return "…"
+    if isinstance(value, Mapping):
+        return {name: _shallow(item, depth - 1) for name, item in value.items()}
+    return [_shallow(item, depth - 1) for item in value]
