@@ -225,7 +225,8 @@ class JobRunner:
             self._teller.cancel()
             with suppress(asyncio.CancelledError):
                 await self._teller
-        await self._processes.retire()
+        with suppress(StoreError):  # the lock on its file tells the others as well
+            await self._processes.retire()
 
     # One run
 

@@ -180,6 +180,9 @@ async def test_an_answer_is_not_lost_when_its_end_cannot_be_stored_at_once(home)
     async with world(home, "groq") as w:
         w.groq.stream(["hello", go_on])
         job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with anyio.fail_after(5):
+            while (await w.chomp.jobs.result(OWNER, job.id)).text != "hello":
+                await w.chomp.jobs.result(OWNER, job.id, 0.1)
         with sqlite3.connect(home / "state.db", isolation_level=None) as broken:
             broken.execute("ALTER TABLE kv RENAME TO elsewhere")
             go_on.set()
