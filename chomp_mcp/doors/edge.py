@@ -75,6 +75,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # RFC 9110, 5.5: blanks around a value are not part of it; httptools leaves those at its end.
+        scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]
         headers: Headers = dict(scope["headers"])
         answer = _Answer(send, [(b"x-request-id", _request_id(headers)), *self._cors(headers)])
         try:
