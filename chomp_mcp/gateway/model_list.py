@@ -1,42 +1,62 @@
-"""All routers' models as one cached list: 15 minutes across processes, failures remembered for 30 s and named."""
+"""All routers' models, a list per key: cached for 15 minutes across processes, failures for 30 s and named."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from weakref import WeakValueDictionary
 
 import anyio
 
 from chomp_mcp.messages import Model, Router
+from chomp_mcp.policy.roster import Roster
 from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.routers.dialects import dialect
+from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge
 from chomp_mcp.store.kv import KV, Value
 
-__all__ = ["FRESH_SECONDS", "ModelList", "RouterList"]
+__all__ = ["FRESH_SECONDS", "MOST_LISTS", "ModelList", "RouterList"]
+
+_log = logging.getLogger("chomp_mcp.models")
 
 FRESH_SECONDS = 900.0
 FAILED_SECONDS = 30.0
 FETCH_SECONDS = 10.0
 MAX_LIST_BYTES = 32 * 1024 * 1024
+MOST_LISTS = 1000
+"""Lists in memory, the oldest go first; the store has them all. What routers tell to many keys alike is held once."""
 
 Keys = Mapping[str, tuple[tuple[str, str], ...]]
+"""Router id -> (key, key id); the first key reads the list. Without one the list is everybody's."""
+
+
+_EMPTY = Roster()
 
 
 @dataclass(frozen=True, slots=True)
 class RouterList:
     """One router's models, or why there are none. A router without lists of its own is only known to be reachable."""
 
-    models: tuple[Model, ...] = ()
+    roster: Roster
     error: str = ""
     until: float = 0.0
 
+    @property
+    def models(self) -> tuple[Model, ...]:
+        return self.roster.models
+
 
 class ModelList:
-    """Reads the routers' lists, for all callers of all processes that share the store."""
+    """Reads the routers' lists, for all processes that share the store.
+
+    A router may show more to one key than to another (fine-tuned models), so that a list belongs to the key that read
+    it, and so does a failure: a stranger's bad key must not hide a router from everybody.
+    """
 
     def __init__(self, kv: KV, client: Client, routers: Mapping[str, Router], *, clock: Callable[[], float]) -> None:
         self._kv = kv
@@ -44,36 +64,45 @@ class ModelList:
         self._routers = routers
         self._clock = clock
         self._known: dict[str, RouterList] = {}
-        self._by_id: dict[str, dict[str, Model]] = {}
         self._failed: dict[str, RouterList] = {}
+        self._rosters: WeakValueDictionary[tuple[Model, ...], Roster] = WeakValueDictionary()
         self._fetching: dict[str, asyncio.Task[RouterList]] = {}
+
+    async def close(self) -> None:
+        """Give up what is still being read."""
+        tasks = list(self._fetching.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def of(self, routers: Iterable[str], keys: Keys) -> dict[str, RouterList]:
         """The lists of these routers, read side by side; a router that fails has an `error` and no models."""
         wanted = list(routers)
-        found = {router: known for router in wanted if (known := self._remembered(router, _first_key_id(router, keys)))}
+        found = {router: known for router in wanted if (known := self._remembered(_name(router, keys)))}
         missing = [router for router in wanted if router not in found]
         if missing:
             lists = await asyncio.gather(*(self._shared_fetch(router, keys) for router in missing))
             found.update(zip(missing, lists, strict=True))
         return {router: found[router] for router in wanted}
 
-    def peek(self, router: str, model: str) -> Model | None:
-        """What the list says of a model, if the list is in memory; for prices, without waiting."""
-        return self._by_id.get(router, {}).get(model)
+    def peek(self, router: str, key_id: str, model: str) -> Model | None:
+        """What the key's list says of a model, if the list is in memory, however old; for prices, without waiting."""
+        known = self._known.get(f"{router}:{key_id}")
+        return known.roster.get(model) if known else None
 
     def has_read(self, router: str, key_id: str) -> bool:
         """Whether `of` would answer at once, with the list or with why there is none."""
-        return self._remembered(router, key_id) is not None
+        return self._remembered(f"{router}:{key_id}") is not None
 
-    def known(self) -> dict[str, Sequence[Model] | None]:
-        """The lists that are in memory and fresh, without reading anything."""
+    def known(self, keys: Keys) -> dict[str, Roster | None]:
+        """The lists of these keys that are in memory and fresh, without reading anything."""
         now = self._clock()
-        return {router: known.models for router, known in self._known.items() if known.until > now}
+        found = {router: self._known.get(_name(router, keys)) for router in self._routers}
+        return {router: known.roster for router, known in found.items() if known and known.until > now}
 
-    def _remembered(self, router: str, key_id: str) -> RouterList | None:
+    def _remembered(self, name: str) -> RouterList | None:
         now = self._clock()
-        for memory, name in ((self._known, router), (self._failed, f"{router}:{key_id}")):
+        for memory in (self._known, self._failed):
             found = memory.get(name)
             if found and found.until > now:
                 return found
@@ -81,40 +110,44 @@ class ModelList:
 
     async def _shared_fetch(self, router: str, keys: Keys) -> RouterList:
         """One fetch at a time per router and key, however many ask; who leaves does not stop it for others."""
-        name = _failure_name(router, keys)
+        name = _name(router, keys)
         task = self._fetching.get(name)
         if task is None:
-            task = self._fetching[name] = asyncio.create_task(self._read(router, keys))
-            task.add_done_callback(lambda _: self._fetching.pop(name, None))
+            task = self._fetching[name] = asyncio.create_task(self._read(router, keys, name))
+            task.add_done_callback(lambda task: self._ended(name, task))
         return await asyncio.shield(task)
 
-    async def _read(self, router: str, keys: Keys) -> RouterList:
-        stored = await self._kv.get(f"models:{router}")
-        if stored:
-            return self._keep(router, _models(router, stored), float(stored.get("until", 0)))
-        name = _failure_name(router, keys)
-        failed = await self._kv.get(f"models:{name}")
-        if failed:
-            return self._fail(name, str(failed.get("error", "")), float(failed.get("until", 0)))
-        return await self._fetch(router, keys, name)
+    def _ended(self, name: str, task: asyncio.Task[RouterList]) -> None:
+        self._fetching.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # whoever still waited has it; the event loop need not complain about it
+
+    async def _read(self, router: str, keys: Keys, name: str) -> RouterList:
+        stored = await self._kv.get(f"models:{name}")
+        if not stored:
+            return await self._fetch(router, keys, name)
+        until = float(stored.get("until", 0))
+        if "error" in stored:
+            return self._fail(name, str(stored["error"]), until)
+        return self._keep(name, _models(router, stored), until)
 
     async def _fetch(self, router: str, keys: Keys, name: str) -> RouterList:
+        key = next((key for key, _ in keys.get(router, ())), "")
         try:
             with anyio.fail_after(FETCH_SECONDS):
-                models = await self._ask(self._routers[router], keys)
-        except (Unreachable, ValueError, TimeoutError) as error:
-            reason = f"no answer in {FETCH_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
+                models = await self._ask(self._routers[router], key)
+        except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
+            reason = without_key(_reason(router, error), key)
             until = self._clock() + FAILED_SECONDS
             await self._kv.put(f"models:{name}", {"error": reason, "until": until}, expires_in=FAILED_SECONDS)
             return self._fail(name, reason, until)
         until = self._clock() + FRESH_SECONDS
         value = {"models": [_row(model) for model in models], "until": until}
-        await self._kv.put(f"models:{router}", value, expires_in=FRESH_SECONDS)
-        return self._keep(router, models, until)
+        await self._kv.put(f"models:{name}", value, expires_in=FRESH_SECONDS)
+        return self._keep(name, models, until)
 
-    async def _ask(self, router: Router, keys: Keys) -> tuple[Model, ...]:
+    async def _ask(self, router: Router, key: str) -> tuple[Model, ...]:
         speak = dialect(router.dialect)
-        key = next((key for key, _ in keys.get(router.id, ())), "")
         request = speak.encode_list(router, key)
         if request is None:
             if router.joins_auto == "reachable" and not await self._client.reachable(router.url):
@@ -129,23 +162,39 @@ class ModelList:
             raise ValueError(judge(response.status, response.headers, body, self._clock()).message)
         return speak.decode_list(router, body)
 
-    def _keep(self, router: str, models: tuple[Model, ...], until: float) -> RouterList:
-        self._known[router] = RouterList(models, until=until)
-        self._by_id[router] = {model.id: model for model in models}
-        return self._known[router]
+    def _keep(self, name: str, models: tuple[Model, ...], until: float) -> RouterList:
+        roster = self._rosters.get(models)
+        if roster is None:
+            roster = self._rosters[models] = Roster(models)
+        return _remember(self._known, name, RouterList(roster, until=until))
 
     def _fail(self, name: str, reason: str, until: float) -> RouterList:
-        self._failed[name] = RouterList(error=reason, until=until)
-        return self._failed[name]
+        return _remember(self._failed, name, RouterList(_EMPTY, reason, until))
 
 
-def _failure_name(router: str, keys: Keys) -> str:
-    """Failures belong to a key: a stranger's bad key must not hide a router from everybody."""
-    return f"{router}:{_first_key_id(router, keys)}"
+def _remember(memory: dict[str, RouterList], name: str, known: RouterList) -> RouterList:
+    """The latest stands last; the oldest makes room."""
+    memory.pop(name, None)
+    memory[name] = known
+    if len(memory) > MOST_LISTS:
+        del memory[next(iter(memory))]
+    return known
 
 
-def _first_key_id(router: str, keys: Keys) -> str:
-    return next((key_id for _, key_id in keys.get(router, ())), "")
+def _reason(router: str, error: Exception) -> str:
+    """Why there is no list, in words for the user."""
+    if isinstance(error, TimeoutError):
+        return f"no answer in {FETCH_SECONDS:g} s"
+    if isinstance(error, Unreachable | ValueError):
+        return str(error)
+    _log.error("the model list of %s could not be read", router, exc_info=error)
+    return "its model list cannot be understood"
+
+
+def _name(router: str, keys: Keys) -> str:
+    """Where the list lives, in memory and in the store."""
+    few = keys.get(router)
+    return f"{router}:{few[0][1] if few else ''}"
 
 
 _PRICES = ("price_in", "price_out", "price_cached")

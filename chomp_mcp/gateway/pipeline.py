@@ -67,7 +67,7 @@ class Gateway:
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
         """Where the request would go now; reads only the model lists that the ref needs."""
         book = await self.book_of(caller)
-        lists = self.models.known()
+        lists = self.models.known(book.keys)
         if routing.contradiction_to_check(request.model, request.router, book):
             lists.update(await self._lists([request.router], book))
         target = routing.resolve(request.model, request.router, book, lists)
@@ -93,7 +93,7 @@ class Gateway:
 
     async def _lists(self, routers: Any, book: Book) -> dict[str, Any]:
         found = await self.models.of(routers, book.keys)
-        return {router: None if known.error else known.models for router, known in found.items()}
+        return {router: None if known.error else known.roster for router, known in found.items()}
 
 
 class Exchange:

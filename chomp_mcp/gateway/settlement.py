@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import Any
 import anyio
 
 from chomp_mcp.gateway.model_list import ModelList
-from chomp_mcp.messages import Caller, Route, Usage
+from chomp_mcp.messages import Caller, Model, Route, Usage
 from chomp_mcp.policy import budget, pricing
 from chomp_mcp.policy.pricing import Price
 from chomp_mcp.routers import prices
@@ -33,27 +34,38 @@ class Prices:
     async def load(self, routes: Sequence[Route] = ()) -> None:
         """Have the prices of these routes at hand. The first call takes a third of a second, in a thread.
 
-        Where only the router's own list can tell a price it is read, at most every quarter of an hour: a budget must
-        not leak, and a free model not be refused, because nobody had asked for that list yet.
+        Where the router's own list tells the price, or nobody else could, the list is read, at most every quarter of an
+        hour: a budget must not leak, nor a free model be refused, because nobody had asked for that list yet, or not
+        since its prices rose.
         """
         if not prices.is_loaded():
             async with self._loading:
                 if not prices.is_loaded():
                     await anyio.to_thread.run_sync(prices.load)
-        keys = {
-            route.router.id: ((route.key, route.key_id),)
-            for route in routes
-            if self.of(route) is None and not self._models.has_read(route.router.id, route.key_id)
-        }
-        if keys:
+        missing = dict.fromkeys(
+            (route.router.id, route.key, route.key_id) for route in routes if self._asks_the_list(route)
+        )
+        if missing:
             with anyio.move_on_after(LIST_SECONDS):
-                await self._models.of(keys, keys)
+                await asyncio.gather(
+                    *(self._models.of([router], {router: ((key, key_id),)}) for router, key, key_id in missing)
+                )
+
+    def _asks_the_list(self, route: Route) -> bool:
+        """The price stands on a list that is old, or nowhere yet."""
+        if route.router.free or route.listed or self._models.has_read(route.router.id, route.key_id):
+            return False
+        return self._listed(route) is not None or self.of(route) is None
+
+    def _listed(self, route: Route) -> Model | None:
+        """What the router's list says of the model, however old: an old price is better than none."""
+        return route.listed or self._models.peek(route.router.id, route.key_id, route.model)
 
     def of(self, route: Route) -> Price | None:
         """USD per million tokens; None: nobody knows, which is never taken for free."""
         if route.router.free:
             return pricing.FREE
-        listed = route.listed or self._models.peek(route.router.id, route.model)
+        listed = self._listed(route)
         return (
             (pricing.from_model(listed) if listed else None)
             or prices.genai_price(route.router.id, route.model)
@@ -65,7 +77,7 @@ class Prices:
         price = self.of(route)
         if price is None:
             return None
-        listed = route.listed or self._models.peek(route.router.id, route.model)
+        listed = self._listed(route)
         return pricing.upper_estimate(price, body, listed.max_output if listed else None)
 
     def cost(self, route: Route, usage: Usage, reported: Decimal | None) -> Decimal | None:

@@ -8,12 +8,13 @@ choice get routes on more than one router.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, UnknownModel
-from chomp_mcp.messages import AUTO, Model, Plan, Route, Router
+from chomp_mcp.messages import AUTO, Plan, Route, Router
+from chomp_mcp.policy.roster import Roster
 
 __all__ = [
     "Book",
@@ -30,8 +31,9 @@ __all__ = [
 MOST_PER_ROUTER = 3
 """Models of one router's preference list that a plan holds in reserve."""
 
-_TINY = re.compile(r"(?<![\d.])\d(?:\.\d+)?b\b", re.IGNORECASE)
-"""Names of models with fewer than ten billion parameters, such as `gemma-3n-4b`."""
+MAX_REF = 512
+"""Characters of a ref; the longest ids of today's models stay under 100."""
+_NONE = Roster()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Target:
     """The caller named nothing: the gateway's default model, with the fallbacks of the settings behind it."""
 
 
-Lists = Mapping[str, Sequence[Model] | None]
+Lists = Mapping[str, Roster | None]
 """Router id -> its live list; None or absent: not known now."""
 
 
@@ -80,9 +82,9 @@ def resolve(model: str, router: str, book: Book, lists: Lists | None = None) -> 
     """Read a ref and a `router` field. `lists` may hold what is known already; nothing is fetched for it.
 
     Raises:
-        InvalidRequest: an unknown router, or a prefix that contradicts the `router` field.
+        InvalidRequest: an unknown router, a prefix that contradicts the `router` field, or what can be no name.
     """
-    model, router = model.strip() or AUTO, router.strip() or AUTO
+    model, router = _checked(model, "model") or AUTO, _checked(router, "router") or AUTO
     asked = model if router == AUTO else f"{router}/{model.removeprefix(f'{router}/')}"
     is_default = model == AUTO and router == AUTO
     if is_default:
@@ -93,11 +95,20 @@ def resolve(model: str, router: str, book: Book, lists: Lists | None = None) -> 
     return Target(asked, router, _within(router, model, book, lists or {}))
 
 
+def _checked(ref: str, param: str) -> str:
+    """Without the spaces around it. What no router could have meant is not sent to one, nor written to the store."""
+    ref = ref.strip()
+    if len(ref) > MAX_REF or not ref.isprintable():
+        why = f"has more than {MAX_REF} characters" if len(ref) > MAX_REF else "has characters that no name has"
+        raise InvalidRequest(f"The {param} {ref[:80]!r} {why}.", hint="Call list_models to see the names.", param=param)
+    return ref
+
+
 def named_router(router: str, routers: Mapping[str, Router]) -> Router:
     """The router of that id, or `InvalidRequest` with the closest ids."""
     if router in routers:
         return routers[router]
-    close = close_to(router, routers)
+    close = close_to(router[:MAX_REF], routers)
     raise InvalidRequest(
         f"There is no router {router[:80]!r}.",
         hint=f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(routers)}.",
@@ -141,7 +152,7 @@ def _within(router: str, model: str, book: Book, lists: Lists) -> str:
 
 def _serves(router: Router, model: str, lists: Lists) -> bool:
     """The router itself has a model of that full name (`groq/compound` is one of Groq's ids)."""
-    return model in router.models or any(model == listed.id for listed in lists.get(router.id) or ())
+    return model in router.models or model in (lists.get(router.id) or _NONE)
 
 
 def contradiction_to_check(model: str, router: str, book: Book) -> bool:
@@ -202,9 +213,10 @@ def plan(target: Target, book: Book, lists: Lists) -> Plan:
         routes = _by_name(target, book, lists)
     if target.is_default and target.model != AUTO:
         routes = [*routes, *_fallbacks(book, lists)]
+    tries = tuple(_with_keys(routes, book, lists))
     return Plan(
         asked=target.asked,
-        routes=tuple(_with_keys(routes, book, lists)),
+        routes=_explained(tries, book) if target.router == target.model == AUTO else tries,
         notes=_notes(target, routes, book),
         free_choice=target.is_default or AUTO in {target.router, target.model},
     )
@@ -232,7 +244,7 @@ def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
 def _key_hint(router: Router, model: str, book: Book, lists: Lists) -> str:
     """How to give the key, and, for `openai/gpt-oss-120b` and its like, the keyed router that has that id."""
     full = f"{router.id}/{model}"
-    owners = [r for r in auto_order(book) if any(full == listed.id for listed in lists.get(r) or ())]
+    owners = [r for r in auto_order(book) if full in (lists.get(r) or _NONE)]
     instead = f" {owners[0]} serves {full}: ask for {owners[0]}/{full}." if owners else ""
     return f"Run `chomp-mcp keys add {router.id}`, set {router.key_variable}, or call register_keys.{instead}"
 
@@ -269,33 +281,29 @@ def _preferred(router: Router, book: Book, lists: Lists) -> list[str]:
     """The preference list as far as it is live; else the first that the router lists."""
     listed = lists.get(router.id)
     if router.id in book.no_credit and listed:
-        alive = [model for model in listed if (router.id, model.id) not in book.gone]
-        return _free_and_large(alive)[:MOST_PER_ROUTER]
-    live = None if listed is None else {model.id for model in listed}
-    wanted = [m for m in router.models if (live is None or m in live) and (router.id, m) not in book.gone]
-    if not wanted and listed:
-        wanted = [m.id for m in listed if (router.id, m.id) not in book.gone][:MOST_PER_ROUTER]
-    return wanted[:MOST_PER_ROUTER]
+        return _alive(router, listed.free_and_large, book)
+    wanted = _alive(router, (model for model in router.models if listed is None or model in listed), book)
+    return wanted or _alive(router, (model.id for model in listed or ()), book)
 
 
-def _free_and_large(listed: Sequence[Model]) -> list[str]:
-    """Free models, largest context first, leaving out the tiny ones (the seed's rule for a key without credit)."""
-    free = [model for model in listed if model.free and not _TINY.search(model.id)]
-    return [model.id for model in sorted(free, key=lambda model: -(model.context_length or 0))]
+def _alive(router: Router, models: Iterable[str], book: Book) -> list[str]:
+    """The first few that are not gone."""
+    return list(islice((model for model in models if (router.id, model) not in book.gone), MOST_PER_ROUTER))
 
 
 def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
     """A bare name: exact ids first, then ids whose last segment is that name, each in the `auto` order."""
     order = auto_order(book)
-    known = {router: [model.id for model in lists.get(router) or ()] for router in order}
+    known = {router: lists.get(router) or _NONE for router in order}
     exact = [
         (router, target.model) for router in order if target.model in known[router] or _is_mock(router, target, book)
     ]
-    tail = [(r, m) for r in order for m in known[r] if m != target.model and m.rpartition("/")[2] == target.model]
-    routes = [pair for pair in [*exact, *tail] if pair not in book.gone]
+    tail = [(router, model) for router in order for model in known[router].called(target.model)]
+    routes = [*exact, *tail]
     if routes:
-        return routes
-    close = close_to(target.model, [f"{router}/{model}" for router in order for model in known[router]])
+        # A name left no choice but among routers: where all of them said that it is gone, they are asked again.
+        return [pair for pair in routes if pair not in book.gone] or routes
+    close = close_to(target.model, [model.ref for router in order for model in known[router]])
     raise UnknownModel(
         f"No router that you have a key for lists the model {target.model[:200]!r}.",
         hint=f"Did you mean {' or '.join(close)}?" if close else _unknown_hint(order, lists),
@@ -329,20 +337,28 @@ def close_to(name: str, known: Iterable[str]) -> tuple[str, ...]:
 def _with_keys(routes: Iterable[Pair], book: Book, lists: Lists) -> Iterator[Route]:
     """Each try once per key, a router's keys side by side; what the list says of the model goes along."""
     for router, model in dict.fromkeys(routes):
-        listed = next((m for m in lists.get(router) or () if m.id == model), None)
+        listed = (lists.get(router) or _NONE).get(model)
         for key, key_id in book.keys.get(router) or (("", ""),):
             yield Route(book.routers[router], model, key, key_id, listed)
+
+
+def _explained(tries: tuple[Route, ...], book: Book) -> tuple[Route, ...]:
+    """A mock that nobody named says why it answers, in the place of what its row says."""
+    first = tries[0].router
+    if first.joins_auto != "last" or first.id in _named_in_settings(book):
+        return tries
+    missing = "no router that auto may choose has a key" if any(book.keys.values()) else "no router key is registered"
+    told = replace(first, note=f"the built-in mock answered: {missing}")
+    return tuple(replace(route, router=told) if route.router is first else route for route in tries)
 
 
 def _notes(target: Target, routes: Sequence[Pair], book: Book) -> tuple[str, ...]:
     """Sentences that the receipt owes the caller about this plan."""
     first = book.routers[routes[0][0]]
     notes = []
-    if first.joins_auto == "last" and target.router == AUTO:
-        notes.append("the built-in mock answered: no router that auto may choose has a key")
-    skipped = [m for r, m in sorted(book.gone) if r == first.id and m in first.models]
+    skipped = [m for r, m in sorted(book.gone) if r == first.id and m in first.models and (r, m) not in routes]
     if AUTO in {target.model, target.router} and skipped:
         notes.append(f"{first.id} no longer serves {', '.join(skipped)}")
     if target.is_default and target.model != AUTO:
-        notes.append(f"default model {target.model}")
+        notes.append(f"default model {book.default_model}")
     return tuple(notes)

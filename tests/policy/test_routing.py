@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, RequestError, UnknownModel
 from chomp_mcp.messages import Model, Router
-from chomp_mcp.policy.routing import Book, Plan, auto_order, lists_needed, plan, resolve
+from chomp_mcp.policy.roster import Roster
+from chomp_mcp.policy.routing import MAX_REF, Book, Plan, auto_order, lists_needed, plan, resolve
 
 
 def router(router_id: str, **fields: object) -> Router:
@@ -25,7 +29,7 @@ ROUTERS = {
         router("openrouter", models=("openrouter/auto", "openrouter/free")),
         router("ollama", key_variable="", joins_auto="reachable"),
         router("openai", joins_auto="never", deprecated=True),
-        router("mock", key_variable="", joins_auto="last", dialect="mock", models=("echo", "lorem")),
+        router("mock", key_variable="", joins_auto="last", dialect="mock", models=("echo", "lorem"), note="a mock"),
     ]
 }
 
@@ -35,8 +39,8 @@ def book(*keyed: str, **fields: object) -> Book:
     return Book(ROUTERS, fields.pop("keys", keys), **fields)
 
 
-def listed(router_id: str, *ids: str, **fields: object) -> tuple[Model, ...]:
-    return tuple(Model(router_id, model_id, **fields) for model_id in ids)
+def listed(router_id: str, *ids: str, **fields: object) -> Roster:
+    return Roster(Model(router_id, model_id, **fields) for model_id in ids)
 
 
 def refs(model: str, known: Book, router_id: str = "auto", **lists: object) -> list[str]:
@@ -97,12 +101,25 @@ def test_deprecated_routers_never_answer_auto() -> None:
     assert refs("openai/gpt-4o", book("openai")) == ["openai/gpt-4o"]
 
 
-def test_mock_answers_auto_only_when_nothing_else_is_there_and_the_plan_says_so() -> None:
+def mock_note(model: str, known: Book) -> str:
+    return plan(resolve(model, "auto", known), known, {}).routes[0].router.note
+
+
+def test_mock_answers_auto_only_when_nothing_else_is_there_and_says_why_in_the_place_of_its_rows_note() -> None:
     known = book()
     found = plan(resolve("auto", "auto", known), known, {})
     assert found.routes[0].ref == "mock/echo"
-    assert any("mock" in note for note in found.notes)
+    assert found.routes[0].router.note == "the built-in mock answered: no router key is registered"
+    assert found.notes == ()
+    assert mock_note("auto", book("openai")).endswith("no router that auto may choose has a key")
     assert refs("auto", book("groq"))[0] == "groq/openai/gpt-oss-120b"
+
+
+def test_a_mock_that_was_named_says_what_its_row_says() -> None:
+    for ref in ("mock/echo", "mock/auto", "echo"):
+        assert mock_note(ref, book()) == ROUTERS["mock"].note
+    assert mock_note("auto", book("groq", provider="mock")) == ROUTERS["mock"].note
+    assert mock_note("", book(default_model="mock/500")) == ROUTERS["mock"].note
 
 
 def test_auto_as_model_is_the_preference_list_as_far_as_it_is_live() -> None:
@@ -119,6 +136,20 @@ def test_a_model_that_is_gone_is_passed_over_and_the_plan_says_so() -> None:
     assert found.notes == ("cerebras no longer serves gpt-oss-120b",)
 
 
+def test_a_bare_name_that_is_gone_everywhere_is_asked_for_all_the_same() -> None:
+    known = book("groq", "cerebras", gone=frozenset({("groq", "qwen")}))
+    lists = {"groq": listed("groq", "qwen"), "cerebras": listed("cerebras", "qwen")}
+    assert refs("qwen", known, **lists) == ["cerebras/qwen"]
+    gone = frozenset({("groq", "qwen"), ("cerebras", "qwen")})
+    assert refs("qwen", replace(known, gone=gone), **lists) == ["groq/qwen", "cerebras/qwen"]
+
+
+def test_a_model_that_is_asked_for_all_the_same_is_not_told_as_gone() -> None:
+    known = book("cerebras", gone=frozenset({("cerebras", "qwen")}))
+    lists = {"cerebras": listed("cerebras", "qwen")}
+    assert plan(resolve("qwen", "auto", known), known, lists).notes == ()
+
+
 def test_without_credit_auto_is_the_free_model_with_the_largest_context_that_is_not_tiny() -> None:
     models = [
         Model("openrouter", "openrouter/auto"),
@@ -127,12 +158,16 @@ def test_without_credit_auto_is_the_free_model_with_the_largest_context_that_is_
         Model("openrouter", "big-120b:free", context_length=256_000, free=True),
     ]
     known = book("openrouter", no_credit=frozenset({"openrouter"}))
-    assert refs("openrouter/auto", known, openrouter=models)[0] == "openrouter/big-120b:free"
+    assert refs("openrouter/auto", known, openrouter=Roster(models))[0] == "openrouter/big-120b:free"
 
 
 def test_a_bare_name_is_one_plan_over_every_keyed_router_that_has_it_exact_ids_first() -> None:
     known = book("groq", "cerebras", "zen")
-    lists = {"groq": listed("groq", "openai/gpt-oss-120b"), "cerebras": listed("cerebras", "gpt-oss-120b"), "zen": ()}
+    lists = {
+        "groq": listed("groq", "openai/gpt-oss-120b"),
+        "cerebras": listed("cerebras", "gpt-oss-120b"),
+        "zen": Roster(),
+    }
     assert refs("gpt-oss-120b", known, **lists) == ["cerebras/gpt-oss-120b", "groq/openai/gpt-oss-120b"]
 
 
@@ -152,6 +187,43 @@ def test_the_default_model_stands_for_a_caller_who_names_none_with_the_fallbacks
     assert refs("", known) == ["groq/llama", "cerebras/qwen"]
     assert refs("auto", known) == ["groq/llama", "cerebras/qwen"]
     assert refs("auto", known, "cerebras")[0] == "cerebras/gpt-oss-120b"
+
+
+def test_the_note_of_the_default_model_names_its_router() -> None:
+    known = book(default_model="mock/500", fallbacks=("mock/echo",))
+    assert plan(resolve("", "auto", known), known, {}).notes == ("default model mock/500",)
+    known = book("groq", default_model="qwen")
+    assert plan(resolve("", "auto", known), known, {"groq": listed("groq", "qwen")}).notes == ("default model qwen",)
+
+
+@pytest.mark.parametrize("odd", ["half an emoji \ud83d", "a\0b", "two\nlines", "x" * (MAX_REF + 1)])
+def test_what_can_be_no_name_is_refused_before_anybody_is_asked(odd: str) -> None:
+    known = book("groq")
+    for model, router_id, param in ((odd, "auto", "model"), (f"groq/{odd}", "", "model"), ("m", odd, "router")):
+        with pytest.raises(InvalidRequest, match="names") as caught:
+            resolve(model, router_id, known)
+        assert caught.value.param == param
+        assert str(caught.value).isprintable()
+    assert refs(f" groq/{'x' * (MAX_REF - 5)}\n", known)
+
+
+def test_a_list_of_ten_thousand_models_is_walked_once_for_all_requests() -> None:
+    class Walked(Roster):
+        walks = 0
+
+        def __iter__(self) -> Iterator[Model]:
+            type(self).walks += 1
+            return super().__iter__()
+
+    known = book("groq", "openrouter")
+    lists = {"openrouter": Walked(listed("openrouter", *(f"maker/m{n}" for n in range(10_000))))}
+    walks = Walked.walks
+    for n in range(9_000, 9_020):
+        assert refs(f"m{n}", known, **lists) == [f"openrouter/maker/m{n}"]
+        assert refs(f"maker/m{n}", known, **lists) == [f"openrouter/maker/m{n}"]
+        assert refs(f"openrouter/maker/m{n}", known, **lists) == [f"openrouter/maker/m{n}"]
+    assert refs("openrouter/auto", known, **lists)
+    assert Walked.walks - walks <= 1, "auto alone looks at the first few"
 
 
 def test_several_keys_of_a_router_are_tried_side_by_side() -> None:
