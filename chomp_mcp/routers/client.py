@@ -207,6 +207,8 @@ class Client:
         return self._session
 
     async def _chunks(self, response: aiohttp.ClientResponse, host: str) -> AsyncIterator[bytes]:
+        from aiohttp import ClientError
+
         left = MAX_BODY_BYTES
         try:
             async for chunk in response.content.iter_any():
@@ -214,7 +216,7 @@ class Client:
                 if left < 0:
                     raise _too_much(host, MAX_BODY_BYTES)
                 yield chunk
-        except (OSError, TimeoutError, _errors()[-2][0]) as error:
+        except (OSError, TimeoutError, ClientError) as error:
             raise _unreachable(error, host, self._patience) from None
 
 

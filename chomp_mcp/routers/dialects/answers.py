@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.messages import Completion, Failed, FailureKind, Usage
 from chomp_mcp.routers import failures
+from chomp_mcp.routers.dialects.figures import MOST_COST, dollars, tokens
 
 __all__ = ["decode", "failed_in", "loads", "nonsense", "read_cost", "read_usage", "share_reasoning"]
 
@@ -21,12 +22,16 @@ def loads(data: bytes) -> Any:
     """Parse JSON; half an emoji (a lone surrogate, as some routers cut them) becomes `?`.
 
     Raises:
-        ValueError: not JSON.
+        ValueError: not JSON, or nested too deeply to be an answer.
     """
     try:
         return wire.loads(data)
     except ValueError:
+        pass
+    try:
         return wire.loads(json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
@@ -101,16 +106,16 @@ def nonsense(body: bytes) -> Failed:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """OpenAI's usage object; DeepSeek counts its cached tokens in `prompt_cache_hit_tokens`."""
+    """OpenAI's usage object; DeepSeek counts its cached tokens in `prompt_cache_hit_tokens`.
+
+    None where it counts nothing that can be meant: then the tokens are estimated, never taken for none.
+    """
     if not isinstance(usage, Mapping) or not usage.keys() & {"prompt_tokens", "completion_tokens"}:
         return None
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, Mapping) else usage.get("prompt_cache_hit_tokens")
-    return Usage(_whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens")), _whole(cached))
-
-
-def _whole(value: Any) -> int:
-    return max(0, int(value)) if isinstance(value, int | float) and value == value else 0  # noqa: PLR0124 - NaN
+    asked, answered = (tokens(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+    return None if asked is None or answered is None else Usage(asked, answered, tokens(cached) or 0)
 
 
 def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
@@ -118,13 +123,8 @@ def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
     usage = answer.get("usage")
     told = usage.get("cost") if isinstance(usage, Mapping) else None
     amount = answer.get("cost") if told is None else told
-    if isinstance(amount, bool) or not isinstance(amount, int | float | str):
-        return None
-    try:
-        cost = Decimal(str(amount))
-    except InvalidOperation:
-        return None
-    return cost if cost.is_finite() and cost >= 0 else None
+    cost = dollars(amount, MOST_COST)
+    return cost if cost is not None and cost >= 0 else None
 
 
 def share_reasoning(message: Any) -> bool:

@@ -10,6 +10,7 @@ from chomp_mcp.messages import ChatRequest, Completion, Failed, Model, Route, Ro
 from chomp_mcp.routers.dialects.answers import failed_in, loads, nonsense
 from chomp_mcp.routers.dialects.anthropic_request import body_of, left_out
 from chomp_mcp.routers.dialects.anthropic_stream import FINISH, MessageDecoder, usage_of
+from chomp_mcp.routers.dialects.figures import tokens
 from chomp_mcp.routers.dialects.listing import entries, is_hidden
 from chomp_mcp.routers.dialects.openai import list_url
 from chomp_mcp.routers.dialects.shapes import completion, head
@@ -70,8 +71,8 @@ def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
             router=router.id,
             id=row["id"],
             name=str(row.get("display_name") or ""),
-            context_length=_whole(row.get("max_input_tokens")),
-            max_output=_whole(row.get("max_tokens")),
+            context_length=tokens(row.get("max_input_tokens")) or None,
+            max_output=tokens(row.get("max_tokens")) or None,
             free=router.free,
         )
         for row in entries(body)
@@ -103,7 +104,3 @@ def _call(block: Mapping[str, Any]) -> dict[str, Any]:
         "type": "function",
         "function": {"name": block.get("name"), "arguments": arguments},
     }
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None

@@ -9,6 +9,7 @@ from chomp_mcp import wire
 from chomp_mcp.messages import Delta, Usage
 from chomp_mcp.routers import failures
 from chomp_mcp.routers.dialects.decoding import ObjectDecoder, Whole
+from chomp_mcp.routers.dialects.figures import tokens
 from chomp_mcp.routers.dialects.framing import Events
 from chomp_mcp.routers.dialects.shapes import head, piece, usage_piece
 
@@ -29,8 +30,10 @@ def usage_of(told: Any, before: Usage | None) -> Usage | None:
     """Messages counts cached input apart; the counts of later events are totals, and win field by field."""
     if not isinstance(told, Mapping):
         return before
-    read, written = _count(told, "cache_read_input_tokens"), _count(told, "cache_creation_input_tokens")
-    asked, answered = _count(told, "input_tokens"), _count(told, "output_tokens")
+    counts = [(told.get(name), tokens(told.get(name))) for name in _COUNTS]
+    if any(count is None and said is not None for said, count in counts):
+        return before  # what nobody can have counted counts for nothing
+    asked, answered, read, written = (count for _, count in counts)
     known = before or Usage()
     return Usage(
         known.input_tokens if asked is None else asked + (read or 0) + (written or 0),
@@ -39,9 +42,7 @@ def usage_of(told: Any, before: Usage | None) -> Usage | None:
     )
 
 
-def _count(told: Mapping[str, Any], name: str) -> int | None:
-    value = told.get(name)
-    return value if isinstance(value, int) and value >= 0 else None
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 class MessageDecoder(ObjectDecoder):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.messages import Model, Router
+from chomp_mcp.routers.dialects.figures import MOST_PRICE, dollars, tokens
 
 __all__ = ["as_model", "entries", "is_hidden"]
 
@@ -48,6 +49,9 @@ _SKUS = {
     "LLM input tokens (cached)": "input_cache_read",
     "LLM output tokens": "completion",
 }
+
+# SambaNova's documents say USD per token, those who read its list say per million: nothing costs $1,000 a million.
+_PER_MILLION_FROM: Mapping[str, Decimal] = {"sambanova": Decimal("0.001")}
 _NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currency", "unit"})
 
 
@@ -74,7 +78,7 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     model_id = row.get("id")
     if not isinstance(model_id, str) or not model_id or is_hidden(router, model_id) or not _chats(row):
         return None
-    prices = _prices(row.get("pricing"))
+    prices = _prices(row.get("pricing"), _PER_MILLION_FROM.get(router.id, MOST_PRICE))
     name = row.get("name") or row.get("display_name")
     return Model(
         router=router.id,
@@ -104,19 +108,19 @@ def _first_whole(row: Mapping[str, Any], paths: Sequence[str]) -> int | None:
         value: Any = row
         for step in path.split("."):
             value = value.get(step) if isinstance(value, Mapping) else None
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            return int(value)
+        if count := tokens(value):
+            return count
     return None
 
 
-def _prices(pricing: Any) -> dict[str, Decimal]:
+def _prices(pricing: Any, per_million_from: Decimal | int) -> dict[str, Decimal]:
     """USD per token (or per request …) by OpenRouter's names; what does not parse is left out."""
     rows = _fireworks_rows(pricing) if isinstance(pricing, list) else _plain_rows(pricing)
     prices = {}
     for name, amount, divisor in rows:
-        price = _decimal(amount)
+        price = dollars(amount, MOST_PRICE)
         if price is not None:
-            prices[name] = price / divisor
+            prices[name] = price / (divisor if price < per_million_from else _PER_MILLION)
     return prices
 
 
@@ -132,19 +136,11 @@ def _fireworks_rows(pricing: list[Any]) -> Iterator[tuple[str, Any, int]]:
             yield _SKUS.get(sku, sku), row.get("amount"), _PER_MILLION
 
 
-def _decimal(amount: Any) -> Decimal | None:
-    if isinstance(amount, bool) or not isinstance(amount, int | float | str):
-        return None
-    try:
-        value = Decimal(str(amount).removeprefix("$"))
-    except InvalidOperation:
-        return None
-    return value if value.is_finite() else None
-
-
 def _per_million(per_token: Decimal | None) -> Decimal | None:
     """-1 is OpenRouter's word for "it depends": unknown, not free."""
-    return None if per_token is None or per_token < 0 else (per_token * _PER_MILLION).normalize() + 0
+    if per_token is None or not 0 <= per_token * _PER_MILLION <= MOST_PRICE:
+        return None
+    return (per_token * _PER_MILLION).normalize() + 0
 
 
 def _is_free(model_id: str, prices: Mapping[str, Decimal]) -> bool:

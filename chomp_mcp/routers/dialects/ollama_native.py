@@ -8,6 +8,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.messages import Completion, Delta, Usage
 from chomp_mcp.routers.dialects.answers import loads
+from chomp_mcp.routers.dialects.figures import tokens
 from chomp_mcp.routers.dialects.shapes import completion, head, piece, usage_piece
 
 __all__ = ["Pieces", "body_of", "completion_of", "is_native", "left_out", "usage_of"]
@@ -70,10 +71,8 @@ def completion_of(answer: Mapping[str, Any]) -> Completion:
 
 def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     """The counts of the last line; a prompt that was cached whole has no `prompt_eval_count`."""
-    asked, answered = answer.get("prompt_eval_count"), answer.get("eval_count")
-    if not isinstance(asked, int) and not isinstance(answered, int):
-        return None
-    return Usage(asked if isinstance(asked, int) else 0, answered if isinstance(answered, int) else 0)
+    asked, answered = tokens(answer.get("prompt_eval_count")), tokens(answer.get("eval_count"))
+    return None if asked is None and answered is None else Usage(asked or 0, answered or 0)
 
 
 class Pieces:
