@@ -33,6 +33,8 @@ class Settings:
     fallbacks: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8080
+    workers: int = 1
+    """Processes that serve the port."""
     auth_token: str = field(default="", repr=False)
     open_registration: bool = False
     rate_rps: float = 10.0
@@ -84,7 +86,7 @@ def checked_url(text: str) -> str:
     if "://" not in url:
         url = f"http://{url}"
     parts = urlsplit(url)
-    is_sane = parts.hostname and not parts.netloc.endswith(":") and url.split() == [url]
+    is_sane = parts.hostname and not parts.netloc.endswith(":") and url.split() == [url] and url.isprintable()
     if parts.scheme not in {"http", "https"} or not is_sane or (parts.port is not None and parts.port < 1):
         raise ValueError(f"not an http(s) URL: {text!r}")
     return url.rstrip("/")
@@ -138,8 +140,15 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _refs(text: str) -> tuple[str, ...]:
+    refs = _words(text)
+    if not all(map(str.isprintable, refs)):
+        raise ValueError("must be routers or model refs, such as groq, openrouter/auto, separated by commas")
+    return refs
+
+
 def _model_ref(text: str) -> str:
-    if not all(text.split("/")) or text.split() != [text]:
+    if not all(text.split("/")) or text.split() != [text] or not text.isprintable():
         raise ValueError("must be a model ref, such as auto, groq/auto or groq/openai/gpt-oss-120b")
     return text
 
@@ -201,9 +210,10 @@ def _text(text: str) -> str:
 _SETTINGS: Mapping[str, _Setting] = {
     "LLM_PROVIDER": _Setting("provider", _text),
     "LLM_DEFAULT_MODEL": _Setting("default_model", _model_ref),
-    "LLM_FALLBACKS": _Setting("fallbacks", _words),
+    "LLM_FALLBACKS": _Setting("fallbacks", _refs),
     "GATEWAY_HOST": _Setting("host", _text),
     "GATEWAY_PORT": _Setting("port", _whole(0, 65535)),
+    "GATEWAY_WORKERS": _Setting("workers", _whole(1, 64)),
     "GATEWAY_AUTH_TOKEN": _Setting("auth_token", _token),
     "GATEWAY_RATE_RPS": _Setting("rate_rps", _number(0, _MOST)),
     "GATEWAY_RATE_BURST": _Setting("rate_burst", _whole(0, _MOST)),
@@ -228,18 +238,27 @@ def _home(environment: Mapping[str, str]) -> Path:
         return platformdirs.user_data_path("chomp-mcp", appauthor=False)
     try:
         home = Path(named).expanduser().absolute()
-    except RuntimeError:  # ~ of a user that is not there
-        home = None
-    if home is None or _is_file_in_the_way(home):
+        is_usable = "\0" not in named and _is_folder(home)
+    except (RuntimeError, OSError, ValueError):  # ~ of a user that is not there; a name that no disk takes
+        is_usable = False
+    if not is_usable:
         raise InvalidSetting(
-            f"CHOMP_HOME in the environment is wrong: {named!r} is no folder.", hint="Name a folder; it may be new."
+            f"CHOMP_HOME in the environment is wrong: {_short(named)} is no folder.",
+            hint="Name a folder; it may be new.",
         )
     return home
 
 
-def _is_file_in_the_way(home: Path) -> bool:
-    """The folder, or the nearest one above it that exists, is none."""
-    return not next(path for path in (home, *home.parents) if path.exists()).is_dir()
+def _is_folder(home: Path) -> bool:
+    """The folder, or the nearest one above it that exists, is one."""
+    return next(path for path in (home, *home.parents) if path.exists()).is_dir()
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+_SHOWN = 200
 
 
 _URL_NAME = re.compile(r"OLLAMA_BASE_URL|CURSOR_ADAPTER_URL|CHOMP_ROUTER_.+_URL")
@@ -271,11 +290,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except PermissionError as error:
-        raise InvalidSetting(
-            f"{path} cannot be read: {error.strerror}.", hint="Give yourself read access to it."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        mend = "Give yourself read access to it." if isinstance(error, PermissionError) else "Move it away."
+        raise InvalidSetting(f"{path} cannot be read: {error.strerror}.", hint=mend) from None
+    except RecursionError:
+        raise InvalidSetting(f"{path} is nested too deeply.", hint="Mend it, or move the file away.") from None
+    except ValueError as error:
         raise InvalidSetting(f"{path} is not TOML: {error}.", hint="Mend that line, or move the file away.") from None
 
 

@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from chomp_mcp import wire
 from chomp_mcp.messages import Delta
 
 __all__ = ["Folder"]
 
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call so far."""
+
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        function = {"name": self.name, "arguments": "".join(self.arguments)}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _arguments(value: Any) -> str:
+    """Some routers send the object itself, whole, where OpenAI sends its JSON bit by bit."""
+    if not isinstance(value, Mapping):
+        return _text(value)
+    try:
+        return wire.dumps(value).decode()
+    except ValueError:  # nested too deeply for a tool to take
+        return ""
 
 
 class Folder:
@@ -18,7 +47,7 @@ class Folder:
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
         self._texts: dict[str, list[str]] = {}
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: dict[int, _Call] = {}
         self._finish: str | None = None
         self._usage: Any = None
 
@@ -36,25 +65,27 @@ class Folder:
         for name in _TEXTS:
             if isinstance(text := choice.get(name), str) and text:
                 self._texts.setdefault(name, []).append(text)
-        for call in choice.get("tool_calls") or ():
-            self._add_call(call)
+        calls = choice.get("tool_calls")
+        for piece in calls if isinstance(calls, list) else ():
+            if isinstance(piece, Mapping):
+                self._add_call(piece)
         return delta.text
 
     def _add_call(self, piece: Mapping[str, Any]) -> None:
-        """Tool calls come in pieces: names and ids once, arguments bit by bit."""
-        index = piece.get("index", 0)
-        call = self._calls.setdefault(index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
-        call["id"] = piece.get("id") or call["id"]
-        function = piece.get("function") or {}
-        call["function"]["name"] += function.get("name") or ""
-        call["function"]["arguments"] += function.get("arguments") or ""
+        """Tool calls come in pieces: names and ids once, arguments bit by bit. What is no text there is left out."""
+        index, function = piece.get("index"), piece.get("function")
+        call = self._calls.setdefault(index if isinstance(index, int) else 0, _Call())
+        call.id = _text(piece.get("id")) or call.id
+        if isinstance(function, Mapping):
+            call.name += _text(function.get("name"))
+            call.arguments.append(_arguments(function.get("arguments")))
 
     def body(self) -> dict[str, Any]:
         """The `chat.completion` object so far."""
         message: dict[str, Any] = {"role": "assistant", "content": None}
         message.update({name: "".join(parts) for name, parts in self._texts.items()})
         if self._calls:
-            message["tool_calls"] = [self._calls[index] for index in sorted(self._calls)]
+            message["tool_calls"] = [self._calls[index].as_dict() for index in sorted(self._calls)]
         choice = {"index": 0, "message": message, "finish_reason": self._finish or "stop", "logprobs": None}
         body = {**self._head, "object": "chat.completion", "choices": [choice]}
         return {**body, "usage": self._usage} if self._usage else body

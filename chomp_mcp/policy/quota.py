@@ -143,10 +143,12 @@ _UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-
 _PIECE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|us|µs|ns|[dhms])")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+", re.ASCII)
 _LONGEST_TEXT = 64
+_FARTHEST = 31 * 86_400.0
+"""Seconds: limits are of a month at most, and a reset that is farther away was not meant as one."""
 
 
 def parse_reset(text: str, now: float) -> float | None:
-    """A reset as epoch seconds, None for what nobody writes.
+    """A reset as epoch seconds, None for what nobody writes, and for more than 31 days from now.
 
     Takes every form seen: Go durations (`2m59.56s`, `6m0s`, `1h`, `500ms`), seconds from now, epoch seconds, epoch
     milliseconds, RFC 3339 and HTTP dates.
@@ -154,6 +156,11 @@ def parse_reset(text: str, now: float) -> float | None:
     text = text.strip()
     if not text or len(text) > _LONGEST_TEXT:
         return None
+    until = _moment(text, now)
+    return until if until is not None and abs(until - now) <= _FARTHEST else None
+
+
+def _moment(text: str, now: float) -> float | None:
     number = _number(text)
     if number is not None:
         return _from_number(number, now)
