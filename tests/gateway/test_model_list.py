@@ -1,0 +1,201 @@
+"""Whose list it is, for how long, and what a router may put into it."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from chomp_mcp.app import key_id
+from chomp_mcp.gateway import model_list
+from chomp_mcp.gateway.model_list import FRESH_SECONDS, ModelList
+from chomp_mcp.messages import OWNER, Caller, ChatRequest
+from tests.support.clock import Clock
+from tests.support.world import World, world
+
+pytestmark = pytest.mark.anyio
+
+
+async def stranger(w: World, **keys: str) -> Caller:
+    _, caller = await w.chomp.keyring.create()
+    await w.chomp.register_keys(keys, caller=caller)
+    return caller
+
+
+async def names(w: World, router: str, caller: Caller = OWNER) -> list[str]:
+    return [model.id for model in (await w.chomp.list_models(router, caller=caller)).models]
+
+
+def keys(router: str, *few: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    return {router: tuple((key, key_id(key)) for key in few)}
+
+
+def elsewhere(w: World) -> ModelList:
+    """The list as another process on the same store sees it."""
+    return ModelList(w.chomp.models._kv, w.chomp.client, w.chomp.routers, clock=w.chomp.clock)
+
+
+async def test_what_a_router_shows_to_one_key_is_not_shown_to_another(home: Path) -> None:
+    async with world(home, "openrouter") as w:
+        other = await stranger(w, openrouter="other-key")
+        w.openrouter.models(["public", "ft:owner-private-model"])
+        assert await names(w, "openrouter") == ["public", "ft:owner-private-model"]
+        w.openrouter.models(["public"])
+        assert await names(w, "openrouter", other) == ["public"]
+        assert await names(w, "openrouter") == ["public", "ft:owner-private-model"]
+        assert w.chomp.models.known({}) == {}
+        assert w.chomp.models.peek("openrouter", key_id("other-key"), "ft:owner-private-model") is None
+        theirs = await elsewhere(w).of(["openrouter"], keys("openrouter", "other-key"))
+        assert [model.id for model in theirs["openrouter"].models] == ["public"]
+
+
+async def test_a_list_that_needs_no_key_is_everybodys(home: Path) -> None:
+    async with world(home, "openrouter") as w:
+        w.openrouter.models(["public"])
+        for _ in range(3):
+            assert (await w.chomp.models.of(["openrouter"], {}))["openrouter"].models
+        assert (await elsewhere(w).of(["openrouter"], {}))["openrouter"].models
+        assert len(w.openrouter.requests) == 1
+        assert list(w.chomp.models.known({"groq": (("k", "id"),)})) == ["openrouter"]
+
+
+async def test_a_list_is_read_once_in_a_quarter_of_an_hour_for_all_processes(home: Path) -> None:
+    clock = Clock()
+    async with world(home, "groq", clock=clock) as w:
+        w.groq.models(
+            [{"id": "a", "context_length": 9, "pricing": {"prompt": "0.000001", "completion": "0"}}, "b:free"]
+        )
+        first = (await w.chomp.models.of(["groq"], keys("groq", "k")))["groq"]
+        again = (await elsewhere(w).of(["groq"], keys("groq", "k")))["groq"]
+        assert again.models == first.models
+        assert len(w.groq.requests) == 1
+        clock.advance(FRESH_SECONDS)
+        assert not w.chomp.models.has_read("groq", key_id("k"))
+        assert w.chomp.models.known(keys("groq", "k")) == {}
+        assert w.chomp.models.peek("groq", key_id("k"), "a"), "an old price is better than none"
+        await w.chomp.models.of(["groq"], keys("groq", "k"))
+        assert len(w.groq.requests) == 2
+
+
+ODD_ROWS: dict[str, Any] = {
+    "a price that overflows": {"id": "m", "pricing": {"prompt": "1e999999", "completion": "9e99999999"}},
+    "a context that overflows": {"id": "m", "context_length": 1e300},
+    "no price at all": {"id": "m", "pricing": [[1]]},
+}
+
+
+@pytest.mark.parametrize("row", ODD_ROWS.values(), ids=ODD_ROWS.keys())
+async def test_an_absurd_figure_in_one_list_spoils_neither_it_nor_auto(home: Path, row: dict[str, Any]) -> None:
+    async with world(home, "groq", "cerebras") as w:
+        w.groq.models([row])
+        w.cerebras.models(["gpt-oss-120b"])
+        assert await names(w, "groq") == ["m"]
+        assert (await w.chomp.list_models()).errors == {}
+        assert (await w.chomp.ask("hi")).receipt["served"] == "groq/m"
+
+
+async def test_a_list_that_breaks_the_decoder_is_that_routers_failure_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(router: Any, body: bytes) -> Any:
+        raise OverflowError("a bug of ours")
+
+    async with world(home, "groq", "anthropic", LLM_PROVIDER="anthropic") as w:
+        w.groq.models(["openai/gpt-oss-120b"])
+        monkeypatch.setattr("chomp_mcp.routers.dialects.anthropic.decode_list", broken)
+        page = await w.chomp.list_models()
+        assert page.errors == {"anthropic": "its model list cannot be understood"}
+        assert [model.ref for model in page.models] == ["groq/openai/gpt-oss-120b"]
+        assert "OverflowError" in caplog.text
+
+
+async def test_a_key_that_a_router_quotes_is_not_told_with_the_failure(home: Path) -> None:
+    async with world(home, "groq", GROQ_API_KEY="hunter2-lab") as w:
+        w.groq.on(path="/models").fail(401, {"error": {"message": "unknown token hunter2-lab"}})
+        page = await w.chomp.list_models("groq")
+        assert page.errors == {"groq": "unknown token …"}
+        stored = await w.chomp.models._kv.list("models:")
+        assert "hunter2" not in repr([entry.value for entry in stored])
+
+
+async def test_a_bad_key_hides_no_router_from_others(home: Path) -> None:
+    async with world(home, "groq") as w:
+        other = await stranger(w, groq="bad-key-of-theirs")
+        w.groq.on(path="/models", key="bad-key-of-theirs").fail(401, {"error": {"message": "no"}})
+        assert (await w.chomp.list_models("groq", caller=other)).errors == {"groq": "no"}
+        assert (await w.chomp.list_models("groq")).errors == {}
+
+
+async def test_closing_gives_up_what_is_still_being_read(home: Path) -> None:
+    async with world(home, "groq") as w:
+        w.groq.on(path="/models").hang()
+        models = w.chomp.models
+        reader = asyncio.create_task(models.of(["groq"], keys("groq", "k")))
+        with anyio.fail_after(5):
+            while not w.groq.requests:
+                await anyio.lowlevel.checkpoint()
+            reader.cancel()
+            await asyncio.wait([reader])
+            assert models._fetching, "who leaves does not stop it for others"
+            await models.close()
+            await w.groq.saw_disconnect()
+        assert not models._fetching
+
+
+async def test_many_keys_with_the_same_list_hold_it_once_and_the_oldest_make_room(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_list, "MOST_LISTS", 10)
+    async with world(home, "groq") as w:
+        models = w.chomp.models
+        w.groq.models([f"m{n}" for n in range(100)])
+        rosters = weakref.WeakSet()
+        for n in range(25):
+            rosters.add((await models.of(["groq"], keys("groq", f"key-{n}")))["groq"].roster)
+        assert len(rosters) == 1
+        assert len(models._known) == 10
+        assert not models.has_read("groq", key_id("key-14"))
+        assert models.has_read("groq", key_id("key-24"))
+        w.groq.on(path="/models").fail(500)
+        for n in range(25, 50):
+            await models.of(["groq"], keys("groq", f"key-{n}"))
+        assert len(models._failed) == 10
+
+
+PRICED = {"id": "v/m", "pricing": {"prompt": "0.000001", "completion": "0.000001"}}
+FREE = {"id": "v/m", "pricing": {"prompt": "0", "completion": "0"}}
+
+
+async def cost_of(w: World, *, caller: Caller = OWNER, tokens: tuple[int, int] = (1_000, 1_000)) -> Any:
+    for upstream in w:
+        upstream.clear()
+        upstream.answer(usage=tokens)
+    request = ChatRequest.from_prompt("hi", model="openrouter/v/m", options={"max_tokens": 10}).with_stream(False)
+    async with w.chomp.gateway.exchange(caller, request) as reply:
+        await reply.completion()
+        return reply.receipt().as_dict()["cost_usd"]
+
+
+async def test_a_price_from_an_old_list_is_read_again(home: Path) -> None:
+    clock = Clock()
+    async with world(home, "openrouter", clock=clock) as w:
+        w.openrouter.models([FREE])
+        assert await cost_of(w) == "0"
+        w.openrouter.models([PRICED])
+        assert await cost_of(w) == "0", "the list is fresh"
+        clock.advance(FRESH_SECONDS)
+        assert await cost_of(w) == "0.002"
+        w.openrouter.on(path="/models").fail(500)
+        clock.advance(FRESH_SECONDS)
+        assert await cost_of(w) == "0.002", "an old price is better than none"
+
+
+async def test_the_price_of_every_key_of_a_router_is_known(home: Path) -> None:
+    async with world(home, "openrouter", OPENROUTER_API_KEY="one-key,two-key") as w:
+        w.openrouter.models([PRICED])
+        w.openrouter.on(key="one-key").fail(429)
+        assert await cost_of(w) == "0.002"
