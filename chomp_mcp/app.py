@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,7 +19,7 @@ from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.settlement import Prices, Settlement
 from chomp_mcp.gateway.status import Status
-from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Model, Router
+from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Model, Router, is_conversation
 from chomp_mcp.policy import budget, routing
 from chomp_mcp.policy.breaker import BreakerRules
 from chomp_mcp.policy.budget import Limits
@@ -32,6 +32,7 @@ from chomp_mcp.store.json_file import JsonFile
 from chomp_mcp.store.keyring import Keyring
 from chomp_mcp.store.kv import KV
 from chomp_mcp.store.ledger import Ledger
+from chomp_mcp.store.pages import Pages
 from chomp_mcp.store.processes import Processes
 from chomp_mcp.store.sqlite import Sqlite
 from chomp_mcp.telemetry.report import Observer, Observers
@@ -40,7 +41,7 @@ from chomp_mcp.telemetry.tracing import Tracing
 if TYPE_CHECKING:
     from chomp_mcp.telemetry.metrics import Metrics
 
-__all__ = ["Answer", "Chomp", "ModelPage"]
+__all__ = ["Answer", "Chat", "Chomp", "ModelPage"]
 
 MOST_MODELS = 1000
 MOST_BOOKS = 10_000
@@ -64,6 +65,30 @@ class ModelPage:
     errors: Mapping[str, str]
 
 
+class Chat:
+    """A chat on its way, as `Chomp.chat` gives it."""
+
+    def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest) -> None:
+        self._gateway = gateway
+        self._caller = caller
+        self._request = request
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """The completion's body; of a stream, its chunks."""
+        return self._start().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Mapping[str, Any]]:
+        async with self._gateway.exchange(self._caller, self._request.with_stream(True), door="python") as reply:
+            async for delta in reply:
+                yield delta.chunk
+
+    async def _start(self) -> Any:
+        if self._request.stream:
+            return aiter(self)
+        async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
+            return dict((await reply.completion()).body)
+
+
 class Chomp:
     """Every model behind your own router keys: `async with Chomp() as chomp: await chomp.ask("…", model="groq/auto")`.
 
@@ -84,6 +109,7 @@ class Chomp:
         self._books: dict[str, tuple[Mapping[str, tuple[str, ...]], Book]] = {}
         keys, state = _stores(settings, clock)
         self._stores: tuple[KV, ...] = (keys, state)
+        self.pages = Pages(state, clock=clock)
         self.keyring = Keyring(keys, catalog.environment_keys(settings, self.routers), clock=clock)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
@@ -178,21 +204,22 @@ class Chomp:
         """The job as it stands, after waiting at most `wait_seconds` (45) for its end."""
         return await self.jobs.result(caller, job_id, wait_seconds)
 
-    async def chat(
+    def chat(
         self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, caller: Caller = OWNER, **options: Any
-    ) -> Any:
-        """OpenAI's chat completions: a `chat.completion` object, or with `stream=True` an iterator of its chunks."""
-        model, router = options.pop("model", ""), options.pop("router", AUTO)
-        request = ChatRequest({"messages": list(messages), **options}, model, router, stream)
-        if stream:
-            return self._chunks(caller, request)
-        async with self.gateway.exchange(caller, request, door="python") as reply:
-            return dict((await reply.completion()).body)
+    ) -> Chat:
+        """OpenAI's chat completions: `await` gives a `chat.completion` object, or with `stream=True` its chunks.
 
-    async def _chunks(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Mapping[str, Any]]:
-        async with self.gateway.exchange(caller, request, door="python") as reply:
-            async for delta in reply:
-                yield delta.chunk
+        `async for chunk in chomp.chat(messages, stream=True)` goes without the `await`, too.
+        """
+        if not messages or not is_conversation(list(messages)):
+            raise InvalidRequest(
+                "messages is not a list with at least one message.",
+                hint='Give [{"role": "user", "content": "…"}].',
+                param="messages",
+            )
+        model, router = options.pop("model", None) or "", options.pop("router", None) or AUTO
+        request = ChatRequest({"messages": list(messages), **options}, model, router, stream)
+        return Chat(self.gateway, caller, request)
 
     async def list_models(
         self,
@@ -204,13 +231,18 @@ class Chomp:
         cursor: str = "",
         caller: Caller = OWNER,
     ) -> ModelPage:
-        """The models that the caller can use: of one router, or of all that are keyed."""
+        """The models that the caller can use: of one router, or of all that are keyed.
+
+        Raises:
+            InvalidRequest: no such router, or a cursor that is not ours.
+            NoRouterKey: the named router tells its list to nobody without a key.
+        """
+        router = router or AUTO
         book = await self._book_of(caller)
-        if router == AUTO:
-            wanted = routing.lists_needed(routing.Target(AUTO, AUTO, AUTO), book)
-        else:
-            wanted = (routing.named_router(router, self.routers).id,)
+        wanted = routing.listed_routers(book) if router == AUTO else (routing.named_router(router, self.routers).id,)
         lists = await self.models.of(wanted, book.keys)
+        if router != AUTO and lists[router].error and not book.usable(self.routers[router]):
+            raise routing.no_key(self.routers[router])
         words = query.lower().split()
         models = [
             model

@@ -35,6 +35,7 @@ __all__ = [
     "Router",
     "Usage",
     "WireRequest",
+    "is_conversation",
 ]
 
 AUTO = "auto"
@@ -152,20 +153,32 @@ class ChatRequest:
             InvalidRequest: nothing to send, or options of a wrong shape.
             TooLarge: more text than `MAX_PROMPT_BYTES`.
         """
+        for name, value in (("prompt", prompt), ("system", system)):
+            if not isinstance(value, str):
+                raise InvalidRequest(f"{name} is not text.", hint=f"Give {name} as text.", param=name)
         options = dict(_object(options))
         history = options.pop("messages", None) or []
-        if not isinstance(history, list):
-            raise InvalidRequest("options.messages is not a list.", hint="Give a list of chat messages.")
+        if not is_conversation(history):
+            raise InvalidRequest(
+                "options.messages is not a list of messages.",
+                hint='Give [{"role": "user", "content": "…"}, …].',
+                param="options",
+            )
         for ignored in ("stream", "stream_options", "model", "router"):
             options.pop(ignored, None)
         _check_text(prompt, system, bool(history))
         messages = [*([{"role": "system", "content": system}] if system else []), *history]
         if prompt.strip():
             messages.append({"role": "user", "content": prompt})
-        return cls(body={"messages": messages, **options}, model=model, router=router or AUTO)
+        return cls(body={"messages": messages, **options}, model=model or "", router=router or AUTO)
 
     def with_stream(self, stream: bool) -> ChatRequest:
         return replace(self, stream=stream)
+
+
+def is_conversation(messages: object) -> bool:
+    """A list of message objects."""
+    return isinstance(messages, list) and all(isinstance(message, Mapping) for message in messages)
 
 
 def _object(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -445,6 +458,14 @@ class Completion:
             message = choices[0].get("message")
             return message if isinstance(message, Mapping) else {}
         return {}
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why choice 0 ended, in the router's word."""
+        choices = self.body.get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        reason = first.get("finish_reason") if isinstance(first, Mapping) else None
+        return reason if isinstance(reason, str) else None
 
     @property
     def text(self) -> str:

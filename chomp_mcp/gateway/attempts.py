@@ -90,6 +90,11 @@ class Answer:
         return source.cost_usd if source else None
 
     @property
+    def is_finished(self) -> bool:
+        """The router has said why it ended."""
+        return self.decoder is not None and self.decoder.finished
+
+    @property
     def broken(self) -> str:
         """Why the stream ended before the answer did; empty for a complete answer."""
         if self.completion or self.decoder is None:
@@ -134,7 +139,7 @@ class Attempts:
         self._clock = clock
         self._trace = trace
         self._probing: set[str] = set()
-        """Routers whose breaker let us pass as its probe."""
+        """Routes (as refs) that their breaker let pass as its probe."""
         self._rests: list[tuple[Route, Rest]] = []
         self._failures: list[tuple[Route, Failed]] = []
 
@@ -187,15 +192,15 @@ class Attempts:
                 self._rests.append((route, verdict))
                 continue
             if verdict == "probe":
-                self._probing.add(route.router.id)
+                self._probing.add(route.ref)
             return index
         return None
 
-    async def _release(self, router: str) -> None:
+    async def _release(self, route: Route) -> None:
         """A probe without a verdict gives its place to the next."""
-        if router in self._probing:
-            self._probing.discard(router)
-            await self._health.released(router)
+        if route.ref in self._probing:
+            self._probing.discard(route.ref)
+            await self._health.released(route)
 
     async def _on(self, route: Route) -> Answer | Failed:
         """This route, and once more where the failure table says so."""
@@ -209,7 +214,7 @@ class Attempts:
             await self._judge(route, outcome)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._release(route.router.id)
+                await self._release(route)
             raise
         return outcome
 
@@ -219,9 +224,9 @@ class Attempts:
             self._failures.append((route, outcome))
             await self._health.failed(route, outcome)
             if not failover.ACTIONS[outcome.kind].counts_for_breaker:
-                await self._release(route.router.id)
-        elif route.router.id in self._probing:
-            self._probing.discard(route.router.id)
+                await self._release(route)
+        elif route.ref in self._probing:
+            self._probing.discard(route.ref)
             await self._health.succeeded(route)
 
     async def _after(self, index: int, failed: Failed) -> int | None:
@@ -319,7 +324,7 @@ class Attempts:
             return self._all_resting()
         route, last = self._failures[-1]
         kinds = {failed.kind for _, failed in self._failures}
-        waits = [failed.retry_after for _, failed in self._failures if failed.retry_after is not None]
+        waits = [wait for _, failed in self._failures if (wait := self._wait(failed)) is not None]
         retry_after = min(waits, default=None)
         told = "; ".join(f"{r.ref}: {f.message}" for r, f in self._failures)
         if kinds <= _REFUSALS.keys() and (len(kinds) == 1 or last.kind in _FINAL):
@@ -333,6 +338,14 @@ class Attempts:
         if kinds == {FailureKind.TIMEOUT}:
             return UpstreamTimeout(told, hint="Try again, or name another router.", retry_after=retry_after)
         return UpstreamFailed(told, hint="Try again later, or name another router or model.", retry_after=retry_after)
+
+    def _wait(self, failed: Failed) -> float | None:
+        """Seconds until it is worth another try: what the router said, else how long we leave it alone for a limit."""
+        if failed.retry_after is not None or failed.kind not in _LIMITS:
+            return failed.retry_after
+        now = self._clock()
+        until = failover.rest_until(failed, now)
+        return None if until is None else until - now
 
     def _all_resting(self) -> UpstreamError:
         """Nothing could be tried: with the router's own words for it where there is but one reason."""
@@ -361,6 +374,7 @@ def _without_key(failed: Failed, key: str) -> Failed:
     return replace(failed, message=without_key(failed.message, key), body=without_key(failed.body, key))
 
 
+_LIMITS = frozenset({FailureKind.RATE_LIMITED, FailureKind.QUOTA})
 _FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.TOO_LONG})
 
 _REFUSALS: Mapping[FailureKind, tuple[int, str]] = {

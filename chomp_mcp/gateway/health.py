@@ -50,7 +50,7 @@ class Health:
         self._observers = observers
         self._quota_written: dict[str, float] = {}
         self._clean: set[str] = set()
-        """Routers without a failure to forget, when last asked, and none of ours since."""
+        """Breakers without a failure to forget, when last asked, and none of ours since."""
 
     async def admits(self, route: Route, *, mind_quota: bool) -> Literal["yes", "probe"] | Rest:
         """Whether this route may be tried now, as a probe of its breaker perhaps; else why not, and until when.
@@ -58,19 +58,19 @@ class Health:
         `mind_quota`: leave it alone also when its quota reads as used up.
         """
         router, now = route.router.id, self._clock()
-        names = (_rest_name(router, route.key_id), _breaker_name(router), _quota_name(route))
+        names = (_rest_name(router, route.key_id), _breaker_name(route), _quota_name(route))
         rested, tripped, readings = await self._kv.get_many(names)
         if rested and (rest := _rest_now(rested, route, now)):
             return rest
         if mind_quota and readings and (until := quota.exhausted(_readings(readings), now)):
             return Rest(until, "quota_used_up")
         if tripped is None:
-            self._clean.add(router)
+            self._clean.add(names[1])
             return "yes"
-        self._clean.discard(router)
+        self._clean.discard(names[1])
         if BreakerState.from_value(tripped).state == "closed":
             return "yes"
-        if await self._change_breaker(router, lambda s, now: breaker.allows(s, now, self._rules)):
+        if await self._change_breaker(route, lambda s, now: breaker.allows(s, now, self._rules)):
             return "probe"
         return Rest(breaker.open_until(BreakerState.from_value(tripped), self._rules) or now, "breaker_open")
 
@@ -83,23 +83,20 @@ class Health:
 
     async def breaker_of(self, router: str) -> tuple[BreakerState, float | None]:
         """The state, and when the next probe may pass."""
-        state = BreakerState.from_value(await self._kv.get(_breaker_name(router)))
+        state = BreakerState.from_value(await self._kv.get(f"health:{router}"))
         return state, breaker.open_until(state, self._rules)
 
     async def succeeded(self, route: Route) -> None:
         """The router answered to the end: its failures are forgotten."""
-        if route.router.id in self._clean:
-            return
-        if await self._kv.get(_breaker_name(route.router.id)) is not None:
-            await self._change_breaker(route.router.id, lambda s, _: (True, breaker.after_success(s)))
+        name = _breaker_name(route)
+        if name not in self._clean and await self._kv.get(name) is not None:
+            await self._change_breaker(route, lambda s, _: (True, breaker.after_success(s)))
 
     async def failed(self, route: Route, failed: Failed) -> None:
         """Draw the consequences of a failed attempt: breaker, cooldown, dead model."""
         action = failover.ACTIONS[failed.kind]
         if action.counts_for_breaker:
-            await self._change_breaker(
-                route.router.id, lambda s, now: (True, breaker.after_failure(s, now, self._rules))
-            )
+            await self._change_breaker(route, lambda s, now: (True, breaker.after_failure(s, now, self._rules)))
         until = failover.rest_until(failed, self._clock())
         if until is None:
             return
@@ -109,9 +106,9 @@ class Health:
         else:
             await self._remember_rest(route, _scope(route, failed), Rest(until, failed.kind.value))
 
-    async def released(self, router: str) -> None:
+    async def released(self, route: Route) -> None:
         """A probe ended without a verdict on the router (a 429, the caller left): its place is free again."""
-        await self._change_breaker(router, lambda s, _: (True, breaker.after_release(s)))
+        await self._change_breaker(route, lambda s, _: (True, breaker.after_release(s)))
 
     async def learned(self, route: Route, readings: Sequence[Reading]) -> None:
         """Keep what an answer's headers said of the key's quota."""
@@ -142,10 +139,11 @@ class Health:
         await self._kv.delete(_gone_name(router, key_id))
 
     async def _change_breaker(
-        self, router: str, change: Callable[[BreakerState, float], tuple[bool, BreakerState]]
+        self, route: Route, change: Callable[[BreakerState, float], tuple[bool, BreakerState]]
     ) -> bool:
         """One atomic step of a breaker; observers hear of a new position."""
-        self._clean.discard(router)
+        name = _breaker_name(route)
+        self._clean.discard(name)
         now = self._clock()
         seen: list[tuple[bool, BreakerState, BreakerState]] = []
 
@@ -158,10 +156,10 @@ class Health:
             is_clean = after == breaker.CLOSED
             return [Write(None) if is_clean else Write(after.as_value(), expires_in=BREAKER_KEPT_SECONDS)]
 
-        await self._kv.update([_breaker_name(router)], step)
+        await self._kv.update([name], step)
         verdict, before, after = seen[-1]
         if before.state != after.state:
-            self._observers.transition(Transition(router, before.state, after.state))
+            self._observers.transition(Transition(route.router.id, before.state, after.state))
         return verdict
 
     async def _remember_rest(self, route: Route, scope: str, rest: Rest) -> None:
@@ -190,8 +188,10 @@ _READING = tuple(each.name for each in fields(Reading))
 """What we know of a reading; another version that shares the store may know more."""
 
 
-def _breaker_name(router: str) -> str:
-    return f"health:{router}"
+def _breaker_name(route: Route) -> str:
+    """One breaker for each router; the mock's models fail on purpose, each by itself."""
+    is_mock = route.router.dialect == "mock"
+    return f"health:{route.router.id}:{route.model}" if is_mock else f"health:{route.router.id}"
 
 
 def _rest_name(router: str, key_id: str) -> str:

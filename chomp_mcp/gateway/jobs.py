@@ -59,6 +59,8 @@ class _Run:
     task: asyncio.Task[None] | None = None
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set and replaced whenever text came in or the run ended."""
+    planned: Callable[[], str] = str
+    """The route that is tried first, as long as none has answered."""
     stopping: str = ""
     """Why it is being cancelled, when nobody asked for it."""
 
@@ -81,7 +83,10 @@ class _Run:
 
     def now(self) -> Job:
         """The job as it stands, with the text so far."""
-        return self.job if self.job.status.is_final else replace(self.job, text=self.text)
+        if self.job.status.is_final:
+            return self.job
+        ref = self.job.model or self.planned()
+        return replace(self.job, text=self.text, model=ref, router=ref.partition("/")[0])
 
 
 class JobRunner:
@@ -259,9 +264,9 @@ class JobRunner:
         folder = Folder()
         reply: Reply | None = None
         try:
-            async with self._gateway.exchange(
-                run.caller, run.request, door=door, is_job=lambda: run.is_stored
-            ) as reply:
+            exchange = self._gateway.exchange(run.caller, run.request, door=door, is_job=lambda: run.is_stored)
+            run.planned = lambda: exchange.planned
+            async with exchange as reply:
                 run.job = replace(run.job, model=reply.route.ref, router=reply.route.router.id)
                 async for batch in reply.batches():
                     run.add(folder.add(batch))
@@ -287,9 +292,7 @@ class JobRunner:
     ) -> None:
         told = receipt.as_dict() if receipt else None
         run.error = cause
-        run.job = replace(
-            run.job, status=status, text=run.text, error=error, receipt=told, finished_at=self._clock(), request=None
-        )
+        run.job = replace(run.now(), status=status, error=error, receipt=told, finished_at=self._clock(), request=None)
         try:
             if run.is_stored:
                 await self._write_end(run)
@@ -301,10 +304,14 @@ class JobRunner:
         run.wake()
 
     async def _write_end(self, run: _Run) -> None:
-        """Store how it ended, unless somebody has cancelled or deleted it meanwhile."""
-        stored = await self._jobs.change(
-            run.caller.id, run.job.id, lambda job: None if job.status is JobStatus.CANCELLED else run.job
-        )
+        """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away."""
+
+        def change(stored: Job) -> Job | None:
+            if stored.status is not JobStatus.CANCELLED:
+                return run.job
+            return replace(run.job, status=stored.status, error="", finished_at=stored.finished_at)
+
+        stored = await self._jobs.change(run.caller.id, run.job.id, change)
         if stored is not None:
             run.job = stored
 

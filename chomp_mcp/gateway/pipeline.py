@@ -109,6 +109,8 @@ class Exchange:
         self._is_job = is_job
         self._started = gateway.clock()
         self._trace = gateway.tracing.exchange(request.model or AUTO, door=door, stream=request.stream)
+        self.planned = ""
+        """The first route of the plan, once there is one."""
         self._hold: Hold | None = None
         self._attempts: Attempts | None = None
         self._reply: Reply | None = None
@@ -128,6 +130,7 @@ class Exchange:
         if self._is_job is None:
             gateway.admission.check_rate(self._caller)
         plan = await gateway.plan(self._caller, request)
+        self.planned = plan.routes[0].ref
         plan, self._hold = await gateway.admission.reserve(self._caller, request, plan)
         self._attempts = Attempts(
             plan, request, client=gateway.client, health=gateway.health, clock=gateway.clock, trace=self._trace
@@ -222,6 +225,7 @@ class Reply:
         self._began = began
         self._ended_at: float | None = None
         self._characters = 0
+        self._finish_reason: str | None = None
 
     @property
     def route(self) -> Route:
@@ -242,6 +246,8 @@ class Reply:
         try:
             async for batch in self._answer.batches():
                 self._characters += sum(map(_characters, batch))
+                if self._answer.is_finished and self._finish_reason is None:
+                    self._finish_reason = next((d.finish_reason for d in batch if d.finish_reason), None)
                 yield batch
         except Unreachable as error:
             await self._end(str(error))
@@ -253,6 +259,7 @@ class Reply:
     async def completion(self) -> Completion:
         """The whole answer; a stream is added up."""
         if self._answer.completion is not None:
+            self._finish_reason = self._answer.completion.finish_reason
             await self._end("")
             return self._answer.completion
         folder = Folder()
@@ -272,7 +279,7 @@ class Reply:
             usage=usage,
             cost_usd=self._gateway.prices.cost(answer.route, usage, answer.cost_usd),
             latency_ms=max(0, round((ended_at - self._started) * 1000)),
-            notes=tuple(dict.fromkeys([*plan.notes, *self._attempts.notes])),
+            notes=tuple(dict.fromkeys([*plan.notes, *self._attempts.notes, *_ending(self._finish_reason)])),
         )
 
     def _estimated(self) -> Usage:
@@ -295,6 +302,17 @@ class Reply:
         await self._attempts.finish(self._answer, broken, self._began)
         if broken:
             self.failure = UpstreamFailed(broken, hint="The answer is incomplete: ask again.", receipt=self.receipt())
+
+
+_ENDINGS = {
+    "length": "stopped at the token limit: raise max_tokens for the rest",
+    "content_filter": "cut by the router's content filter",
+}
+
+
+def _ending(finish_reason: str | None) -> tuple[str, ...]:
+    """What a caller must know of an answer that is complete for the router only."""
+    return (_ENDINGS[finish_reason],) if finish_reason in _ENDINGS else ()
 
 
 def _characters(delta: Delta) -> int:

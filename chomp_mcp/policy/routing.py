@@ -22,8 +22,10 @@ __all__ = [
     "auto_order",
     "close_to",
     "contradiction_to_check",
+    "listed_routers",
     "lists_needed",
     "named_router",
+    "no_key",
     "plan",
     "resolve",
 ]
@@ -141,7 +143,7 @@ def _within(router: str, model: str, book: Book, lists: Lists) -> str:
         return rest
     other = book.routers[prefix]
     listed = lists.get(router)
-    if other.needs_key and book.keys.get(prefix) and listed is not None:
+    if book.usable(other) and listed is not None:
         raise InvalidRequest(
             f"router={router!r} contradicts the model {model[:200]!r}, and {router} lists no model of that name.",
             hint=f"Leave the router out to ask {prefix}, or name a model of {router}.",
@@ -164,7 +166,7 @@ def contradiction_to_check(model: str, router: str, book: Book) -> bool:
         and router not in {AUTO, prefix}
         and router in book.routers
         and prefix in book.routers
-        and book.keys.get(prefix)
+        and book.usable(book.routers[prefix])
         and model.strip() not in book.routers[router].models
     )
 
@@ -194,8 +196,9 @@ def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
     """The routers whose lists decide this target; none for a named router and a named model."""
     if target.router != AUTO:
         return (target.router,) if target.model == AUTO else ()
-    probed = [r.id for r in book.routers.values() if r.joins_auto == "reachable" and book.usable(r)]
-    return tuple(dict.fromkeys([*auto_order(book), *probed]))
+    if target.model != AUTO:
+        return listed_routers(book)
+    return tuple(dict.fromkeys([*auto_order(book), *_probed(book)]))
 
 
 def plan(target: Target, book: Book, lists: Lists) -> Plan:
@@ -228,9 +231,7 @@ Pair = tuple[str, str]
 def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
     router = book.routers[target.router]
     if not book.usable(router):
-        raise NoRouterKey(
-            f"There is no key for {router.name}.", router=router.id, hint=_key_hint(router, target.model, book, lists)
-        )
+        raise no_key(router, _served_elsewhere(router, target.model, book, lists))
     if target.model != AUTO:
         return [(router.id, target.model)]
     models = _preferred(router, book, lists)
@@ -241,12 +242,17 @@ def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
     return [(router.id, model) for model in models]
 
 
-def _key_hint(router: Router, model: str, book: Book, lists: Lists) -> str:
-    """How to give the key, and, for `openai/gpt-oss-120b` and its like, the keyed router that has that id."""
+def no_key(router: Router, instead: str = "") -> NoRouterKey:
+    """The error for a router without a key: how to give one, and what would work without."""
+    hint = f"Run `chomp-mcp keys add {router.id}`, set {router.key_variable}, or call register_keys. {instead}"
+    return NoRouterKey(f"There is no key for {router.name}.", router=router.id, hint=hint.strip())
+
+
+def _served_elsewhere(router: Router, model: str, book: Book, lists: Lists) -> str:
+    """For `openai/gpt-oss-120b` and its like: the keyed router that has that very id."""
     full = f"{router.id}/{model}"
     owners = [r for r in auto_order(book) if full in (lists.get(r) or _NONE)]
-    instead = f" {owners[0]} serves {full}: ask for {owners[0]}/{full}." if owners else ""
-    return f"Run `chomp-mcp keys add {router.id}`, set {router.key_variable}, or call register_keys.{instead}"
+    return f"{owners[0]} serves {full}: ask for {owners[0]}/{full}." if owners else ""
 
 
 def _on_any_router(book: Book, lists: Lists) -> list[Pair]:
@@ -303,12 +309,30 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
     if routes:
         # A name left no choice but among routers: where all of them said that it is gone, they are asked again.
         return [pair for pair in routes if pair not in book.gone] or routes
-    close = close_to(target.model, [model.ref for router in order for model in known[router]])
+    named = [
+        f"{router}/{target.model}" for router in _only_when_named(book) if target.model in (lists.get(router) or _NONE)
+    ]
+    close = tuple(named) or close_to(target.model, [model.ref for router in order for model in known[router]])
     raise UnknownModel(
-        f"No router that you have a key for lists the model {target.model[:200]!r}.",
+        f"No router that auto may choose lists the model {target.model[:200]!r}.",
         hint=f"Did you mean {' or '.join(close)}?" if close else _unknown_hint(order, lists),
         did_you_mean=close,
     )
+
+
+def _only_when_named(book: Book) -> list[str]:
+    """Routers that the caller can use, and that `auto` never takes."""
+    return [router.id for router in book.routers.values() if router.joins_auto == "never" and book.usable(router)]
+
+
+def listed_routers(book: Book) -> tuple[str, ...]:
+    """All whose models the caller can ask for."""
+    return tuple(dict.fromkeys([*auto_order(book), *_probed(book), *_only_when_named(book)]))
+
+
+def _probed(book: Book) -> list[str]:
+    """Programs on this machine, which join when they run."""
+    return [router.id for router in book.routers.values() if router.joins_auto == "reachable" and book.usable(router)]
 
 
 def _is_mock(router: str, target: Target, book: Book) -> bool:

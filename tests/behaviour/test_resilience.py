@@ -274,7 +274,8 @@ async def test_an_empty_purse_rests_for_an_hour_and_a_refused_key_until_it_is_re
         await fails(other, "groq/m", NoRouteAvailable)
         clock.advance(1)
         await ask(other, "groq/m")
-        await fails(other, "cerebras/m", NoRouteAvailable)
+        await fails(other, "cerebras/m", UpstreamRefused)
+        assert len(w.cerebras.chats) == 1, "the key is not shown again"
         assert (await router(other, "cerebras"))["reason"] == "bad_key"
         await w.chomp.register_keys({"cerebras": "a-new-key"})
         await ask(other, "cerebras/m")
