@@ -1,7 +1,8 @@
 """JSON as it travels: the one place that chooses the library.
 
 orjson, which costs a tenth on long bodies. It refuses lone surrogates (half an emoji, as some routers cut them) and
-integers above 64 bits, which are JSON all the same: those go the standard library's way.
+writes no integers above 64 bits, which are JSON all the same: those go the standard library's way. What it reads of
+such an integer is a float; to look for them first would cost more than all the rest.
 """
 
 from __future__ import annotations
@@ -15,19 +16,35 @@ __all__ = ["dumps", "loads"]
 
 
 def dumps(value: Any) -> bytes:
-    """Compact UTF-8 JSON; `TypeError` for what JSON cannot hold."""
+    """Compact UTF-8 JSON.
+
+    Raises:
+        TypeError: JSON has no word for something in it.
+        ValueError: it is nested too deeply (hundreds of levels), or holds what the standard library does not write.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
+        pass
+    try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"This cannot be written as JSON: {_reason(error)}.") from None
 
 
 def loads(data: bytes | str) -> Any:
-    """Parse JSON; `ValueError` for anything that is not."""
+    """Parse JSON; `ValueError` for anything that is not, or is nested too deeply (about a thousand levels)."""
     try:
         return orjson.loads(data)
     except ValueError:
         escape = b"\\ud" if isinstance(data, bytes) else "\\ud"
         if escape not in data.lower():  # type: ignore[operator]
             raise
+    try:
         return json.loads(data)
+    except RecursionError as error:
+        raise ValueError(f"This cannot be read as JSON: {_reason(error)}.") from None
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Model, Usage
 from chomp_mcp.policy.price_snapshot import SNAPSHOT, SOURCES
 
@@ -77,7 +77,11 @@ _INLINE_DATA = re.compile(rb'"data:[^",]{0,100};base64,[^"]*"')
 
 
 def upper_estimate(price: Price, request_body: Mapping[str, Any], max_output: int | None) -> Decimal:
-    """USD that a request may cost at most, to reserve before it is sent; `max_output` is the model's own limit."""
+    """USD that a request may cost at most, to reserve before it is sent; `max_output` is the model's own limit.
+
+    Raises:
+        InvalidRequest: the body is no JSON, and could not be sent.
+    """
     usage = Usage(
         input_tokens=_most_input(request_body),
         output_tokens=_most_output(request_body, max_output) * (_whole(request_body.get("n"), _MOST_CHOICES) or 1),
@@ -88,8 +92,8 @@ def upper_estimate(price: Price, request_body: Mapping[str, Any], max_output: in
 def _most_input(body: Mapping[str, Any]) -> int:
     try:
         text = wire.dumps(body)
-    except TypeError:  # lone surrogates and huge integers are JSON to the standard library only
-        text = json.dumps(body, default=str).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"The request is not JSON: {error}", hint="Leave out what JSON cannot hold.") from None
     images = 0
     if b";base64," in text:
         text, images = _INLINE_DATA.subn(b'""', text)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Model, Usage
 from chomp_mcp.policy.price_snapshot import SNAPSHOT, SOURCES
 from chomp_mcp.policy.pricing import FREE, Price, cost, estimate_usage, from_model, known, upper_estimate
@@ -151,9 +152,15 @@ def test_an_image_costs_what_images_cost_and_not_its_base64():
     assert 4000 < upper_estimate(ONLY_INPUT, body, None) < 4200
 
 
-@pytest.mark.parametrize("odd", ["\ud83d", 2**70, {"set"}, b"bytes"])
-def test_a_request_that_is_not_quite_json_is_estimated_too(odd):
+@pytest.mark.parametrize("odd", ["\ud83d", 2**70])
+def test_a_request_of_odd_json_is_estimated_too(odd):
     assert upper_estimate(ONLY_INPUT, ask(odd=odd), None) > 100
+
+
+@pytest.mark.parametrize("odd", [{"set"}, b"bytes", ["\ud83d", float("nan")]], ids=["set", "bytes", "NaN"])
+def test_a_request_that_is_no_json_is_refused(odd):
+    with pytest.raises(InvalidRequest, match=r"The request is not JSON.*Leave out"):
+        upper_estimate(ONLY_INPUT, ask(odd=odd), None)
 
 
 def test_a_free_model_reserves_nothing():
