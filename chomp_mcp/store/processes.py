@@ -37,12 +37,13 @@ class Processes:
         self._lock: BaseFileLock | None = None
 
     async def announce(self) -> str:
-        """This process's id; the first call takes the lock and writes the lease (`StoreError`)."""
+        """This process's id, with a fresh lease; the first call takes the lock too (`StoreError`)."""
         if not self._id:
             process_id = secrets.token_hex(8)
             self._hold(process_id)
             self._id = process_id
-            await self.renew()
+        # An idle process lets its lease run out: what it begins now must not look abandoned.
+        await self.renew()
         return self._id
 
     async def renew(self) -> None:

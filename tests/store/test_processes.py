@@ -76,6 +76,15 @@ async def test_another_machine_trusts_the_lease_until_it_runs_out(here: Processe
     assert await here.is_alive(own)
 
 
+async def test_whoever_begins_something_after_an_idle_time_is_alive_elsewhere(
+    here: Processes, elsewhere: Processes, clock: Clock
+):
+    await here.announce()
+    clock.advance(LEASE_SECONDS * 10)
+
+    assert await elsewhere.is_alive(await here.announce())
+
+
 async def test_a_lock_says_more_than_a_lease_that_ran_out(here: Processes, sqlite: Sqlite, folder: Path, clock: Clock):
     own = await here.announce()
     clock.advance(LEASE_SECONDS * 10)
