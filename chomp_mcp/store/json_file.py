@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.files import PRIVATE_FILE, make_folder, unusable
+from chomp_mcp.store.finish import finished
 from chomp_mcp.store.kv import Change, Entry, Value, Write
 
 __all__ = ["JsonFile"]
@@ -23,6 +24,8 @@ _EXPIRES = "_expires"
 """The reserved entry `{key: epoch seconds}`, so that values without an end keep the plain shape `{key: value}`."""
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.005
+_TRIES = 100
+_TOO_DEEP = "it is nested too deeply"
 _Signature = tuple[int, int, int]
 
 
@@ -95,7 +98,7 @@ class JsonFile:
         return [Entry(key, value) for key, value in live if value is not None][:limit]
 
     async def update(self, keys: Sequence[str], change: Change) -> None:
-        await anyio.to_thread.run_sync(self._update, keys, change)
+        await finished(anyio.to_thread.run_sync(self._update, keys, change))
 
     async def close(self) -> None:
         """Nothing stays open."""
@@ -121,12 +124,17 @@ class JsonFile:
             values = json.loads(data.decode("utf-8-sig"))
         except ValueError as error:
             raise self._damaged(f"it is not JSON ({error})") from None
+        except RecursionError:
+            raise self._damaged(_TOO_DEEP) from None
         if not isinstance(values, dict):
             raise self._damaged("it is not a JSON object")
         ends = values.pop(_EXPIRES, {})
         if not all(isinstance(value, dict) for value in (ends, *values.values())):
             raise self._damaged("an entry is not a JSON object")
-        return _Document(values, {key: float(end) for key, end in ends.items()})
+        try:
+            return _Document(values, {key: float(end) for key, end in ends.items()})
+        except (TypeError, ValueError, OverflowError):
+            raise self._damaged(f"{_EXPIRES} holds something that is not a time") from None
 
     def _damaged(self, reason: str) -> StoreError:
         return StoreError(
@@ -161,7 +169,11 @@ class JsonFile:
         for key, write in wanted:
             document.write(key, write, now)
         document.sweep(now)
-        _replace(target, document.text())
+        try:
+            text = document.text()
+        except RecursionError:
+            raise self._damaged(_TOO_DEEP) from None
+        _replace(target, text)
 
 
 def _signature(state: os.stat_result) -> _Signature:
@@ -177,8 +189,24 @@ def _replace(target: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(target)
+    _rename(temporary, target)
     _sync_folder(target.parent)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    """Windows does not replace a file that anybody has open, be it for a moment: a reader, a virus scanner."""
+    for _ in range(_TRIES):
+        try:
+            temporary.replace(target)
+        except PermissionError:
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+    temporary.unlink(missing_ok=True)
+    raise StoreError(
+        f"{target} cannot be replaced: another program has it open, or may not let go of it. Nothing was changed.",
+        hint="Close that program, or make the file writable, and try again.",
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -53,6 +53,10 @@ class KV(Protocol):
         """Entries whose key starts with `prefix`, ordered by key; `newest_first` turns the order round."""
 
     async def update(self, keys: Sequence[str], change: Change) -> None:
-        """Read, change and write several keys as one atomic step, across processes too."""
+        """Read, change and write several keys as one atomic step, across processes too.
+
+        It runs to its end whatever becomes of the caller: `CancelledError` means that it is written, any other error
+        that it is not.
+        """
 
     async def close(self) -> None: ...

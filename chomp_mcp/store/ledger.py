@@ -115,26 +115,20 @@ class Ledger:
 
             try:
                 await self._kv.update(names, place)
-            except BaseException:
+            except asyncio.CancelledError:
+                # It is reserved all the same, and nobody will use it.
+                self.note(caller_id, Settled(hold))
+                raise
+            except Exception:
                 self._put_back(names, calls)
                 raise
         return hold
 
-    async def settle(
-        self, hold: Hold | None, *, cost_micro: int | None, usage: Usage | None, router: str, caller_id: str = ""
-    ) -> None:
-        """Turn a reservation into spend, in one step; the day and the month are those of now.
-
-        `cost_micro` None: the price is unknown, and the call is counted as unpriced. Without a hold, `caller_id`
-        says whose spend it is. Call it once for each exchange.
-        """
-        names = _records(hold.caller_id if hold else caller_id, self._clock())
-        await self._settle(names, [Settled(hold, cost_micro, usage or NO_USAGE, router)])
-
     def note(self, caller_id: str, call: Settled) -> None:
-        """Settle as soon as the event loop is free, so that nobody waits for it.
+        """Settle as soon as the event loop is free, so that nobody waits for it; once for each exchange.
 
-        In a burst, what comes in within some milliseconds is written in one step. `reserve` and `spent` count it at
+        A reservation becomes spend of the day and the month of now, or is given back where nothing was answered. In a
+        burst, what comes in within some milliseconds is written in one step. `reserve` and `spent` count it at
         once.
         """
         self._noted.setdefault(_records(caller_id, self._clock()), []).append(call)
@@ -154,7 +148,8 @@ class Ledger:
                 names, calls = self._noted.popitem()
                 try:
                     await self._settle(names, calls)
-                except BaseException as error:
+                except Exception as error:
+                    # Not `CancelledError`: what the store was writing, it has written.
                     self._put_back(names, calls)
                     if not isinstance(error, StoreError):
                         raise
@@ -165,7 +160,6 @@ class Ledger:
     async def close(self) -> None:
         """Write what is noted, and end."""
         if self._writer is not None:
-            self._writer.cancel()
             await asyncio.wait([self._writer])
         await self.written()
 
@@ -188,11 +182,6 @@ class Ledger:
         names = _records(caller_id, now)
         old = await self._kv.get_many(names)
         return _Account.read(old, now).after(self._noted.get(names, ()))
-
-    async def release(self, hold: Hold | None) -> None:
-        """Give a reservation back, for a call that cost nothing."""
-        if hold and hold.id:
-            await self._settle(_records(hold.caller_id, self._clock()), [Settled(hold)])
 
     async def spent(self, caller_id: str) -> Spend:
         """Where the caller stands now."""

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import builtins
+import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import anyio
 
 from chomp_mcp.errors import InvalidSetting, StoreError
+from chomp_mcp.store.finish import finished
 from chomp_mcp.store.kv import Change, Entry, Value, Write
 from chomp_mcp.store.values import decode, encode
 
 __all__ = ["Redis"]
 
+_log = logging.getLogger("chomp_mcp.redis")
+
 _PREFIX = "chomp:value:"
+_LAST_UPDATE = "chomp:updated:"
+"""What a process wrote last, to know it when a connection died before it could say so."""
+_LAST_UPDATE_SECONDS = 60
 _INDEX = "chomp:keys"
 """A sorted set of all our keys, every score 0, which Redis orders by bytes: a prefix is a range of it."""
 _PATIENCE_SECONDS = 10.0
@@ -37,6 +45,9 @@ class Redis:
 
     A value is stored as `{"value": ..., "expires_at": ...}`: our clock decides what is expired, as in every other
     backend, and Redis frees the room later. Neither the URL nor the password in it ever shows in an error.
+
+    An update whose connection dies before the reply is looked up on the next connection, and not done twice. Only when
+    the server stays away is an update reported as not written that may have been.
     """
 
     # Its client is Any: the types of redis-py say "maybe awaitable", and change from release to release.
@@ -48,6 +59,8 @@ class Redis:
         self._opened: Any = _open(url)
         self._one_update = anyio.Lock()
         self._writes = 0
+        self._last_update = _LAST_UPDATE + secrets.token_hex(8)
+        self._updates = 0
 
     async def get(self, key: str) -> Value | None:
         async with self._client() as client:
@@ -86,10 +99,13 @@ class Redis:
         return found[:limit]
 
     async def update(self, keys: Sequence[str], change: Change) -> None:
+        await finished(self._update(keys, change))
+
+    async def _update(self, keys: Sequence[str], change: Change) -> None:
         async with self._client() as client:
             # One at a time in this process: only other processes can make an update start again.
             async with self._one_update:
-                await self._update(client, keys, change)
+                await self._change(client, keys, change)
             await self._wrote(client)
 
     async def close(self) -> None:
@@ -114,27 +130,31 @@ class Redis:
         live = ((key, self._live(key, data)) for key, data in zip(keys, values, strict=True))
         return [Entry(key, value) for key, value in live if value is not None]
 
-    async def _update(self, client: Any, keys: Sequence[str], change: Change) -> None:
+    async def _change(self, client: Any, keys: Sequence[str], change: Change) -> None:
         from redis.exceptions import WatchError
 
         names = [_PREFIX + key for key in keys]
         deadline = time.monotonic() + _PATIENCE_SECONDS
+        self._updates += 1
         while True:
             async with client.pipeline(transaction=True) as pipe:
                 await pipe.watch(*names)
+                *values, last = await pipe.mget(*names, self._last_update)
+                # The client says WatchError for a lost connection too.
+                if last == b"%d" % self._updates:
+                    return
+                if time.monotonic() > deadline:
+                    raise WatchError("others change the same entries again and again")
                 now = self._clock()
-                old = [self._live(key, data) for key, data in zip(keys, await pipe.mget(names), strict=True)]
-                writes = change(old)
+                writes = change([self._live(key, data) for key, data in zip(keys, values, strict=True)])
                 pipe.multi()
+                if any(writes):
+                    pipe.set(self._last_update, self._updates, ex=_LAST_UPDATE_SECONDS)
                 for key, write in zip(keys, writes, strict=True):
                     if write is not None:
                         self._write(pipe, key, write, now)
-                try:
+                with suppress(WatchError):
                     await pipe.execute()
-                except WatchError:
-                    if time.monotonic() > deadline:
-                        raise
-                else:
                     return
 
     def _write(self, pipe: Any, key: str, write: Write, now: float) -> None:
@@ -156,10 +176,17 @@ class Redis:
         return None if end is not None and end <= self._clock() else record["value"]
 
     async def _wrote(self, client: Any) -> None:
+        """Now and then, sweep the index. What was to be written is written: this may fail, and comes again."""
         self._writes += 1
-        if self._writes % _WRITES_BETWEEN_SWEEPS == 0:
+        if self._writes % _WRITES_BETWEEN_SWEEPS:
+            return
+        from redis.exceptions import RedisError
+
+        try:
             some = await client.zrandmember(_INDEX, _PAGE)
             await client.eval(_SWEEP, 2, _INDEX, _PREFIX, *some)
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("%s: expired keys stay in %s: %s", self._place, _INDEX, self._reason(error))
 
     @property
     def _place(self) -> str:
@@ -167,10 +194,15 @@ class Redis:
         return f"Redis at {parts.hostname}:{parts.port or 6379}" if parts.hostname else f"Redis at {parts.path}"
 
     def _explained(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"{self._place} does not answer: {self._reason(error)}.", hint="Start it, or correct CHOMP_STORE."
+        )
+
+    def _reason(self, error: Exception) -> str:
         reason = str(error) or type(error).__name__
         for secret in _secrets(self._url):
             reason = reason.replace(secret, "…")
-        return StoreError(f"{self._place} does not answer: {reason}.", hint="Start it, or correct CHOMP_STORE.")
+        return reason
 
 
 def _open(url: str) -> Any:

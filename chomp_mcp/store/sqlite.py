@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -17,6 +18,7 @@ import anyio.to_thread
 
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.files import NO_ACCESS, NO_ROOM, touch, unusable
+from chomp_mcp.store.finish import finished
 from chomp_mcp.store.kv import Change, Entry, Value, Write
 from chomp_mcp.store.values import decode, encode
 
@@ -31,7 +33,8 @@ _WRITES_BETWEEN_TIDYING = 500
 _ROWS_SWEPT_AT_ONCE = 2_000
 _EVERYTHING = -1
 _MOST_ROWS = 4_096
-_MOST_BYTES = 65_536
+_MOST_BYTES = 4_096
+"""Of a row that is remembered: tallies and breakers are small, and all rows together stay below 16 MB."""
 
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, expires_at REAL)",
@@ -81,7 +84,8 @@ class Sqlite:
         self._clock = clock
         self._quick: sqlite3.Connection | None = None
         self._patient: sqlite3.Connection | None = None
-        self._one_thread: anyio.CapacityLimiter | None = None
+        self._one_waits: anyio.CapacityLimiter | None = None
+        self._one_thread = threading.Lock()
         self._rows = _Rows()
         self._writes = 0
         self._tidying: asyncio.Future[None] | None = None
@@ -122,7 +126,8 @@ class Sqlite:
             return
         quick.close()
         self._tidy()
-        patient.close()
+        with self._one_thread:
+            patient.close()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -132,15 +137,20 @@ class Sqlite:
                 except sqlite3.OperationalError as error:
                     if not _is_busy(error):
                         raise
-            return await self._run_patiently(work)
+            return await finished(self._run_patiently(work))
         except sqlite3.Error as error:
             raise self._explained(error) from None
 
     async def _run_patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """In a thread, one at a time; the first call opens the file."""
-        if self._one_thread is None:
-            self._one_thread = anyio.CapacityLimiter(1)
-        return await anyio.to_thread.run_sync(lambda: work(self._open()), limiter=self._one_thread)
+        if self._one_waits is None:
+            self._one_waits = anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(self._work_patiently, work, limiter=self._one_waits)
+
+    def _work_patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        # The limiter is given back when an event loop ends before its thread does, hence the lock.
+        with self._one_thread:
+            return work(self._open())
 
     def _open(self) -> sqlite3.Connection:
         if self._patient is None:
@@ -194,8 +204,9 @@ class Sqlite:
 
     def _drop(self, connection: sqlite3.Connection, key: str, now: float) -> int:
         """The number of live rows deleted."""
+        deleted = connection.execute(_DELETE, (key, now)).rowcount
         self._remember(connection, key, None)
-        return connection.execute(_DELETE, (key, now)).rowcount
+        return deleted
 
     def _write(self, connection: sqlite3.Connection, key: str, write: Write, now: float) -> None:
         if write.value is None:
@@ -235,7 +246,7 @@ class Sqlite:
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
-    # Each connection is used by one thread at a time: the quick one by the loop's, the patient one under the limiter.
+    # Each connection is used by one thread at a time: the quick one by the loop's, the patient one under the lock.
     connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, time.monotonic() + _PATIENCE_SECONDS)

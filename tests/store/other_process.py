@@ -15,7 +15,7 @@ from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.store.json_file import JsonFile
 from chomp_mcp.store.kv import KV, Value, Write
-from chomp_mcp.store.ledger import Ledger
+from chomp_mcp.store.ledger import Ledger, Settled
 from chomp_mcp.store.processes import Processes
 from chomp_mcp.store.redis import Redis
 from chomp_mcp.store.sqlite import Sqlite
@@ -123,7 +123,8 @@ async def spend(kv: KV, times: str, amount: str, limit: str) -> None:
         except BudgetExceeded:
             continue
         say(n)
-        await ledger.settle(hold, cost_micro=int(amount), usage=None, router="groq")
+        ledger.note("owner", Settled(hold, int(amount), router="groq"))
+    await ledger.close()
 
 
 async def reserve(kv: KV, amount: str) -> None:

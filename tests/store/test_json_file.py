@@ -15,7 +15,10 @@ from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
-DAMAGED = [b"", b"{", b"[]", b"null", b'{"user:owner": "gsk"}', b'{"a": {}} x', b"\xff\xfe{", b'{"_expires": 3}']
+DAMAGED = [
+    *(b"", b"{", b"[]", b"null", b'{"user:owner": "gsk"}', b'{"a": {}} x', b"\xff\xfe{"),
+    *(b'{"_expires": 3}', b'{"_expires": {"a": "soon"}}', b'{"_expires": {"a": []}}', b"[" * 100_000),
+]
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ async def test_ends_stand_beside_the_values_and_go_with_them(path: Path, clock: 
     assert json.loads(path.read_text()) == {"b": {}}
 
 
-@pytest.mark.parametrize("damaged", DAMAGED)
+@pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
 async def test_a_corrupt_key_file_is_never_overwritten(path: Path, damaged: bytes):
     path.parent.mkdir(parents=True)
     path.write_bytes(damaged)
@@ -72,6 +75,54 @@ async def test_a_corrupt_key_file_is_never_overwritten(path: Path, damaged: byte
             await act
 
     assert path.read_bytes() == damaged
+
+
+async def test_a_document_that_is_too_deep_to_be_read_or_to_be_written_stays_as_it_is(path: Path):
+    path.parent.mkdir(parents=True)
+    path.write_text(before := '{"a": ' + '{"a": ' * 2_000 + "1" + "}" * 2_001)
+
+    with pytest.raises(StoreError, match=r"keys\.json is damaged: it is nested too deeply"):
+        await JsonFile(path).put("b", {})
+
+    assert path.read_text() == before
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """As Windows does while another program has the file open."""
+    replace, refused = Path.replace, []
+
+    def refusing(self: Path, target: Path) -> Path:
+        if len(refused) < times:
+            refused.append(target)
+            raise PermissionError(13, "Access is denied", str(target))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refusing)
+    monkeypatch.setattr("chomp_mcp.store.json_file._POLL_SECONDS", 0)
+
+
+async def test_a_file_that_is_open_for_a_moment_elsewhere_is_replaced_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    await JsonFile(path).put("a", {"n": 1})
+    refuse(monkeypatch, 3)
+
+    await JsonFile(path).put("a", {"n": 2})
+
+    assert json.loads(path.read_text()) == {"a": {"n": 2}}
+
+
+async def test_a_file_that_stays_open_elsewhere_is_an_error_with_a_next_step(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    await JsonFile(path).put("a", {"n": 1})
+    refuse(monkeypatch, 10**6)
+
+    with pytest.raises(StoreError, match=r"keys\.json cannot be replaced: another program.*Close that program"):
+        await JsonFile(path).put("a", {"n": 2})
+
+    assert json.loads(path.read_text()) == {"a": {"n": 1}}
+    assert not path.with_name("keys.json.new").exists()
 
 
 async def test_a_file_mended_by_hand_is_read_again(path: Path):

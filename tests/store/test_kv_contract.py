@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import anyio
 import pytest
 
-from chomp_mcp.store.kv import KV, Entry, Write
-from tests.store.other_process import open_store
+from chomp_mcp.errors import StoreError
+from chomp_mcp.store.kv import KV, Change, Entry, Write
+from tests.store.other_process import increased, open_store
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -173,3 +177,48 @@ async def test_a_closed_store_opens_again_on_use(kv: KV):
     await kv.close()
 
     assert await kv.get("a") == {"n": 1}
+
+
+def updating(kv: KV, change: Change) -> asyncio.Task[None]:
+    """An update of `a` that is cancelled while it is under way."""
+    loop = asyncio.get_running_loop()
+
+    def changed(old):
+        loop.call_soon_threadsafe(task.cancel)
+        return change(old)
+
+    task = asyncio.create_task(kv.update(["a"], changed))
+    return task
+
+
+async def test_a_cancelled_update_is_written_all_the_same(kv: KV):
+    for n in range(1, 6):
+        with anyio.fail_after(5):
+            await asyncio.wait([updating(kv, increased)])
+
+        assert await kv.get("a") == {"n": n}
+
+
+async def test_an_update_in_a_cancelled_scope_is_written_all_the_same(kv: KV):
+    loop = asyncio.get_running_loop()
+
+    def change(old):
+        loop.call_soon_threadsafe(scope.cancel)
+        return increased(old)
+
+    with anyio.CancelScope() as scope:
+        await kv.update(["a"], change)
+        await anyio.sleep(5)
+
+    assert scope.cancelled_caught
+    assert await kv.get("a") == {"n": 1}
+
+
+async def test_a_cancelled_update_that_fails_says_so(kv: KV):
+    def refuse(old):
+        raise StoreError("not now", hint="")
+
+    with anyio.fail_after(5), pytest.raises(StoreError, match="not now"):
+        await updating(kv, refuse)
+
+    assert await kv.get("a") is None

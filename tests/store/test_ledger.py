@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chomp_mcp.errors import BudgetExceeded
+from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.store.kv import KV
-from chomp_mcp.store.ledger import HOLD_SECONDS, Ledger, Spend
+from chomp_mcp.store.ledger import HOLD_SECONDS, NO_USAGE, Hold, Ledger, Settled, Spend
 from chomp_mcp.store.sqlite import Sqlite
 from tests.store.other_process import go, kill, open_store, race, start
 from tests.support.clock import NOON, Clock
@@ -38,6 +42,18 @@ def ledger(kv: KV, clock: Clock) -> Ledger:
     return Ledger(kv, clock=clock)
 
 
+async def settle(
+    ledger: Ledger, hold: Hold | None, cost_micro: int | None, usage: Usage = NO_USAGE, router: str = "groq"
+) -> None:
+    ledger.note("owner", Settled(hold, cost_micro, usage, router))
+    await ledger.written()
+
+
+async def release(ledger: Ledger, hold: Hold) -> None:
+    ledger.note("owner", Settled(hold))
+    await ledger.written()
+
+
 async def test_nothing_is_spent_at_first(ledger: Ledger):
     assert await ledger.spent("owner") == Spend()
 
@@ -46,7 +62,7 @@ async def test_a_settled_call_is_spent_and_its_reservation_gone(ledger: Ledger):
     hold = await ledger.reserve("owner", 400, LIMITS)
     assert await ledger.spent("owner") == Spend(held_micro=400)
 
-    await ledger.settle(hold, cost_micro=150, usage=Usage(10, 20), router="groq")
+    await settle(ledger, hold, 150, Usage(10, 20))
 
     spent = Spend(day_micro=150, month_micro=150, calls=1, input_tokens=10, output_tokens=20, by_router={"groq": 150})
     assert await ledger.spent("owner") == spent
@@ -56,7 +72,7 @@ async def test_a_settled_call_is_spent_and_its_reservation_gone(ledger: Ledger):
 async def test_spend_adds_up_per_router_and_unknown_prices_are_counted_not_guessed(ledger: Ledger):
     for router, cost in (("groq", 5), ("zen", 7), ("groq", 1), ("ollama", 0), ("sambanova", None)):
         hold = await ledger.reserve("owner", cost, LIMITS)
-        await ledger.settle(hold, cost_micro=cost, usage=Usage(1, 1), router=router)
+        await settle(ledger, hold, cost, Usage(1, 1), router)
 
     spent = await ledger.spent("owner")
 
@@ -75,15 +91,14 @@ async def test_what_others_hold_cannot_be_reserved(ledger: Ledger):
     with pytest.raises(BudgetExceeded):
         await ledger.reserve("owner", 1, LIMITS)
 
-    await ledger.release(hold)
-    await ledger.release(hold)
-    await ledger.release(None)
+    await release(ledger, hold)
+    await release(ledger, hold)
     assert (await ledger.spent("owner")).held_micro == 300
     await ledger.reserve("owner", 700, LIMITS)
 
 
 async def test_the_refusal_says_what_is_spent_and_when_it_resets(ledger: Ledger):
-    await ledger.settle(None, caller_id="owner", cost_micro=999, usage=None, router="groq")
+    await settle(ledger, None, 999)
 
     with pytest.raises(BudgetExceeded) as refused:
         await ledger.reserve("owner", 2, LIMITS)
@@ -99,7 +114,7 @@ async def test_the_refusal_says_what_is_spent_and_when_it_resets(ledger: Ledger)
 async def test_a_new_day_has_a_new_budget_and_a_new_month_too(ledger: Ledger, clock: Clock):
     async def spend(micro: int) -> None:
         hold = await ledger.reserve("owner", micro, LIMITS)
-        await ledger.settle(hold, cost_micro=micro, usage=None, router="groq")
+        await settle(ledger, hold, micro)
 
     for _ in range(5):
         await spend(1_000)
@@ -117,7 +132,7 @@ async def test_a_new_day_has_a_new_budget_and_a_new_month_too(ledger: Ledger, cl
 async def test_days_are_those_of_the_users_time_zone(ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     time.tzset()
-    await ledger.settle(None, caller_id="owner", cost_micro=1_000, usage=None, router="groq")
+    await settle(ledger, None, 1_000)
     with pytest.raises(BudgetExceeded, match="It resets on 2026-06-15 00:00") as refused:
         await ledger.reserve("owner", 1, LIMITS)
 
@@ -133,7 +148,7 @@ async def test_a_call_over_midnight_is_spent_on_the_day_it_ends(ledger: Ledger, 
     clock.advance(1)
     assert (await ledger.spent("owner")).held_micro == 100
 
-    await ledger.settle(hold, cost_micro=100, usage=None, router="groq")
+    await settle(ledger, hold, 100)
 
     assert (await ledger.spent("owner")).day_micro == 100
     clock.advance(-1)
@@ -141,10 +156,10 @@ async def test_a_call_over_midnight_is_spent_on_the_day_it_ends(ledger: Ledger, 
 
 
 async def test_what_costs_nothing_passes_an_exhausted_budget_and_writes_nothing(ledger: Ledger, kv: KV):
-    await ledger.settle(None, caller_id="owner", cost_micro=1_000, usage=None, router="groq")
+    await settle(ledger, None, 1_000)
     before = await kv.list("")
 
-    await ledger.release(await ledger.reserve("owner", 0, LIMITS))
+    await release(ledger, await ledger.reserve("owner", 0, LIMITS))
 
     assert await kv.list("") == before
 
@@ -152,7 +167,7 @@ async def test_what_costs_nothing_passes_an_exhausted_budget_and_writes_nothing(
 async def test_without_limits_nothing_is_refused(ledger: Ledger):
     for amount in (10**12, None):
         hold = await ledger.reserve("owner", amount, Limits())
-        await ledger.settle(hold, cost_micro=amount, usage=None, router="groq")
+        await settle(ledger, hold, amount)
 
     assert (await ledger.spent("owner")).day_micro == 10**12
 
@@ -171,14 +186,14 @@ async def test_a_reservation_expires_and_a_late_settlement_still_counts(ledger: 
 
     assert (await ledger.spent("owner")).held_micro == 0
     await ledger.reserve("owner", 1_000, LIMITS)
-    await ledger.settle(hold, cost_micro=900, usage=None, router="groq")
+    await settle(ledger, hold, 900)
 
     spent = await ledger.spent("owner")
     assert (spent.day_micro, spent.held_micro) == (900, 1_000)
 
 
 async def test_days_are_kept_for_40_days_and_months_for_400(ledger: Ledger, kv: KV, clock: Clock):
-    await ledger.settle(None, caller_id="owner", cost_micro=1, usage=None, router="groq")
+    await settle(ledger, None, 1)
     clock.advance(39 * 86_400)
     assert len(await kv.list("spend:owner:")) == 2
     clock.advance(86_400)
@@ -203,7 +218,7 @@ async def test_a_kill_between_reserve_and_settle_leaves_a_reservation_that_expir
     place: str, ledger: Ledger, clock: Clock
 ):
     clock.now = time.time()
-    await ledger.settle(None, caller_id="owner", cost_micro=100, usage=None, router="groq")
+    await settle(ledger, None, 100)
     process = start("reserve", place, 900)
     go(process)
     assert process.stdout.readline() == "reserved\n"
@@ -214,10 +229,90 @@ async def test_a_kill_between_reserve_and_settle_leaves_a_reservation_that_expir
     # Past what the process's own clock said; and clear of a midnight.
     clock.advance(86_400)
     hold = await ledger.reserve("owner", 900, LIMITS)
-    await ledger.settle(hold, cost_micro=900, usage=None, router="groq")
+    await settle(ledger, hold, 900)
 
     spent = await ledger.spent("owner")
     assert (spent.day_micro, spent.held_micro) == (900, 0)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[Callable[[], object]]:
+    """Another process holds the database, until it is told to let go."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield lambda: other.execute("COMMIT")
+
+
+async def end_and_begin(ledger: Ledger, cost_micro: int) -> Hold:
+    """A call ends, and the next one reserves before the writer has its turn: both are one step."""
+    ledger.note("owner", Settled(None, cost_micro, Usage(1, 1), "groq"))
+    return await ledger.reserve("owner", 5, LIMITS)
+
+
+async def test_a_reservation_that_is_cancelled_while_it_is_written_settles_once_and_holds_nothing(
+    sqlite: Sqlite, tmp_path: Path, clock: Clock
+):
+    await sqlite.put("open", {})
+    ledger = Ledger(sqlite, clock=clock)
+    with locked(tmp_path / "home" / "state.db") as let_go:
+        reserving = asyncio.create_task(end_and_begin(ledger, 100))
+        await anyio.wait_all_tasks_blocked()
+        reserving.cancel()
+        await anyio.wait_all_tasks_blocked()
+        let_go()
+        with anyio.fail_after(5), pytest.raises(asyncio.CancelledError):
+            await reserving
+
+    spent = await ledger.spent("owner")
+    assert (spent.day_micro, spent.calls, spent.held_micro) == (100, 1, 0)
+
+
+async def test_a_reservation_that_is_cancelled_and_not_written_keeps_what_was_to_be_settled(
+    sqlite: Sqlite, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("chomp_mcp.store.sqlite._PATIENCE_SECONDS", 0.1)
+    await sqlite.put("open", {})
+    ledger = Ledger(sqlite, clock=clock)
+    with locked(tmp_path / "home" / "state.db"):
+        reserving = asyncio.create_task(end_and_begin(ledger, 100))
+        await anyio.wait_all_tasks_blocked()
+        reserving.cancel()
+        with anyio.fail_after(5), pytest.raises(StoreError):
+            await reserving
+
+    spent = await ledger.spent("owner")
+    assert (spent.day_micro, spent.calls, spent.held_micro) == (100, 1, 0)
+
+
+async def test_what_is_being_written_at_the_end_is_settled_once(sqlite: Sqlite, tmp_path: Path, clock: Clock):
+    await sqlite.put("open", {})
+    ledger = Ledger(sqlite, clock=clock)
+    with locked(tmp_path / "home" / "state.db") as let_go:
+        ledger.note("owner", Settled(None, 100, Usage(1, 1), "groq"))
+        await anyio.wait_all_tasks_blocked()
+        closing_it = asyncio.create_task(ledger.close())
+        await anyio.wait_all_tasks_blocked()
+        let_go()
+        with anyio.fail_after(5):
+            await closing_it
+
+    assert (await ledger.spent("owner")).calls == 1
+
+
+async def test_wherever_a_cancellation_hits_a_call_is_settled_once(ledger: Ledger):
+    kept = 0
+    for steps in range(1, 41):
+        reserving = asyncio.create_task(end_and_begin(ledger, 1))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reserving.cancel()
+        with anyio.fail_after(5):
+            await asyncio.wait([reserving])
+        kept += 0 if reserving.cancelled() else 5
+
+    await ledger.written()
+    spent = await ledger.spent("owner")
+    assert (spent.day_micro, spent.calls, spent.held_micro) == (40, 40, kept)
 
 
 STEPS = st.lists(
@@ -252,13 +347,14 @@ def test_money_is_conserved(steps):
                     else:
                         assert fits
                 elif holds and step == "settle":
-                    await ledger.settle(holds.pop(0), cost_micro=amount, usage=None, router="groq")
+                    await settle(ledger, holds.pop(0), amount)
                     spent += amount or 0
                 elif holds:
-                    await ledger.release(holds.pop(0))
+                    await release(ledger, holds.pop(0))
                 now = await ledger.spent("owner")
                 assert now.held_micro == sum(hold.micro_usd for hold in holds if hold.expires_at > clock())
                 assert now.month_micro == spent == sum(now.by_router.values())
+            await ledger.close()
             await kv.close()
 
     asyncio.run(play())

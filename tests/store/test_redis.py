@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
+import anyio
 import pytest
 from redis import Redis as RedisClient
 
 from chomp_mcp.errors import InvalidSetting, StoreError
 from chomp_mcp.store.kv import Write
 from chomp_mcp.store.redis import Redis
+from tests.store.other_process import increased
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +52,58 @@ async def test_a_value_that_redis_dropped_is_swept_from_the_index(redis: Redis, 
         await redis.put(f"new:{n % 3}", {})
 
     assert client.zrange("chomp:keys", 0, -1) == ["new:0", "new:1", "new:2"]
+
+
+async def test_where_scripts_are_forbidden_writes_succeed_and_the_log_says_what_is_not_swept(
+    redis_url: str, client, caplog: pytest.LogCaptureFixture
+):
+    client.acl_setuser("bob", enabled=True, passwords=["+s3cret"], keys=["*"], categories=["+@all"], commands=["-eval"])
+    store = Redis(redis_url.replace("redis://", "redis://bob:s3cret@"))
+
+    for n in range(500):
+        await store.put("a", {"n": n})
+
+    assert "expired keys stay in chomp:keys: this user has no permissions" in caplog.text
+    assert "s3cret" not in caplog.text
+    await store.close()
+    client.acl_deluser("bob")
+
+
+@asynccontextmanager
+async def cutting(redis_url: str) -> AsyncIterator[str]:
+    """The way to the server, over a wire that is cut once, right after the server carried out an EXEC."""
+    upstream, cuts = urlsplit(redis_url), [True]
+
+    wires = set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wires.add(asyncio.current_task())
+        answers, questions = await asyncio.open_connection(upstream.hostname, upstream.port)
+        while question := await reader.read(65_536):
+            questions.write(question)
+            answer = await answers.read(65_536)
+            if b"EXEC" in question and cuts:
+                cuts.clear()
+                break
+            writer.write(answer)
+        for end in (questions, writer):
+            end.close()
+            await end.wait_closed()
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"redis://127.0.0.1:{port}{upstream.path}"
+        await asyncio.wait(wires)
+
+
+async def test_an_update_whose_reply_is_lost_is_not_done_twice(redis_url: str, redis: Redis):
+    async with cutting(redis_url) as url:
+        store = Redis(url)
+        with anyio.fail_after(5):
+            for n in range(1, 4):
+                await store.update(["a"], increased)
+                assert await redis.get("a") == {"n": n}
+        await store.close()
 
 
 async def test_a_long_list_comes_in_pages_and_in_order(redis: Redis, client):

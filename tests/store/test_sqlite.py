@@ -1,9 +1,12 @@
 # ruff: noqa: ASYNC240 - a test may wait for its disk
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import stat
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -12,6 +15,7 @@ import pytest
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv import Write
 from chomp_mcp.store.sqlite import Sqlite
+from tests.store.other_process import increased
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +87,53 @@ async def test_a_lock_held_for_too_long_is_an_error_with_a_next_step(
     with pytest.raises(StoreError, match=r"state\.db cannot be used: database is locked.*try again"):
         await sqlite.put("b", {})
     other.close()
+
+
+async def test_what_could_not_be_deleted_is_still_there(path: Path, sqlite: Sqlite, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("chomp_mcp.store.sqlite._PATIENCE_SECONDS", 0.01)
+    await sqlite.put("a", {"n": 1})
+    assert await sqlite.get("a") == {"n": 1}
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError):
+            await sqlite.delete("a")
+
+    assert await sqlite.get("a") == {"n": 1}
+
+
+async def test_large_values_are_not_kept_in_memory(sqlite: Sqlite):
+    await sqlite.put("small", {})
+    for n in range(10):
+        await sqlite.put(f"job:{n}", {"prompt": "x" * 5_000})
+        assert len((await sqlite.get(f"job:{n}"))["prompt"]) == 5_000
+
+    assert await sqlite.get("small") == {}
+    assert list(sqlite._rows) == ["small"]
+
+
+async def test_a_thread_that_outlives_its_event_loop_keeps_the_connection_to_itself(sqlite: Sqlite):
+    began, go_on = threading.Event(), threading.Event()
+
+    def slowly(old):
+        began.set()
+        go_on.wait(5)
+        return increased(old)
+
+    before = asyncio.all_tasks()
+    # The first use goes to a thread, and so does what finds the database locked.
+    first = asyncio.create_task(sqlite.update(["a"], slowly))
+    with anyio.fail_after(5):
+        await asyncio.to_thread(began.wait, 5)
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        second = asyncio.create_task(sqlite.update(["a"], increased))
+        await anyio.wait_all_tasks_blocked()
+        go_on.set()
+        await second
+
+    assert await sqlite.get("a") == {"n": 2}
 
 
 async def test_a_file_that_is_no_database_is_never_overwritten(path: Path):
