@@ -239,8 +239,11 @@ def _parsed(url: str) -> URL:
 def _wired(request: WireRequest) -> dict[str, str]:
     """Lists are large and worth packing; a packed stream may wait in somebody's buffer."""
     packing = "identity" if request.body else "gzip, deflate"
-    if not all(map(str.isascii, request.headers.values())):
-        raise ValueError("a header's value is not ASCII")
+    for name, value in request.headers.items():
+        if not (value.isascii() and value.isprintable()):
+            wrong_key = name.lower() in _KEY_HEADERS
+            kind = FailureKind.BAD_KEY if wrong_key else FailureKind.TRANSIENT
+            raise Unreachable(kind, _WRONG_KEY if wrong_key else _WRONG_HEADER.format(name=name))
     return {"accept": "*/*", "accept-encoding": packing, **request.headers}
 
 
@@ -263,7 +266,10 @@ def _is_local(host: str) -> bool:
 
 _WRONG_CERTIFICATES = "The certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR in the environment."
 _WRONG_PROXY = "Only http:// and https:// proxies work: check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
-_WRONG_HEADER = "The key for {host}, or a header of its row, has characters that no header can carry: replace it."
+_WRONG_KEY = "The key has characters that no header can carry: replace it."
+_WRONG_HEADER = "The header {name} has characters that no header can carry: correct it in the router's row."
+_KEY_HEADERS = frozenset({"authorization", "x-api-key"})
+"""Where dialects put keys; what is wrong with any other header is not the key's fault."""
 
 
 @cache
@@ -271,7 +277,7 @@ def _errors() -> tuple[tuple[type[Exception], FailureKind, str], ...]:
     """What the HTTP stack's errors mean, the narrow ones first."""
     import aiohttp
 
-    transient, timeout, bad_key = FailureKind.TRANSIENT, FailureKind.TIMEOUT, FailureKind.BAD_KEY
+    transient, timeout = FailureKind.TRANSIENT, FailureKind.TIMEOUT
     return (
         (aiohttp.ConnectionTimeoutError, timeout, "{host} does not accept the connection: is the address right?"),
         (TimeoutError, timeout, "{host} sent nothing for {seconds:g} s."),
@@ -279,8 +285,6 @@ def _errors() -> tuple[tuple[type[Exception], FailureKind, str], ...]:
         (aiohttp.ClientHttpProxyError, transient, "The proxy on the way to {host} refused: check HTTPS_PROXY."),
         (aiohttp.ClientConnectorError, transient, "{host} cannot be reached{cause}."),
         (aiohttp.InvalidURL, transient, "The URL of {host} is not an http or https URL: correct it."),
-        (UnicodeError, bad_key, _WRONG_HEADER),
-        (ValueError, bad_key, _WRONG_HEADER),
         (aiohttp.ClientError, transient, "{host} broke the connection off."),
         (Exception, transient, "{host} broke the connection off."),
     )

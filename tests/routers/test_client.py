@@ -7,6 +7,7 @@ import gzip
 import ipaddress
 import ssl
 import traceback
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -283,6 +284,17 @@ async def test_a_key_that_no_header_can_carry_is_a_bad_key_and_not_told(client, 
     error = await failure(client, chat(upstream.url, key=key))
     assert error.kind is FailureKind.BAD_KEY
     assert "gsk_" not in str(error)
+
+
+@pytest.mark.parametrize("value", ["line\nbreak", "ümlaut", "\x00"])
+async def test_another_header_that_cannot_be_sent_does_not_condemn_the_key(client, upstream, value):
+    request = chat(upstream.url)
+    request = replace(request, headers={**request.headers, "X-Team": value})
+    error = await failure(client, request)
+    assert error.kind is FailureKind.TRANSIENT
+    assert "The header X-Team has characters" in str(error)
+    assert value not in str(error)
+    assert upstream.requests == []
 
 
 async def test_no_error_shows_the_key_even_in_its_traceback(client, upstream):

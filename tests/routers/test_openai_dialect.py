@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -164,7 +165,14 @@ def test_zen_gets_one_session_for_a_conversation():
     other = sent(ROUTERS["zen"], {"messages": [{"role": "system", "content": "t"}, *more]})[0]
     assert first.headers["x-opencode-session"] == later.headers["x-opencode-session"]
     assert first.headers["x-opencode-session"] != other.headers["x-opencode-session"]
-    assert sent(ROUTERS["zen"], session="mine")[0].headers["x-opencode-session"] == "mine"
+
+
+@pytest.mark.parametrize("name", ["mine", "clé\r\nx-evil: 1", "half \ud83d", "x" * 100_000])
+def test_a_callers_own_name_for_a_session_goes_out_as_a_hash_that_any_header_carries(name):
+    told = sent(ROUTERS["zen"], session=name)[0].headers["x-opencode-session"]
+    assert re.fullmatch("[0-9a-f]{32}", told)
+    assert told == sent(ROUTERS["zen"], session=name)[0].headers["x-opencode-session"]
+    assert told != sent(ROUTERS["zen"], session="other")[0].headers["x-opencode-session"]
 
 
 # ---- whole answers

@@ -36,7 +36,7 @@ def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
     if route.key:
         headers["authorization"] = f"Bearer {route.key}"
     if route.router.session_header:
-        headers[route.router.session_header.lower()] = request.session or _session(request.body)
+        headers[route.router.session_header.lower()] = _session(request)
     headers.update({name.lower(): value for name, value in route.router.headers.items()})
     return headers
 
@@ -115,7 +115,10 @@ def _dropped(router: Router, body: Mapping[str, Any]) -> Iterator[str]:
             yield field
 
 
-def _session(body: Mapping[str, Any]) -> str:
-    """The same id for every turn of a conversation: a hash of how it began."""
-    began = wire.dumps(_messages(body)[:2])
-    return hashlib.sha256(began).hexdigest()[:32]
+def _session(request: ChatRequest) -> str:
+    """The same id for every turn of a conversation: a hash of the caller's own name for it, or of how it began.
+
+    Never that name itself: it may hold what no header carries.
+    """
+    named = request.session.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(named or wire.dumps(_messages(request.body)[:2])).hexdigest()[:32]
