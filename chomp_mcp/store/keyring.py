@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from chomp_mcp.errors import InvalidRequest, NotAuthenticated
+from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
 from chomp_mcp.messages import Caller
 from chomp_mcp.store.kv import KV, Value, Write
 
@@ -46,7 +46,7 @@ class Keyring:
         record = await self._kv.get(_record(caller))
         before = self._read.get(caller.id)
         if before is None or before[0] is not record:
-            stored = _keys(record)
+            stored = _keys(caller, record)
             before = record, {**self._owner_keys, **stored} if caller.is_owner else stored
             if len(self._read) > _MOST_READ:
                 self._read.clear()
@@ -68,14 +68,14 @@ class Keyring:
             if old[0] is None and not caller.is_owner:
                 raise NotAuthenticated("This token was revoked.", hint="Register again for a new one.")
             record = {name: value for name, value in (old[0] or {}).items() if name != "openrouter_key"}
-            merged = {router: few for router, few in {**_keys(old[0]), **checked}.items() if few}
+            merged = {router: few for router, few in {**_keys(caller, old[0]), **checked}.items() if few}
             return [Write({"created": created, **record, "keys": {name: _plain(few) for name, few in merged.items()}})]
 
         await self._kv.update([_record(caller)], merge)
 
     async def previews(self, caller: Caller) -> dict[str, str]:
         """Router id -> its keys, masked, and where they come from if that is the environment."""
-        stored = _keys(await self._kv.get(_record(caller)))
+        stored = _keys(caller, await self._kv.get(_record(caller)))
         shown = {router: ", ".join(map(masked, keys)) for router, keys in stored.items()}
         if not caller.is_owner:
             return shown
@@ -123,19 +123,38 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _keys(record: Value | None) -> dict[str, tuple[str, ...]]:
+def _keys(caller: Caller, record: Value | None) -> dict[str, tuple[str, ...]]:
+    """What the record holds. What was edited into another shape is an error, so that no write drops it."""
     if not record:
         return {}
-    stored: Any = record.get("keys")
+    stored: Any = record.get("keys") or {}
+    if not isinstance(stored, dict):
+        raise _misshapen(caller, "keys", '{"groq": "the key"}')
     old: dict[str, Any] = {"openrouter": record["openrouter_key"]} if record.get("openrouter_key") else {}
-    given = {**old, **(stored if isinstance(stored, dict) else {})}
-    return {router: keys for router, value in given.items() if (keys := _split(value))}
+    keys = {}
+    for router, value in {**old, **stored}.items():
+        if not _is_text(value):
+            raise _misshapen(caller, f"the key for {router}", '"the key" or ["one", "another"]')
+        if few := _split(value):
+            keys[router] = few
+    return keys
 
 
-def _split(value: Any) -> tuple[str, ...]:
-    """The keys in a string or a list of strings; anything else holds none."""
-    texts = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
-    parts = [part.strip() for text in texts if isinstance(text, str) for part in text.split(",")]
+def _misshapen(caller: Caller, what: str, shape: str) -> StoreError:
+    return StoreError(
+        f'In the entry "{_record(caller)}" of keys.json, {what} has another shape than {shape}. Nothing was changed.',
+        hint="Correct it there, or delete it and add the key again.",
+    )
+
+
+def _is_text(value: object) -> bool:
+    """Text, or a list of texts."""
+    return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(text, str) for text in value))
+
+
+def _split(value: str | Sequence[str]) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    parts = [part.strip() for text in texts for part in text.split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
@@ -143,11 +162,10 @@ def _plain(keys: tuple[str, ...]) -> str | list[str]:
     return keys[0] if len(keys) == 1 else list(keys)
 
 
-def _checked(router: str, value: object) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+def _checked(router: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    if not _is_text(value):
         raise _refused(router, "is not text")
-    keys = _split(texts)
+    keys = _split(value)
     for key in keys:
         if len(key) > _MAX_KEY_LENGTH:
             raise _refused(router, f"has more than {_MAX_KEY_LENGTH} characters")

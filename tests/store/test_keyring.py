@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chomp_mcp.errors import InvalidRequest, NotAuthenticated
+from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
 from chomp_mcp.messages import OWNER, Caller
 from chomp_mcp.store.json_file import JsonFile
 from chomp_mcp.store.keyring import Keyring
@@ -80,12 +80,35 @@ async def test_the_old_record_of_one_openrouter_key_is_read_and_turned_into_the_
     assert document(path) == {record: {"created": "2025-01-01", "note": 1, "keys": keys}}
 
 
-@pytest.mark.parametrize("stored", [None, 3, "text", ["a"], {"groq": None, "zen": 3, "cerebras": [1, " "], "x": ""}])
-async def test_what_is_no_key_in_a_record_edited_by_hand_is_left_out(path: Path, stored):
+@pytest.mark.parametrize("stored", [None, {}, {"groq": "", "zen": [], "cerebras": [" ", ","]}])
+async def test_empty_entries_in_a_record_edited_by_hand_are_no_keys(path: Path, stored):
     path.parent.mkdir()
     path.write_text(json.dumps({"user:owner": {"keys": stored}}))
 
     assert await Keyring(JsonFile(path), {}).keys_of(OWNER) == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "named"),
+    [
+        ({"keys": {"zen": "good", "groq": {"key": "gsk_secret"}}}, "the key for groq"),
+        ({"keys": {"groq": ["gsk_secret", 3]}}, "the key for groq"),
+        ({"keys": {"groq": None}}, "the key for groq"),
+        ({"keys": "gsk_secret"}, "keys"),
+        ({"keys": ["gsk_secret"]}, "keys"),
+        ({"openrouter_key": {"key": "gsk_secret"}}, "the key for openrouter"),
+    ],
+)
+async def test_an_entry_of_another_shape_is_named_and_never_overwritten(path: Path, record, named: str):
+    path.parent.mkdir()
+    path.write_text(text := json.dumps({"user:owner": record}))
+    keyring = Keyring(JsonFile(path), {})
+
+    for use in (keyring.keys_of(OWNER), keyring.previews(OWNER), keyring.register(OWNER, {"openai": "new"})):
+        with pytest.raises(StoreError, match=f'"user:owner" of keys.json, {named} has another shape') as told:
+            await use
+        assert "gsk_secret" not in str(told.value)
+    assert path.read_text() == text
 
 
 @pytest.mark.parametrize(
