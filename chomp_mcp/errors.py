@@ -47,6 +47,10 @@ __all__ = [
     "UpstreamTimeout",
 ]
 
+_ENDS = (".", "!", "?", "…", ":", ";", "。", "！", "？")  # noqa: RUF001 - routers speak Chinese, too
+_CLOSING = "\"'`”’)]}"  # noqa: RUF001
+"""May stand behind the punctuation that ends a sentence."""
+
 
 class ChompError(Exception):
     """The root; `status` is an HTTP status, `type` and `code` are the OpenAI error envelope's words."""
@@ -62,7 +66,11 @@ class ChompError(Exception):
         self.param = param
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        if not self.hint:
+            return self.message
+        message = self.message.rstrip()
+        is_sentence = not message or message.rstrip(_CLOSING).endswith(_ENDS)
+        return f"{message}{'' if is_sentence else '.'} {self.hint}".strip()
 
     def envelope(self) -> dict[str, Any]:
         """`{"error": {"message", "type", "code", "param"}}`, the shape every OpenAI SDK reads."""
@@ -225,7 +233,13 @@ class UpstreamRefused(UpstreamError):
     def envelope(self) -> dict[str, Any]:
         """The router's own error object with our message, so that clients find the codes they know."""
         inner = {"type": "invalid_request_error", "code": None, "param": None, **self.body}
-        return {"error": {**inner, "message": str(self)}}
+        words = {name: _word(inner[name]) for name in ("type", "code", "param")}
+        return {"error": {**inner, **words, "message": str(self)}}
+
+
+def _word(value: Any) -> str | None:
+    """OpenAI's envelope has text or null where OpenRouter has a status code, and others whatever they like."""
+    return value if isinstance(value, str | None) else str(value)
 
 
 class UpstreamFailed(UpstreamError):

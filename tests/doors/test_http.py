@@ -42,7 +42,7 @@ BAD_INPUT = [
     ("POST", CHAT, {**OK, "stream": "yes"}, 400, "invalid_request"),
     ("POST", CHAT, {**OK, "stream": True, "stream_options": [1]}, 400, "invalid_request"),
     ("POST", CHAT, {**OK, "model": "nobody-has-this-model"}, 404, "model_not_found"),
-    ("POST", CHAT, {**OK, "model": "x" * 1_000_000}, 404, "model_not_found"),
+    ("POST", CHAT, {**OK, "model": "x" * 1_000_000}, 400, "invalid_request"),
     ("POST", CHAT, {**OK, "router": "nowhere"}, 400, "invalid_request"),
     ("POST", CHAT, {**OK, "model": "groq/m"}, 401, "no_router_key"),
     ("POST", CHAT, b" " * (50 * 1024 * 1024), 413, "request_too_large"),

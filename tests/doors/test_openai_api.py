@@ -13,7 +13,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from chomp_mcp.doors import openai_api
-from chomp_mcp.doors.asgi import EventStream, while_connected
+from chomp_mcp.doors.asgi import EventStream, header_value, while_connected
 from tests.support.scripted import ScriptedRouter, chunk
 from tests.support.serving import Served, serving, settings_for
 
@@ -98,6 +98,18 @@ async def test_a_stream_brings_every_frame_and_the_usage_only_if_asked_for(clien
     *_, last = [chunk async for chunk in stream]
     assert (last.choices, last.usage.total_tokens) == ([], 10)
     assert (last.chomp["router"], last.chomp["cost_usd"]) == ("lab", None)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_usage_in_the_routers_finish_chunk_is_told_once_and_only_if_asked_for(gateway, upstream, asked):
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "cost": 0.25}
+    usage["prompt_tokens_details"] = {"cached_tokens": 2}
+    upstream.stream(["hi", {**chunk(finish="stop"), "usage": usage}], usage=None, finish=None)
+    answer = await gateway.chat(stream=True, **({"stream_options": {"include_usage": True}} if asked else {}))
+    told = events(answer.text)
+    assert [event["usage"] for event in told if event.get("usage")] == ([usage] if asked else [])
+    assert [choice["finish_reason"] for event in told for choice in event["choices"]] == [None, "stop"]
+    assert (told[-1].get("chomp", {}).get("cost_usd")) == ("0.25" if asked else None)
 
 
 async def test_frames_are_relayed_byte_for_byte_and_the_stream_ends_with_done(gateway, upstream):
@@ -263,9 +275,15 @@ async def test_half_an_emoji_as_some_routers_cut_them_still_comes_through(gatewa
 
 
 async def test_a_header_cannot_be_split_by_a_models_name(gateway, upstream):
-    answer = await gateway.chat(model="lab/m\r\nx-evil: 1é")
-    assert answer.headers["x-chomp-model"] == "m%0D%0Ax-evil: 1%C3%A9"
-    assert "x-evil" not in answer.headers
+    refused = await gateway.chat(model="lab/m\r\nx-evil: 1")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+    assert "x-evil" not in refused.headers
+    answer = await gateway.chat(model="lab/mé")
+    assert answer.headers["x-chomp-model"] == "m%C3%A9"
+
+
+def test_a_header_cannot_be_split_by_anything():
+    assert header_value("m\r\nx-evil: 1é") == b"m%0D%0Ax-evil: 1%C3%A9"
 
 
 async def test_a_silent_stream_is_kept_alive_with_comments():

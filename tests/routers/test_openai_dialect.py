@@ -295,10 +295,37 @@ def test_openrouters_usage_chunk_loses_its_repeated_choice_and_keeps_its_cost():
     assert wire.loads(deltas[-1].data)["choices"] == []
 
 
-def test_a_last_chunk_with_its_own_finish_reason_and_usage_stays_whole():
-    deltas, decoder = read(event(chunk({"content": "hi"})), event(chunk({}, "stop", usage=USAGE)))
-    assert deltas[-1].finish_reason == "stop"
+def test_usage_in_the_finish_chunk_moves_into_one_chunk_of_its_own_at_the_end():
+    usage = {**USAGE, "cost": 0.25}
+    frames = [event(chunk({"content": "hi"}, usage=None)), event(chunk({}, "stop", usage=usage, x_groq={"id": "r"}))]
+    deltas, decoder = read(*frames, DONE)
+    assert deltas[0].data == frames[0][6:-2]
+    assert (deltas[1].finish_reason, "usage" in deltas[1].chunk, deltas[1].chunk["x_groq"]) == (
+        "stop",
+        False,
+        {"id": "r"},
+    )
+    assert [delta.chunk["usage"] for delta in deltas if delta.is_usage_only] == [usage]
     assert decoder.usage == Usage(7, 3, 2)
+
+
+def test_usage_that_grows_with_every_chunk_is_told_once():
+    first, last = {"prompt_tokens": 7, "completion_tokens": 1}, {"prompt_tokens": 7, "completion_tokens": 2}
+    deltas, _ = read(event(chunk({"content": "a"}, usage=first)), event(chunk({"content": "b"}, "stop", usage=last)))
+    assert [delta.text for delta in deltas] == ["a", "b", ""]
+    assert [wire.loads(delta.data).get("usage") for delta in deltas] == [None, None, last]
+
+
+def test_every_choice_keeps_its_finish_reason_beside_the_usage():
+    second = {**chunk(usage=USAGE), "choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}
+    deltas, _ = read(event(chunk({"content": "hi"}, "stop")), event(second))
+    assert [delta.finish_reason for delta in deltas] == ["stop", "length", None]
+
+
+def test_usage_that_nobody_can_mean_is_not_passed_on():
+    deltas, decoder = read(event(chunk({"content": "hi"}, "stop", usage={"prompt_tokens": -5, "completion_tokens": 1})))
+    assert ["usage" in delta.chunk for delta in deltas] == [False]
+    assert decoder.usage is None
 
 
 def test_zens_cost_after_the_end_is_read_and_not_passed_on():

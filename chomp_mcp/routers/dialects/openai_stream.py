@@ -15,13 +15,23 @@ __all__ = ["StreamDecoder"]
 
 
 class StreamDecoder(FrameDecoder):
-    """`text/event-stream` of `chat.completion.chunk` objects."""
+    """`text/event-stream` of `chat.completion.chunk` objects.
 
-    __slots__ = ("_calls",)
+    The router's usage comes out as OpenAI tells it: in one chunk of its own, the last one, whatever chunk it came in.
+    """
+
+    __slots__ = ("_calls", "_ended", "_last")
 
     def __init__(self, now: float = 0.0, frames: Frames | None = None, whole: Whole = decode) -> None:
         super().__init__(frames or Events(), whole, now)
         self._calls: dict[int, tuple[int, Any]] = {}
+        self._ended: set[int] = set()
+        """The choices that have told their finish reason."""
+        self._last: Delta | None = None
+
+    def close(self) -> list[Delta]:
+        deltas = super().close()
+        return deltas if self._last is None or self.error else [*deltas, self._last]
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         """One event. Parsing is cheaper than a handful of byte tests, and nothing that is not JSON goes on."""
@@ -65,14 +75,25 @@ class StreamDecoder(FrameDecoder):
         deltas = [delta for choice in choices if isinstance(delta := choice.get("delta"), dict)]
         shared = [share_reasoning(delta) for delta in deltas]
         changed = self._number_calls(choices) or any(shared)
-        if chunk.get("usage"):
-            # OpenRouter repeats the finished choice in its usage chunk; OpenAI's has none.
-            if "choices" not in chunk or (self.finished and choices and not any(map(_says, deltas))):
-                chunk["choices"], changed = [], True
-        elif "choices" not in chunk or (self.finished and not choices):
-            return ()  # Zen's cost chunk, and whatever else is no part of an answer
-        self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
+        if usage := chunk.get("usage"):
+            self._keep(chunk, usage)
+            # What is left says nothing new: OpenRouter repeats the finished choice in its usage chunk.
+            is_empty = self._ended.issuperset(map(_index, choices)) and not any(map(_says, deltas))
+            changed = True
+        else:
+            is_empty = self.finished and not choices  # Zen's cost chunk
+        if is_empty or "choices" not in chunk:
+            return ()
+        self._ended.update(_index(choice) for choice in choices if choice.get("finish_reason"))
+        self.finished = self.finished or bool(self._ended)
         return (Delta(data=None if changed else data, chunk=chunk),)
+
+    def _keep(self, chunk: dict[str, Any], usage: Any) -> None:
+        """Take the usage out of the chunk and keep it for the end, with all that the router tells in it."""
+        del chunk["usage"]
+        if read_usage(usage):
+            head = {name: value for name, value in chunk.items() if name not in {"choices", "x_groq"}}
+            self._last = Delta(chunk={**head, "choices": [], "usage": usage})
 
     def _number_calls(self, choices: list[dict[str, Any]]) -> bool:
         """Tool calls without an index get one: OpenAI's clients put the pieces together by it."""
@@ -81,8 +102,7 @@ class StreamDecoder(FrameDecoder):
             delta = choice.get("delta")
             for call in _list(delta.get("tool_calls") if isinstance(delta, dict) else None):
                 if isinstance(call, dict) and not isinstance(call.get("index"), int):
-                    index = choice.get("index")
-                    call["index"] = self._call_index(index if isinstance(index, int) else 0, call)
+                    call["index"] = self._call_index(_index(choice), call)
                     changed = True
         return changed
 
@@ -109,6 +129,11 @@ def _is_plain(chunk: Mapping[str, Any]) -> bool:
         if type(delta) is not dict or "reasoning" in delta or "tool_calls" in delta or choice.get("finish_reason"):
             return False
     return True
+
+
+def _index(choice: Mapping[str, Any]) -> int:
+    index = choice.get("index", 0)
+    return index if isinstance(index, int) else 0
 
 
 def _says(delta: Mapping[str, Any]) -> bool:
