@@ -9,11 +9,11 @@ from typing import Any
 
 from chomp_mcp.app import MOST_MODELS, Chomp, ModelPage
 from chomp_mcp.doors.asgi import header_value
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.errors import InvalidRequest, UpstreamFailed
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
-__all__ = ["chat_request", "every_model", "extension", "headers_of", "openai_usage", "patience_of"]
+__all__ = ["chat_request", "every_model", "extension", "headers_of", "list_failed", "openai_usage", "patience_of"]
 
 _ENVELOPE: Mapping[str, tuple[type, ...]] = {
     "model": (str, type(None)),
@@ -78,6 +78,15 @@ async def every_model(chomp: Chomp, caller: Caller, router: str = AUTO, *, free_
         )
         models += page.models
     return replace(page, models=tuple(models))
+
+
+def list_failed(router: str, page: ModelPage) -> UpstreamFailed:
+    """The error for one router's list that could not be had."""
+    reason = page.errors.get(router) or "no reason given"
+    return UpstreamFailed(
+        f"{router} did not list its models: {reason}",
+        hint=f"Try again later, or see what `chomp-mcp status` tells of {router}.",
+    )
 
 
 def headers_of(receipt: Receipt) -> list[tuple[bytes, bytes]]:

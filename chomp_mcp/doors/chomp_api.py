@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from starlette.routing import Route
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.asgi import Json, by_method, caller_of, number, read_json, while_connected
 from chomp_mcp.doors.auth import may_register
-from chomp_mcp.doors.chat import every_model
-from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited, UpstreamFailed
+from chomp_mcp.doors.chat import every_model, list_failed
+from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
 from chomp_mcp.messages import Caller, ChatRequest, Job, Model
 from chomp_mcp.policy.rate_limit import Bucket, full, take
@@ -59,7 +60,7 @@ class RegistrationLimit:
         if retry_after:
             raise RateLimited(
                 "Too many registrations from this address.",
-                hint=f"Wait {retry_after:.0f} s, or send the token you have.",
+                hint=f"Wait {math.ceil(retry_after)} s, or send the token you have.",
                 retry_after=retry_after,
             )
 
@@ -106,8 +107,8 @@ class _Keys:
 
 def _keys_in(body: Mapping[str, Any]) -> dict[str, str]:
     """`{"keys": {router: key}}` and the old `{"openrouter_key": key}`, together if need be."""
-    given = body.get("keys", {})
-    old = {"openrouter": body["openrouter_key"]} if "openrouter_key" in body else {}
+    given = {} if body.get("keys") is None else body["keys"]
+    old = {} if body.get("openrouter_key") is None else {"openrouter": body["openrouter_key"]}
     if not isinstance(given, dict) or not (keys := {**old, **given}):
         raise InvalidRequest("There are no keys in it.", hint='Send {"keys": {"groq": "gsk_…"}}.', param="keys")
     for router, key in keys.items():
@@ -122,7 +123,7 @@ class _Jobs:
 
     async def dispatch(self, request: Request) -> Json:
         """POST /api/dispatch: a job that runs on its own; `{"id", "model", "router", "status"}` at once."""
-        options = await read_json(request.receive)
+        options = _unfolded(await read_json(request.receive))
         words = {name: _text(options.pop(name, None), name) for name in ("prompt", "model", "router", "system")}
         chat = ChatRequest.from_prompt(**words, options=options)
         prompt, system = words["prompt"], words["system"]
@@ -145,6 +146,16 @@ class _Jobs:
         limit = int(number(request.query_params.get("limit"), "limit", default=50, most=_MOST_JOBS))
         jobs = await self._jobs.recent(caller_of(request.scope), limit) if limit else []
         return Json([_job(job) for job in jobs])
+
+
+def _unfolded(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the fields of its `options`, where it has such an object; what stands beside it counts first."""
+    options = body.pop("options", None)
+    if not isinstance(options, dict | None):
+        raise InvalidRequest("options is not an object.", hint="Give an object, or leave it out.", param="options")
+    if not isinstance(body.get("messages"), list | None):
+        raise InvalidRequest("messages is not a list.", hint="Give a list of chat messages.", param="messages")
+    return {**(options or {}), **body}
 
 
 def _text(value: Any, name: str) -> str:
@@ -187,7 +198,7 @@ class _Models:
         router = request.path_params["router"]
         page = await every_model(self._chomp, caller_of(request.scope), router)
         if page.errors and not page.models:
-            raise UpstreamFailed(f"{router} did not list its models: {page.errors.get(router, 'no reason given')}")
+            raise list_failed(router, page)
         return Json(_listed(router, [_model(model, model.id) for model in page.models]))
 
     async def free(self, request: Request) -> Json:

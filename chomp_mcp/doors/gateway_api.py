@@ -18,11 +18,19 @@ from chomp_mcp.doors.asgi import EventStream, Json, caller_of, read_json, send_j
 from chomp_mcp.doors.chat import chat_request, headers_of, openai_usage
 from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.gateway.pipeline import Reply
-from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.messages import Caller, ChatRequest, FailureKind
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
 from chomp_mcp.telemetry.report import OK, Report, Transition
 
 __all__ = ["routes"]
+
+MOST_CALLERS = 4096
+"""Whose calls are counted apart; who has asked nothing for the longest time starts again."""
+
+_REPORTED = 12
+"""What `Report.caller_id` holds of a caller's id."""
+_BLAMELESS = frozenset({OK, FailureKind.HUNG_UP.value})
+"""Outcomes that are no failure of the router's."""
 
 
 def routes(chomp: Chomp) -> list[Route]:
@@ -100,8 +108,9 @@ class _Views:
 
     async def providers(self, request: Request) -> Json:
         """GET /v1/providers: calls and health per router, and the caller's spend against the budgets."""
-        status = await self._chomp.status(caller_of(request.scope))
-        return Json({**self._calls.totals(), "providers": self._calls.beside(status["routers"]), "cost": _cost(status)})
+        caller = caller_of(request.scope)
+        status, calls = await self._chomp.status(caller), self._calls.of(caller)
+        return Json({**calls.totals(), "providers": calls.beside(status["routers"]), "cost": _cost(status)})
 
 
 def _cost(status: Mapping[str, Any]) -> dict[str, float | None]:
@@ -117,7 +126,29 @@ def _cost(status: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 class _Calls:
-    """An observer that counts since the start of this process."""
+    """An observer that counts since the start of this process: each caller's exchanges, and all of them together."""
+
+    def __init__(self) -> None:
+        self._all = _Counts()
+        self._of: dict[str, _Counts] = {}
+
+    def exchange(self, report: Report) -> None:
+        self._all.add(report)
+        mine = self._of[report.caller_id] = self._of.pop(report.caller_id, _Counts())
+        mine.add(report)
+        if len(self._of) > MOST_CALLERS:
+            del self._of[next(iter(self._of))]
+
+    def transition(self, transition: Transition) -> None:
+        """Breakers are read as they stand."""
+
+    def of(self, caller: Caller) -> _Counts:
+        """What the caller may see: the owner everything, everybody else their own."""
+        return self._all if caller.is_owner else self._of.get(caller.id[:_REPORTED]) or _Counts()
+
+
+class _Counts:
+    """Exchanges that reached a router, and their attempts."""
 
     def __init__(self) -> None:
         self._exchanges = 0
@@ -125,15 +156,12 @@ class _Calls:
         self._calls: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
 
-    def exchange(self, report: Report) -> None:
+    def add(self, report: Report) -> None:
         attempts = report.receipt.attempts
-        self._exchanges += 1
+        self._exchanges += bool(attempts)
         self._failovers += max(0, len({(attempt.router, attempt.model) for attempt in attempts}) - 1)
         self._calls.update(attempt.router for attempt in attempts)
-        self._failures.update(attempt.router for attempt in attempts if attempt.outcome != OK)
-
-    def transition(self, transition: Transition) -> None:
-        """Breakers are read as they stand."""
+        self._failures.update(attempt.router for attempt in attempts if attempt.outcome not in _BLAMELESS)
 
     def totals(self) -> dict[str, int]:
         return {"total_calls": self._exchanges, "failovers": self._failovers}

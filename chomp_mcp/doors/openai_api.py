@@ -13,9 +13,17 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
-from chomp_mcp.app import Chomp
+from chomp_mcp.app import Chomp, ModelPage
 from chomp_mcp.doors.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
-from chomp_mcp.doors.chat import chat_request, every_model, extension, headers_of, openai_usage, patience_of
+from chomp_mcp.doors.chat import (
+    chat_request,
+    every_model,
+    extension,
+    headers_of,
+    list_failed,
+    openai_usage,
+    patience_of,
+)
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Delta, Model, Receipt
 
@@ -111,14 +119,24 @@ class _Models:
 
     async def one(self, request: Request) -> Json:
         """GET /v1/models/{id}: `router/model`, or a model's own id as its router lists it."""
-        wanted = request.path_params["id"]
-        page = await every_model(self._chomp, caller_of(request.scope))
-        known = {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
+        wanted, caller = request.path_params["id"], caller_of(request.scope)
+        known = _by_name(await every_model(self._chomp, caller))
+        router = wanted.partition("/")[0]
+        if wanted not in known and router in self._chomp.routers:  # one that is in no `auto` list, or has failed there
+            page = await every_model(self._chomp, caller, router)
+            if page.errors and not page.models:
+                raise list_failed(router, page)
+            known = _by_name(page) | known
         if wanted in known:
             return Json(_entry(known[wanted]))
         close = difflib.get_close_matches(wanted, known, n=3)
         hint = f"Did you mean {', '.join(close)}?" if close else "GET /v1/models lists them."
         raise UnknownModel(f"No model {wanted[:200]!r} is listed.", hint=hint, did_you_mean=close)
+
+
+def _by_name(page: ModelPage) -> dict[str, Model]:
+    """By ref, and by the id that the router itself uses."""
+    return {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
 
 
 def _entry(model: Model) -> dict[str, Any]:

@@ -40,6 +40,8 @@ async def registered(gateway, keys) -> tuple[dict, dict[str, str]]:
     [
         ({"keys": {"groq": "gsk_aaaaaaaaaaaa1111"}}, {"groq": "gsk_…1111"}),
         ({"openrouter_key": "sk-or-v1-aaaa2222"}, {"openrouter": "sk-o…2222"}),
+        ({"keys": None, "openrouter_key": "sk-or-v1-aaaa2222"}, {"openrouter": "sk-o…2222"}),
+        ({"keys": {"groq": "gsk_aaaaaaaaaaaa1111"}, "openrouter_key": None}, {"groq": "gsk_…1111"}),
         ({"keys": {"groq": "short"}, "openrouter_key": "sk-or-v1-aaaa2222"}, {"openrouter": "sk-o…2222", "groq": "…"}),
     ],
 )
@@ -100,6 +102,35 @@ async def test_a_job_is_dispatched_at_once_and_collected_with_a_long_poll(gatewa
     assert (done["tokens_in"], done["tokens_out"]) == (7, 3)
     assert datetime.fromisoformat(done["finished"]) >= datetime.fromisoformat(done["created"])
     assert (await gateway.http.get("/api/jobs")).json() == [done]
+
+
+async def test_options_of_a_job_may_stand_in_an_object_of_their_own(gateway, upstream):
+    history = [{"role": "user", "content": "I am Ada"}]
+    options = {"temperature": 0.5, "seed": 1, "messages": history}
+    body = {"prompt": "who?", "model": "lab/m", "options": options, "seed": 2}
+    job = (await gateway.http.post("/api/dispatch", json=body)).json()
+    await gateway.http.get(f"/api/result/{job['id']}?wait=5")
+    sent = upstream.chats[0].json
+    assert (sent["temperature"], sent["seed"], "options" in sent) == (0.5, 2, False)
+    assert sent["messages"] == [*history, {"role": "user", "content": "who?"}]
+
+
+@pytest.mark.parametrize(("field", "value"), [("options", [1]), ("messages", 5)])
+async def test_a_field_of_a_job_that_has_the_wrong_type_is_named_as_the_caller_wrote_it(gateway, field, value):
+    answer = await gateway.http.post("/api/dispatch", json={"prompt": "hi", "model": "lab/m", field: value})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, field)
+    assert error["message"].startswith(f"{field} is not")
+
+
+async def test_the_list_of_a_router_that_tells_it_to_nobody_without_a_key_asks_for_one(home):
+    async with ScriptedRouter() as groq:
+        groq.on(path="/models").fail(401)
+        async with serving(settings_for(home, environ={"CHOMP_ROUTER_GROQ_URL": groq.url})) as gateway:
+            for path in ("/api/models/groq", "/v1/models/groq/m"):
+                answer = await gateway.http.get(path)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (401, "no_router_key")
+                assert "keys add groq" in answer.json()["error"]["message"]
 
 
 async def test_a_job_that_is_cancelled_stops_the_router_and_keeps_its_text(gateway, upstream):

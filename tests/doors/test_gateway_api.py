@@ -8,6 +8,9 @@ import json
 import anyio
 import pytest
 
+from chomp_mcp.doors import gateway_api
+from chomp_mcp.messages import OWNER, Attempt, Caller, Receipt
+from chomp_mcp.telemetry.report import Report
 from tests.support.scripted import ScriptedRouter
 from tests.support.serving import serving, settings_for
 
@@ -81,6 +84,42 @@ async def test_providers_tell_calls_failovers_health_and_cost(home):
     assert (providers["good"]["breaker"], providers["good"]["cooldown_until"]) == ("closed", None)
     cost = {"daily_spend_usd": 0.0, "daily_budget_usd": 2.5, "monthly_spend_usd": 0.0, "monthly_budget_usd": None}
     assert told["cost"] == cost
+
+
+async def test_a_hang_up_is_no_failure_of_the_routers_and_an_exchange_without_a_router_no_call(gateway, upstream):
+    upstream.hang(after=["Hello"])
+    with anyio.fail_after(5):
+        async with gateway.http.stream("POST", "/v1/chat/stream", json=ASKED) as answer:
+            async for _ in answer.aiter_bytes():
+                break
+        await upstream.saw_disconnect()
+    await gateway.is_quiet()
+    assert (await gateway.chat(model="nobody-has-this")).status_code == 404
+    told = (await gateway.http.get("/v1/providers")).json()
+    assert told["total_calls"] == 1
+    assert (told["providers"]["lab"]["calls"], told["providers"]["lab"]["failures"]) == (1, 0)
+
+
+async def test_callers_see_their_own_calls_and_the_owner_sees_all(gateway):
+    tokens = [(await gateway.chomp.keyring.create())[0] for _ in range(2)]
+    headers = [{"authorization": f"Bearer {token}"} for token in tokens]
+    await gateway.chat()
+    for _ in range(2):
+        await gateway.http.post("/v1/chat", json=ASKED, headers=headers[0])
+    seen = [(await gateway.http.get("/v1/providers", headers=each)).json() for each in (*headers, {})]
+    assert [told["total_calls"] for told in seen] == [2, 0, 3]
+    assert [told["providers"]["lab"]["calls"] for told in seen] == [2, 0, 3]
+
+
+def test_callers_are_counted_apart_in_bounded_memory(monkeypatch):
+    monkeypatch.setattr(gateway_api, "MOST_CALLERS", 2)
+    calls = gateway_api._Calls()
+    for caller in ("a" * 64, "b" * 64, "a" * 64, "c" * 64):
+        receipt = Receipt(asked="lab/m", attempts=(Attempt("lab", "m", "ok"),))
+        calls.exchange(Report(door="chat", caller_id=caller, asked="lab/m", receipt=receipt))
+    totals = {name: calls.of(Caller(name * 64)).totals()["total_calls"] for name in "abc"}
+    assert totals == {"a": 2, "b": 0, "c": 1}
+    assert calls.of(OWNER).totals()["total_calls"] == 4
 
 
 async def test_metrics_count_what_went_through_every_door(gateway):

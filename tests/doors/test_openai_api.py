@@ -175,6 +175,20 @@ async def test_a_router_that_fails_is_left_out_of_the_list_and_named(home, upstr
     assert list(listed["errors"]) == ["broken"]
 
 
+async def test_a_model_is_found_behind_a_router_that_no_list_of_all_shows(client):
+    found = await client.models.retrieve("mock/echo")
+    assert (found.id, found.owned_by) == ("mock/echo", "mock")
+    with pytest.raises(openai.NotFoundError, match="Did you mean mock/echo"):
+        await client.models.retrieve("mock/ecko")
+
+
+async def test_a_model_of_a_router_whose_list_fails_is_no_model_that_does_not_exist(client, upstream):
+    upstream.on(path="/models").fail(500, {"error": {"message": "out of order"}})
+    with pytest.raises(openai.InternalServerError, match=r"lab did not list its models: .*out of order") as caught:
+        await client.models.retrieve("lab/m")
+    assert caught.value.status_code == 502
+
+
 async def test_the_routers_own_4xx_is_passed_on(client, upstream):
     upstream.fail(
         400, {"error": {"message": "bad top_p", "type": "invalid_request_error", "code": "x", "param": "top_p"}}
