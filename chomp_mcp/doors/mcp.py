@@ -18,7 +18,7 @@ from chomp_mcp.doors.key_page import KeyPages
 from chomp_mcp.doors.mcp_keys import KeyDesk
 from chomp_mcp.doors.mcp_prompts import add_completion, add_prompts
 from chomp_mcp.doors.mcp_resources import add_resources
-from chomp_mcp.doors.mcp_tools import tools
+from chomp_mcp.doors.mcp_tools import Dispatch, tools
 from chomp_mcp.doors.tasks import Tasks
 from chomp_mcp.messages import MAX_PROMPT_BYTES
 
@@ -34,18 +34,21 @@ MAX_BODY_BYTES = 4 * MAX_PROMPT_BYTES
 """Room for a prompt over our limit, so that the refusal comes from us and says what to do."""
 
 
-def build_server(chomp: Chomp, *, pages: KeyPages | None = None) -> MCPServer[Any]:
+def build_server(
+    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None
+) -> MCPServer[Any]:
     """One server for all connections of all transports; it opens nothing and waits for nothing.
 
     Jobs and keys live in `chomp`, never in a connection: the SDK has a lifespan for every SSE connection. `pages` is
-    None where no key page may be opened. Who calls is `current_caller`.
+    None where no key page may be opened. `dispatch` starts jobs elsewhere than in this process. Who calls is
+    `current_caller`.
     """
     server: MCPServer[Any] = MCPServer(
         "chomp",
         title="Chomp",
         instructions=INSTRUCTIONS,
         version=version("chomp-mcp"),
-        tools=tools(chomp, KeyDesk(chomp, pages)),
+        tools=tools(chomp, KeyDesk(chomp, pages), dispatch),
         extensions=[Tasks(chomp)],
         log_level="WARNING",
         cache_hints={"tools/list": UNCHANGING, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},

@@ -52,7 +52,7 @@ def _stored_id(job: Job) -> str:
 
 def dispatched(job: Job) -> CallToolResult:
     """`dispatch`: the job's id, and how to collect it."""
-    told = f"Job {job.id} runs on {job.model}. {_collect(job)}"
+    told = f"Job {job.id} is {job.status} for {job.model}. {_collect(job)}"
     return said(told, job_id=job.id, status=str(job.status), model=job.model, router=job.router)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Annotated, Any, Final
 
 import anyio
@@ -18,9 +19,9 @@ from chomp_mcp.doors.callers import current_caller
 from chomp_mcp.doors.mcp_answers import OUTPUTS, asked, collected, dispatched, models_listed, status_told
 from chomp_mcp.doors.mcp_keys import KeyDesk, merged
 from chomp_mcp.errors import ChompError
-from chomp_mcp.messages import ChatRequest
+from chomp_mcp.messages import ChatRequest, Job
 
-__all__ = ["patience", "tools"]
+__all__ = ["Dispatch", "patience", "tools"]
 
 LONGEST_WAIT_SECONDS = 45
 PROGRESS_SECONDS = 0.25
@@ -29,6 +30,9 @@ NOTHING: Final[dict[str, Any]] = {}
 
 patience: ContextVar[float] = ContextVar("chomp_patience", default=float("inf"))
 """Seconds that `ask` may take before it becomes a job, where that is less than the deadline (the tasks extension)."""
+
+Dispatch = Callable[..., Awaitable[Job]]
+"""Starts a job: `await dispatch(caller, request, prompt=…, system=…)`."""
 
 ModelRef = Annotated[str, Field(description='"auto", "router/model" or a model name; see list_models')]
 RouterId = Annotated[str, Field(description='"auto" or a router, never answered by another')]
@@ -44,9 +48,10 @@ Wait = Annotated[float, Field(json_schema_extra={"maximum": LONGEST_WAIT_SECONDS
 class Tools:
     """The tools' bodies: words in, one call of the core, words out."""
 
-    def __init__(self, chomp: Chomp, desk: KeyDesk) -> None:
+    def __init__(self, chomp: Chomp, desk: KeyDesk, dispatch: Dispatch) -> None:
         self._chomp = chomp
         self._desk = desk
+        self._dispatch = dispatch
 
     async def ask(
         self,
@@ -83,8 +88,7 @@ class Tools:
     ) -> CallToolResult:
         """Like ask, but in the background: returns a job_id at once. For long work, or several models at a time."""
         request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
-        caller = current_caller.get()
-        return dispatched(await self._chomp.jobs.dispatch(caller, request, prompt=prompt, system=system, door="mcp"))
+        return dispatched(await self._dispatch(current_caller.get(), request, prompt=prompt, system=system))
 
     async def result(self, job_id: str, wait_seconds: Wait = 0) -> CallToolResult:
         """A job's answer, or its text so far. Finished jobs are kept for 24 hours."""
@@ -124,12 +128,12 @@ class Tools:
         return status_told(await self._chomp.status(current_caller.get()))
 
 
-def tools(chomp: Chomp, desk: KeyDesk) -> list[Tool]:
-    """All six, ready for `MCPServer(tools=…)`.
+def tools(chomp: Chomp, desk: KeyDesk, dispatch: Dispatch | None = None) -> list[Tool]:
+    """All six, ready for `MCPServer(tools=…)`. Without `dispatch`, dispatched jobs run in this process.
 
     Asking sends the user's words to someone else and may cost money, so it is no read; it changes and destroys nothing.
     """
-    bodies = Tools(chomp, desk)
+    bodies = Tools(chomp, desk, dispatch or partial(chomp.jobs.dispatch, door="mcp"))
     return [
         _tool(bodies.ask, "Ask a model", _hints(open_world=True)),
         _tool(bodies.dispatch, "Ask in the background", _hints(open_world=True)),

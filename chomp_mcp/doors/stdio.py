@@ -9,15 +9,16 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from mcp.server.mcpserver import MCPServer
-
     from chomp_mcp.app import Chomp
     from chomp_mcp.doors.key_page import KeyPages
+    from chomp_mcp.gateway.jobs import JobRunner
+    from chomp_mcp.messages import Job
     from chomp_mcp.telemetry.report import Observer
 
 __all__ = ["serve_stdio"]
@@ -45,13 +46,21 @@ def serve_stdio(settings: Settings) -> None:
         from chomp_mcp.app import Chomp
         from chomp_mcp.doors.key_page import KeyPages
         from chomp_mcp.doors.mcp import build_server
+        from chomp_mcp.doors.stdio_lines import serve_lines
 
         chomp = Chomp(settings, observers=_log(settings.log))
         pages = KeyPages(chomp)
-        server = build_server(chomp, pages=pages)
+        serve = partial(serve_lines, build_server(chomp, pages=pages, dispatch=partial(_dispatch, chomp.jobs)))
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
-    anyio.run(_serve, server, chomp, pages)
+    anyio.run(_serve, serve, chomp, pages)
+
+
+async def _dispatch(jobs: JobRunner, *args: Any, **named: Any) -> Job:
+    """In a process of its own: this one ends with its client."""
+    from chomp_mcp.doors.cli import launch
+
+    return await launch.dispatch(jobs, *args, **named)
 
 
 def _log(level: str) -> list[Observer]:
@@ -64,20 +73,21 @@ def _log(level: str) -> list[Observer]:
     return [LogObserver()]
 
 
-GRACE_SECONDS = 1.0
-"""What running jobs get when the client leaves: the SDKs' clients end a server 2 s after they close its stdin."""
+async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyPages) -> None:
+    """Until stdin ends; then until the jobs that `ask` left behind have ended, if the client lets us live that long.
 
+    The SDKs' clients send SIGTERM 2 s after they closed stdin: what still runs then is told as stopped.
+    """
 
-async def _serve(server: MCPServer[Any], chomp: Chomp, pages: KeyPages) -> None:
     async def close(grace_seconds: float = 0.0) -> None:
         await pages.close()
         await chomp.close(grace_seconds)
 
     _leave_on_signals(close)
     try:
-        await server.run_stdio_async()
+        await serve()
     finally:
-        await close(GRACE_SECONDS)
+        await close(chomp.settings.upstream_timeout_seconds)
 
 
 def _leave_on_signals(close: Callable[[], Awaitable[None]]) -> None:

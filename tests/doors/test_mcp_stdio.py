@@ -26,7 +26,7 @@ async def test_all_six_tools_work(tmp_path: Path, upstream: ScriptedRouter, mode
         asked = await call(client, "ask", prompt="hi", router="lab")
         assert (asked["status"], asked["text"]) == ("done", "hello")
         job = await call(client, "dispatch", prompt="hi", router="lab")
-        collected = await call(client, "result", job_id=job["job_id"], wait_seconds=5)
+        collected = await call(client, "result", job_id=job["job_id"], wait_seconds=30)
         assert (collected["status"], collected["text"]) == ("done", "hello")
         listed = await call(client, "list_models", router="lab")
         assert [row["id"] for row in listed["models"]] == ["lab/scripted-small", "lab/scripted-large"]
@@ -53,26 +53,57 @@ async def test_a_slow_answer_becomes_a_job_that_another_process_reads(
         assert (whole["status"], whole["text"]) == ("done", "Hello world")
 
 
-async def test_a_job_outlives_the_server_that_ran_it(tmp_path: Path, upstream: ScriptedRouter) -> None:
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_dispatched_job_outlives_its_client_and_the_server(
+    tmp_path: Path, upstream: ScriptedRouter, mode: str
+) -> None:
+    rest = anyio.Event()
+    upstream.stream(["Hel", rest, "lo"])
     server = stdio(tmp_path, upstream)
-    async with Client(server) as client:
+    async with Client(server, mode=mode) as client:
         job = await call(client, "dispatch", prompt="hi", router="lab")
-        await call(client, "result", job_id=job["job_id"], wait_seconds=5)
-    async with Client(server) as client:
-        assert (await call(client, "result", job_id=job["job_id"]))["text"] == "hello"
+        assert (job["status"], job["model"]) == ("queued", "lab/scripted-small")
+        await partial(client, job["job_id"], "Hel")
+    rest.set()
+    async with Client(server, mode=mode) as client:
+        told = await call(client, "result", job_id=job["job_id"], wait_seconds=30)
+        assert (told["status"], told["text"]) == ("done", "Hello")
 
 
-async def test_a_job_whose_server_left_says_so(tmp_path: Path, upstream: ScriptedRouter) -> None:
+async def test_an_ask_that_became_a_job_is_told_as_stopped_when_the_client_ends_its_server(
+    tmp_path: Path, upstream: ScriptedRouter
+) -> None:
     upstream.hang(after=["Hel"])
-    server = stdio(tmp_path, upstream)
+    server = stdio(tmp_path, upstream, CHOMP_DEADLINE_SECONDS="0.5")
     async with Client(server) as client:
-        job = await call(client, "dispatch", prompt="hi", router="lab")
-        await upstream.saw_request()
+        job = await call(client, "ask", prompt="hi", router="lab")
+        assert job["status"] == "running"
     await upstream.saw_disconnect()
     async with Client(server) as client:
         told = await call(client, "result", job_id=job["job_id"], wait_seconds=5)
-        assert told["status"] == "error"
-        assert "Dispatch it again" in told["error"]
+        assert (told["status"], told["text"]) == ("error", "Hel")
+        assert "stopped before the answer was complete" in told["error"]
+
+
+async def test_an_ask_that_became_a_job_keeps_its_server_until_it_is_done(
+    tmp_path: Path, upstream: ScriptedRouter
+) -> None:
+    rest = anyio.Event()
+    upstream.stream(["Hel", rest, "lo"])
+    request = {"name": "ask", "arguments": {"prompt": "hi", "router": "lab"}}
+    ask = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": request}
+    with started(tmp_path, upstream, CHOMP_DEADLINE_SECONDS="0.5") as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{json.dumps(INITIALIZE)}\n{json.dumps(ask)}\n")
+        process.stdin.flush()
+        answers = [json.loads(await anyio.to_thread.run_sync(process.stdout.readline)) for _ in range(2)]
+        process.stdin.close()
+        rest.set()
+        assert await anyio.to_thread.run_sync(process.wait, 20) == 0
+    async with Client(stdio(tmp_path, upstream)) as client:
+        told = await call(client, "result", job_id=answers[1]["result"]["structuredContent"]["job_id"])
+        assert (told["status"], told["text"]) == ("done", "Hello")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -115,9 +146,9 @@ async def test_a_prompt_of_ten_megabytes_is_refused_and_the_connection_lives(
         assert (await call(client, "ask", prompt="hi", router="lab"))["text"] == "hello"
 
 
-def started(home: Path, **more: str) -> subprocess.Popen[str]:
+def started(home: Path, upstream: ScriptedRouter | None = None, **more: str) -> subprocess.Popen[str]:
     """The server with bare pipes."""
-    server = stdio(home, **more)
+    server = stdio(home, upstream, **more)
     return subprocess.Popen(
         [server.command],
         env={"PATH": os.environ["PATH"], **(server.env or {})},

@@ -10,7 +10,7 @@ import anyio
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli import launch
 from chomp_mcp.doors.cli.output import answer, remark, show_json
-from chomp_mcp.errors import InvalidRequest, StoreError
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import OWNER, ChatRequest
 from chomp_mcp.settings import Settings
 
@@ -73,13 +73,7 @@ async def _dispatch(args: argparse.Namespace) -> int:
     prompt = _prompt(args)
     request = ChatRequest.from_prompt(prompt, model=args.model, router=args.router, system=args.system)
     async with Chomp(Settings.load()) as chomp:
-        jobs = chomp.jobs
-        job = await jobs.enqueue(OWNER, request, prompt=prompt, system=args.system)
-        try:
-            launch.detached(["run-job", job.id])
-        except OSError as error:
-            await jobs.cancel(OWNER, job.id)
-            raise StoreError(f"The job's process could not be started: {error.strerror}.", hint="Try again.") from None
+        job = await launch.dispatch(chomp.jobs, OWNER, request, prompt=prompt, system=args.system)
     if args.json:
         show_json({"job_id": job.id, "status": str(job.status), "model": job.model, "router": job.router})
     else:
