@@ -155,7 +155,9 @@ async def test_many_keys_with_the_same_list_hold_it_once_and_the_oldest_make_roo
         w.groq.models([f"m{n}" for n in range(100)])
         rosters = weakref.WeakSet()
         for n in range(25):
-            rosters.add((await models.of(["groq"], keys("groq", f"key-{n}")))["groq"].roster)
+            read = (await models.of(["groq"], keys("groq", f"key-{n}")))["groq"]
+            assert not read.error
+            rosters.add(read.roster)
         assert len(rosters) == 1
         assert len(models._known) == 10
         assert not models.has_read("groq", key_id("key-14"))
