@@ -17,11 +17,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
-from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, UpstreamError
+from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, Overloaded, UpstreamError
 from chomp_mcp.messages import Caller
 
 __all__ = [
     "KEEPALIVE_SECONDS",
+    "LAST_WORDS_SECONDS",
     "EventStream",
     "Json",
     "by_method",
@@ -31,12 +32,16 @@ __all__ = [
     "number",
     "read_json",
     "send_json",
+    "shutting_down",
     "told",
     "while_connected",
 ]
 
 KEEPALIVE_SECONDS = 15.0
 """How long an event stream stays silent before it sends a comment; proxies give up after 30 to 60."""
+
+LAST_WORDS_SECONDS = 1.0
+"""How long a client may take to read why its answer ends with the server."""
 
 T = TypeVar("T")
 
@@ -166,6 +171,7 @@ class EventStream:
     """Server-sent events on their way out: `async with EventStream(send) as events`.
 
     An error after `start` becomes an event, followed by `last` and a clean end; before it, it goes on to the caller.
+    So does being cancelled while the client is there: then the server's patience at a shutdown is over.
     """
 
     def __init__(self, send: Send, *, keepalive_seconds: float = KEEPALIVE_SECONDS) -> None:
@@ -173,6 +179,7 @@ class EventStream:
         self._keepalive_seconds = keepalive_seconds
         self._wrote_at = math.inf
         self._has_ended = False
+        self.has_lost_client = False
         self.last = b"data: [DONE]\n\n"
         """The frame that ends the stream."""
 
@@ -207,13 +214,27 @@ class EventStream:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not self.has_started or not (error is None or isinstance(error, Exception)):
+        if not self.has_started or self.has_lost_client:
             return False
+        if isinstance(error, asyncio.CancelledError):
+            with anyio.move_on_after(LAST_WORDS_SECONDS):
+                await self._end(shutting_down())
+            return True
+        if not isinstance(error, Exception | None):
+            return False
+        await self._end(error)
+        return True
+
+    async def _end(self, error: Exception | None) -> None:
         if error is not None:
             await self.event(told(error).envelope())
         self._has_ended = True
         await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
-        return True
+
+
+def shutting_down() -> Overloaded:
+    """What is told to requests that the server's end cuts off."""
+    return Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
 
 
 async def while_connected(receive: Receive, work: Callable[[], Awaitable[T]], events: EventStream | None = None) -> T:
@@ -243,6 +264,8 @@ async def _watch(receive: Receive, scope: anyio.CancelScope, events: EventStream
         with anyio.CancelScope(deadline=events.silent_until):
             gone = await _hung_up(receive)
         await events.keep_alive()
+    if events is not None:
+        events.has_lost_client = True
     scope.cancel()
 
 

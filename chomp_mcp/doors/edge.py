@@ -15,7 +15,7 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chomp_mcp.doors.asgi import error_answer, told
+from chomp_mcp.doors.asgi import LAST_WORDS_SECONDS, error_answer, shutting_down, told
 from chomp_mcp.doors.auth import is_loopback
 from chomp_mcp.errors import NotAllowed, TooLarge, TooSlow
 from chomp_mcp.settings import Settings
@@ -91,6 +91,10 @@ class Edge:
             if isinstance(error, TooLarge) and b"expect" not in headers:
                 await _drain(receive)
             await error_answer(told(error))(scope, receive, answer)
+        except asyncio.CancelledError:
+            # Nobody but the server cancels a whole request: its patience at a shutdown is over, and it ends after us.
+            with anyio.move_on_after(LAST_WORDS_SECONDS):
+                await (answer.finish() if answer.has_started else error_answer(shutting_down())(scope, receive, answer))
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
         self._check_host(headers)

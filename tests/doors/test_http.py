@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ import httpx2
 import pytest
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.doors import http
 from chomp_mcp.doors.http import serve
 from chomp_mcp.errors import InvalidSetting
 from tests.support.serving import process, serving, settings_for, url_of
@@ -251,9 +253,9 @@ async def test_a_signal_stops_accepting_and_lets_answers_finish(home, upstream, 
     upstream.stream(["Hel", go, "lo"])
     async with process(home, "--port", "0", CHOMP_ROUTER_GROQ_URL=upstream.url, GROQ_API_KEY="gsk_1") as started:
         url = await url_of(started)
-        async with httpx2.AsyncClient(base_url=url) as http:
+        async with httpx2.AsyncClient(base_url=url) as client:
             body = {"model": "groq/m", "messages": HELLO, "stream": True}
-            async with http.stream("POST", CHAT, json=body) as answer:
+            async with client.stream("POST", CHAT, json=body) as answer:
                 pieces = answer.aiter_bytes()
                 got = await anext(pieces)
                 started.send_signal(number)
@@ -268,13 +270,69 @@ async def test_a_signal_stops_accepting_and_lets_answers_finish(home, upstream, 
         assert b"Traceback" not in await started.stderr.read()
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/chat/stream"])
+async def test_streams_that_outlast_a_shutdown_are_told_so_and_end(home, upstream, monkeypatch, capsys, path):
+    monkeypatch.setattr(http, "GRACE_SECONDS", 0.1)
+    upstream.hang(after=["Hello"])
+    got = ""
+    with anyio.fail_after(5):
+        async with (
+            httpx2.AsyncClient() as client,
+            anyio.create_task_group() as group,
+            serving(settings_for(home, lab=upstream.url)) as gateway,
+        ):
+            begun = anyio.Event()
+
+            async def listen():
+                nonlocal got
+                async with client.stream("POST", gateway.url + path, json={**OK, "stream": True}) as answer:
+                    async for text in answer.aiter_text():
+                        got += text
+                        begun.set()
+
+            group.start_soon(listen)
+            await begun.wait()
+        await upstream.saw_disconnect()
+    *_, error, last = [line[6:] for line in got.splitlines() if line.startswith("data: ")]
+    assert json.loads(error)["error"]["code"] == "overloaded"
+    assert "shutting down" in error
+    assert last == "[DONE]" or json.loads(last)["done"]
+    assert "Traceback" not in capsys.readouterr().err
+    async with Chomp(settings_for(home)) as chomp:
+        assert (await chomp.status())["spend"]["calls_today"] == 1
+
+
+async def test_answers_that_outlast_a_shutdown_are_told_so(home, upstream, monkeypatch, capsys):
+    monkeypatch.setattr(http, "GRACE_SECONDS", 0.1)
+    upstream.hang()
+    answers = []
+    with anyio.fail_after(5):
+        async with (
+            httpx2.AsyncClient() as client,
+            anyio.create_task_group() as group,
+            serving(settings_for(home, lab=upstream.url)) as gateway,
+        ):
+
+            async def ask():
+                answers.append(await client.post(gateway.url + CHAT, json=OK))
+
+            group.start_soon(ask)
+            await upstream.saw_request()
+        await upstream.saw_disconnect()
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["x-request-id"]
+    assert "Traceback" not in capsys.readouterr().err
+
+
 async def refused(url: str) -> None:
     """Wait until nobody accepts connections any more."""
     while True:
         try:
-            async with httpx2.AsyncClient() as http:
-                await http.get(f"{url}/healthz")
-        except httpx2.ConnectError:
+            async with httpx2.AsyncClient() as client:
+                await client.get(f"{url}/healthz")
+        except httpx2.TransportError:  # refused, or reset while it waited to be accepted
             return
 
 
@@ -284,10 +342,13 @@ async def test_a_signal_ends_open_mcp_sessions_without_a_murmur(home):
     hello["params"] = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     accept = {"accept": "application/json, text/event-stream"}
     async with process(home, "--port", "0") as started:
-        async with httpx2.AsyncClient(base_url=await url_of(started)) as http:
-            session = (await http.post("/mcp", json=hello, headers=accept)).headers["mcp-session-id"]
+        async with httpx2.AsyncClient(base_url=await url_of(started)) as client:
+            session = (await client.post("/mcp", json=hello, headers=accept)).headers["mcp-session-id"]
             listening = {"accept": "text/event-stream", "mcp-session-id": session}
-            async with http.stream("GET", "/sse") as events, http.stream("GET", "/mcp", headers=listening) as notices:
+            async with (
+                client.stream("GET", "/sse") as events,
+                client.stream("GET", "/mcp", headers=listening) as notices,
+            ):
                 assert (events.status_code, notices.status_code) == (200, 200)
                 await anext(events.aiter_bytes())
                 started.send_signal(signal.SIGTERM)
