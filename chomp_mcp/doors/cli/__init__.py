@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from chomp_mcp.doors.cli.parser import parser
+from chomp_mcp.doors.cli.parser import parsed
 from chomp_mcp.errors import ChompError, LimitError, RequestError, StoreError, UpstreamError
 
 __all__ = ["main"]
@@ -28,7 +28,7 @@ PIPE_CLOSED = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 request, 3 limit, 4 upstream, 5 store, 130 Ctrl-C or 141 closed pipe."""
     _never_fail_on_a_character()
-    args = parser().parse_args(argv)
+    args = parsed(sys.argv[1:] if argv is None else argv)
     module, _, function = args.run.partition(":")
     try:
         command = getattr(importlib.import_module(f"chomp_mcp.doors.cli.{module}"), function)

@@ -15,6 +15,7 @@ from mcp import Client, StdioServerParameters
 from chomp_mcp.doors.cli import install, launch
 from chomp_mcp.doors.cli.clients import CLIENTS
 from chomp_mcp.doors.cli.output import plain
+from chomp_mcp.doors.cli.stores import try_stores
 from chomp_mcp.errors import ChompError, UpstreamFailed
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
@@ -30,6 +31,7 @@ SHOWN = 100
 def demo(_args: argparse.Namespace) -> int:
     """Offline on the mock router; on the caller's real routers too, where there are keys."""
     settings = Settings.load()
+    anyio.run(try_stores, settings)
     try:
         anyio.run(_walk, settings)
     except Exception as error:  # noqa: BLE001 - the SDK's task groups wrap whatever it was

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 
@@ -18,6 +18,7 @@ from chomp_mcp.app import Chomp, key_id
 from chomp_mcp.doors.cli import exit_code, launch
 from chomp_mcp.doors.cli.output import show_json, table
 from chomp_mcp.doors.cli.probe import NoAnswer, Server
+from chomp_mcp.doors.cli.stores import try_stores
 from chomp_mcp.errors import ChompError
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import OWNER
@@ -32,12 +33,17 @@ SLOW_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at; `exit_code` is what the command ends with if it is the first that is not well."""
+    """One thing looked at; `exit_code` is what the command ends with if this is the first that is not well."""
 
     name: str
     ok: bool
     detail: str
     exit_code: int = 0
+
+    @classmethod
+    def of(cls, name: str, detail: str, *, failed: int) -> Self:
+        """`failed`: the exit code of what is not well, else 0."""
+        return cls(name, not failed, detail, failed)
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -54,29 +60,39 @@ def _checks() -> Iterator[Check]:
     try:
         settings = Settings.load()
     except ChompError as error:
-        yield Check("settings", ok=False, detail=str(error), exit_code=2)
+        yield Check.of("settings", str(error), failed=2)
         return
     config = settings.home / "config.toml"
     place = f"home {settings.home}, {'config.toml' if config.is_file() else 'no config.toml'}"
     yield Check("settings", ok=True, detail=f"{place}, {settings.store.partition(':')[0] or 'local files'}")
     yield from _permissions(settings)
+    yield _store(settings)
     yield from _server(settings)
     try:
         yield from anyio.run(_keys, settings)
     except ChompError as error:
-        yield Check("keys", ok=False, detail=str(error), exit_code=exit_code(error))
+        yield Check.of("keys", str(error), failed=exit_code(error))
 
 
 def _permissions(settings: Settings) -> Iterator[Check]:
     """keys.json is for its owner's eyes only; where the system has no such bits there is nothing to look at."""
     path = settings.home / "keys.json"
-    if os.name == "nt" or not path.exists():
-        yield Check("key file", ok=True, detail=f"{path}{'' if path.exists() else ' (none yet)'}")
+    if os.name == "nt" or not os.path.exists(path):  # noqa: PTH110 - False too where the folder may not be looked into
+        yield Check("key file", ok=True, detail=f"{path}{'' if os.name == 'nt' else ' (none yet)'}")
         return
     modes = {place: stat.S_IMODE(place.stat().st_mode) for place in (path, path.parent)}
     wide = [f"chmod {'700' if place.is_dir() else '600'} {place}" for place, mode in modes.items() if mode & 0o077]
     detail = f"others can read it: run {' && '.join(wide)}" if wide else f"{path} is readable by you alone"
-    yield Check("key file", ok=not wide, detail=detail, exit_code=5)
+    yield Check.of("key file", detail, failed=5 if wide else 0)
+
+
+def _store(settings: Settings) -> Check:
+    """Nothing works without the store, and nothing opens it before the first call."""
+    try:
+        anyio.run(try_stores, settings)
+    except ChompError as error:
+        return Check.of("store", str(error), failed=exit_code(error))
+    return Check("store", ok=True, detail="can be written")
 
 
 def _server(settings: Settings) -> Iterator[Check]:
@@ -91,14 +107,15 @@ def _server(settings: Settings) -> Iterator[Check]:
             tools = server.ask("tools/list", {})["tools"]
             listed = time.monotonic() - started - took
     except NoAnswer as error:
-        yield Check("server", ok=False, detail=str(error), exit_code=2)
+        yield Check.of("server", str(error), failed=2)
         return
     name = hello["serverInfo"]["name"]
-    yield Check("server", ok=took < SLOW_SECONDS, detail=f"{name} answered initialize in {took:.2f} s", exit_code=2)
-    yield Check("tools", ok=bool(tools), detail=f"{', '.join(t['name'] for t in tools)} in {listed:.2f} s", exit_code=2)
+    slow = took >= SLOW_SECONDS
+    yield Check.of("server", f"{name} answered initialize in {took:.2f} s", failed=2 if slow else 0)
+    yield Check.of("tools", f"{', '.join(t['name'] for t in tools)} in {listed:.2f} s", failed=0 if tools else 2)
     noise = server.noise
     detail = f"something prints to it: {noise[0][:60]!r}" if noise else "nothing but MCP on it"
-    yield Check("stdout", ok=not noise, detail=detail, exit_code=2)
+    yield Check.of("stdout", detail, failed=2 if noise else 0)
 
 
 async def _keys(settings: Settings) -> list[Check]:
@@ -110,7 +127,7 @@ async def _keys(settings: Settings) -> list[Check]:
             if router in chomp.routers:
                 why = [why for key in keys if (why := await _refusal(chomp, router, key))]
                 detail = f"{previews[router]}: {'; '.join(why) or 'its list of models came'}"
-                checks.append(Check(f"key {router}", ok=not why, detail=detail, exit_code=4))
+                checks.append(Check.of(f"key {router}", detail, failed=4 if why else 0))
     if not checks:
         checks.append(
             Check("keys", ok=True, detail="none: only the mock router answers. Run chomp-mcp keys add ROUTER")

@@ -52,6 +52,14 @@ def _entry(client: Client, settings: Settings) -> dict[str, Any]:
     return client.entry(launch.command(), {"CHOMP_HOME": str(settings.home)} if moved else {})
 
 
+def _merged(old: Any, entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with all that its owner added to the one before: variables above all."""
+    if not isinstance(old, dict):
+        return entry
+    env = old.get("env")
+    return {**old, **entry, "env": {**(env if isinstance(env, dict) else {}), **entry["env"]}}
+
+
 def _write(client: Client, path: Path, settings: Settings) -> None:
     path = path.resolve()  # a linked configuration stays a link
     old = _read(path)
@@ -61,7 +69,7 @@ def _write(client: Client, path: Path, settings: Settings) -> None:
         raise InvalidRequest(
             f'"{client.section}" in {path} is not an object.', hint="Mend it there, then install again."
         )
-    entry = _entry(client, settings)
+    entry = _merged(servers.get(NAME), _entry(client, settings))
     if servers.get(NAME) == entry:
         print(f"{client.name} has it already: {path}")
         return

@@ -79,9 +79,10 @@ def _typed(router: Router) -> str:
 
 async def _remove(router_id: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        previews = await chomp.register_keys({router_id: ""})
-    left = previews.get(router_id)
-    print(f"{router_id}: removed" if not left else f"{router_id}: {left} is what is left")
+        before = (await chomp.keyring.previews(OWNER)).get(router_id)
+        left = (await chomp.register_keys({router_id: ""})).get(router_id)
+    done = "no key was stored" if before == left else "removed"
+    print(f"{router_id}: {done}" if not left else f"{router_id}: {done}, {left} is what is left")
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chomp_mcp.doors.cli.parser import RUN_JOB
 from chomp_mcp.errors import StoreError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ async def dispatch(jobs: JobRunner, caller: Caller, request: ChatRequest, *, pro
     """
     job = await jobs.enqueue(caller, request, prompt=prompt, system=system)
     try:
-        detached(["run-job", job.id])
+        detached([RUN_JOB, job.id])
     except OSError as error:
         await jobs.cancel(caller, job.id)
         raise StoreError(f"The job's process could not be started: {error.strerror}.", hint="Try again.") from None

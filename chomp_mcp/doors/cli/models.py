@@ -11,7 +11,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
-from chomp_mcp.messages import Model
+from chomp_mcp.messages import AUTO, Model
 from chomp_mcp.settings import Settings
 
 __all__ = ["models"]
@@ -20,7 +20,7 @@ PAGE = 500
 
 
 def models(args: argparse.Namespace) -> int:
-    """A table of models; routers that could not be asked are named on stderr."""
+    """A table of models; routers that could not be asked are named on stderr, exit code 4 if that is the named one."""
     return anyio.run(_models, args)
 
 
@@ -39,20 +39,25 @@ async def _models(args: argparse.Namespace) -> int:
             if not cursor:
                 break
     _show(args, found, errors)
-    return 0
+    return 4 if args.router in errors and not found else 0
 
 
 def _show(args: argparse.Namespace, found: list[Model], errors: Mapping[str, str]) -> None:
     if args.json:
         show_json({"models": [_as_json(model) for model in found], "errors": errors})
-        return
-    if found:
+    elif found:
         rows = [(m.ref, m.context_length, m.max_output, _price(m.price_in), _price(m.price_out), m.free) for m in found]
         table(("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE"), rows)
-    else:
-        remark("No models. Add a key with: chomp-mcp keys add ROUTER")
+    elif not errors:
+        remark(_why_none(args))
     for router, why in errors.items():
         remark(f"{router}: {why}")
+
+
+def _why_none(args: argparse.Namespace) -> str:
+    if args.query or args.free:
+        return "No model fits."
+    return "No models. Add a key with: chomp-mcp keys add ROUTER" if args.router == AUTO else "It lists no models."
 
 
 def _price(price: Decimal | None) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["CLIENTS", "parser"]
+__all__ = ["CLIENTS", "RUN_JOB", "parsed", "parser"]
 
 DAY_SECONDS = 86_400
+LAST_PORT = 65_535
+RUN_JOB = "run-job"
 CLIENTS = ("claude-desktop", "cursor", "vscode", "claude-code", "windsurf", "zed", "gemini")
 
 _EPILOG = """\
@@ -38,6 +40,13 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """What was typed; and `run-job ID`, which only `dispatch` types, for a process of its own, and no list shows."""
+    if len(argv) == len((RUN_JOB, "ID")) and argv[0] == RUN_JOB:
+        return argparse.Namespace(run="asking:run_job", id=argv[1])
+    return parser().parse_args(argv)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; each command's `run` default names `module:function` in this package."""
     top = _Parser(
@@ -57,7 +66,6 @@ def parser() -> argparse.ArgumentParser:
 
     for add in (_servers, _asking, _jobs, _models, _keys, _looking, _setup):
         add(command)
-    _hidden(commands)
     return top
 
 
@@ -67,7 +75,9 @@ _Command = Callable[..., argparse.ArgumentParser]
 def _servers(command: _Command) -> None:
     serve = command("serve", "servers:serve", "serve the HTTP APIs and MCP over HTTP on one port")
     serve.add_argument("--host", help="address to listen on (default: GATEWAY_HOST or 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on (default: GATEWAY_PORT or 8080; 0 picks a free one)")
+    serve.add_argument(
+        "--port", type=_port, help="port to listen on (default: GATEWAY_PORT or 8080; 0 picks a free one)"
+    )
     command("demo", "demo:demo", "see what it does: start the server as a client would, and use it")
 
 
@@ -131,13 +141,6 @@ def _setup(command: _Command) -> None:
     install.add_argument("--print", dest="only_print", action="store_true", help="only show what would be written")
 
 
-def _hidden(commands: argparse._SubParsersAction[_Parser]) -> None:
-    """`run-job ID`: what `dispatch` starts as a process of its own; without help, so that no list shows it."""
-    run_job = commands.add_parser("run-job")
-    run_job.add_argument("id")
-    run_job.set_defaults(run="asking:run_job")
-
-
 def _action(actions: argparse._SubParsersAction[Any], name: str, run: str, summary: str) -> argparse.ArgumentParser:
     added: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=summary)
     added.set_defaults(run=run)
@@ -146,6 +149,12 @@ def _action(actions: argparse._SubParsersAction[Any], name: str, run: str, summa
 
 def _json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to {LAST_PORT}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

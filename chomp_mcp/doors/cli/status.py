@@ -31,6 +31,11 @@ async def _status(args: argparse.Namespace) -> int:
         return 0
     headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
     table(headers, [_row(router, row) for router, row in told["routers"].items()])
+    documented = [(router, row["limits"]) for router, row in told["routers"].items() if row["key"] and not _quota(row)]
+    if documented:
+        print("\nDocumented limits, of routers that have told none yet:")
+        for router, limits in documented:
+            print(f"  {router}: {limits or 'none are known'}")
     spend = told["spend"]
     print(f"\ntoday  {_of(spend['today_usd'], spend['daily_budget_usd'])}, {_calls(spend)}")
     print(f"month  {_of(spend['month_usd'], spend['monthly_budget_usd'])}")
@@ -41,14 +46,21 @@ def _row(router: str, row: Row) -> tuple[Any, ...]:
     key = "not needed" if row["key"] is None else row["key"]
     usable = "yes" if row["ready"] else (row["reason"] or "no key").replace("_", " ")
     until = clock(_at(row["cooldown_until"]))
-    return router, key, row["breaker"].replace("_", "-"), usable, until, f"${row['spent_today_usd']}", _quota(row)
+    return (
+        router,
+        key,
+        row["breaker"].replace("_", "-"),
+        usable,
+        until,
+        f"${row['spent_today_usd']}",
+        _quota(row) or "-",
+    )
 
 
 def _quota(row: Row) -> str:
-    """What rests and what is left, as the router last told it; else what it documents."""
+    """What rests and what is left, as the router last told it."""
     known = [*map(_resting, row["resting"]), *map(_credit, row["credit"]), *map(_left, row["quota"])]
-    documented = f"{row['limits']} (documented)" if row["limits"] else "-"
-    return "; ".join(text for text in known if text) or documented
+    return "; ".join(text for text in known if text)
 
 
 def _resting(rest: Row) -> str:

@@ -22,11 +22,11 @@ def test_the_demo_asks_the_real_routers_too(run, keyed):
     assert "lab-key-0123456789" not in done.stdout
 
 
-def test_a_demo_that_cannot_start_its_server_says_so_in_one_line(run, home):
+def test_a_demo_on_a_broken_home_says_so_in_one_line(run, home):
     home.mkdir()
     (home / "keys.json").write_text("{half")
     done = run("demo")
-    assert done.returncode == 4
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("chomp-mcp: ")
-    assert "keys.json" in last
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.startswith("chomp-mcp: ")
+    assert "keys.json" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

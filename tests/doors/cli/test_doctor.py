@@ -18,11 +18,12 @@ def by_name(done):
     return {check["name"]: check for check in json.loads(done.stdout)}
 
 
-def test_a_fresh_installation_is_well(run):
+def test_a_fresh_installation_is_well(run, home):
     done = run("doctor", "--json")
     checks = by_name(done)
     assert done.returncode == 0
-    assert [name for name, check in checks.items() if not check["ok"]] == []
+    assert [name for name, check in checks.items() if not check["ok"] or check["exit_code"]] == []
+    assert not (home / "keys.json").exists()
     assert "answered initialize in" in checks["server"]["detail"]
     assert "ask, dispatch, result, list_models, register_keys, status" in checks["tools"]["detail"]
     assert "chomp-mcp keys add" in checks["keys"]["detail"]
@@ -51,6 +52,16 @@ def test_a_key_file_that_others_can_read_is_told_with_the_way_to_close_it(run, h
     done = run("doctor", env={"CHOMP_ROUTER_GROQ_URL": "http://127.0.0.1:9/v1"})
     assert done.returncode == 5
     assert f"chmod 600 {home / 'keys.json'}" in done.stdout
+
+
+@pytest.mark.parametrize("broken", ["state.db", "keys.json.lock"])
+def test_a_store_that_cannot_be_written_is_told_and_ends_with_5(run, home, broken):
+    (home / broken).mkdir(parents=True)
+    done = run("doctor", "--json")
+    check = by_name(done)["store"]
+    assert done.returncode == 5
+    assert (check["ok"], check["exit_code"]) == (False, 5)
+    assert str(home / broken.removesuffix(".lock")) in check["detail"]
 
 
 def test_a_wrong_setting_is_told_and_ends_with_2(run, home):

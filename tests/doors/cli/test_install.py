@@ -71,6 +71,19 @@ def test_a_second_install_changes_nothing(install, tmp_path):
     assert [file.name for file in (tmp_path / ".cursor").iterdir()] == ["mcp.json"]
 
 
+def test_what_was_added_to_an_older_entry_stays(install, tmp_path, home):
+    path = tmp_path / ".cursor" / "mcp.json"
+    path.parent.mkdir()
+    old = {"command": "gone", "args": ["x"], "env": {"LLM_PROVIDER": "groq", "CHOMP_HOME": "/old"}, "disabled": False}
+    path.write_text(json.dumps({"mcpServers": {"chomp": old}}))
+    assert install("cursor").returncode == 0
+    entry = json.loads(path.read_text())["mcpServers"]["chomp"]
+    assert entry["env"] == {"LLM_PROVIDER": "groq", "CHOMP_HOME": str(home)}
+    assert entry["disabled"] is False
+    assert entry["command"] != "gone"
+    assert "has it already" in install("cursor").stdout
+
+
 @pytest.mark.parametrize("content", ['{"a": 1, // why\n}', '{"mcpServers": []}', "[]", "nothing"])
 def test_a_file_that_cannot_be_merged_is_left_as_it_is(install, tmp_path, content):
     path = tmp_path / ".cursor" / "mcp.json"

@@ -61,10 +61,16 @@ def test_a_removed_key_is_gone(run):
     assert json.loads(run("keys", "list", "--json").stdout) == {}
 
 
+def test_removing_what_was_never_stored_says_so(run):
+    assert run("keys", "remove", "groq").stdout == "groq: no key was stored\n"
+    done = run("keys", "remove", "groq", env={"GROQ_API_KEY": "gsk_from_the_environment"})
+    assert done.stdout == "groq: no key was stored, gsk_…ment (environment) is what is left\n"
+
+
 def test_removing_a_key_says_which_one_is_left(run):
     run("keys", "add", "groq", stdin=KEY)
     done = run("keys", "remove", "groq", env={"GROQ_API_KEY": "gsk_from_the_environment"})
-    assert "groq: gsk_…ment (environment) is what is left" in done.stdout
+    assert done.stdout == "groq: removed, gsk_…ment (environment) is what is left\n"
 
 
 def test_an_unknown_router_is_refused_before_a_key_is_asked_for(run, home):

@@ -25,9 +25,29 @@ def test_models_as_json_has_the_shape_of_the_tool(run, upstream):
 
 def test_a_router_that_fails_is_named_on_stderr(run, upstream):
     upstream.models({"error": "no"})
-    done = run("models", "lab")
+    done = run("models", "--json")
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1].startswith("lab: ")
+
+
+def test_the_named_router_that_fails_ends_with_4_and_the_reason(run, upstream):
+    upstream.on(path="/models").fail(500, "out of order")
+    for more in ([], ["--json"]):
+        done = run("models", "lab", *more)
+        assert done.returncode == 4
+        assert done.stderr.startswith("lab: ")
+        assert "out of order" in done.stderr
+
+
+def test_the_models_of_a_router_without_a_key_end_with_the_way_to_add_one(run):
+    done = run("models", "groq")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "chomp-mcp keys add groq" in done.stderr
+
+
+def test_no_model_that_fits_is_no_missing_key(run, upstream):
+    done = run("models", "lab", "-q", "nothing like it")
+    assert (done.returncode, done.stderr) == (0, "No model fits.\n")
 
 
 def test_only_free_models_on_request(run, upstream):
@@ -41,9 +61,16 @@ def test_status_shows_every_router_and_the_spend_against_the_budgets(run, upstre
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
     assert rows["lab"].split()[1:4] == ["not", "needed", "closed"]
     assert "no key" in rows["groq"]
-    assert "documented" in rows["groq"]
     assert "of $7, 1 calls, 1 of unknown price, 7 tokens in, 3 out" in rows["today"]
     assert rows["month"].endswith("no budget")
+
+
+def test_documented_limits_stand_below_the_table_and_only_of_routers_that_have_a_key(run):
+    done = run("status", env={"GROQ_API_KEY": "gsk_0123456789abcdef"})
+    table, below = done.stdout.split("\n\n", 1)
+    assert max(map(len, table.splitlines())) <= 80
+    assert "  groq: free plan" in below
+    assert "cerebras" not in below
 
 
 def test_status_tells_an_open_breaker_and_until_when(run, upstream):
