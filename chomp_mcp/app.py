@@ -167,6 +167,7 @@ class Chomp:
             for store in dict.fromkeys(self._stores):
                 stack.push_async_callback(store.close)
             stack.push_async_callback(self.client.close)
+            stack.push_async_callback(self.models.close)
             stack.push_async_callback(self.ledger.close)
             await self.jobs.close(grace_seconds)
 

@@ -13,6 +13,7 @@ import anyio
 
 from chomp_mcp.errors import (
     ChompError,
+    InvalidRequest,
     NoRouteAvailable,
     StoreError,
     UpstreamError,
@@ -244,10 +245,11 @@ class Attempts:
 
     async def _try(self, route: Route) -> Answer | Failed:
         """One attempt. What the caller cancels counts against nobody."""
+        encoded = self._encode(route)
         started = self._clock()
         response: Response | None = None
         try:
-            response = await self._client.send(self._encode(route))
+            response = await self._client.send(encoded)
             outcome = await self._read(route, response)
         except Unreachable as error:
             outcome = Failed(error.kind, str(error))
@@ -270,7 +272,10 @@ class Attempts:
     def _encode(self, route: Route) -> WireRequest:
         speak = dialect(route.router.dialect)
         self.notes.extend(note for note in speak.notes(route, self._request) if note not in self.notes)
-        wired = speak.encode(route, self._request)
+        try:
+            wired = speak.encode(route, self._request)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"The request cannot be sent as JSON: {error}.", hint="Send plain JSON.") from None
         self._trace.attempt(route.router.id, route.model)
         self._trace.inject(wired.headers)
         return wired

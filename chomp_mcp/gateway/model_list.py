@@ -20,7 +20,7 @@ from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge
 from chomp_mcp.store.kv import KV, Value
 
-__all__ = ["FRESH_SECONDS", "MOST_LISTS", "ModelList", "RouterList"]
+__all__ = ["FRESH_SECONDS", "MOST_LISTS", "KnownLists", "ModelList", "RouterList"]
 
 _log = logging.getLogger("chomp_mcp.models")
 
@@ -49,6 +49,22 @@ class RouterList:
     @property
     def models(self) -> tuple[Model, ...]:
         return self.roster.models
+
+
+class KnownLists:
+    """The lists just read, and those in memory, each looked up when somebody asks for it."""
+
+    def __init__(self, models: ModelList, keys: Keys) -> None:
+        self._models = models
+        self._keys = keys
+        self._read: dict[str, Roster | None] = {}
+
+    def add(self, read: Mapping[str, Roster | None]) -> None:
+        self._read.update(read)
+
+    def get(self, router: str) -> Roster | None:
+        """None: not known now."""
+        return self._read[router] if router in self._read else self._models.in_memory(router, self._keys)
 
 
 class ModelList:
@@ -94,11 +110,10 @@ class ModelList:
         """Whether `of` would answer at once, with the list or with why there is none."""
         return self._remembered(f"{router}:{key_id}") is not None
 
-    def known(self, keys: Keys) -> dict[str, Roster | None]:
-        """The lists of these keys that are in memory and fresh, without reading anything."""
-        now = self._clock()
-        found = {router: self._known.get(_name(router, keys)) for router in self._routers}
-        return {router: known.roster for router, known in found.items() if known and known.until > now}
+    def in_memory(self, router: str, keys: Keys) -> Roster | None:
+        """The list of this key if it is in memory and fresh."""
+        known = self._known.get(_name(router, keys))
+        return known.roster if known and known.until > self._clock() else None
 
     def _remembered(self, name: str) -> RouterList | None:
         now = self._clock()

@@ -13,7 +13,7 @@ from chomp_mcp.gateway.attempts import Answer, Attempts
 from chomp_mcp.gateway.credit import CreditReader
 from chomp_mcp.gateway.fold import Folder
 from chomp_mcp.gateway.health import Health
-from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.gateway.model_list import KnownLists, ModelList
 from chomp_mcp.gateway.settlement import Prices, Settlement
 from chomp_mcp.messages import (
     AUTO,
@@ -67,13 +67,13 @@ class Gateway:
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
         """Where the request would go now; reads only the model lists that the ref needs."""
         book = await self.book_of(caller)
-        lists = self.models.known(book.keys)
+        lists = KnownLists(self.models, book.keys)
         if routing.contradiction_to_check(request.model, request.router, book):
-            lists.update(await self._lists([request.router], book))
+            lists.add(await self._lists([request.router], book))
         target = routing.resolve(request.model, request.router, book, lists)
         if needed := routing.lists_needed(target, book):
             fresh = await self._lists(needed, book)
-            lists.update(fresh)
+            lists.add(fresh)
             book = replace(
                 book,
                 reachable=frozenset(router for router, models in fresh.items() if models is not None),

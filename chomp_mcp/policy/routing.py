@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Protocol
 
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, UnknownModel
 from chomp_mcp.messages import AUTO, Plan, Route, Router
@@ -76,8 +77,10 @@ class Target:
     """The caller named nothing: the gateway's default model, with the fallbacks of the settings behind it."""
 
 
-Lists = Mapping[str, Roster | None]
-"""Router id -> its live list; None or absent: not known now."""
+class Lists(Protocol):
+    """Router id -> its live list; None: not known now. A dict is one."""
+
+    def get(self, router: str, /) -> Roster | None: ...
 
 
 def resolve(model: str, router: str, book: Book, lists: Lists | None = None) -> Target:

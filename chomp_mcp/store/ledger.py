@@ -101,7 +101,9 @@ class Ledger:
         if micro_usd == 0 or limits == budget.Limits():
             return Hold("", caller_id, micro_usd or 0, now + HOLD_SECONDS)
         if micro_usd is None:
-            _judge(await self._account(caller_id, now), None, limits, now)
+            names = _records(caller_id, now)
+            noted = sum(call.cost_micro or 0 for call in self._noted.get(names, ()))
+            _judge(_Account.read(await self._kv.get_many(names), now), None, limits, now, noted)
             return Hold("", caller_id, 0, now + HOLD_SECONDS)
         hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
         async with self._one_writer:
@@ -243,9 +245,9 @@ class _Account:
         return Write({"holds": self.holds}, expires_in=last - now)
 
 
-def _judge(account: _Account, micro_usd: int | None, limits: budget.Limits, now: float) -> None:
-    """`BudgetExceeded` unless the account leaves room for the call."""
-    spent = _cost(account.day), _cost(account.month)
+def _judge(account: _Account, micro_usd: int | None, limits: budget.Limits, now: float, noted: int = 0) -> None:
+    """`BudgetExceeded` unless the account, with what is `noted` on top of it, leaves room for the call."""
+    spent = _cost(account.day) + noted, _cost(account.month) + noted
     verdict = budget.judge(*spent, account.held, micro_usd, limits)
     if not verdict.allowed:
         raise _exceeded(verdict.window or "day", spent, account.held, limits, now)

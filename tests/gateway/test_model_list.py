@@ -47,7 +47,7 @@ async def test_what_a_router_shows_to_one_key_is_not_shown_to_another(home: Path
         w.openrouter.models(["public"])
         assert await names(w, "openrouter", other) == ["public"]
         assert await names(w, "openrouter") == ["public", "ft:owner-private-model"]
-        assert w.chomp.models.known({}) == {}
+        assert w.chomp.models.in_memory("openrouter", {}) is None
         assert w.chomp.models.peek("openrouter", key_id("other-key"), "ft:owner-private-model") is None
         theirs = await elsewhere(w).of(["openrouter"], keys("openrouter", "other-key"))
         assert [model.id for model in theirs["openrouter"].models] == ["public"]
@@ -60,7 +60,7 @@ async def test_a_list_that_needs_no_key_is_everybodys(home: Path) -> None:
             assert (await w.chomp.models.of(["openrouter"], {}))["openrouter"].models
         assert (await elsewhere(w).of(["openrouter"], {}))["openrouter"].models
         assert len(w.openrouter.requests) == 1
-        assert list(w.chomp.models.known({"groq": (("k", "id"),)})) == ["openrouter"]
+        assert w.chomp.models.in_memory("openrouter", {"groq": (("k", "id"),)})
 
 
 async def test_a_list_is_read_once_in_a_quarter_of_an_hour_for_all_processes(home: Path) -> None:
@@ -75,7 +75,7 @@ async def test_a_list_is_read_once_in_a_quarter_of_an_hour_for_all_processes(hom
         assert len(w.groq.requests) == 1
         clock.advance(FRESH_SECONDS)
         assert not w.chomp.models.has_read("groq", key_id("k"))
-        assert w.chomp.models.known(keys("groq", "k")) == {}
+        assert w.chomp.models.in_memory("groq", keys("groq", "k")) is None
         assert w.chomp.models.peek("groq", key_id("k"), "a"), "an old price is better than none"
         await w.chomp.models.of(["groq"], keys("groq", "k"))
         assert len(w.groq.requests) == 2
