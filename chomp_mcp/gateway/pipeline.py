@@ -323,7 +323,8 @@ def _characters(delta: Delta) -> int:
 
 def _length(said: Mapping[str, Any]) -> int:
     texts = [said.get("content"), said.get("reasoning_content") or said.get("reasoning")]
-    for call in said.get("tool_calls") or ():
+    calls = said.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, Mapping) else None
         texts.append(function.get("arguments") if isinstance(function, Mapping) else None)
     return sum(len(text) for text in texts if isinstance(text, str))

@@ -31,6 +31,8 @@ __all__ = [
     "resolve",
 ]
 
+MOST_COMPARED = 2000
+"""Names that a wrong one is compared with: more would hold up everybody else."""
 MOST_PER_ROUTER = 3
 """Models of one router's preference list that a plan holds in reserve."""
 
@@ -352,7 +354,7 @@ def _unknown_hint(order: Iterable[str], lists: Lists) -> str:
 
 def close_to(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """Up to three known names that look like this one, by their whole or by their last segment."""
-    candidates = list(known)
+    candidates = list(islice(known, MOST_COMPARED))
     lowered = name.lower()
     close = difflib.get_close_matches(lowered, [c.lower() for c in candidates], n=3, cutoff=0.6)
     by_tail = {candidate.rpartition("/")[2].lower(): candidate for candidate in reversed(candidates)}
