@@ -2,7 +2,8 @@
 
 A page is a 24-byte nonce in a URL, bound to one caller, good for ten minutes and for one saved key. The key goes from
 the browser to this process and into the key store; no chat, no model and no log sees it. The same route serves inside
-the HTTP app or, for a stdio server, on a listener of its own that starts with the first page.
+the HTTP app, in whichever of its processes the browser meets, or, for a stdio server, on a listener of its own that
+starts with the first page.
 """
 
 from __future__ import annotations
@@ -10,10 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import secrets
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -29,10 +27,12 @@ from chomp_mcp.doors.auth import is_loopback
 from chomp_mcp.doors.listener import Listener
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
+from chomp_mcp.store.pages import Page, Pages
 
 __all__ = ["KeyPages", "KeyTaker"]
 
-PAGE_SECONDS = 600.0
+POLL_SECONDS = 0.2
+"""How often a page is looked at while somebody waits for its key."""
 BODY_LIMIT = 64 * 1024
 """A router, a key and nothing else."""
 
@@ -43,27 +43,19 @@ class KeyTaker(Protocol):
     @property
     def routers(self) -> Mapping[str, Router]: ...
 
+    @property
+    def pages(self) -> Pages: ...
+
     async def register_keys(self, keys: Mapping[str, str], *, caller: Caller = ...) -> Mapping[str, str]: ...
-
-
-@dataclass(slots=True)
-class _Page:
-    caller: Caller
-    router: str
-    expires_at: float
-    is_open: bool = True
-    saved: tuple[str, ...] = ()
-    done: anyio.Event = field(default_factory=anyio.Event)
 
 
 class KeyPages:
     """Opens pages and serves them: on a listener of its own, or `mounted` in an app that listens already."""
 
-    def __init__(self, chomp: KeyTaker, *, mounted: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, chomp: KeyTaker, *, mounted: bool = False) -> None:
         self._chomp = chomp
         self._mounted = mounted
-        self._clock = clock
-        self._pages: dict[str, _Page] = {}
+        self._pages = chomp.pages
         self._listener = Listener(self.routes())
 
     async def open(self, caller: Caller, router: str = "", *, host: str = "") -> str:
@@ -77,23 +69,20 @@ class KeyPages:
         if router:
             self._check(router)
         base = f"http://{host}" if self._mounted else await self._listener.start()
-        self._sweep()
-        nonce = secrets.token_urlsafe(24)
-        self._pages[nonce] = _Page(caller, router, self._clock() + PAGE_SECONDS)
-        return f"{base}/keys/{nonce}"
+        return f"{base}/keys/{await self._pages.open(caller, router)}"
 
-    async def wait(self, nonce: str, seconds: float) -> tuple[str, ...] | None:
-        """The routers whose key was saved on the page; None when nothing was saved within `seconds`."""
-        page = self._pages.get(nonce)
-        if page is None:
-            return None
+    async def wait(self, nonce: str, seconds: float) -> str | None:
+        """The router whose key was saved on the page; None when nothing was saved within `seconds`."""
+        saved = await self._pages.outcome(nonce)
         with anyio.move_on_after(seconds):
-            await page.done.wait()
-        return page.saved or None
+            while saved == "":
+                await anyio.sleep(POLL_SECONDS)
+                saved = await self._pages.outcome(nonce)
+        return saved or None
 
-    def forget(self, nonce: str) -> None:
+    async def forget(self, nonce: str) -> None:
         """The person said no: the page is gone."""
-        self._pages.pop(nonce, None)
+        await self._pages.forget(nonce)
 
     def routes(self) -> list[BaseRoute]:
         """What to mount; it asks for no bearer token, the nonce is the proof."""
@@ -113,40 +102,34 @@ class KeyPages:
                 f"{router!r} is no router that takes a key.", hint=f"These do: {', '.join(takers)}.", param="router"
             )
 
-    def _sweep(self) -> None:
-        now = self._clock()
-        self._pages = {nonce: page for nonce, page in self._pages.items() if page.expires_at > now}
-
     async def _serve(self, request: Request) -> Response:
         """Host, page, origin: in this order, so that a stranger learns nothing."""
         if not is_loopback(_hostname(request)):
             return _said(421, "Not here", "This page opens only on the machine that runs chomp.")
-        self._sweep()
-        page = self._pages.get(request.path_params["nonce"])
-        if page is None or not page.is_open:
-            return _said(
-                410, "This page is used up", "It works once and for ten minutes. Ask for a new one in the chat."
-            )
+        nonce = request.path_params["nonce"]
+        page = await self._pages.find(nonce)
+        if page is None:
+            return _used_up()
         if request.method != "POST":
             return self._form(page)
         if request.headers.get("origin") != f"{request.url.scheme}://{request.headers['host']}":
             return _said(403, "Not from here", "The form came from another site, so nothing was saved.")
-        return await self._submit(page, request)
+        return await self._submit(nonce, await _fields(request))
 
-    async def _submit(self, page: _Page, request: Request) -> Response:
+    async def _submit(self, nonce: str, fields: Mapping[str, str]) -> Response:
         """Save what was typed. A page is closed while it saves, and stays closed after: of two submissions one wins."""
-        page.is_open = False
-        fields: dict[str, str] = {}
+        page = await self._pages.take(nonce)
+        if page is None:
+            return _used_up()
         try:
-            fields = await _fields(request)
             router = await self._save(page.caller, fields)
-        except ChompError as error:
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await self._pages.give_back(nonce)
+            if not isinstance(error, ChompError):
+                raise
             return self._form(page, problem=str(error), router=fields.get("router", ""))
-        else:
-            page.saved = (router.id,)
-        finally:
-            page.is_open = not page.saved
-        page.done.set()
+        await self._pages.save(nonce, router.id)
         return _said(
             200,
             f"{html.escape(router.name)} is ready",
@@ -161,7 +144,7 @@ class KeyPages:
         await self._chomp.register_keys({router: key}, caller=caller)
         return self._chomp.routers[router]
 
-    def _form(self, page: _Page, *, problem: str = "", router: str = "") -> Response:
+    def _form(self, page: Page, *, problem: str = "", router: str = "") -> Response:
         takers = self._takers().values()
         content = _template("key_form.html").substitute(
             alert=f'<p role="alert">{html.escape(problem)}</p>\n' if problem else "",
@@ -217,6 +200,10 @@ def _style() -> tuple[str, str]:
     """The style sheet, and its hash for the content security policy."""
     text = (files("chomp_mcp.doors") / "key_page.css").read_text(encoding="utf-8").strip()
     return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _used_up() -> Response:
+    return _said(410, "This page is used up", "It works once and for ten minutes. Ask for a new one in the chat.")
 
 
 def _said(status: int, title: str, sentence: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -10,7 +11,9 @@ from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.callers import current_caller
@@ -20,6 +23,7 @@ from chomp_mcp.doors.mcp_prompts import add_completion, add_prompts
 from chomp_mcp.doors.mcp_resources import add_resources
 from chomp_mcp.doors.mcp_tools import Dispatch, tools
 from chomp_mcp.doors.tasks import Tasks
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import MAX_PROMPT_BYTES
 
 __all__ = ["build_server", "mcp_routes"]
@@ -35,13 +39,14 @@ MAX_BODY_BYTES = 4 * MAX_PROMPT_BYTES
 
 
 def build_server(
-    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None
+    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None, state_key: bytes = b""
 ) -> MCPServer[Any]:
     """One server for all connections of all transports; it opens nothing and waits for nothing.
 
     Jobs and keys live in `chomp`, never in a connection: the SDK has a lifespan for every SSE connection. `pages` is
-    None where no key page may be opened. `dispatch` starts jobs elsewhere than in this process. Who calls is
-    `current_caller`.
+    None where no key page may be opened. `state_key` seals what clients bring back with a retry, which may come to
+    another process than the first try did; without one only this server can read it. `dispatch` starts jobs elsewhere
+    than in this process. Who calls is `current_caller`.
     """
     server: MCPServer[Any] = MCPServer(
         "chomp",
@@ -53,7 +58,7 @@ def build_server(
         log_level="WARNING",
         cache_hints={"tools/list": UNCHANGING, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
         request_state_security=RequestStateSecurity(
-            keys=[secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
+            keys=[state_key or secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
         ),
     )
     add_resources(server, chomp)
@@ -63,7 +68,7 @@ def build_server(
 
 
 def mcp_routes(
-    server: MCPServer[Any], *, host: str = "127.0.0.1"
+    server: MCPServer[Any], *, host: str = "127.0.0.1", has_sessions: bool = True
 ) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
     """`/mcp`, `/sse` and `/messages/`, and the manager that must run, once, while they are served:
 
@@ -75,7 +80,22 @@ def mcp_routes(
                 yield
 
     `host` is what the app binds. On loopback the SDK checks Host and Origin as well; elsewhere that is the app's task.
+    Sessions live in one process: without them, `has_sessions` False, each request of an older client stands for itself,
+    which our tools can do, and /sse, which is nothing but a session, says no.
     """
-    streamable = server.streamable_http_app(host=host, max_request_body_size=MAX_BODY_BYTES)
+    streamable = server.streamable_http_app(
+        host=host, max_request_body_size=MAX_BODY_BYTES, stateless_http=not has_sessions
+    )
+    if not has_sessions:
+        return [*streamable.routes, Route("/sse", _no_sse), Route("/messages/", _no_sse)], server.session_manager
     sse = server.sse_app(host=host, max_request_body_size=MAX_BODY_BYTES)
     return [*streamable.routes, *sse.routes], server.session_manager
+
+
+async def _no_sse(_request: Request) -> Response:
+    error = InvalidRequest(
+        "SSE sessions live in one process, and this server has several.",
+        hint="Connect to /mcp, or start it without --workers.",
+    )
+    error.status, error.code = HTTPStatus.NOT_IMPLEMENTED, "not_implemented"
+    raise error

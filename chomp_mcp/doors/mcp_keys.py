@@ -70,14 +70,14 @@ class KeyDesk:
     async def _answered(self, pages: KeyPages, url: str, router: str, action: str) -> CallToolResult:
         """The person agreed to open the page (and may be typing), or said no."""
         if action != "accept":
-            pages.forget(_nonce(url))
+            await pages.forget(_nonce(url))
             previews = await self._previews()
             return said(f"The page was not opened. `{_command(router)}` in a terminal does the same.", routers=previews)
         saved = await pages.wait(_nonce(url), PATIENCE_SECONDS)
         if not saved:
             return await self._pending(url, router)
         previews = await self._previews()
-        return said(f"Saved: {', '.join(saved)}. {_next(previews)}", routers=previews)
+        return said(f"Saved: {saved}. {_next(previews)}", routers=previews)
 
     async def _pending(self, url: str, router: str) -> CallToolResult:
         told = (

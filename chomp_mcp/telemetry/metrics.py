@@ -6,6 +6,7 @@ catalog's, models the first 200 that a router knew, everything else is `other`; 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry
 
         self.registry: CollectorRegistry = CollectorRegistry()
+        self._counted = _of_all_workers() or self.registry
         self._routers = {router: router for router in routers}
         self._models = _FewNames(_MOST_MODELS)
         self._statuses = _FewNames(_MOST_STATUSES)
@@ -118,7 +120,7 @@ class Metrics:
         """
         from prometheus_client import generate_latest
 
-        return generate_latest(_Page(self.registry, snapshot, self._routers))
+        return generate_latest(_Page(self._counted, snapshot, self._routers))
 
     def _model(self, model: str, outcome: str) -> str:
         """The label of a model. A name that no router knows takes no place; `?…` is the mock router's script."""
@@ -133,12 +135,27 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> _Children:
         from prometheus_client import Gauge
 
-        return _Children(Gauge(name, text, labels, registry=self.registry))
+        return _Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode="max"))
 
     def _histogram(self, name: str, text: str, *labels: str) -> _Children:
         from prometheus_client import Histogram
 
         return _Children(Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS))
+
+
+def _of_all_workers() -> CollectorRegistry | None:
+    """The counters of all processes of this server, where doors/workers.py has made a folder for them.
+
+    That each process writes its own there is prometheus_client's doing, once that variable is set.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return None
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 class _Children(dict[tuple[str, ...], Any]):

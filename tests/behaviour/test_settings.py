@@ -74,6 +74,12 @@ async def binds_the_port(bed: Bed, value: str) -> None:
         assert (await http.get(f"http://127.0.0.1:{value}/healthz")).status_code == 200
 
 
+async def serves_with_processes(bed: Bed, _value: str) -> None:
+    async with bed.served("--port", "0") as (_, line), httpx2.AsyncClient() as http:
+        sessions = await http.get(f"{line.split()[-1]}/sse")
+        assert sessions.status_code == 501, "only one process has sessions"
+
+
 async def asks_for_the_token(bed: Bed, value: str) -> None:
     async with bed.http() as served:
         for token, status in {"": 401, "something else": 401, value: 200}.items():
@@ -247,6 +253,7 @@ TABLE = {
         "localhost", "127.0.0.1", binds_the_host, ("no-such-host.invalid", "0.0.0.0", "256.1.1.1"), starts=("serve",)
     ),
     "GATEWAY_PORT": Case("{free_port}", "0", binds_the_port, ("70000", "-1", "http", "80.5")),
+    "GATEWAY_WORKERS": Case("2", "1", serves_with_processes, ("0", "-1", "65", "two", "1.5")),
     "GATEWAY_AUTH_TOKEN": Case("s3cret-token", "another", asks_for_the_token, ("s3cret words", "s3crét")),
     "GATEWAY_RATE_RPS": Case("0.001", "0", limits_the_rate, ("-1", "many", "nan", "inf")),
     "GATEWAY_RATE_BURST": Case("2", "9", lets_a_burst_pass, ("-1", "1.5", "many", "9" * 400)),

@@ -14,9 +14,10 @@ import httpx2
 import pytest
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.key_page import PAGE_SECONDS, KeyPages
+from chomp_mcp.doors.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import OWNER
+from chomp_mcp.store.pages import PAGE_SECONDS
 from tests.support.clock import Clock
 from tests.support.mcp_doors import running
 
@@ -26,14 +27,14 @@ KEY = "gsk_abcdefghijklmnop4f2a"
 
 
 @pytest.fixture
-async def chomp(tmp_path: Path) -> AsyncIterator[Chomp]:
-    async with running(tmp_path) as chomp:
+async def chomp(tmp_path: Path, clock: Clock) -> AsyncIterator[Chomp]:
+    async with running(tmp_path, clock=clock) as chomp:
         yield chomp
 
 
 @pytest.fixture
-async def pages(chomp: Chomp, clock: Clock) -> AsyncIterator[KeyPages]:
-    pages = KeyPages(chomp, clock=clock)
+async def pages(chomp: Chomp) -> AsyncIterator[KeyPages]:
+    pages = KeyPages(chomp)
     yield pages
     await pages.close()
 
@@ -70,7 +71,7 @@ async def test_a_typed_key_is_stored_and_the_page_says_what_is_next(
     assert "go on in the chat" in done.text
     assert KEY not in done.text
     assert await chomp.keyring.previews(OWNER) == {"groq": "gsk_…4f2a"}
-    assert await pages.wait(url.rpartition("/")[2], 5) == ("groq",)
+    assert await pages.wait(url.rpartition("/")[2], 5) == "groq"
 
 
 async def test_a_page_works_once(pages: KeyPages, chomp: Chomp, browser: httpx2.AsyncClient) -> None:
@@ -80,6 +81,24 @@ async def test_a_page_works_once(pages: KeyPages, chomp: Chomp, browser: httpx2.
     assert again.status_code == 410
     assert (await browser.get(url)).status_code == 410
     assert list(await chomp.keyring.previews(OWNER)) == ["groq"]
+
+
+async def test_any_process_on_the_store_serves_the_page_and_hears_of_the_key(
+    pages: KeyPages, tmp_path: Path, browser: httpx2.AsyncClient, clock: Clock
+) -> None:
+    nonce = (await pages.open(OWNER, "groq")).rpartition("/")[2]
+    async with running(tmp_path, clock=clock) as other:
+        elsewhere = KeyPages(other)
+        base = (await elsewhere.open(OWNER)).rpartition("/")[0]
+        assert (await send(browser, f"{base}/{nonce}")).status_code == 200
+        await elsewhere.close()
+    assert await pages.wait(nonce, 5) == "groq"
+
+
+async def test_a_page_that_nobody_may_use_any_more_is_gone(pages: KeyPages, browser: httpx2.AsyncClient) -> None:
+    url = await pages.open(OWNER)
+    await pages.forget(url.rpartition("/")[2])
+    assert (await browser.get(url)).status_code == 410
 
 
 async def test_of_two_submissions_at_once_one_wins(pages: KeyPages, chomp: Chomp, browser: httpx2.AsyncClient) -> None:

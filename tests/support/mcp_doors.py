@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ def environment(home: Path, upstream: ScriptedRouter | None = None, **more: str)
 
 
 @asynccontextmanager
-async def running(home: Path, upstream: ScriptedRouter | None = None, **more: str) -> AsyncIterator[Chomp]:
-    async with Chomp(Settings.load(environment(home, upstream, **more))) as chomp:
+async def running(
+    home: Path, upstream: ScriptedRouter | None = None, *, clock: Callable[[], float] = time.time, **more: str
+) -> AsyncIterator[Chomp]:
+    async with Chomp(Settings.load(environment(home, upstream, **more)), clock=clock) as chomp:
         yield chomp
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,12 +79,17 @@ async def serving(
 
 
 @asynccontextmanager
-async def process(home: Path, *arguments: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`chomp-mcp serve` as a process of its own; killed at the end of the block if it still runs."""
+async def process(
+    home: Path, *arguments: str, start: Sequence[str] = (), **environ: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`chomp-mcp serve` as a process of its own; killed at the end of the block if it still runs.
+
+    `start` is what Python is to run instead.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     started = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "chomp_mcp", "serve", *arguments),
+        *(*(start or ("-m", "chomp_mcp", "serve")), *arguments),
         env={**clean, "CHOMP_HOME": str(home), **environ},
         stderr=asyncio.subprocess.PIPE,
     )

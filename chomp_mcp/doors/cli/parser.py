@@ -12,6 +12,7 @@ __all__ = ["CLIENTS", "RUN_JOB", "parsed", "parser"]
 DAY_SECONDS = 86_400
 LAST_PORT = 65_535
 RUN_JOB = "run-job"
+MOST_WORKERS = 64
 CLIENTS = ("claude-desktop", "cursor", "vscode", "claude-code", "windsurf", "zed", "gemini")
 
 _EPILOG = """\
@@ -78,7 +79,13 @@ def _servers(command: _Command) -> None:
     serve.add_argument(
         "--port", type=_port, help="port to listen on (default: GATEWAY_PORT or 8080; 0 picks a free one)"
     )
+    serve.add_argument("--workers", metavar="N", type=_workers, help=_WORKERS)
     command("demo", "demo:demo", "see what it does: start the server as a client would, and use it")
+
+
+_WORKERS = """processes on that port, which share keys, jobs, budgets and breakers (default: GATEWAY_WORKERS or 1; not
+on Windows). With more than one, a caller's rate limit is divided among them, MCP clients older than 2026-07-28 are
+served without sessions, and /sse is closed"""
 
 
 def _asking(command: _Command) -> None:
@@ -149,6 +156,12 @@ def _action(actions: argparse._SubParsersAction[Any], name: str, run: str, summa
 
 def _json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes from 1 to {MOST_WORKERS}")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -22,6 +22,6 @@ def serve(args: argparse.Namespace) -> int:
     """Serve HTTP until SIGTERM or Ctrl-C."""
     from chomp_mcp.doors.http import serve as serve_http
 
-    given = {name: value for name in ("host", "port") if (value := getattr(args, name)) is not None}
+    given = {name: value for name in ("host", "port", "workers") if (value := getattr(args, name)) is not None}
     serve_http(replace(Settings.load(), **given))
     return 0
