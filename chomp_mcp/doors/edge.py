@@ -20,7 +20,7 @@ from chomp_mcp.doors.auth import is_loopback
 from chomp_mcp.errors import NotAllowed, TooLarge, TooSlow
 from chomp_mcp.settings import Settings
 
-__all__ = ["BODY_SECONDS", "MAX_BODY_BYTES", "Edge", "Traffic"]
+__all__ = ["BODY_SECONDS", "MAX_BODY_BYTES", "Edge", "Traffic", "request_id"]
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """One request: the longest conversation with a few images in it."""
@@ -78,7 +78,7 @@ class Edge:
         # RFC 9110, 5.5: blanks around a value are not part of it; httptools leaves those at its end.
         scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]
         headers: Headers = dict(scope["headers"])
-        answer = _Answer(send, [(b"x-request-id", _request_id(headers)), *self._cors(headers)])
+        answer = _Answer(send, [(b"x-request-id", request_id(headers)), *self._cors(headers)])
         try:
             with self._traffic:
                 await self._pass(scope, headers, receive, answer)
@@ -221,7 +221,8 @@ def _too_large() -> TooLarge:
     return TooLarge(f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.", hint="Send less, or in parts.")
 
 
-def _request_id(headers: Headers) -> bytes:
+def request_id(headers: Headers) -> bytes:
+    """The client's own where it is sane, else a new one."""
     given = headers.get(b"x-request-id", b"")
     return given if _SANE_ID.fullmatch(given) else b"req_" + secrets.token_hex(16).encode()
 

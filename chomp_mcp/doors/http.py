@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import secrets
 import signal
 import socket
 import sys
@@ -28,10 +27,10 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors import chomp_api, gateway_api, openai_api
 from chomp_mcp.doors.asgi import error_answer
 from chomp_mcp.doors.auth import Authentication, check_bind, is_loopback
-from chomp_mcp.doors.edge import BODY_SECONDS, Edge, Traffic
+from chomp_mcp.doors.edge import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
 from chomp_mcp.doors.key_page import KeyPages
 from chomp_mcp.doors.mcp import build_server, mcp_routes
-from chomp_mcp.doors.workers import is_orphan, supervise
+from chomp_mcp.doors.protocol import Protocol
 from chomp_mcp.errors import InvalidRequest, InvalidSetting
 from chomp_mcp.settings import Settings
 from chomp_mcp.telemetry.log import LogObserver, configure
@@ -46,24 +45,17 @@ _KEEP_ALIVE_SECONDS = 75
 """Longer than the pools of the common clients keep a connection, so that they never write into a closing one."""
 
 
-def build_app(
-    chomp: Chomp,
-    *,
-    body_seconds: float = BODY_SECONDS,
-    grace_seconds: float = GRACE_SECONDS,
-    state_key: bytes = b"",
-) -> Starlette:
+def build_app(chomp: Chomp, *, body_seconds: float = BODY_SECONDS, grace_seconds: float = GRACE_SECONDS) -> Starlette:
     """All paths on one app. Its lifespan closes `chomp`; handlers find the caller as auth.py left it.
 
     `body_seconds` is what a request's body may take to come in, `grace_seconds` what jobs may still take at the end.
-    `state_key` (32 bytes) seals what MCP clients bring back; the processes of one port need the same.
     """
     traffic = Traffic()
     pages = _key_pages(chomp)
     mcp, sessions = mcp_routes(
-        build_server(chomp, pages=pages, state_key=state_key),
-        host="",  # edge.py checks Host and Origin
-        has_sessions=chomp.settings.workers == 1,
+        build_server(chomp, pages=pages),
+        host="",  # edge.py checks Host and Origin, and bodies
+        max_body_bytes=MAX_BODY_BYTES,
     )
 
     @asynccontextmanager
@@ -133,7 +125,7 @@ def _grace_left(app: Starlette, seconds: float) -> float:
 
 
 def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return f"[{host.strip('[]')}]" if ":" in host else host
 
 
 def _no_such_route(request: Request, error: Exception) -> Response:
@@ -149,10 +141,7 @@ def _no_such_route(request: Request, error: Exception) -> Response:
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown, and with its parent."""
-
-    async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or is_orphan()
+    """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.app.state.stopped_at = time.monotonic()  # type: ignore[union-attr]
@@ -179,6 +168,7 @@ def configured(app: Starlette, settings: Settings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
+        http=Protocol,
         access_log=False,
         log_level="warning",
         ws="none",
@@ -197,49 +187,15 @@ def serve(settings: Settings) -> None:
             `Chomp` finds wrong.
     """
     check_bind(settings)
-    _check_workers(settings)
     _allow_many_sockets()
     with _listening(settings) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         configure(settings.log or "error")
-        work = partial(_work, _share(settings), listening, secrets.token_bytes(32))
-        if settings.workers == 1:
-            work(announce=True)
-            return
-        Chomp(settings)  # what is wrong is told here, and once
-        _announce(settings)
+        app = build_app(Chomp(settings, observers=[LogObserver()]))
+        sys.stderr.write(f"chomp-mcp serves http://{_bracketed(settings.host)}:{settings.port}\n")
+        sys.stderr.flush()
         _rest_the_collector()
-        patience = GRACE_SECONDS + 2 * _SETTLE_SECONDS
-        supervise(settings.workers, work, before_stop=listening.close, stop_seconds=patience)
-
-
-def _work(settings: Settings, listening: socket.socket, state_key: bytes, *, announce: bool = False) -> None:
-    """Serve in this process, which may be one of several."""
-    configure(settings.log or "error")
-    app = build_app(Chomp(settings, observers=[LogObserver()]), state_key=state_key)
-    if announce:
-        _announce(settings)
-    _rest_the_collector()
-    Server(configured(app, settings)).run(sockets=[listening])
-
-
-def _announce(settings: Settings) -> None:
-    sys.stderr.write(f"chomp-mcp serves http://{_bracketed(settings.host)}:{settings.port}\n")
-    sys.stderr.flush()
-
-
-def _check_workers(settings: Settings) -> None:
-    if settings.workers > 1 and sys.platform == "win32":
-        raise InvalidSetting(
-            "GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.",
-            hint="Leave GATEWAY_WORKERS and --workers out.",
-        )
-
-
-def _share(settings: Settings) -> Settings:
-    """The settings of one worker: all of them together keep to the rate limit."""
-    burst = max(1, settings.rate_burst // settings.workers)
-    return replace(settings, rate_rps=settings.rate_rps / settings.workers, rate_burst=burst)
+        Server(configured(app, settings)).run(sockets=[listening])
 
 
 def _rest_the_collector() -> None:

@@ -7,13 +7,15 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
+from mcp import MCPError
 from mcp.server.caching import CacheHint
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
+from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.callers import current_caller
@@ -38,17 +40,28 @@ MAX_BODY_BYTES = 4 * MAX_PROMPT_BYTES
 """Room for a prompt over our limit, so that the refusal comes from us and says what to do."""
 
 
+class _Server(MCPServer[Any]):
+    """The SDK's server; a prompt that is not there is the client's mistake, not one of ours with a traceback."""
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as error:  # the SDK's for an unknown name and for missing arguments
+            raise MCPError(INVALID_PARAMS, f"{error}. prompts/list tells the names and arguments.") from None
+
+
 def build_server(
-    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None, state_key: bytes = b""
+    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None
 ) -> MCPServer[Any]:
     """One server for all connections of all transports; it opens nothing and waits for nothing.
 
     Jobs and keys live in `chomp`, never in a connection: the SDK has a lifespan for every SSE connection. `pages` is
-    None where no key page may be opened. `state_key` seals what clients bring back with a retry, which may come to
-    another process than the first try did; without one only this server can read it. `dispatch` starts jobs elsewhere
-    than in this process. Who calls is `current_caller`.
+    None where no key page may be opened. `dispatch` starts jobs elsewhere than in this process. Who calls is
+    `current_caller`.
     """
-    server: MCPServer[Any] = MCPServer(
+    server = _Server(
         "chomp",
         title="Chomp",
         instructions=INSTRUCTIONS,
@@ -58,7 +71,7 @@ def build_server(
         log_level="WARNING",
         cache_hints={"tools/list": UNCHANGING, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
         request_state_security=RequestStateSecurity(
-            keys=[state_key or secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
+            keys=[secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
         ),
     )
     add_resources(server, chomp)
@@ -68,7 +81,7 @@ def build_server(
 
 
 def mcp_routes(
-    server: MCPServer[Any], *, host: str = "127.0.0.1", has_sessions: bool = True
+    server: MCPServer[Any], *, host: str = "127.0.0.1", max_body_bytes: int = MAX_BODY_BYTES
 ) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
     """`/mcp`, `/sse` and `/messages/`, and the manager that must run, once, while they are served:
 
@@ -80,22 +93,26 @@ def mcp_routes(
                 yield
 
     `host` is what the app binds. On loopback the SDK checks Host and Origin as well; elsewhere that is the app's task.
-    Sessions live in one process: without them, `has_sessions` False, each request of an older client stands for itself,
-    which our tools can do, and /sse, which is nothing but a session, says no.
+    An app that bounds bodies itself, and says so in its own words, gives its bound or a larger one as `max_body_bytes`.
     """
-    streamable = server.streamable_http_app(
-        host=host, max_request_body_size=MAX_BODY_BYTES, stateless_http=not has_sessions
-    )
-    if not has_sessions:
-        return [*streamable.routes, Route("/sse", _no_sse), Route("/messages/", _no_sse)], server.session_manager
-    sse = server.sse_app(host=host, max_request_body_size=MAX_BODY_BYTES)
-    return [*streamable.routes, *sse.routes], server.session_manager
+    streamable = server.streamable_http_app(host=host, max_request_body_size=max_body_bytes)
+    sse = server.sse_app(host=host, max_request_body_size=max_body_bytes)
+    return [*map(_json_only, (*streamable.routes, *sse.routes))], server.session_manager
 
 
-async def _no_sse(_request: Request) -> Response:
-    error = InvalidRequest(
-        "SSE sessions live in one process, and this server has several.",
-        hint="Connect to /mcp, or start it without --workers.",
-    )
-    error.status, error.code = HTTPStatus.NOT_IMPLEMENTED, "not_implemented"
-    raise error
+def _json_only(route: BaseRoute) -> BaseRoute:
+    """A POST of another content type is refused by us: the SDK would do it in plain text."""
+    if not isinstance(route, Route | Mount):
+        return route
+    handle = route.app
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        content_type = Headers(scope=scope).get("content-type", "")
+        if scope["method"] == "POST" and not content_type.lower().startswith("application/json"):
+            error = InvalidRequest("The body is not called JSON.", hint="Send content-type: application/json.")
+            error.status, error.code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"
+            raise error
+        await handle(scope, receive, send)
+
+    route.app = app
+    return route

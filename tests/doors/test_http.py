@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors import http
+from chomp_mcp.doors import http, protocol
 from chomp_mcp.doors.http import serve
 from chomp_mcp.errors import InvalidSetting
 from tests.support.serving import process, serving, settings_for, url_of
@@ -204,6 +204,49 @@ async def test_a_slow_body_is_given_up(home, path, framing):
     assert b'"code":"request_timeout"' in answer
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01 this is TLS\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost localhost\r\n\r\n",
+        b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nnope\r\n",
+    ],
+)
+async def test_what_is_no_http_is_told_so_in_the_envelope(gateway, sent):
+    async with raw(gateway, sent) as stream:
+        head, _, body = (await everything(stream)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nx-request-id: req_" in head
+    assert b"\r\nconnection: close" in head
+    assert json.loads(body)["error"]["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_a_head_that_never_ends_is_given_up(home, monkeypatch, before):
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+    async with serving(settings_for(home)) as gateway, raw(gateway, before) as stream:
+        if before:
+            assert b'{"status":"ok"}' in await stream.receive()
+        await stream.send(b"GET /healthz HTTP/1.1\r\nhost: local")
+        answer = await everything(stream)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in answer
+
+
+async def test_a_connection_that_never_says_anything_is_closed(home, monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+    async with serving(settings_for(home)) as gateway, raw(gateway, b"\r\n") as stream:
+        assert await everything(stream) == b""
+
+
+async def test_an_answer_may_take_longer_than_a_head(home, upstream, monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+    upstream.stream(["Hel", 0.2, "lo"])
+    async with serving(settings_for(home, lab=upstream.url)) as gateway:
+        for _ in range(2):
+            assert (await gateway.chat()).json()["choices"][0]["message"]["content"] == "Hello"
+
+
 async def test_who_waits_for_100_continue_never_sends_too_much(gateway):
     head = b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 50000000\r\n\r\n"
     async with raw(gateway, head) as stream:
@@ -364,6 +407,11 @@ async def test_serving_strangers_without_a_token_is_refused_at_start(home):
             assert await started.wait() == 2
     assert "GATEWAY_AUTH_TOKEN" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_is_in_brackets_once(host):
+    assert http._bracketed(host) == "[::1]"
 
 
 def test_a_port_that_is_taken_is_told(home):

@@ -13,7 +13,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import ElicitResult
+from mcp.types import INVALID_PARAMS, ElicitResult
 
 from tests.support.mcp_doors import agreeable, call, text_of
 from tests.support.scripted import ScriptedRouter
@@ -148,3 +148,41 @@ async def test_a_prompt_of_ten_megabytes_is_refused_in_words(gateway: Served, tr
         result = await client.call_tool("ask", {"prompt": "x" * 10_000_000, "model": "lab/m"})
         assert result.is_error
         assert "The prompt has 10.0 MB" in text_of(result)
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/messages/"])
+@pytest.mark.parametrize("content_type", [None, "text/plain"])
+async def test_another_content_type_is_told_in_the_envelope(
+    gateway: Served, path: str, content_type: str | None
+) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    answer = await gateway.http.post(path, content=b"{}", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/messages/"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_body_that_is_too_large_is_told_in_the_envelope(gateway: Served, path: str, is_chunked: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(33):
+            yield b" " * 2**20
+
+    headers = {"content-type": "application/json"}
+    content = pieces() if is_chunked else b" " * 33 * 2**20
+    answer = await gateway.http.post(path, content=content, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    ("name", "told"), [("nope", "Unknown prompt: nope"), ("compare", "Missing required arguments")]
+)
+async def test_a_prompt_that_cannot_be_had_is_the_clients_mistake(
+    gateway: Served, caplog: pytest.LogCaptureFixture, transport: str, name: str, told: str
+) -> None:
+    async with connected(gateway, transport) as client:
+        with pytest.raises(MCPError, match=f"{told}.*prompts/list") as caught:
+            await client.get_prompt(name)
+        assert caught.value.code == INVALID_PARAMS
+    assert "Traceback" not in caplog.text

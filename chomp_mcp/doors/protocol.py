@@ -1,0 +1,68 @@
+"""HTTP on the wire, where uvicorn answers for itself: bytes that are no HTTP, and heads that never end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from chomp_mcp.doors.asgi import error_answer
+from chomp_mcp.doors.edge import request_id
+from chomp_mcp.errors import ChompError, InvalidRequest, TooSlow
+
+__all__ = ["HEAD_SECONDS", "Protocol"]
+
+HEAD_SECONDS = 30.0
+"""From the connection, or the first byte of a further request, to the end of the head."""
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, which tells its refusals in our envelope and waits for no head for ever."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._mind_the_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._mind_the_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._relax()
+        super().connection_lost(exc)
+
+    def _mind_the_head(self) -> None:
+        """A deadline where no request is under way and uvicorn has none of its own, as it has between requests."""
+        is_busy = bool(self.cycle) and not self.cycle.response_complete
+        if is_busy or self.timeout_keep_alive_task is not None:
+            self._relax()
+        elif self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _relax(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if bool(self.scope) and "path" not in self.scope:  # uvicorn sets it at the head's end
+            self._refuse(TooSlow("The head took too long.", hint=f"Send it within {HEAD_SECONDS:g} seconds."))
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - "Invalid HTTP request received."
+        """What uvicorn calls for bytes that are no HTTP."""
+        self._refuse(InvalidRequest("These bytes are no HTTP request.", hint="Speak HTTP/1.1, without TLS."))
+
+    def _refuse(self, error: ChompError) -> None:
+        """Answer, unless an answer is on its way already, and close."""
+        has_begun = bool(self.cycle) and self.cycle.response_started and not self.cycle.response_complete
+        if not has_begun:
+            answer = error_answer(error)
+            headers = [*self.server_state.default_headers, *answer.raw_headers, (b"x-request-id", request_id({}))]
+            lines = [b"%b: %b\r\n" % header for header in headers if header[0] != b"connection"]
+            body = bytes(answer.body)
+            self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n", body]))
+        self.transport.close()
