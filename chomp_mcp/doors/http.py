@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import secrets
 import signal
 import socket
 import sys
@@ -31,6 +32,7 @@ from chomp_mcp.doors.edge import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
 from chomp_mcp.doors.key_page import KeyPages
 from chomp_mcp.doors.mcp import build_server, mcp_routes
 from chomp_mcp.doors.protocol import Protocol
+from chomp_mcp.doors.workers import is_orphan, supervise
 from chomp_mcp.errors import InvalidRequest, InvalidSetting
 from chomp_mcp.settings import Settings
 from chomp_mcp.telemetry.log import LogObserver, configure
@@ -45,17 +47,25 @@ _KEEP_ALIVE_SECONDS = 75
 """Longer than the pools of the common clients keep a connection, so that they never write into a closing one."""
 
 
-def build_app(chomp: Chomp, *, body_seconds: float = BODY_SECONDS, grace_seconds: float = GRACE_SECONDS) -> Starlette:
+def build_app(
+    chomp: Chomp,
+    *,
+    body_seconds: float = BODY_SECONDS,
+    grace_seconds: float = GRACE_SECONDS,
+    state_key: bytes = b"",
+) -> Starlette:
     """All paths on one app. Its lifespan closes `chomp`; handlers find the caller as auth.py left it.
 
     `body_seconds` is what a request's body may take to come in, `grace_seconds` what jobs may still take at the end.
+    `state_key` (32 bytes) seals what MCP clients bring back; the processes of one port need the same.
     """
     traffic = Traffic()
     pages = _key_pages(chomp)
     mcp, sessions = mcp_routes(
-        build_server(chomp, pages=pages),
+        build_server(chomp, pages=pages, state_key=state_key),
         host="",  # edge.py checks Host and Origin, and bodies
         max_body_bytes=MAX_BODY_BYTES,
+        has_sessions=chomp.settings.workers == 1,
     )
 
     @asynccontextmanager
@@ -141,7 +151,10 @@ def _no_such_route(request: Request, error: Exception) -> Response:
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown."""
+    """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown, and with its parent."""
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or is_orphan()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.app.state.stopped_at = time.monotonic()  # type: ignore[union-attr]
@@ -187,15 +200,49 @@ def serve(settings: Settings) -> None:
             `Chomp` finds wrong.
     """
     check_bind(settings)
+    _check_workers(settings)
     _allow_many_sockets()
     with _listening(settings) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         configure(settings.log or "error")
-        app = build_app(Chomp(settings, observers=[LogObserver()]))
-        sys.stderr.write(f"chomp-mcp serves http://{_bracketed(settings.host)}:{settings.port}\n")
-        sys.stderr.flush()
+        work = partial(_work, _share(settings), listening, secrets.token_bytes(32))
+        if settings.workers == 1:
+            work(announce=True)
+            return
+        Chomp(settings)  # what is wrong is told here, and once
+        _announce(settings)
         _rest_the_collector()
-        Server(configured(app, settings)).run(sockets=[listening])
+        patience = GRACE_SECONDS + 2 * _SETTLE_SECONDS
+        supervise(settings.workers, work, before_stop=listening.close, stop_seconds=patience)
+
+
+def _work(settings: Settings, listening: socket.socket, state_key: bytes, *, announce: bool = False) -> None:
+    """Serve in this process, which may be one of several."""
+    configure(settings.log or "error")
+    app = build_app(Chomp(settings, observers=[LogObserver()]), state_key=state_key)
+    if announce:
+        _announce(settings)
+    _rest_the_collector()
+    Server(configured(app, settings)).run(sockets=[listening])
+
+
+def _announce(settings: Settings) -> None:
+    sys.stderr.write(f"chomp-mcp serves http://{_bracketed(settings.host)}:{settings.port}\n")
+    sys.stderr.flush()
+
+
+def _check_workers(settings: Settings) -> None:
+    if settings.workers > 1 and sys.platform == "win32":
+        raise InvalidSetting(
+            "GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.",
+            hint="Leave GATEWAY_WORKERS and --workers out.",
+        )
+
+
+def _share(settings: Settings) -> Settings:
+    """The settings of one worker: all of them together keep to the rate limit."""
+    burst = max(1, settings.rate_burst // settings.workers)
+    return replace(settings, rate_rps=settings.rate_rps / settings.workers, rate_burst=burst)
 
 
 def _rest_the_collector() -> None:

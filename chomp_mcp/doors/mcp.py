@@ -14,6 +14,8 @@ from mcp.server.request_state import RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
@@ -53,13 +55,14 @@ class _Server(MCPServer[Any]):
 
 
 def build_server(
-    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None
+    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None, state_key: bytes = b""
 ) -> MCPServer[Any]:
     """One server for all connections of all transports; it opens nothing and waits for nothing.
 
     Jobs and keys live in `chomp`, never in a connection: the SDK has a lifespan for every SSE connection. `pages` is
-    None where no key page may be opened. `dispatch` starts jobs elsewhere than in this process. Who calls is
-    `current_caller`.
+    None where no key page may be opened. `state_key` seals what clients bring back with a retry, which may come to
+    another process than the first try did; without one only this server can read it. `dispatch` starts jobs elsewhere
+    than in this process. Who calls is `current_caller`.
     """
     server = _Server(
         "chomp",
@@ -71,7 +74,7 @@ def build_server(
         log_level="WARNING",
         cache_hints={"tools/list": UNCHANGING, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
         request_state_security=RequestStateSecurity(
-            keys=[secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
+            keys=[state_key or secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
         ),
     )
     add_resources(server, chomp)
@@ -81,7 +84,7 @@ def build_server(
 
 
 def mcp_routes(
-    server: MCPServer[Any], *, host: str = "127.0.0.1", max_body_bytes: int = MAX_BODY_BYTES
+    server: MCPServer[Any], *, host: str = "127.0.0.1", max_body_bytes: int = MAX_BODY_BYTES, has_sessions: bool = True
 ) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
     """`/mcp`, `/sse` and `/messages/`, and the manager that must run, once, while they are served:
 
@@ -94,8 +97,15 @@ def mcp_routes(
 
     `host` is what the app binds. On loopback the SDK checks Host and Origin as well; elsewhere that is the app's task.
     An app that bounds bodies itself, and says so in its own words, gives its bound or a larger one as `max_body_bytes`.
+    Sessions live in one process: without them, `has_sessions` False, each request of an older client stands for itself,
+    which our tools can do, and /sse, which is nothing but a session, says no.
     """
-    streamable = server.streamable_http_app(host=host, max_request_body_size=max_body_bytes)
+    streamable = server.streamable_http_app(
+        host=host, max_request_body_size=max_body_bytes, stateless_http=not has_sessions
+    )
+    if not has_sessions:
+        no_sse = (Route("/sse", _no_sse), Route("/messages/", _no_sse))
+        return [*map(_json_only, streamable.routes), *no_sse], server.session_manager
     sse = server.sse_app(host=host, max_request_body_size=max_body_bytes)
     return [*map(_json_only, (*streamable.routes, *sse.routes))], server.session_manager
 
@@ -116,3 +126,12 @@ def _json_only(route: BaseRoute) -> BaseRoute:
 
     route.app = app
     return route
+
+
+async def _no_sse(_request: Request) -> Response:
+    error = InvalidRequest(
+        "SSE sessions live in one process, and this server has several.",
+        hint="Connect to /mcp, or start it without --workers.",
+    )
+    error.status, error.code = HTTPStatus.NOT_IMPLEMENTED, "not_implemented"
+    raise error
