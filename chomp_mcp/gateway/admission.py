@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -52,7 +53,7 @@ class Admission:
         if wait > 0:
             raise RateLimited(
                 f"More than {self._rps:g} requests a second.",
-                hint=f"Wait {wait:.1f} s, or raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST.",
+                hint=f"Wait {math.ceil(wait)} s, or raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST.",
                 retry_after=wait,
             )
 
