@@ -101,7 +101,7 @@ class Answer:
         if self.completion or self.decoder is None:
             return ""
         if self.decoder.error is not None:
-            return self.decoder.error.message
+            return str(without_key(self.decoder.error.message, self.route.key))
         return "" if self.decoder.finished else f"{self.route.ref} stopped in the middle of the answer."
 
     def close(self) -> None:
