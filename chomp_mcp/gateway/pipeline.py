@@ -21,6 +21,7 @@ from chomp_mcp.messages import (
     ChatRequest,
     Completion,
     Delta,
+    FailureKind,
     Plan,
     Receipt,
     Route,
@@ -171,7 +172,7 @@ class Exchange:
             caller_id=self._caller.id,
             asked=receipt.asked,
             receipt=receipt,
-            status=_status(failure),
+            status=HUNG_UP if reply and reply.was_left and failure is None else _status(failure),
             streamed=self._request.stream,
             started_at=self._started,
             duration_seconds=gateway.clock() - self._started,
@@ -192,13 +193,16 @@ class Exchange:
         )
 
 
+HUNG_UP = FailureKind.HUNG_UP.value
+
+
 def _status(error: BaseException | None) -> str:
     """The word for the report: `ok`, an error's code, that the caller hung up, or that we made a mistake."""
     if error is None:
         return OK
     if isinstance(error, ChompError):
         return error.code or error.type
-    return "internal_error" if isinstance(error, Exception) else "hung_up"
+    return "internal_error" if isinstance(error, Exception) else HUNG_UP
 
 
 class Reply:
@@ -223,6 +227,8 @@ class Reply:
         self._request = request
         self._started = started
         self._began = began
+        self.was_left = False
+        """The caller did not wait for the end."""
         self._ended_at: float | None = None
         self._characters = 0
         self._finish_reason: str | None = None
@@ -293,6 +299,7 @@ class Reply:
         self._answer.close()
         if self._ended_at is None:
             self._ended_at = self._gateway.clock()
+            self.was_left = True
             self._attempts.abandon(self._answer, self._began)
 
     async def _end(self, broken: str) -> None:

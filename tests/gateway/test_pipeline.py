@@ -68,6 +68,7 @@ async def test_a_caller_who_leaves_stops_the_router_and_counts_against_nobody(ho
                     if delta.text:
                         break
             await w.groq.saw_disconnect()
+        assert w.reports[0].status == "hung_up"
         assert [a.outcome for a in w.reports[0].receipt.attempts] == ["hung_up"]
         assert w.reports[0].receipt.usage.estimated, "what was streamed is paid for, by estimate"
         assert (await w.chomp.status())["routers"]["groq"]["breaker"] == "closed"
