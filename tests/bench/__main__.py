@@ -1,0 +1,147 @@
+"""The benchmark: what the gateway costs, beside a bare pass-through and LiteLLM, and as there is more of everything.
+
+python -m tests.bench [peers] [growth] [--rounds N] [--seconds S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench import cold_start
+from tests.bench.growth import DIMENSIONS, costs, curve
+from tests.bench.load import load, throughput
+from tests.bench.servers import CORES, Server, bare, chomp, litellm, upstream
+
+Row = dict[str, float | None]
+COLUMNS = {
+    "added p50 ms": "p50",
+    "added p99 ms": "p99",
+    "req/s, 16": "rate_16",
+    "req/s, 64": "rate_64",
+    "p99 ms, 64": "p99_64",
+    "CPU us/req": "cpu",
+    "added TTFT ms": "first",
+    "events/s, 16": "events",
+    "start s": "start",
+    "MiB idle": "idle",
+    "MiB after": "loaded",
+}
+METHOD = """
+Medians of {rounds} rounds, in which the servers take turns; {seconds:g} s for each figure; one process each{pinned}.
+added: at one connection, less what the same takes without a gateway in between. TTFT: time to the first token.
+req/s: at 16 and 64 connections, by {tool}. events/s: 16 streams of 200 events that come at once.
+start: from exec to the first answer. Only ratios within one table count, and a p99 of a few ms is partly the machine's.
+"""
+VERSIONS = ("chomp-mcp", "mcp", "aiohttp", "starlette", "uvicorn", "uvloop", "litellm")
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def measured(server: Server, seconds: float) -> Row:
+    """One turn of a running server."""
+    row: Row = {"start": server.start_seconds, "idle": server.resident_mib()}
+    load(server.port, [server.chat()], 16, seconds / 2)
+    one = load(server.port, [server.chat()], 1, seconds)
+    first = statistics.median(load(server.port, [server.slow_chat()], 1, seconds).first_events)
+    row |= {"p50": one.p50 * 1e3, "p99": one.p99 * 1e3, "first": first * 1e3}
+    before = server.cpu_seconds()
+    counted = load(server.port, [server.chat()], 16, seconds)
+    row["cpu"] = (server.cpu_seconds() - before) / counted.requests * 1e6
+    row["rate_16"] = throughput(server.port, server.chat(), 16, seconds).rate
+    most = throughput(server.port, server.chat(), 64, seconds)
+    burst = load(server.port, [server.chat(stream=True)], 16, seconds)
+    row |= {"rate_64": most.rate, "p99_64": most.p99 * 1e3, "events": burst.events / burst.seconds}
+    return row | {"loaded": server.resident_mib()}
+
+
+def peers(rounds: int, seconds: float) -> None:
+    """The table of all servers, and how many times as much as each of the others the gateway has."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    with TemporaryDirectory() as folder, upstream() as direct:
+        for turn in range(rounds):
+            rows["direct"].append(measured(direct, seconds))
+            home = Path(folder) / str(turn)
+            for server in (bare(direct.port), chomp(home, direct.port), *litellm(Path(folder), direct.port)):
+                with server.running():
+                    rows[server.name].append(measured(server, seconds))
+    table = {name: medians(each) for name, each in rows.items()}
+    without = table.pop("direct")
+    for row in table.values():
+        row |= {column: (row[column] or 0) - (without[column] or 0) for column in ("p50", "p99", "first")}
+    ours = table["chomp-mcp"]
+    say(f"{'':12}", *(f"{title:>14}" for title in COLUMNS))
+    for name, row in table.items():
+        say(f"{name:12}", *(f"{figure(row[column]):>14}" for column in COLUMNS.values()))
+    for name in table.keys() - {"chomp-mcp"}:
+        say(f"{'x ' + name:12}", *(f"{ratio(ours[column], table[name][column]):>14}" for column in COLUMNS.values()))
+    pinned = ", on a core of its own, and the load and the router behind it on another" if len(CORES) > 1 else ""
+    tool = "wrk" if shutil.which("wrk") else "this script"
+    say(METHOD.format(rounds=rounds, seconds=seconds, pinned=pinned, tool=tool))
+    say("stdio: from spawn to the answer of initialize, beside a one-tool server on the bare MCP SDK")
+    cold_start.main(max(3, rounds))
+
+
+def growth(rounds: int, seconds: float) -> None:
+    """The table of what a request costs as there is more, relative to the smallest."""
+    say("microseconds of CPU for each request, relative to the smallest size, and as a curve from 0")
+    with upstream() as direct:
+        for dimension in DIMENSIONS:
+            found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+            for _ in range(rounds):
+                for size in dimension.sizes:
+                    for kind, cost in costs(dimension, size, direct.port, seconds).items():
+                        found[kind][size].append(cost)
+            say(f"{dimension.name:32}", *(f"{size:>16,}" for size in dimension.sizes))
+            for kind, by_size in found.items():
+                values = [statistics.median(each) for each in by_size.values()]
+                say(f"  {kind:30}", *(f"{value:8.0f} x{value / values[0]:<6.2f}" for value in values), curve(values))
+
+
+def medians(rows: Sequence[Row]) -> Row:
+    columns = {column: [row[column] or 0.0 for row in rows] for column in rows[0]}
+    return {column: statistics.median(values) for column, values in columns.items()}
+
+
+def figure(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def ratio(ours: float | None, theirs: float | None) -> str:
+    return f"{ours / theirs:.2f}" if ours and theirs else ""
+
+
+def machine() -> str:
+    found = []
+    for name in VERSIONS:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(found)}\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help="peers, growth (default: both)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each figure")
+    chosen = parser.parse_args()
+    say(machine())
+    for part in chosen.parts or ("peers", "growth"):
+        {"peers": peers, "growth": growth}[part](chosen.rounds, chosen.seconds)
+
+
+if __name__ == "__main__":
+    main()

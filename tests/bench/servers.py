@@ -1,0 +1,155 @@
+"""The servers that are compared: each a process of its own, on a core that it has for itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench.load import CHAT, chat, load
+
+PATIENCE_SECONDS = 60.0
+LINUX = sys.platform.startswith("linux")
+CORES = sorted(os.sched_getaffinity(0)) if LINUX else []
+SERVER_CORE, OTHER_CORE = (CORES[:1], CORES[1:2]) if len(CORES) > 1 else (CORES, CORES)
+
+
+@dataclass
+class Server:
+    """What to start and how to ask it. `fast` and `slow` are models behind which the upstream behaves like that."""
+
+    name: str
+    port: int
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    fast: str = "fast"
+    slow: str = "slow"
+    slow_path: str = CHAT
+    token: str = ""
+    core: Sequence[int] = tuple(SERVER_CORE)
+    pid: int = 0
+    start_seconds: float | None = None
+
+    def chat(self, *, stream: bool = False) -> bytes:
+        return chat(self.fast, token=self.token, stream=stream)
+
+    def slow_chat(self) -> bytes:
+        return chat(self.slow, token=self.token, stream=True, path=self.slow_path)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Started, and its first answer given."""
+        began, quiet = time.perf_counter(), subprocess.DEVNULL
+        process = subprocess.Popen(self.command, env={**os.environ, **self.environment}, stdout=quiet, stderr=quiet)
+        self.pid = process.pid
+        try:
+            if self.core:
+                os.sched_setaffinity(self.pid, self.core)
+            while not self._answers():
+                if process.poll() is not None or time.perf_counter() > began + PATIENCE_SECONDS:
+                    raise RuntimeError(f"{self.name} does not start: {' '.join(self.command)}")
+                time.sleep(0.01)
+            self.start_seconds = time.perf_counter() - began
+            yield
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+
+    def _answers(self) -> bool:
+        with suppress(OSError, RuntimeError):
+            return bool(load(self.port, [self.chat()], 1, 0).requests)
+        return False
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far; without a /proc that tells, the time."""
+        if not LINUX:
+            return time.perf_counter()
+        stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in self._pids())
+        return sum(int(ticks) for stat in stats for ticks in stat[11:13]) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self) -> float | None:
+        if not LINUX:
+            return None
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def _pids(self) -> list[int]:
+        """The process and those that it started."""
+        pids = [self.pid]
+        for pid in pids:
+            pids += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return pids
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def upstream() -> Iterator[Server]:
+    """The router behind all of them, on the other core, where the load goes as well."""
+    port, slow = free_port(), f"/slow{CHAT}"
+    command = [sys.executable, "-m", "tests.bench.upstream", str(port)]
+    server = Server("direct", port, command, slow_path=slow, core=OTHER_CORE)
+    with server.running():
+        if OTHER_CORE:
+            os.sched_setaffinity(0, OTHER_CORE)
+        try:
+            yield server
+        finally:
+            if CORES:
+                os.sched_setaffinity(0, CORES)
+
+
+def chomp(home: Path, upstream: int, config: str = "") -> Server:
+    """As shipped, with a token, budgets and prices; only the rate limit is off."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text(config)
+    port, token, model = free_port(), "bench-token", "openai/gpt-oss-120b"
+    environment = {"CHOMP_HOME": str(home), "GATEWAY_RATE_RPS": "0", "GATEWAY_AUTH_TOKEN": token}
+    for router, path in {"GROQ": "", "CEREBRAS": "/slow"}.items():
+        environment |= {
+            f"{router}_API_KEY": "key",
+            f"CHOMP_ROUTER_{router}_URL": f"http://127.0.0.1:{upstream}{path}/v1",
+        }
+    command = [sys.executable, "-m", "chomp_mcp", "serve", "--port", str(port)]
+    return Server("chomp-mcp", port, command, environment, f"groq/{model}", f"cerebras/{model}", token=token)
+
+
+def bare(upstream: int) -> Server:
+    """Starlette and aiohttp with nothing in between."""
+    port = free_port()
+    options = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", "tests.bench.bare:app", *options]
+    return Server("bare", port, command, {"UPSTREAM": f"http://127.0.0.1:{upstream}"})
+
+
+def litellm(folder: Path, upstream: int) -> list[Server]:
+    """LiteLLM's proxy, where it is on the PATH, with the faster of its servers if that is there."""
+    path = shutil.which("litellm")
+    if path is None:
+        return []
+    port, url, token = free_port(), f"http://127.0.0.1:{upstream}", f"sk-{secrets.token_hex(20)}"
+    ways = {"fast": f"{url}/v1", "slow": f"{url}/slow/v1"}
+    rows = [
+        {"model_name": name, "litellm_params": {"model": "openai/m0", "api_base": base, "api_key": "sk-1"}}
+        for name, base in ways.items()
+    ]
+    chosen = {"model_list": rows, "general_settings": {"master_key": token}}
+    (config := folder / "litellm.yaml").write_text(json.dumps(chosen))  # JSON is YAML
+    faster = ["--run_granian"] if Path(path).with_name("granian").exists() else []
+    return [Server("litellm", port, [path, "--config", str(config), "--port", str(port), *faster], token=token)]

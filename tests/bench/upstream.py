@@ -1,0 +1,97 @@
+"""A router that costs next to nothing: `python -m tests.bench.upstream PORT`. Its answers are decided by the path.
+
+/v1/chat/completions   one fixed answer, or, with `"stream":true`, BURST events at once
+/slow/v1/…             the stream is PACED events, PACE_SECONDS apart
+/models-N/v1/models    a list of N models, `m0` first
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+
+BURST, PACED, PACE_SECONDS = 200, 20, 0.005
+TEXT = "The quick brown fox jumps over the lazy dog. " * 8
+
+
+def chunk(delta: dict[str, str], finish: str | None = None, **more: object) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    body = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m0", "choices": [choice], **more}
+    event = b"data: %b\n\n" % json.dumps(body).encode()
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+USAGE = {"prompt_tokens": 40, "completion_tokens": 80, "total_tokens": 120}
+WHOLE = json.dumps(
+    {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m0",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
+        "usage": USAGE,
+    }
+).encode()
+WORD = chunk({"content": "word "})
+END = chunk({}, "stop", usage=USAGE) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+def whole(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def model_list(count: int) -> bytes:
+    return json.dumps({"object": "list", "data": [{"id": f"m{i}", "object": "model"} for i in range(count)]}).encode()
+
+
+class Upstream(asyncio.Protocol):
+    """Keep-alive HTTP/1.1, as far as the clients here need it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.got = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.got += data
+        head, blank, rest = self.got.partition(b"\r\n\r\n")
+        length = int(found[1]) if (found := LENGTH.search(head)) else 0
+        if blank and len(rest) >= length:
+            self.got = rest[length:]
+            self.answer(head.split(b" ", 2)[1].decode(), rest[:length])
+
+    def answer(self, path: str, body: bytes) -> None:
+        if path.endswith("/models"):
+            count = re.match(r"/models-(\d+)/", path)
+            self.transport.write(whole(model_list(int(count[1]) if count else 1)))
+        elif b'"stream":true' not in body:
+            self.transport.write(whole(WHOLE))
+        elif path.startswith("/slow/"):
+            self.transport.write(STREAM + WORD)
+            asyncio.get_running_loop().call_later(PACE_SECONDS, self.go_on, PACED - 1)
+        else:
+            self.transport.write(STREAM + WORD * BURST + END)
+
+    def go_on(self, left: int) -> None:
+        if left:
+            self.transport.write(WORD)
+            asyncio.get_running_loop().call_later(PACE_SECONDS, self.go_on, left - 1)
+        else:
+            self.transport.write(END)
+
+
+async def serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=2048)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(int(sys.argv[1])))
+    else:
+        uvloop.run(serve(int(sys.argv[1])))
