@@ -230,6 +230,7 @@ class Reply:
         self.was_left = False
         """The caller did not wait for the end."""
         self._ended_at: float | None = None
+        self._final: Receipt | None = None
         self._characters = 0
         self._finish_reason: str | None = None
 
@@ -275,6 +276,14 @@ class Reply:
 
     def receipt(self) -> Receipt:
         """Who answered and what was tried; usage and cost are final once the answer has ended."""
+        if self._final is not None:
+            return self._final
+        receipt = self._receipt_now()
+        if self._ended_at is not None:
+            self._final = receipt
+        return receipt
+
+    def _receipt_now(self) -> Receipt:
         answer, plan = self._answer, self._attempts.plan
         usage = answer.usage or self._estimated()
         ended_at = self._ended_at or self._gateway.clock()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from chomp_mcp import wire
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv import Value
 
 __all__ = ["decode", "encode"]
+
+_MOST_REMEMBERED = 4_096
+_MOST_BYTES = 4_096
 
 
 def encode(value: Value) -> bytes:
@@ -20,12 +25,25 @@ def decode(data: bytes, place: object, key: str) -> Value:
     Raises:
         StoreError: something else stands there; `place` is the file or server that the message names.
     """
-    try:
-        value = wire.loads(data)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
+    value = _object(data)
+    if value is None:
         raise StoreError(
             f"The entry {key!r} in {place} is not a JSON object.", hint="Another program wrote it: remove that entry."
         )
     return value
+
+
+def _object(data: bytes) -> Value | None:
+    """Nobody changes a value that was read, so that the short ones, which are read again and again, are shared."""
+    return _short_object(data) if len(data) <= _MOST_BYTES else _parsed(data)
+
+
+def _parsed(data: bytes) -> Value | None:
+    try:
+        value = wire.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+_short_object = lru_cache(maxsize=_MOST_REMEMBERED)(_parsed)
