@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
@@ -307,7 +307,7 @@ class Chomp:
         return known[1]
 
     def _book(self, keys: Mapping[str, tuple[str, ...]]) -> Book:
-        return Book(
+        book = Book(
             routers=self.routers,
             keys={
                 router: tuple((key, key_id(key)) for key in few)
@@ -318,6 +318,7 @@ class Chomp:
             fallbacks=self.settings.fallbacks,
             default_model=self.settings.default_model,
         )
+        return replace(book, known_usable=book.usable_routers())
 
 
 @lru_cache(maxsize=4096)

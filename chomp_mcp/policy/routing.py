@@ -36,6 +36,9 @@ MOST_COMPARED = 2000
 MOST_PER_ROUTER = 3
 """Models of one router's preference list that a plan holds in reserve."""
 
+MOST_ROUTERS = 32
+"""Routers that `auto` looks at, and tries for a bare name: nobody waits for more, and each costs every request time."""
+
 MAX_REF = 512
 """Characters of a ref; the longest ids of today's models stay under 100."""
 _NONE = Roster()
@@ -58,6 +61,8 @@ class Book:
     """Routers whose key pays for free models only."""
     gone: frozenset[tuple[str, str]] = frozenset()
     """(router, model) pairs that the router has said it no longer serves."""
+    known_usable: tuple[Router, ...] | None = None
+    """What `usable_routers` found for these routers and keys, where it was worth keeping."""
 
     def key_ids(self, router: str) -> tuple[str, ...]:
         """The ids of the caller's keys; one empty one for a router that needs none."""
@@ -66,6 +71,12 @@ class Book:
     def usable(self, router: Router) -> bool:
         """A call can be made at all."""
         return not router.needs_key or bool(self.keys.get(router.id))
+
+    def usable_routers(self) -> tuple[Router, ...]:
+        """Those of `routers`, which may be a thousand, that the caller can call: mostly a few."""
+        if self.known_usable is not None:
+            return self.known_usable
+        return tuple(router for router in self.routers.values() if self.usable(router))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +190,9 @@ def contradiction_to_check(model: str, router: str, book: Book) -> bool:
 def auto_order(book: Book) -> tuple[str, ...]:
     """Routers that `auto` may use, best first: LLM_PROVIDER, LLM_FALLBACKS, catalog order; mock when nothing else."""
     named = [name for name in _named_in_settings(book) if book.usable(book.routers[name])]
-    joined = [router.id for router in book.routers.values() if _joins(router, book)]
+    joined = [router.id for router in book.usable_routers() if _joins(router, book)]
     order = tuple(dict.fromkeys([*named, *joined]))
-    return order or tuple(router.id for router in book.routers.values() if router.joins_auto == "last")
+    return order or tuple(router.id for router in book.usable_routers() if router.joins_auto == "last")
 
 
 def _named_in_settings(book: Book) -> Iterator[str]:
@@ -192,9 +203,7 @@ def _named_in_settings(book: Book) -> Iterator[str]:
 
 
 def _joins(router: Router, book: Book) -> bool:
-    if router.joins_auto == "keyed":
-        return book.usable(router)
-    return router.joins_auto == "reachable" and router.id in book.reachable and book.usable(router)
+    return router.joins_auto == "keyed" or (router.joins_auto == "reachable" and router.id in book.reachable)
 
 
 def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
@@ -203,7 +212,7 @@ def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
         return (target.router,) if target.model == AUTO else ()
     if target.model != AUTO:
         return listed_routers(book)
-    return tuple(dict.fromkeys([*auto_order(book), *_probed(book)]))
+    return tuple(dict.fromkeys([*auto_order(book)[:MOST_ROUTERS], *_probed(book)]))
 
 
 def plan(target: Target, book: Book, lists: Lists) -> Plan:
@@ -262,7 +271,7 @@ def _served_elsewhere(router: Router, model: str, book: Book, lists: Lists) -> s
 
 def _on_any_router(book: Book, lists: Lists) -> list[Pair]:
     """Every router's best first, then every router's second best; model refs among the fallbacks in their place."""
-    columns = [_column(router, book, lists) for router in auto_order(book)]
+    columns = [_column(router, book, lists) for router in auto_order(book)[:MOST_ROUTERS]]
     ranked = [pair for rank in range(MOST_PER_ROUTER) for column in columns for pair in column[rank : rank + 1]]
     if not ranked:
         raise UnknownModel("No router has a model to offer now.", hint="Call list_models to see why.")
@@ -313,7 +322,7 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
     routes = [*exact, *tail]
     if routes:
         # A name left no choice but among routers: where all of them said that it is gone, they are asked again.
-        return [pair for pair in routes if pair not in book.gone] or routes
+        return ([pair for pair in routes if pair not in book.gone] or routes)[:MOST_ROUTERS]
     named = [
         f"{router}/{target.model}" for router in _only_when_named(book) if target.model in (lists.get(router) or _NONE)
     ]
@@ -327,7 +336,7 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
 
 def _only_when_named(book: Book) -> list[str]:
     """Routers that the caller can use, and that `auto` never takes."""
-    return [router.id for router in book.routers.values() if router.joins_auto == "never" and book.usable(router)]
+    return [router.id for router in book.usable_routers() if router.joins_auto == "never"]
 
 
 def listed_routers(book: Book) -> tuple[str, ...]:
@@ -337,7 +346,7 @@ def listed_routers(book: Book) -> tuple[str, ...]:
 
 def _probed(book: Book) -> list[str]:
     """Programs on this machine, which join when they run."""
-    return [router.id for router in book.routers.values() if router.joins_auto == "reachable" and book.usable(router)]
+    return [router.id for router in book.usable_routers() if router.joins_auto == "reachable"]
 
 
 def _is_mock(router: str, target: Target, book: Book) -> bool:

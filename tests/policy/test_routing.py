@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, RequestError, UnknownModel
 from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
-from chomp_mcp.policy.routing import MAX_REF, Book, Plan, auto_order, lists_needed, plan, resolve
+from chomp_mcp.policy.routing import MAX_REF, MOST_ROUTERS, Book, Plan, auto_order, lists_needed, plan, resolve
 
 
 def router(router_id: str, **fields: object) -> Router:
@@ -264,3 +264,24 @@ def test_every_ref_has_a_plan_or_an_error_that_the_caller_can_mend(
     assert found.routes
     assert all(route.router.id in keyed or not route.router.needs_key for route in found.routes)
     assert all(not route.router.deprecated for route in found.routes) or len({r.router.id for r in found.routes}) == 1
+
+
+def test_auto_looks_at_the_first_of_very_many_routers_and_reads_no_other_list():
+    many = {f"r{number:03}": router(f"r{number:03}", key_variable="", models=("m",)) for number in range(1000)}
+    known = Book(many)
+    first = list(many)[:MOST_ROUTERS]
+    assert lists_needed(resolve("auto", "auto", known), known) == tuple(first)
+    assert refs("auto", known) == [f"{name}/m" for name in first]
+    assert refs("r999/m", known) == ["r999/m"]
+    assert refs("m", known, **{name: listed(name, "m") for name in many}) == [f"{name}/m" for name in first]
+
+
+@given(st.sets(st.sampled_from(["zen", "groq", "cerebras", "openrouter", "openai"])))
+def test_usable_routers_that_are_kept_change_nothing(keyed):
+    fresh = book(*keyed)
+    kept = replace(fresh, known_usable=fresh.usable_routers())
+    assert [each.id for each in fresh.usable_routers()] == [name for name in ROUTERS if fresh.usable(ROUTERS[name])]
+    assert (auto_order(kept), lists_needed(resolve("m", "auto", kept), kept)) == (
+        auto_order(fresh),
+        lists_needed(resolve("m", "auto", fresh), fresh),
+    )
