@@ -89,7 +89,8 @@ class Server:
         """The process and those that it started."""
         pids = [self.pid]
         for pid in pids:
-            pids += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            with suppress(OSError):  # gone meanwhile, or a kernel that does not tell
+                pids += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return pids
 
 
