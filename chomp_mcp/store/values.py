@@ -10,8 +10,8 @@ from chomp_mcp.store.kv import Value
 
 __all__ = ["decode", "encode"]
 
-_MOST_REMEMBERED = 4_096
-_MOST_BYTES = 4_096
+_MOST_REMEMBERED = 256
+_MOST_BYTES = 512
 
 
 def encode(value: Value) -> bytes:
