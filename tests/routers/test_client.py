@@ -137,7 +137,7 @@ async def test_cancelling_before_the_headers_hangs_up_on_the_router(client, upst
     await upstream.saw_disconnect()
 
 
-async def test_closing_works_inside_a_cancelled_scope(client, upstream):
+async def test_closing_an_answer_that_goes_on_ends_its_connection_without_a_wait(client, upstream):
     upstream.hang(after=["a"])
     response = await client.send(chat(upstream.url, stream=True))
     response.close()
