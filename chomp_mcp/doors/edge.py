@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -185,7 +185,7 @@ class _BoundedBody:
         self._receive = receive
         self._left = MAX_BODY_BYTES
         self._seconds = seconds
-        self._deadline = anyio.current_time() + seconds
+        self._deadline = asyncio.get_running_loop().time() + seconds
         announced = headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
             raise _too_large()
@@ -224,7 +224,7 @@ def _too_large() -> TooLarge:
 def request_id(headers: Headers) -> bytes:
     """The client's own where it is sane, else a new one."""
     given = headers.get(b"x-request-id", b"")
-    return given if _SANE_ID.fullmatch(given) else b"req_" + secrets.token_hex(16).encode()
+    return given if _SANE_ID.fullmatch(given) else b"req_" + os.urandom(16).hex().encode()
 
 
 def _is_preflight(scope: Scope, headers: Headers) -> bool:

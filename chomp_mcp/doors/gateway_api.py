@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -130,14 +130,16 @@ class _Calls:
 
     def __init__(self) -> None:
         self._all = _Counts()
-        self._of: dict[str, _Counts] = {}
+        self._of: OrderedDict[str, _Counts] = OrderedDict()
 
     def exchange(self, report: Report) -> None:
         self._all.add(report)
-        mine = self._of[report.caller_id] = self._of.pop(report.caller_id, _Counts())
-        mine.add(report)
+        if report.caller_id not in self._of:
+            self._of[report.caller_id] = _Counts()
+        self._of.move_to_end(report.caller_id)
+        self._of[report.caller_id].add(report)
         if len(self._of) > MOST_CALLERS:
-            del self._of[next(iter(self._of))]
+            self._of.popitem(last=False)
 
     def transition(self, transition: Transition) -> None:
         """Breakers are read as they stand."""
@@ -158,10 +160,13 @@ class _Counts:
 
     def add(self, report: Report) -> None:
         attempts = report.receipt.attempts
+        routes = set()
+        for attempt in attempts:
+            routes.add((attempt.router, attempt.model))
+            self._calls[attempt.router] += 1
+            self._failures[attempt.router] += attempt.outcome not in _BLAMELESS
         self._exchanges += bool(attempts)
-        self._failovers += max(0, len({(attempt.router, attempt.model) for attempt in attempts}) - 1)
-        self._calls.update(attempt.router for attempt in attempts)
-        self._failures.update(attempt.router for attempt in attempts if attempt.outcome not in _BLAMELESS)
+        self._failovers += max(0, len(routes) - 1)
 
     def totals(self) -> dict[str, int]:
         return {"total_calls": self._exchanges, "failovers": self._failovers}

@@ -33,6 +33,7 @@ class Admission:
         clock: Callable[[], float],
     ) -> None:
         self.limits = limits
+        self._is_unlimited = limits == Limits()
         self._ledger = ledger
         self._prices = prices
         self._rps = rps
@@ -63,7 +64,7 @@ class Admission:
         Raises:
             BudgetExceeded: not even a free route is left.
         """
-        if self.limits == Limits() or all(route.router.free for route in plan.routes):
+        if self._is_unlimited or all(route.router.free for route in plan.routes):
             return plan, None
         await self._prices.load(plan.routes)
         estimates = [(route, self._estimate(route, request)) for route in plan.routes]

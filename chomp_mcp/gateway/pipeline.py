@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
@@ -275,26 +276,26 @@ class Reply:
         return Completion(folder.body(), self._answer.usage, self._answer.cost_usd)
 
     def receipt(self) -> Receipt:
-        """Who answered and what was tried; usage and cost are final once the answer has ended."""
-        if self._final is not None:
-            return self._final
-        receipt = self._receipt_now()
-        if self._ended_at is not None:
-            self._final = receipt
-        return receipt
+        """Who answered and what was tried; usage and cost are there once the answer has ended."""
+        if self._ended_at is None:
+            return self._receipt(Usage(), None, self._gateway.clock())
+        if self._final is None:
+            usage = self._answer.usage or self._estimated()
+            cost = self._gateway.prices.cost(self._answer.route, usage, self._answer.cost_usd)
+            self._final = self._receipt(usage, cost, self._ended_at)
+        return self._final
 
-    def _receipt_now(self) -> Receipt:
-        answer, plan = self._answer, self._attempts.plan
-        usage = answer.usage or self._estimated()
-        ended_at = self._ended_at or self._gateway.clock()
+    def _receipt(self, usage: Usage, cost: Decimal | None, now: float) -> Receipt:
+        plan, notes = self._attempts.plan, self._attempts.notes
+        told = (*plan.notes, *notes, *_ending(self._finish_reason))
         return Receipt(
             asked=plan.asked,
-            served=answer.route.ref,
+            served=self.route.ref,
             attempts=tuple(self._attempts.done),
             usage=usage,
-            cost_usd=self._gateway.prices.cost(answer.route, usage, answer.cost_usd),
-            latency_ms=max(0, round((ended_at - self._started) * 1000)),
-            notes=tuple(dict.fromkeys([*plan.notes, *self._attempts.notes, *_ending(self._finish_reason)])),
+            cost_usd=cost,
+            latency_ms=max(0, round((now - self._started) * 1000)),
+            notes=tuple(dict.fromkeys(told)) if told else (),
         )
 
     def _estimated(self) -> Usage:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -59,7 +59,7 @@ class Unreachable(Exception):
 class Response:
     """A router's answer: `status`, `headers` (names in lower case), and its bytes, once. Close it whatever happens."""
 
-    __slots__ = ("_chunks", "_close", "_host", "_patience", "headers", "status")
+    __slots__ = ("_arrived", "_chunks", "_close", "_host", "_patience", "headers", "status")
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Response:
         headers: Mapping[str, str],
         chunks: AsyncIterator[bytes],
         *,
+        arrived: Callable[[], bytes | None] | None = None,
         close: Callable[[], None] | None = None,
         host: str = "",
         patience: float | None = None,
@@ -74,6 +75,8 @@ class Response:
         self.status = status
         self.headers = headers
         self._chunks = chunks
+        self._arrived = arrived
+        """The whole body, where it came together with the headers, as short ones do."""
         self._close = close
         self._host = host
         self._patience = patience
@@ -88,28 +91,34 @@ class Response:
 
     async def read(self, limit: int = MAX_BODY_BYTES) -> bytes:
         """The whole body. Of a failure the first `limit` bytes; an answer above it is `Unreachable`."""
+        body = self._arrived() if self._arrived else None
+        if body is None:
+            body = await self._gathered(limit)
+        if len(body) <= limit:
+            return body
+        if self.is_success:
+            raise _too_much(self._host, limit)
+        return body[:limit]
+
+    async def _gathered(self, limit: int) -> bytes:
+        """All of it, or a little more than `limit`."""
         parts: list[bytes] = []
-        size = 0
+        left = limit
         try:
             async with asyncio.timeout(self._patience):
                 async for chunk in self._chunks:
                     parts.append(chunk)
-                    size += len(chunk)
-                    if size > limit:
-                        return self._first(parts, limit)
+                    left -= len(chunk)
+                    if left < 0:
+                        break
         except TimeoutError:
             raise _too_slow(self._host, self._patience) from None
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def close(self) -> None:
         """Give the connection back, or end it where the answer is not over: that is how a router learns to stop."""
         if self._close:
             self._close()
-
-    def _first(self, parts: list[bytes], limit: int) -> bytes:
-        if self.is_success:
-            raise _too_much(self._host, limit)
-        return b"".join(parts)[:limit]
 
 
 class Client:
@@ -147,7 +156,8 @@ class Client:
         return Response(
             response.status,
             {name.lower(): value for name, value in response.headers.items()},
-            self._chunks(response, host),
+            self._chunks(response.content, host),
+            arrived=partial(_arrived, response.content),
             close=response.close,
             host=host,
             patience=self._patience,
@@ -206,18 +216,23 @@ class Client:
         )
         return self._session
 
-    async def _chunks(self, response: aiohttp.ClientResponse, host: str) -> AsyncIterator[bytes]:
+    async def _chunks(self, content: aiohttp.StreamReader, host: str) -> AsyncIterator[bytes]:
         from aiohttp import ClientError
 
         left = MAX_BODY_BYTES
         try:
-            async for chunk in response.content.iter_any():
+            while chunk := await content.readany():
                 left -= len(chunk)
                 if left < 0:
                     raise _too_much(host, MAX_BODY_BYTES)
                 yield chunk
         except (OSError, TimeoutError, ClientError) as error:
             raise _unreachable(error, host, self._patience) from None
+
+
+def _arrived(content: aiohttp.StreamReader) -> bytes | None:
+    """The whole body without waiting, None where more of it is to come or it broke off."""
+    return content.read_nowait() if content.is_eof() and content.exception() is None else None
 
 
 def _tls() -> ssl.SSLContext:
