@@ -311,6 +311,11 @@ class Receipt:
     latency_ms: int = 0
     notes: tuple[str, ...] = ()
 
+    @property
+    def cost(self) -> str | None:
+        """`cost_usd` as JSON tells it: exactly, without exponents or trailing zeros."""
+        return None if self.cost_usd is None else format(self.cost_usd.normalize() + 0, "f")
+
     def as_dict(self) -> dict[str, Any]:
         """JSON: `cost_usd` is a string or null; `usage.estimated` and `notes` appear only when they say something."""
         usage: dict[str, Any] = {
@@ -325,7 +330,7 @@ class Receipt:
             "served": self.served,
             "attempts": [attempt.as_dict() for attempt in self.attempts],
             "usage": usage,
-            "cost_usd": None if self.cost_usd is None else _amount(self.cost_usd),
+            "cost_usd": self.cost,
             "latency_ms": self.latency_ms,
         }
         return {**told, "notes": list(self.notes)} if self.notes else told
@@ -347,17 +352,12 @@ class Receipt:
     def line(self) -> str:
         """One line for a person: who answered, tokens, cost, time, and how many tries it took."""
         parts = [self.served or "no answer", f"{self.usage.input_tokens} in, {self.usage.output_tokens} out"]
-        parts.append("price unknown" if self.cost_usd is None else f"${_amount(self.cost_usd)}")
+        parts.append("price unknown" if self.cost is None else f"${self.cost}")
         parts.append(f"{self.latency_ms / 1000:.1f} s")
         failed = [a for a in self.attempts if a.outcome != "ok"]
         if failed:
             parts.append("after " + ", ".join(f"{a.router}/{a.model} {a.outcome}" for a in failed))
         return " · ".join([*parts, *self.notes])
-
-
-def _amount(usd: Decimal) -> str:
-    """An exact amount without exponents or trailing zeros."""
-    return format(usd.normalize() + 0, "f")
 
 
 class Delta:
@@ -366,11 +366,14 @@ class Delta:
     A relayed frame stays bytes until somebody looks into it; a dialect that builds chunks hands objects in.
     """
 
-    __slots__ = ("_chunk", "_data")
+    __slots__ = ("_choices", "_chunk", "_data", "plain")
 
-    def __init__(self, *, data: bytes | None = None, chunk: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, *, data: bytes | None = None, chunk: dict[str, Any] | None = None, plain: str = "") -> None:
         self._data = data
         self._chunk = chunk
+        self._choices: list[dict[str, Any]] | None = None
+        self.plain = plain
+        """The text, where whoever made the piece knows that it says nothing else; empty: look into it."""
 
     @property
     def data(self) -> bytes:
@@ -380,45 +383,56 @@ class Delta:
         return self._data
 
     @property
-    def chunk(self) -> Mapping[str, Any]:
+    def chunk(self) -> dict[str, Any]:
         """The chunk as an object; an empty one when the router sent something else."""
         if self._chunk is None:
             self._chunk = _parse_chunk(self._data or b"")
         return self._chunk
 
     @property
-    def choice(self) -> Mapping[str, Any]:
+    def choices(self) -> list[dict[str, Any]]:
+        if self._choices is None:
+            choices = self.chunk.get("choices")
+            self._choices = [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
+        return self._choices
+
+    @property
+    def choice(self) -> dict[str, Any]:
         """The delta of choice 0, or an empty object."""
         for choice in self.choices:
             if choice.get("index", 0) == 0:
                 delta = choice.get("delta")
-                return delta if isinstance(delta, Mapping) else {}
+                return delta if isinstance(delta, dict) else {}
         return {}
-
-    @property
-    def choices(self) -> list[Mapping[str, Any]]:
-        choices = self.chunk.get("choices")
-        return [c for c in choices if isinstance(c, Mapping)] if isinstance(choices, list) else []
 
     @property
     def text(self) -> str:
         """The answer's text in this piece (choice 0)."""
+        if self.plain:
+            return self.plain
         content = self.choice.get("content")
         return content if isinstance(content, str) else ""
 
     @property
+    def characters(self) -> int:
+        """How much this piece says: text, reasoning and arguments of tool calls, of all choices."""
+        if self.plain:
+            return len(self.plain)
+        return sum([_characters(choice.get("delta")) for choice in self.choices])
+
+    @property
     def is_real(self) -> bool:
         """Carries content, reasoning or a tool call of any choice: the answer has begun."""
-        return any(
+        return bool(self.plain) or any(
             delta.get(name)
             for choice in self.choices
-            if isinstance(delta := choice.get("delta"), Mapping)
-            for name in ("content", "reasoning", "reasoning_content", "tool_calls", "function_call", "refusal", "audio")
+            if isinstance(delta := choice.get("delta"), dict)
+            for name in _REAL
         )
 
     @property
     def finish_reason(self) -> str | None:
-        for choice in self.choices:
+        for choice in () if self.plain else self.choices:
             if choice.get("finish_reason"):
                 return str(choice["finish_reason"])
         return None
@@ -426,20 +440,29 @@ class Delta:
     @property
     def is_usage_only(self) -> bool:
         """OpenAI's last chunk when `include_usage` is on: usage, and no choice."""
-        return bool(self.chunk.get("usage")) and not self.choices
-
-    @property
-    def error(self) -> Any:
-        """The router's error object inside the stream, or None."""
-        return self.chunk.get("error")
+        return not self.plain and bool(self.chunk.get("usage")) and not self.choices
 
 
-def _parse_chunk(data: bytes) -> Mapping[str, Any]:
+_REAL = ("content", "reasoning", "reasoning_content", "tool_calls", "function_call", "refusal", "audio")
+
+
+def _characters(said: Any) -> int:
+    if not isinstance(said, dict):
+        return 0
+    texts = [said.get("content"), said.get("reasoning_content") or said.get("reasoning")]
+    calls = said.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        texts.append(function.get("arguments") if isinstance(function, dict) else None)
+    return sum([len(text) for text in texts if isinstance(text, str)])
+
+
+def _parse_chunk(data: bytes) -> dict[str, Any]:
     try:
         parsed = wire.loads(data)
     except ValueError:
         return {}
-    return parsed if isinstance(parsed, Mapping) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,19 +475,20 @@ class Completion:
     """What the router itself says it cost."""
 
     @property
-    def message(self) -> Mapping[str, Any]:
+    def _choice(self) -> dict[str, Any]:
         choices = self.body.get("choices")
-        if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
-            message = choices[0].get("message")
-            return message if isinstance(message, Mapping) else {}
-        return {}
+        first = choices[0] if isinstance(choices, list) and choices else None
+        return first if isinstance(first, dict) else {}
+
+    @property
+    def message(self) -> dict[str, Any]:
+        message = self._choice.get("message")
+        return message if isinstance(message, dict) else {}
 
     @property
     def finish_reason(self) -> str | None:
         """Why choice 0 ended, in the router's word."""
-        choices = self.body.get("choices")
-        first = choices[0] if isinstance(choices, list) and choices else None
-        reason = first.get("finish_reason") if isinstance(first, Mapping) else None
+        reason = self._choice.get("finish_reason")
         return reason if isinstance(reason, str) else None
 
     @property

@@ -47,9 +47,9 @@ def chat_request(
 
 def patience_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     """How long the client waits for an answer, as OpenAI's SDKs tell it (`x-stainless-read-timeout`, seconds)."""
-    told = next((value for name, value in headers if name == b"x-stainless-read-timeout"), b"")
+    told = [value for name, value in headers if name == b"x-stainless-read-timeout"]
     try:
-        seconds = float(told)
+        seconds = float(told[0]) if told else 0.0
     except ValueError:
         return None
     return seconds if 0 < seconds < math.inf else None
@@ -92,21 +92,25 @@ def list_failed(router: str, page: ModelPage) -> UpstreamFailed:
 def headers_of(receipt: Receipt) -> list[tuple[bytes, bytes]]:
     """Who answers, and with which attempt; the receipt has that one only once the answer has ended."""
     router, _, model = receipt.served.partition("/")
-    failed = sum(attempt.outcome != OK for attempt in receipt.attempts)
+    failed = [attempt for attempt in receipt.attempts if attempt.outcome != OK]
     return [
         (b"x-chomp-router", router.encode()),
         (b"x-chomp-model", header_value(model)),
-        (b"x-chomp-attempts", str(failed + 1).encode()),
+        (b"x-chomp-attempts", b"%d" % (len(failed) + 1)),
     ]
 
 
 def extension(receipt: Receipt) -> dict[str, Any]:
     """The `chomp` field: `{router, model, latency_ms, attempts, cost_usd}`, and `notes` when there are any."""
     router, _, model = receipt.served.partition("/")
-    told = receipt.as_dict()
-    return {"router": router, "model": model} | {
-        name: told[name] for name in ("latency_ms", "attempts", "cost_usd", "notes") if name in told
+    told = {
+        "router": router,
+        "model": model,
+        "latency_ms": receipt.latency_ms,
+        "attempts": [attempt.as_dict() for attempt in receipt.attempts],
+        "cost_usd": receipt.cost,
     }
+    return {**told, "notes": list(receipt.notes)} if receipt.notes else told
 
 
 def openai_usage(usage: Usage) -> dict[str, int]:

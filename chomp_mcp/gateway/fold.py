@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from chomp_mcp.messages import Delta
 
 __all__ = ["Folder"]
 
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_TEXTS = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
 
 
 @dataclass(slots=True)
@@ -46,30 +47,35 @@ class Folder:
 
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
-        self._texts: dict[str, list[str]] = {}
+        self._texts: defaultdict[str, list[str]] = defaultdict(list)
         self._calls: dict[int, _Call] = {}
         self._finish: str | None = None
         self._usage: Any = None
 
     def add(self, deltas: Iterable[Delta]) -> str:
         """Take these in; returns the text they carried."""
-        return "".join(self._add(delta) for delta in deltas)
+        return "".join([self._add(delta) for delta in deltas])
 
     def _add(self, delta: Delta) -> str:
+        if self._head and (text := delta.plain):
+            self._texts["content"].append(text)
+            return text
         chunk = delta.chunk
         if not self._head:
             self._head = {name: chunk.get(name) for name in ("id", "created", "model")}
         self._usage = chunk.get("usage") or self._usage
         self._finish = delta.finish_reason or self._finish
-        choice = delta.choice
-        for name in _TEXTS:
-            if isinstance(text := choice.get(name), str) and text:
-                self._texts.setdefault(name, []).append(text)
-        calls = choice.get("tool_calls")
-        for piece in calls if isinstance(calls, list) else ():
+        for name, value in delta.choice.items():
+            if name in _TEXTS and value and isinstance(value, str):
+                self._texts[name].append(value)
+            elif name == "tool_calls" and isinstance(value, list):
+                self._add_calls(value)
+        return delta.text
+
+    def _add_calls(self, pieces: list[Any]) -> None:
+        for piece in pieces:
             if isinstance(piece, Mapping):
                 self._add_call(piece)
-        return delta.text
 
     def _add_call(self, piece: Mapping[str, Any]) -> None:
         """Tool calls come in pieces: names and ids once, arguments bit by bit. What is no text there is left out."""

@@ -253,7 +253,7 @@ class Reply:
         """
         try:
             async for batch in self._answer.batches():
-                self._characters += sum(map(_characters, batch))
+                self._characters += sum([delta.characters for delta in batch])
                 if self._answer.is_finished and self._finish_reason is None:
                     self._finish_reason = next((d.finish_reason for d in batch if d.finish_reason), None)
                 yield batch
@@ -330,21 +330,6 @@ _ENDINGS = {
 def _ending(finish_reason: str | None) -> tuple[str, ...]:
     """What a caller must know of an answer that is complete for the router only."""
     return (_ENDINGS[finish_reason],) if finish_reason in _ENDINGS else ()
-
-
-def _characters(delta: Delta) -> int:
-    """How much a piece says: text, reasoning and arguments of tool calls, of all choices."""
-    said = [choice.get("delta") for choice in delta.choices]
-    return sum(_length(each) for each in said if isinstance(each, Mapping))
-
-
-def _length(said: Mapping[str, Any]) -> int:
-    texts = [said.get("content"), said.get("reasoning_content") or said.get("reasoning")]
-    calls = said.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, Mapping) else None
-        texts.append(function.get("arguments") if isinstance(function, Mapping) else None)
-    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _prompt_characters(body: Mapping[str, Any]) -> int:

@@ -53,7 +53,8 @@ def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
     if not isinstance(choices, list) or not choices:
         return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no choices.")
     for choice in choices:
-        share_reasoning(choice.get("message") if isinstance(choice, dict) else None)
+        if isinstance(choice, dict):
+            share_reasoning(choice.get("message"))
     return Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
 
 
@@ -73,7 +74,7 @@ def failed_in(answer: Mapping[str, Any], now: float) -> Failed | None:
 
 def _groq_error(answer: Mapping[str, Any]) -> Any:
     extra = answer.get("x_groq")
-    return extra.get("error") if isinstance(extra, Mapping) else None
+    return extra.get("error") if isinstance(extra, dict) else None
 
 
 def _flat_error(answer: Mapping[str, Any]) -> Any:
@@ -87,7 +88,7 @@ def _flat_error(answer: Mapping[str, Any]) -> Any:
 def _choice_error(answer: Mapping[str, Any]) -> Any:
     choices = answer.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, Mapping) and (choice.get("error") or choice.get("finish_reason") == "error"):
+        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
             return choice.get("error") or {"message": "The router ended the answer with an error that it did not name."}
     return None
 
@@ -110,20 +111,20 @@ def read_usage(usage: Any) -> Usage | None:
 
     None where it counts nothing that can be meant: then the tokens are estimated, never taken for none.
     """
-    if not isinstance(usage, Mapping) or not usage.keys() & {"prompt_tokens", "completion_tokens"}:
+    if not isinstance(usage, dict) or ("prompt_tokens" not in usage and "completion_tokens" not in usage):
         return None
     details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else usage.get("prompt_cache_hit_tokens")
-    asked, answered = (tokens(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+    cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("prompt_cache_hit_tokens")
+    asked, answered = tokens(usage.get("prompt_tokens") or 0), tokens(usage.get("completion_tokens") or 0)
     return None if asked is None or answered is None else Usage(asked, answered, tokens(cached) or 0)
 
 
 def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
     """USD as the router tells it: `usage.cost` (OpenRouter), or `cost` of the answer or the last chunk (Zen)."""
     usage = answer.get("usage")
-    told = usage.get("cost") if isinstance(usage, Mapping) else None
+    told = usage.get("cost") if isinstance(usage, dict) else None
     amount = answer.get("cost") if told is None else told
-    cost = dollars(amount, MOST_COST)
+    cost = None if amount is None else dollars(amount, MOST_COST)
     return cost if cost is not None and cost >= 0 else None
 
 

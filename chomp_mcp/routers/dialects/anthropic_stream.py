@@ -28,7 +28,7 @@ FINISH: Mapping[str, str] = {
 
 def usage_of(told: Any, before: Usage | None) -> Usage | None:
     """Messages counts cached input apart; the counts of later events are totals, and win field by field."""
-    if not isinstance(told, Mapping):
+    if not isinstance(told, dict):
         return before
     counts = [(told.get(name), tokens(told.get(name))) for name in _COUNTS]
     if any(count is None and said is not None for said, count in counts):
@@ -139,4 +139,4 @@ def _index(event: Mapping[str, Any]) -> int:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -69,7 +69,8 @@ class Events:
             chunk = bytes(self._rest)
             self._rest.clear()
         blocks = chunk.split(b"\n\n")
-        self._rest += blocks.pop()
+        if rest := blocks.pop():
+            self._rest += rest
         if len(chunk) > MAX_FRAME_BYTES:
             blocks = self._measured(blocks)
         return _events(blocks)
@@ -112,7 +113,7 @@ class Events:
 def _events(blocks: list[bytes]) -> list[Event]:
     events = []
     for block in blocks:
-        if block[:6] == b"data: " and b"\n" not in block:  # nearly all of them
+        if block.startswith(b"data: ") and b"\n" not in block:  # nearly all of them
             events.append((b"", block[6:]))
         elif event := _fields(block):
             events.append(event)

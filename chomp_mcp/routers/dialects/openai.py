@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from chomp_mcp import wire
@@ -37,17 +38,17 @@ def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
         headers["authorization"] = f"Bearer {route.key}"
     if route.router.session_header:
         headers[route.router.session_header.lower()] = _session(request)
-    headers.update({name.lower(): value for name, value in route.router.headers.items()})
+    for name, value in route.router.headers.items():
+        headers[name.lower()] = value
     return headers
 
 
 def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
     """The request's fields without ours, nulls and what the router refuses; the output limit under its name here."""
-    router = route.router
-    body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in router.drop}
-    dropped = _message_fields(router)
-    body["messages"] = [_message(message, dropped) for message in _messages(body)]
-    _rename_limit(body, router.max_tokens)
+    fields, in_messages = _refused(route.router.drop)
+    body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in fields}
+    body["messages"] = [_message(message, in_messages) for message in _messages(body)]
+    _rename_limit(body, route.router.max_tokens)
     body["model"] = route.model
     if request.stream:
         body["stream"] = True
@@ -57,8 +58,14 @@ def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
 
 def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
-    dropped = list(_dropped(route.router, request.body))
-    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",) if dropped else ()
+    fields, in_messages = _refused(route.router.drop)
+    told = _said(request.body, fields)
+    for message in _messages(request.body) if in_messages else ():
+        told += [_IN_MESSAGES + name for name in _said(message, in_messages)]
+    if not told:
+        return ()
+    dropped = [field for field in route.router.drop if field in told]
+    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",)
 
 
 def decoder(now: float = 0.0) -> StreamDecoder:
@@ -90,13 +97,23 @@ def _messages(body: Mapping[str, Any]) -> list[Any]:
 
 def _message(message: Any, dropped: frozenset[str]) -> Any:
     """Without nulls (Groq refuses them) and without `dropped`; itself where there is nothing to leave out."""
-    if not isinstance(message, Mapping) or (None not in message.values() and dropped.isdisjoint(message)):
+    if not isinstance(message, dict) or (None not in message.values() and dropped.isdisjoint(message)):
         return message
     return {k: v for k, v in message.items() if v is not None and k not in dropped}
 
 
-def _message_fields(router: Router) -> frozenset[str]:
-    return frozenset(f.removeprefix(_IN_MESSAGES) for f in router.drop if f.startswith(_IN_MESSAGES))
+@lru_cache(maxsize=1024)
+def _refused(drop: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields that a row drops: those of the body, and those of its messages."""
+    inside = frozenset(field.removeprefix(_IN_MESSAGES) for field in drop if field.startswith(_IN_MESSAGES))
+    return frozenset(drop), inside
+
+
+def _said(place: Any, names: frozenset[str]) -> list[str]:
+    """Which of these fields an object has."""
+    if not isinstance(place, Mapping) or names.isdisjoint(place):
+        return []
+    return [name for name in names if place.get(name) is not None]
 
 
 def _rename_limit(body: dict[str, Any], wanted: str) -> None:
@@ -105,14 +122,6 @@ def _rename_limit(body: dict[str, Any], wanted: str) -> None:
         if wanted and name != wanted and name in body:
             limit = body.pop(name)
             body.setdefault(wanted, limit)
-
-
-def _dropped(router: Router, body: Mapping[str, Any]) -> Iterator[str]:
-    for field in router.drop:
-        name = field.removeprefix(_IN_MESSAGES)
-        places = [body] if name == field else [m for m in _messages(body) if isinstance(m, Mapping)]
-        if any(place.get(name) is not None for place in places):
-            yield field
 
 
 def _session(request: ChatRequest) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chomp_mcp.messages import Delta
 from chomp_mcp.routers import failures
+from chomp_mcp.routers.dialects.alike import Alike
 from chomp_mcp.routers.dialects.answers import decode, failed_in, loads, read_cost, read_usage, share_reasoning
 from chomp_mcp.routers.dialects.decoding import FrameDecoder, Whole
 from chomp_mcp.routers.dialects.framing import Events, Frames
@@ -20,10 +21,11 @@ class StreamDecoder(FrameDecoder):
     The router's usage comes out as OpenAI tells it: in one chunk of its own, the last one, whatever chunk it came in.
     """
 
-    __slots__ = ("_calls", "_ended", "_last")
+    __slots__ = ("_alike", "_calls", "_ended", "_last")
 
     def __init__(self, now: float = 0.0, frames: Frames | None = None, whole: Whole = decode) -> None:
         super().__init__(frames or Events(), whole, now)
+        self._alike = Alike()
         self._calls: dict[int, tuple[int, Any]] = {}
         self._ended: set[int] = set()
         """The choices that have told their finish reason."""
@@ -34,7 +36,9 @@ class StreamDecoder(FrameDecoder):
         return deltas if self._last is None or self.error else [*deltas, self._last]
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
-        """One event. Parsing is cheaper than a handful of byte tests, and nothing that is not JSON goes on."""
+        """One event. Nothing goes on that is not JSON, be it parsed or known to be like a frame that was."""
+        if not (name or self.done) and (text := self._alike.text_in(data)):
+            return (Delta(data=data, plain=text),)
         try:
             chunk = loads(data)
         except ValueError:
@@ -43,7 +47,8 @@ class StreamDecoder(FrameDecoder):
             self._odd(name, data)
             return ()
         self._seen = True
-        if _is_plain(chunk) and not self.done:
+        if not self.done and _is_plain(chunk):
+            self._alike.learn(data, chunk)
             return (Delta(data=data, chunk=chunk),)
         self._learn(chunk)
         if self.done:
@@ -64,7 +69,7 @@ class StreamDecoder(FrameDecoder):
 
     def _learn(self, chunk: Mapping[str, Any]) -> None:
         groq = chunk.get("x_groq")
-        usage = chunk.get("usage") or (groq.get("usage") if isinstance(groq, Mapping) else None)
+        usage = chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
         self.usage = read_usage(usage) or self.usage
         cost = read_cost(chunk)
         self.cost_usd = self.cost_usd if cost is None else cost
@@ -110,7 +115,7 @@ class StreamDecoder(FrameDecoder):
         """The next index for a new id or name, the last one for a piece that goes on."""
         index, last_id = self._calls.get(choice, (-1, None))
         function, call_id = call.get("function"), call.get("id")
-        is_named = isinstance(function, Mapping) and bool(function.get("name"))
+        is_named = isinstance(function, dict) and bool(function.get("name"))
         if index < 0 or (call_id and call_id != last_id) or (not call_id and is_named):
             index += 1
         self._calls[choice] = (index, call_id or last_id)
@@ -145,7 +150,7 @@ def _error_object(text: bytes) -> Any:
         parsed = loads(text)
     except ValueError:
         return text.decode("utf-8", "replace")
-    return parsed.get("error", parsed) if isinstance(parsed, Mapping) else parsed
+    return parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
 
 
 def _list(value: Any) -> list[Any]:
