@@ -61,7 +61,8 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     fields, in_messages = _refused(route.router.drop)
     told = _said(request.body, fields)
     for message in _messages(request.body) if in_messages else ():
-        told += [_IN_MESSAGES + name for name in _said(message, in_messages)]
+        if isinstance(message, dict):
+            told += [_IN_MESSAGES + name for name in _said(message, in_messages)]
     if not told:
         return ()
     dropped = [field for field in route.router.drop if field in told]
@@ -109,11 +110,9 @@ def _refused(drop: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(drop), inside
 
 
-def _said(place: Any, names: frozenset[str]) -> list[str]:
-    """Which of these fields an object has."""
-    if not isinstance(place, Mapping) or names.isdisjoint(place):
-        return []
-    return [name for name in names if place.get(name) is not None]
+def _said(place: Mapping[str, Any], names: frozenset[str]) -> list[str]:
+    """Which of these fields an object has, nulls aside."""
+    return [] if names.isdisjoint(place) else [name for name in names if place.get(name) is not None]
 
 
 def _rename_limit(body: dict[str, Any], wanted: str) -> None:
