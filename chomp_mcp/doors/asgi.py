@@ -128,6 +128,8 @@ def number(text: str | None, name: str, *, default: float, most: float) -> float
 
 def header_value(text: str) -> bytes:
     """Text as a header's value: anything but printable ASCII is percent-encoded, so nothing can split the head."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
     return quote(text, safe=_PRINTABLE, errors="replace").encode()
 
 
