@@ -32,7 +32,7 @@ from chomp_mcp.policy import pricing, routing
 from chomp_mcp.policy.routing import Book
 from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.store.ledger import Hold
-from chomp_mcp.telemetry.report import OK, Report, request_facts
+from chomp_mcp.telemetry.report import OK, Report
 from chomp_mcp.telemetry.tracing import Tracing
 
 __all__ = ["Exchange", "Gateway", "Reply"]
@@ -110,7 +110,7 @@ class Exchange:
         self._door = door
         self._is_job = is_job
         self._started = gateway.clock()
-        self._trace = gateway.tracing.exchange(request.model or AUTO, door=door, stream=request.stream)
+        self._trace = gateway.tracing.exchange(request.model, door=door, stream=request.stream, body=request.body)
         self.planned = ""
         """The first route of the plan, once there is one."""
         self._hold: Hold | None = None
@@ -179,7 +179,6 @@ class Exchange:
             duration_seconds=gateway.clock() - self._started,
             first_token_seconds=reply.first_token_seconds if reply else None,
             price="unknown" if cost is None else "known" if cost else "zero",
-            request_facts=request_facts(self._request.body),
             job=self._is_job is not None and self._is_job(),
         )
 

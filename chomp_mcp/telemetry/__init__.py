@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from chomp_mcp.telemetry.report import OK, Observer, Observers, Price, Report, Transition, request_facts
+from chomp_mcp.telemetry.report import OK, Observer, Observers, Price, Report, Transition
 
-__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "request_facts"]
+__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 
 from chomp_mcp.messages import Receipt
 
-__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "request_facts", "shown"]
+__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "shown"]
 
 OK: Final = "ok"
 """The status of an exchange, and the outcome of an attempt, that went well."""
@@ -45,8 +44,6 @@ class Report:
     """From the start of the exchange to the first real delta; None when there was none, or no stream."""
     price: Price = "unknown"
     """Whether `receipt.cost_usd` is a price that we know, nothing by nature (a free model), or unknown."""
-    request_facts: Mapping[str, Any] = field(default_factory=dict)
-    """What `request_facts()` picked from the request's body."""
     job: bool = False
     """It ran, or ended, in the background."""
 
@@ -118,28 +115,3 @@ def shown(ref: str) -> str:
     """A caller's model ref as telemetry shows it: at most 200 characters, `?` for those that UTF-8 has no bytes for."""
     ref = ref[:_SHOWN_REF]
     return ref if ref.isprintable() else ref.encode("utf-8", "replace").decode()
-
-
-_FACTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "top_k": "top_k",
-        "max_tokens": "max_tokens",
-        "max_completion_tokens": "max_tokens",
-        "seed": "seed",
-        "frequency_penalty": "frequency_penalty",
-        "presence_penalty": "presence_penalty",
-        "n": "choice.count",
-    }
-)
-"""Request field -> the end of its name `gen_ai.request.*`. Figures only: `stop` would be text of the user."""
-
-
-def request_facts(body: Mapping[str, Any]) -> dict[str, int | float]:
-    """The figures of a chat-completions body that a span shows: `{"temperature": 0.2, "max_tokens": 100}`."""
-    return {
-        _FACTS[name]: value
-        for name in _FACTS.keys() & body.keys()
-        if isinstance(value := body[name], int | float) and not isinstance(value, bool)
-    }

@@ -4,7 +4,7 @@ Only the API package is used; who wants spans exported sets an SDK up (`opentele
 one, nothing is recorded, and a trace that the caller brought along is handed on to the router as it is.
 
 ```
-with tracing.exchange("groq/auto", door="mcp", stream=True) as trace:      below the current span
+with tracing.exchange("groq/auto", door="mcp", body={}) as trace:          below the current span
     trace.attempt("groq", "openai/gpt-oss-120b")                           before each call
     trace.inject(headers)                                                  adds traceparent
     trace.settle(report)                                                   ends all, once
@@ -16,8 +16,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, MutableMapping
-from types import TracebackType
+from collections.abc import Callable, Mapping, MutableMapping
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from chomp_mcp.messages import Attempt
@@ -29,6 +29,23 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "Tracing"]
 
 _SCOPE: Final = "chomp_mcp"
+
+_FACTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "top_k": "top_k",
+        "max_tokens": "max_tokens",
+        "max_completion_tokens": "max_tokens",
+        "seed": "seed",
+        "frequency_penalty": "frequency_penalty",
+        "presence_penalty": "presence_penalty",
+        "n": "choice.count",
+    }
+)
+"""Field of a chat-completions body -> the end of its name `gen_ai.request.*`. Figures only: `stop` would be text."""
+
+_NO_BODY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Trace(Protocol):
@@ -51,31 +68,34 @@ class Trace(Protocol):
 
 
 class Tracing:
-    """Makes traces with the given provider; the default is the process's own, looked up for each exchange."""
+    """Makes traces with the given provider; the default is the process's own, from when the program sets one."""
 
     def __init__(self, provider: TracerProvider | None = None, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._provider = provider
         self._clock_ns = clock_ns
-        self._made: tuple[TracerProvider, Tracer] | None = None
+        self._tracer: Tracer | None = None
 
-    def exchange(self, asked: str, *, door: str = "", stream: bool = False) -> Trace:
+    def exchange(
+        self, asked: str, *, door: str = "", stream: bool = False, body: Mapping[str, Any] = _NO_BODY
+    ) -> Trace:
         """The trace of an exchange that starts now, below the current span."""
         if self._provider is None and not _may_be_traced():
             return _UNTRACED
-        tracer = self._tracer()
+        tracer = self._tracer or self._find()
         if tracer is None:
             return _relay()
-        return _Spans(tracer, self._clock_ns, asked or "auto", door, stream)
+        return _Spans(tracer, self._clock_ns, _asked(asked or "auto", door=door, stream=stream, body=body))
 
-    def _tracer(self) -> Tracer | None:
+    def _find(self) -> Tracer | None:
+        """While no provider is set, the API's stand-in looks for it, and gives a tracer that is a stand-in too."""
         from opentelemetry import trace
 
-        provider = self._provider or trace.get_tracer_provider()
-        if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
-            return None
-        if self._made is None or self._made[0] is not provider:
-            self._made = provider, provider.get_tracer(_SCOPE)
-        return self._made[1]
+        if self._provider is None:
+            self._provider = trace.get_tracer_provider()
+        tracer = self._provider.get_tracer(_SCOPE)
+        if not isinstance(tracer, trace.ProxyTracer | trace.NoOpTracer):
+            self._tracer = tracer
+        return self._tracer
 
 
 def _may_be_traced() -> bool:
@@ -130,24 +150,15 @@ class _Spans:
 
     __slots__ = ("_attempts", "_clock_ns", "_ended", "_span", "_tracer")
 
-    def __init__(self, tracer: Tracer, clock_ns: Callable[[], int], asked: str, door: str, stream: bool) -> None:
+    def __init__(self, tracer: Tracer, clock_ns: Callable[[], int], asked: Mapping[str, Any]) -> None:
         from opentelemetry.trace import SpanKind
 
-        model = shown(asked)
         self._tracer = tracer
         self._clock_ns = clock_ns
         self._attempts: list[tuple[int, Span]] = []
         self._ended = False
         self._span = tracer.start_span(
-            f"chat {model}",
-            kind=SpanKind.CLIENT,
-            start_time=clock_ns(),
-            attributes={
-                "gen_ai.operation.name": "chat",
-                "gen_ai.request.model": model,
-                "gen_ai.request.stream": stream,
-                "chomp.door": door,
-            },
+            f"chat {asked['gen_ai.request.model']}", kind=SpanKind.CLIENT, start_time=clock_ns(), attributes=asked
         )
 
     def __enter__(self) -> Self:
@@ -198,6 +209,21 @@ class _Spans:
         self._span.end(now)
 
 
+def _asked(model: str, *, door: str, stream: bool, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known at the start, in the names of `_attributes`; of the body its figures alone."""
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": shown(model),
+        "gen_ai.request.stream": stream,
+        "chomp.door": door,
+        **{
+            f"gen_ai.request.{name}": body[field]
+            for field, name in _FACTS.items()
+            if isinstance(body.get(field), int | float) and not isinstance(body[field], bool)
+        },
+    }
+
+
 def _attributes(report: Report) -> dict[str, Any]:
     """The names of OpenTelemetry's GenAI conventions; what they have no word for is `chomp.…`."""
     receipt = report.receipt
@@ -213,7 +239,6 @@ def _attributes(report: Report) -> dict[str, Any]:
         "chomp.cost_usd": None if receipt.cost_usd is None else float(receipt.cost_usd),
         "chomp.price": report.price,
         "chomp.job": report.job,
-        **{f"gen_ai.request.{name}": value for name, value in report.request_facts.items()},
     }
     return {name: value for name, value in told.items() if value is not None and value != ""}
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from chomp_mcp.messages import Attempt
-from chomp_mcp.telemetry import Observers, Transition, request_facts
+from chomp_mcp.telemetry import Observers, Transition
 
 
 class Recorder:
@@ -55,20 +55,6 @@ def test_the_last_try_stands_in_when_nobody_answered(make_report):
 )
 def test_a_caller_who_left_met_no_error(make_report, status, failed):
     assert make_report(status=status).failed is failed
-
-
-def test_request_facts_are_figures_and_never_text():
-    body = {
-        "messages": [{"role": "user", "content": "secret"}],
-        "temperature": 0.2,
-        "max_completion_tokens": 100,
-        "n": 2,
-        "stop": ["secret"],
-        "seed": "secret",
-        "top_p": True,
-        "top_k": None,
-    }
-    assert request_facts(body) == {"temperature": 0.2, "max_tokens": 100, "choice.count": 2}
 
 
 def test_a_broken_observer_stops_neither_the_exchange_nor_the_other_observers(make_report, caplog):

@@ -62,9 +62,10 @@ def received(headers):
 
 
 def test_an_exchange_is_a_chat_span_in_the_words_of_the_conventions(tracing, exporter, make_report):
-    with tracing.exchange("groq/auto", door="mcp", stream=True) as trace:
+    body = {"messages": [], "temperature": 0.2, "max_tokens": 100}
+    with tracing.exchange("groq/auto", door="mcp", stream=True, body=body) as trace:
         trace.attempt("groq", "openai/gpt-oss-120b")
-        trace.settle(make_report(request_facts={"temperature": 0.2, "max_tokens": 100}))
+        trace.settle(make_report())
     span = spans(exporter)["chat groq/auto"]
     assert span.kind is SpanKind.CLIENT
     assert span.status.status_code is StatusCode.UNSET
@@ -85,6 +86,30 @@ def test_an_exchange_is_a_chat_span_in_the_words_of_the_conventions(tracing, exp
         "chomp.cost_usd": 0.0025,
         "chomp.price": "known",
         "chomp.job": False,
+    }
+
+
+def test_of_the_body_a_span_shows_figures_and_never_text(tracing, exporter):
+    body = {
+        "messages": [{"role": "user", "content": "secret"}],
+        "temperature": 0.2,
+        "max_completion_tokens": 100,
+        "n": 2,
+        "stop": ["secret"],
+        "seed": "secret",
+        "top_p": True,
+        "top_k": None,
+    }
+    with tracing.exchange("auto", body=body):
+        pass
+    attributes = spans(exporter)["chat auto"].attributes
+    shown = {name: value for name, value in attributes.items() if name.startswith("gen_ai.request.")}
+    assert shown == {
+        "gen_ai.request.model": "auto",
+        "gen_ai.request.stream": False,
+        "gen_ai.request.temperature": 0.2,
+        "gen_ai.request.max_tokens": 100,
+        "gen_ai.request.choice.count": 2,
     }
 
 
@@ -253,6 +278,8 @@ tracing = Tracing()
 with tracing.exchange("before"):
     pass
 from opentelemetry import trace
+with tracing.exchange("still before"):
+    pass
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
