@@ -22,6 +22,8 @@ __all__ = ["Prices", "Settlement"]
 
 LIST_SECONDS = 2.0
 """How long a call may wait for its price; without one it is sent all the same, and counted as unpriced."""
+MOST_PRICES = 4096
+"""Prices in memory; beyond that they are looked up again."""
 
 
 class Prices:
@@ -30,6 +32,8 @@ class Prices:
     def __init__(self, models: ModelList) -> None:
         self._models = models
         self._loading = anyio.Lock()
+        self._known: dict[tuple[str, str, str], tuple[Model | None, Price | None]] = {}
+        """Router id, model and key id -> the list's entry that the price was read from, and the price."""
 
     async def load(self, routes: Sequence[Route] = ()) -> None:
         """Have the prices of these routes at hand. The first call takes a third of a second, in a thread.
@@ -63,21 +67,24 @@ class Prices:
 
     def of(self, route: Route) -> Price | None:
         """USD per million tokens; None: nobody knows, which is never taken for free."""
-        if route.router.free:
-            return pricing.FREE
-        listed = self._listed(route)
-        return (
-            (pricing.from_model(listed) if listed else None)
-            or prices.genai_price(route.router.id, route.model)
-            or pricing.known(route.router.id, route.model)
-        )
+        return self._price(route, self._listed(route))
+
+    def _price(self, route: Route, listed: Model | None) -> Price | None:
+        """Looked up once for each entry of a list: a list that is read anew has other entries."""
+        place = route.router.id, route.model, route.key_id
+        known = self._known.get(place)
+        if known is None or known[0] is not listed:
+            if len(self._known) >= MOST_PRICES:
+                self._known.clear()
+            known = self._known[place] = listed, _look_up(route, listed)
+        return known[1]
 
     def upper_estimate(self, route: Route, body: Mapping[str, Any]) -> Decimal | None:
         """The most this call may cost, for the reservation; None when the price is unknown."""
-        price = self.of(route)
+        listed = self._listed(route)
+        price = self._price(route, listed)
         if price is None:
             return None
-        listed = self._listed(route)
         return pricing.upper_estimate(price, body, listed.max_output if listed else None)
 
     def cost(self, route: Route, usage: Usage, reported: Decimal | None) -> Decimal | None:
@@ -86,6 +93,16 @@ class Prices:
             return reported
         price = self.of(route)
         return pricing.cost(price, usage) if price else None
+
+
+def _look_up(route: Route, listed: Model | None) -> Price | None:
+    if route.router.free:
+        return pricing.FREE
+    return (
+        (pricing.from_model(listed) if listed else None)
+        or prices.genai_price(route.router.id, route.model)
+        or pricing.known(route.router.id, route.model)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Literal
 
 __all__ = ["Limits", "Verdict", "judge", "micro", "resets_at", "usd"]
@@ -60,7 +61,7 @@ def resets_at(window: Window, now_local: datetime) -> float:
 
 def micro(usd: Decimal) -> int:
     """US dollars as whole micro-USD, rounded up: small calls add up, they never vanish."""
-    return int((usd * 1_000_000).to_integral_value(ROUND_CEILING))
+    return math.ceil(usd * 1_000_000)
 
 
 def usd(micro: int) -> Decimal:
