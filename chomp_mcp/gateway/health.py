@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -112,23 +112,26 @@ class Health:
 
     async def learned(self, route: Route, readings: Sequence[Reading]) -> None:
         """Keep what an answer's headers said of the key's quota."""
+        if not readings:
+            return
         name = _quota_name(route)
         now = self._clock()
         is_used_up = quota.exhausted(readings, now) is not None
-        if not readings or (not is_used_up and now - self._quota_written.get(name, 0.0) < QUOTA_WRITE_SECONDS):
+        if not is_used_up and now - self._quota_written.get(name, 0.0) < QUOTA_WRITE_SECONDS:
             return
         self._quota_written[name] = now
         value = {"readings": [asdict(reading) for reading in readings], "at": now}
         await self._kv.put(name, value, expires_in=QUOTA_KEPT_SECONDS)
 
-    async def gone(self, keys: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    async def gone(self, keys: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """(router, model) pairs that routers said, to these (router, key id), they do not serve; of the last hours."""
         now = self._clock()
-        pairs = list(keys)
-        stored = await self._kv.get_many([_gone_name(router, key_id) for router, key_id in pairs])
+        stored = await self._kv.get_many([_gone_name(router, key_id) for router, key_id in keys])
+        if not any(stored):
+            return frozenset()
         return frozenset(
             (router, model)
-            for (router, _), record in zip(pairs, stored, strict=True)
+            for (router, _), record in zip(keys, stored, strict=True)
             for model, until in (record or {}).get("models", {}).items()
             if until > now
         )
