@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.pipeline import Gateway
+from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.settlement import Prices, Settlement
 from chomp_mcp.gateway.status import Status
 from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Model, Router, is_conversation
@@ -127,12 +128,10 @@ class Chomp:
             clock=clock,
         )
         self.gateway = Gateway(
-            book_of=self._book_of,
+            planner=Planner(self._book_of, self.models, self.health, self.credit),
             admission=self.admission,
-            models=self.models,
             prices=self.prices,
             health=self.health,
-            credit=self.credit,
             settlement=Settlement(self.ledger, self.observers),
             client=self.client,
             tracing=Tracing(),
@@ -307,7 +306,7 @@ class Chomp:
         return known[1]
 
     def _book(self, keys: Mapping[str, tuple[str, ...]]) -> Book:
-        book = Book(
+        return Book(
             routers=self.routers,
             keys={
                 router: tuple((key, key_id(key)) for key in few)
@@ -318,7 +317,6 @@ class Chomp:
             fallbacks=self.settings.fallbacks,
             default_model=self.settings.default_model,
         )
-        return replace(book, known_usable=book.usable_routers())
 
 
 @lru_cache(maxsize=4096)

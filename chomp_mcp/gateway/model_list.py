@@ -28,7 +28,7 @@ FRESH_SECONDS = 900.0
 FAILED_SECONDS = 30.0
 FETCH_SECONDS = 10.0
 MAX_LIST_BYTES = 32 * 1024 * 1024
-MOST_LISTS = 1000
+MOST_LISTS = 2000
 """Lists in memory, the oldest go first; the store has them all. What routers tell to many keys alike is held once."""
 
 Keys = Mapping[str, tuple[tuple[str, str], ...]]
@@ -52,19 +52,41 @@ class RouterList:
 
 
 class KnownLists:
-    """The lists just read, and those in memory, each looked up when somebody asks for it."""
+    """The lists that were looked at: those just read, and those in memory when somebody asked for them."""
 
     def __init__(self, models: ModelList, keys: Keys) -> None:
         self._models = models
         self._keys = keys
-        self._read: dict[str, Roster | None] = {}
+        self._rosters: dict[str, Roster | None] = {}
+        self._seen: dict[str, RouterList | None] = {}
+        self._until = models.clock() + FRESH_SECONDS
+        self._changes = models.changes
 
-    def add(self, read: Mapping[str, Roster | None]) -> None:
-        self._read.update(read)
+    async def read(self, routers: Iterable[str]) -> None:
+        for router, known in (await self._models.of(routers, self._keys)).items():
+            self._note(router, known)
 
     def get(self, router: str) -> Roster | None:
         """None: not known now."""
-        return self._read[router] if router in self._read else self._models.in_memory(router, self._keys)
+        if router not in self._rosters:
+            self._note(router, self._models.in_memory(router, self._keys))
+        return self._rosters[router]
+
+    def are_current(self) -> bool:
+        """None of them has ended or was read anew since, nor was one that was not known."""
+        models = self._models
+        if self._changes != models.changes:
+            if any(models.latest(name) is not known for name, known in self._seen.items()):
+                return False
+            self._changes = models.changes
+        return models.clock() < self._until
+
+    def _note(self, router: str, known: RouterList | None) -> None:
+        name = _name(router, self._keys)
+        self._rosters[router] = known.roster if known and not known.error else None
+        self._seen[name] = self._models.latest(name)
+        if known:
+            self._until = min(self._until, known.until)
 
 
 class ModelList:
@@ -75,10 +97,12 @@ class ModelList:
     """
 
     def __init__(self, kv: KV, client: Client, routers: Mapping[str, Router], *, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.changes = 0
+        """Lists that came into memory so far: as long as it is the same, so are they all."""
         self._kv = kv
         self._client = client
         self._routers = routers
-        self._clock = clock
         self._known: dict[str, RouterList] = {}
         self._failed: dict[str, RouterList] = {}
         self._rosters: WeakValueDictionary[tuple[Model, ...], Roster] = WeakValueDictionary()
@@ -110,13 +134,17 @@ class ModelList:
         """Whether `of` would answer at once, with the list or with why there is none."""
         return self._remembered(f"{router}:{key_id}") is not None
 
-    def in_memory(self, router: str, keys: Keys) -> Roster | None:
+    def in_memory(self, router: str, keys: Keys) -> RouterList | None:
         """The list of this key if it is in memory and fresh."""
         known = self._known.get(_name(router, keys))
-        return known.roster if known and known.until > self._clock() else None
+        return known if known and known.until > self.clock() else None
+
+    def latest(self, name: str) -> RouterList | None:
+        """What is in memory under this name, however old."""
+        return self._known.get(name)
 
     def _remembered(self, name: str) -> RouterList | None:
-        now = self._clock()
+        now = self.clock()
         for memory in (self._known, self._failed):
             found = memory.get(name)
             if found and found.until > now:
@@ -153,10 +181,10 @@ class ModelList:
                 models = await self._ask(self._routers[router], key)
         except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
             reason = without_key(_reason(router, error), key)
-            until = self._clock() + FAILED_SECONDS
+            until = self.clock() + FAILED_SECONDS
             await self._kv.put(f"models:{name}", {"error": reason, "until": until}, expires_in=FAILED_SECONDS)
             return self._fail(name, reason, until)
-        until = self._clock() + FRESH_SECONDS
+        until = self.clock() + FRESH_SECONDS
         value = {"models": [_row(model) for model in models], "until": until}
         await self._kv.put(f"models:{name}", value, expires_in=FRESH_SECONDS)
         return self._keep(name, models, until)
@@ -174,13 +202,14 @@ class ModelList:
         finally:
             response.close()
         if not response.is_success:
-            raise ValueError(judge(response.status, response.headers, body, self._clock()).message)
+            raise ValueError(judge(response.status, response.headers, body, self.clock()).message)
         return speak.decode_list(router, body)
 
     def _keep(self, name: str, models: tuple[Model, ...], until: float) -> RouterList:
         roster = self._rosters.get(models)
         if roster is None:
             roster = self._rosters[models] = Roster(models)
+        self.changes += 1
         return _remember(self._known, name, RouterList(roster, until=until))
 
     def _fail(self, name: str, reason: str, until: float) -> RouterList:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
 from typing import Any
@@ -11,10 +11,9 @@ from typing import Any
 from chomp_mcp.errors import ChompError, UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.attempts import Answer, Attempts
-from chomp_mcp.gateway.credit import CreditReader
 from chomp_mcp.gateway.fold import Folder
 from chomp_mcp.gateway.health import Health
-from chomp_mcp.gateway.model_list import KnownLists, ModelList
+from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.settlement import Prices, Settlement
 from chomp_mcp.messages import (
     AUTO,
@@ -28,8 +27,7 @@ from chomp_mcp.messages import (
     Route,
     Usage,
 )
-from chomp_mcp.policy import pricing, routing
-from chomp_mcp.policy.routing import Book
+from chomp_mcp.policy import pricing
 from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.store.ledger import Hold
 from chomp_mcp.telemetry.report import OK, Report
@@ -42,13 +40,10 @@ __all__ = ["Exchange", "Gateway", "Reply"]
 class Gateway:
     """Everything the pipeline works with; built once, by the composition root."""
 
-    book_of: Callable[[Caller], Awaitable[Book]]
-    """The caller's keys and the settings that routing reads."""
+    planner: Planner
     admission: Admission
-    models: ModelList
     prices: Prices
     health: Health
-    credit: CreditReader
     settlement: Settlement
     client: Client
     tracing: Tracing
@@ -66,36 +61,9 @@ class Gateway:
         """
         return Exchange(self, caller, request, door=door, is_job=is_job)
 
-    async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
-        """Where the request would go now; reads only the model lists that the ref needs."""
-        book = await self.book_of(caller)
-        lists = KnownLists(self.models, book.keys)
-        if routing.contradiction_to_check(request.model, request.router, book):
-            lists.add(await self._lists([request.router], book))
-        target = routing.resolve(request.model, request.router, book, lists)
-        if needed := routing.lists_needed(target, book):
-            fresh = await self._lists(needed, book)
-            lists.add(fresh)
-            book = replace(
-                book,
-                reachable=frozenset(router for router, models in fresh.items() if models is not None),
-                gone=await self.health.gone((r, key_id) for r in needed for key_id in book.key_ids(r)),
-                no_credit=await self._without_credit(needed, book) if target.model == AUTO else frozenset(),
-            )
-        return routing.plan(target, book, lists)
-
-    async def _without_credit(self, routers: Iterable[str], book: Book) -> frozenset[str]:
-        """Routers whose every key pays for free models only."""
-        found = set()
-        for router in routers:
-            known = [await self.credit.of(book.routers[router], *key) for key in book.keys.get(router, ())]
-            if known and all(credit and credit.free_only for credit in known):
-                found.add(router)
-        return frozenset(found)
-
-    async def _lists(self, routers: Any, book: Book) -> dict[str, Any]:
-        found = await self.models.of(routers, book.keys)
-        return {router: None if known.error else known.roster for router, known in found.items()}
+    def plan(self, caller: Caller, request: ChatRequest) -> Awaitable[Plan]:
+        """Where the request would go now."""
+        return self.planner.plan(caller, request)
 
 
 class Exchange:

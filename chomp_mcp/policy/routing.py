@@ -61,8 +61,6 @@ class Book:
     """Routers whose key pays for free models only."""
     gone: frozenset[tuple[str, str]] = frozenset()
     """(router, model) pairs that the router has said it no longer serves."""
-    known_usable: tuple[Router, ...] | None = None
-    """What `usable_routers` found for these routers and keys, where it was worth keeping."""
 
     def key_ids(self, router: str) -> tuple[str, ...]:
         """The ids of the caller's keys; one empty one for a router that needs none."""
@@ -74,8 +72,6 @@ class Book:
 
     def usable_routers(self) -> tuple[Router, ...]:
         """Those of `routers`, which may be a thousand, that the caller can call: mostly a few."""
-        if self.known_usable is not None:
-            return self.known_usable
         return tuple(router for router in self.routers.values() if self.usable(router))
 
 

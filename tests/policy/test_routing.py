@@ -274,14 +274,3 @@ def test_auto_looks_at_the_first_of_very_many_routers_and_reads_no_other_list():
     assert refs("auto", known) == [f"{name}/m" for name in first]
     assert refs("r999/m", known) == ["r999/m"]
     assert refs("m", known, **{name: listed(name, "m") for name in many}) == [f"{name}/m" for name in first]
-
-
-@given(st.sets(st.sampled_from(["zen", "groq", "cerebras", "openrouter", "openai"])))
-def test_usable_routers_that_are_kept_change_nothing(keyed):
-    fresh = book(*keyed)
-    kept = replace(fresh, known_usable=fresh.usable_routers())
-    assert [each.id for each in fresh.usable_routers()] == [name for name in ROUTERS if fresh.usable(ROUTERS[name])]
-    assert (auto_order(kept), lists_needed(resolve("m", "auto", kept), kept)) == (
-        auto_order(fresh),
-        lists_needed(resolve("m", "auto", fresh), fresh),
-    )
