@@ -17,6 +17,7 @@ from chomp_mcp.errors import StoreError
 from chomp_mcp.store.files import PRIVATE_FILE, make_folder, unusable
 from chomp_mcp.store.finish import finished
 from chomp_mcp.store.kv import Change, Entry, Value, Write
+from chomp_mcp.store.turn import turns
 
 __all__ = ["JsonFile"]
 
@@ -59,9 +60,9 @@ class _Document:
 class JsonFile:
     """A `KV` in one readable file, 0600 in a 0700 folder, shared by the processes of this machine.
 
-    Reads look at the file's state and parse it only when it changed. A write holds `<file>.lock`, starts from what is
-    on disk, and replaces the file in one step: whoever is killed in between leaves the old document. Files and folders
-    are born with the first write.
+    Reads look at the file's state, once in a turn of the event loop, and parse it only when it changed. A write holds
+    `<file>.lock`, starts from what is on disk, and replaces the file in one step: whoever is killed in between leaves
+    the old document. Files and folders are born with the first write.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -69,6 +70,7 @@ class JsonFile:
         self._clock = clock
         self._document = _Document()
         self._signature: _Signature | None = None
+        self._turn: int | None = None
 
     async def get(self, key: str) -> Value | None:
         return self._current().live(key, self._clock())
@@ -104,6 +106,12 @@ class JsonFile:
         """Nothing stays open."""
 
     def _current(self) -> _Document:
+        if self._turn != (turn := turns.now()):
+            self._look()
+            self._turn = turn
+        return self._document
+
+    def _look(self) -> None:
         try:
             if self._signature != _signature(os.stat(self._path)):  # noqa: PTH116 - half the time of Path.stat
                 self._document, self._signature = self._load()
@@ -111,7 +119,6 @@ class JsonFile:
             self._document, self._signature = _Document(), None
         except OSError as error:
             raise unusable(self._path, error) from None
-        return self._document
 
     def _load(self) -> tuple[_Document, _Signature]:
         with self._path.open("rb") as file:

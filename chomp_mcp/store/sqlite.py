@@ -9,9 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -20,11 +19,13 @@ from chomp_mcp.errors import StoreError
 from chomp_mcp.store.files import NO_ACCESS, NO_ROOM, touch, unusable
 from chomp_mcp.store.finish import finished
 from chomp_mcp.store.kv import Change, Entry, Value, Write
+from chomp_mcp.store.turn import turns
 from chomp_mcp.store.values import decode, encode
 
 __all__ = ["Sqlite"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 Row = tuple[bytes, float | None]
 """A value as it is stored, and its end."""
 
@@ -94,17 +95,18 @@ class Sqlite:
         return (await self.get_many((key,)))[0]
 
     async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
-        rows = await self._run(partial(self._read, keys=keys))
-        now = self._clock()
-        return [self._live(row, key, now) for row, key in zip(rows, keys, strict=True)]
+        rows = self._rows.known(keys)
+        if rows is None:
+            rows = await self._run(self._read, keys)
+        return self._live(keys, rows)
 
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
         end = None if expires_in is None else self._clock() + expires_in
-        await self._run(partial(self._store, key=key, row=(encode(value), end)))
+        await self._run(self._store, key, (encode(value), end))
         self._wrote()
 
     async def delete(self, key: str) -> bool:
-        deleted = await self._run(partial(self._drop, key=key, now=self._clock()))
+        deleted = await self._run(self._drop, key, self._clock())
         self._wrote()
         return deleted > 0
 
@@ -116,12 +118,13 @@ class Sqlite:
         return [Entry(key, decode(value, self._path, key)) for key, value in rows]
 
     async def update(self, keys: Sequence[str], change: Change) -> None:
-        await self._run(partial(self._update, keys=keys, change=change))
+        await self._run(self._update, keys, change)
         self._wrote()
 
     async def close(self) -> None:
         quick, patient = self._quick, self._patient
         self._quick = self._patient = None
+        self._rows = _Rows()
         if quick is None or patient is None:
             return
         quick.close()
@@ -129,28 +132,28 @@ class Sqlite:
         with self._one_thread:
             patient.close()
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         try:
             if self._quick is not None:
                 try:
-                    return work(self._quick)
+                    return work(self._quick, *arguments)
                 except sqlite3.OperationalError as error:
                     if not _is_busy(error):
                         raise
-            return await finished(self._run_patiently(work))
+            return await finished(self._run_patiently(work, *arguments))
         except sqlite3.Error as error:
             raise self._explained(error) from None
 
-    async def _run_patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         """In a thread, one at a time; the first call opens the file."""
         if self._one_waits is None:
             self._one_waits = anyio.CapacityLimiter(1)
-        return await anyio.to_thread.run_sync(self._work_patiently, work, limiter=self._one_waits)
+        return await anyio.to_thread.run_sync(self._work_patiently, work, *arguments, limiter=self._one_waits)
 
-    def _work_patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _work_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         # The limiter is given back when an event loop ends before its thread does, hence the lock.
         with self._one_thread:
-            return work(self._open())
+            return work(self._open(), *arguments)
 
     def _open(self) -> sqlite3.Connection:
         if self._patient is None:
@@ -165,9 +168,8 @@ class Sqlite:
     def _update(self, connection: sqlite3.Connection, keys: Sequence[str], change: Change) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
+            old = self._live(keys, self._read(connection, keys))
             now = self._clock()
-            rows = self._read(connection, keys)
-            old = [self._live(row, key, now) for key, row in zip(keys, rows, strict=True)]
             for key, write in zip(keys, change(old), strict=True):
                 if write is not None:
                     self._write(connection, key, write, now)
@@ -183,20 +185,21 @@ class Sqlite:
         """What the file holds; from memory on the quick connection, as long as nobody else wrote."""
         if connection is not self._quick:
             return [_select(connection, key) for key in keys]
-        self._rows.check(connection)
-        return [self._row(connection, key) for key in keys]
+        rows = self._rows
+        rows.check(connection)
+        return [rows[key] if key in rows else self._row(connection, key) for key in keys]
 
     def _row(self, connection: sqlite3.Connection, key: str) -> Row | None:
-        found = self._rows.get(key, _UNREAD)
-        if found is _UNREAD:
-            found = _select(connection, key)
-            self._remember(connection, key, found)
-        return found  # type: ignore[return-value]
+        row = _select(connection, key)
+        self._remember(connection, key, row)
+        return row
 
-    def _live(self, row: Row | None, key: str, now: float) -> Value | None:
-        if row is None or (row[1] is not None and row[1] <= now):
-            return None
-        return decode(row[0], self._path, key)
+    def _live(self, keys: Sequence[str], rows: Sequence[Row | None]) -> builtins.list[Value | None]:
+        now = self._clock()
+        return [
+            decode(row[0], self._path, key) if row is not None and (row[1] is None or row[1] > now) else None
+            for key, row in zip(keys, rows, strict=True)
+        ]
 
     def _store(self, connection: sqlite3.Connection, key: str, row: Row) -> None:
         connection.execute(_PUT, (key, *row))
@@ -227,7 +230,8 @@ class Sqlite:
             self._rows.pop(key, None)
 
     def _wrote(self) -> None:
-        """Now and then, tidy up in a thread that nobody waits for."""
+        """Others of this process are to see it at once. Now and then, tidy up in a thread that nobody waits for."""
+        turns.end()
         self._writes += 1
         if self._writes % _WRITES_BETWEEN_TIDYING == 0 and (self._tidying is None or self._tidying.done()):
             self._tidying = asyncio.get_running_loop().run_in_executor(None, self._tidy)
@@ -288,9 +292,6 @@ def _select(connection: sqlite3.Connection, key: str) -> Row | None:
     return row
 
 
-_UNREAD = object()
-
-
 class _Rows(dict[str, Row | None]):
     """Rows read or written on the quick connection, until another connection writes to the file.
 
@@ -301,6 +302,16 @@ class _Rows(dict[str, Row | None]):
     def __init__(self) -> None:
         super().__init__()
         self._version = -1
+        self._turn = -1
+
+    def known(self, keys: Sequence[str]) -> list[Row | None] | None:
+        """These rows, without asking again what was asked in this turn of the event loop; None: the file has to say."""
+        if self._turn != turns.now():
+            return None
+        try:
+            return [self[key] for key in keys]
+        except KeyError:
+            return None
 
     def check(self, connection: sqlite3.Connection) -> None:
         """Forget everything if anybody else has written since the last check."""
@@ -308,3 +319,4 @@ class _Rows(dict[str, Row | None]):
         if version != self._version or len(self) > _MOST_ROWS:
             self.clear()
             self._version = version
+        self._turn = turns.now()

@@ -179,6 +179,19 @@ async def test_a_closed_store_opens_again_on_use(kv: KV):
     assert await kv.get("a") == {"n": 1}
 
 
+async def test_a_store_that_opens_again_sees_what_was_written_while_it_was_closed(kv: KV, place: str, clock: Clock):
+    assert await kv.get("a") is None
+    await kv.put("a", {"n": 1})
+    assert await kv.get("a") == {"n": 1}
+    await kv.close()
+    other = open_store(place, clock)
+    await other.put("a", {"n": 2})
+    await other.close()
+
+    assert await kv.get("b") is None
+    assert await kv.get("a") == {"n": 2}
+
+
 def updating(kv: KV, change: Change) -> asyncio.Task[None]:
     """An update of `a` that is cancelled while it is under way."""
     loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from chomp_mcp.store.kv import KV, Write
@@ -23,6 +24,18 @@ async def test_no_update_of_any_process_is_lost(place: str):
     kv = open_store(place)
     assert await kv.get("a") == {"n": 150}
     assert await kv.get("b") == {"n": 150}
+    await kv.close()
+
+
+async def test_what_another_process_wrote_is_seen_by_whoever_hears_of_it(place: str):
+    kv = open_store(place)
+    other = start("count_aloud", place, "a")
+    go(other)
+    with anyio.fail_after(20):
+        for _ in range(30):
+            told = int(await anyio.to_thread.run_sync(other.stdout.readline))
+            assert (await kv.get("a"))["n"] >= told
+    kill(other)
     await kv.close()
 
 

@@ -111,6 +111,36 @@ async def test_large_values_are_not_kept_in_memory(sqlite: Sqlite):
     assert list(sqlite._rows) == ["small"]
 
 
+async def test_others_are_asked_for_once_in_a_turn_of_the_event_loop_and_again_after_a_write(sqlite: Sqlite):
+    await sqlite.put("a", {"n": 1})
+    await sqlite.get("a")
+    asked: list[str] = []
+    await asyncio.sleep(0)
+    sqlite._quick.set_trace_callback(asked.append)
+
+    for _ in range(3):
+        assert await sqlite.get("a") == {"n": 1}
+        assert await sqlite.get_many(["a", "a"]) == [{"n": 1}] * 2
+    assert asked == ["PRAGMA data_version"]
+    await asyncio.sleep(0)
+    await sqlite.get("a")
+    assert asked == ["PRAGMA data_version"] * 2
+    await Sqlite(sqlite._path).put("a", {"n": 2})
+    assert await sqlite.get("a") == {"n": 2}
+
+
+async def test_an_update_starts_from_what_is_in_the_file_whatever_was_read_in_its_turn(path: Path, sqlite: Sqlite):
+    await sqlite.put("a", {"n": 1})
+    for key in ("a", "b"):
+        await sqlite.get(key)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE kv SET value = '{\"n\": 7}'")
+        other.execute("INSERT INTO kv VALUES ('b', '{\"n\": 8}', NULL)")
+        await sqlite.update(["a", "b"], increased)
+
+    assert await sqlite.get_many(["a", "b"]) == [{"n": 8}, {"n": 9}]
+
+
 async def test_a_thread_that_outlives_its_event_loop_keeps_the_connection_to_itself(sqlite: Sqlite):
     began, go_on = threading.Event(), threading.Event()
 
