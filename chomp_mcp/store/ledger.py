@@ -6,10 +6,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from chomp_mcp.errors import BudgetExceeded, StoreError
@@ -30,7 +31,10 @@ _KEPT_SECONDS = (40 * 86_400.0, 400 * 86_400.0)
 """How long the tallies of a day and of a month are kept."""
 
 NO_USAGE = Usage()
+_NO_LIMITS = budget.Limits()
+_COUNTS = ("micro_usd", "calls", "unpriced", "input_tokens", "output_tokens")
 _Holds = dict[str, Mapping[str, Any]]
+"""By process, as they stand in the record: `micro_usd` and `expires_at`."""
 _VARIABLES: Mapping[str, str] = {"day": "LLM_DAILY_BUDGET_USD", "month": "LLM_MONTHLY_BUDGET_USD"}
 
 
@@ -75,18 +79,26 @@ class Spend:
 class Ledger:
     """Spend per caller, day and month, in whole micro-USD; days are those of this machine's time zone.
 
-    Records: `spend:{caller}:{YYYY-MM-DD}` and `spend:{caller}:{YYYY-MM}` are tallies, `hold:{caller}` holds all
-    reservations of the caller, so that reserving and settling are one atomic step each.
+    Records: `spend:{caller}:{YYYY-MM-DD}` and `spend:{caller}:{YYYY-MM}` are tallies. `hold:{caller}` tells of each
+    process what it holds in all, and until when if nothing more is heard of it; the single reservations are in that
+    process's memory, so that a thousand cost no more than one. Reserving and settling are one atomic step each.
     """
 
     def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
         self._kv = kv
         self._clock = clock
+        self._held: dict[str, _Held] = {}
+        """By the record that tells the others of it, and as it was last written there."""
         self._noted: dict[_Names, list[Settled]] = {}
         """By the records that they belong to: a call is of the day on which it ended."""
         self._one_writer = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
         self._wrote_at = 0.0
+
+    @cached_property
+    def _process(self) -> str:
+        """Its name in the records; made late, so that those who fork after `__init__` have one each."""
+        return secrets.token_hex(6)
 
     async def reserve(self, caller_id: str, micro_usd: int | None, limits: budget.Limits) -> Hold:
         """Hold `micro_usd`, an upper estimate of what a call may cost; None: the price is unknown.
@@ -97,32 +109,25 @@ class Ledger:
             BudgetExceeded: with what is spent and what others hold, that is more than `limits` allow.
             StoreError: nothing was reserved.
         """
-        now = self._clock()
-        if micro_usd == 0 or limits == budget.Limits():
-            return Hold("", caller_id, micro_usd or 0, now + HOLD_SECONDS)
+        if micro_usd == 0 or limits == _NO_LIMITS:
+            return Hold("", caller_id, micro_usd or 0, self._clock() + HOLD_SECONDS)
         if micro_usd is None:
+            now = self._clock()
             names = _records(caller_id, now)
+            day, month, record = await self._kv.get_many(names)
             noted = sum(call.cost_micro or 0 for call in self._noted.get(names, ()))
-            _judge(_Account.read(await self._kv.get_many(names), now), None, limits, now, noted)
+            held = self._mine(names, now).micro_usd + _sum(self._others(record, now))
+            _judge((_cost(day) + noted, _cost(month) + noted), held, None, limits, now)
             return Hold("", caller_id, 0, now + HOLD_SECONDS)
-        hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
         async with self._one_writer:
+            now = self._clock()
+            hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
             names = _records(caller_id, now)
-            calls = self._noted.pop(names, [])
-
-            def place(old: Sequence[Value | None]) -> Sequence[Write | None]:
-                account = _Account.read(old, now).after(calls)
-                _judge(account, micro_usd, limits, now)
-                return account.holding(hold).writes(now, spent=bool(calls))
-
             try:
-                await self._kv.update(names, place)
+                await self._write(names, self._noted.pop(names, []), hold, limits)
             except asyncio.CancelledError:
                 # It is reserved all the same, and nobody will use it.
                 self.note(caller_id, Settled(hold))
-                raise
-            except Exception:
-                self._put_back(names, calls)
                 raise
         return hold
 
@@ -149,12 +154,8 @@ class Ledger:
             while self._noted:
                 names, calls = self._noted.popitem()
                 try:
-                    await self._settle(names, calls)
-                except Exception as error:
-                    # Not `CancelledError`: what the store was writing, it has written.
-                    self._put_back(names, calls)
-                    if not isinstance(error, StoreError):
-                        raise
+                    await self._write(names, calls)
+                except StoreError:
                     _log.exception("%d calls could not be written to the ledger yet", len(calls))
                     return
             self._wrote_at = time.monotonic()
@@ -165,92 +166,125 @@ class Ledger:
             await asyncio.wait([self._writer])
         await self.written()
 
-    def _put_back(self, names: _Names, calls: list[Settled]) -> None:
-        if calls:
-            self._noted[names] = calls + self._noted.get(names, [])
+    async def _write(
+        self,
+        names: _Names,
+        calls: list[Settled],
+        hold: Hold | None = None,
+        limits: budget.Limits = _NO_LIMITS,
+    ) -> None:
+        """Settle `calls` of one caller, and place `hold` if `limits` allow it, in one atomic step.
 
-    async def _settle(self, names: _Names, calls: Sequence[Settled]) -> None:
-        """Several calls of one caller, in one atomic step."""
+        When the store refuses, the calls are noted again.
+        """
         now = self._clock()
-        is_spent = any(call.router for call in calls)
+        mine = self._mine(names, now)
+        kept = mine.micro_usd - mine.held_for(calls)
+        until = max(mine.expires_at, hold.expires_at if hold else 0.0)
+        spent = _tally(calls)
 
         def book(old: Sequence[Value | None]) -> Sequence[Write | None]:
-            return _Account.read(old, now).after(calls).writes(now, spent=is_spent)
+            day, month, record = old
+            holds = self._others(record, now)
+            held = kept
+            if hold is not None:
+                so_far = _cost(day) + spent["micro_usd"], _cost(month) + spent["micro_usd"]
+                _judge(so_far, kept + _sum(holds), hold.micro_usd, limits, now)
+                held += hold.micro_usd
+            if held:
+                holds[self._process] = {"micro_usd": held, "expires_at": until}
+            return [*_tally_writes(day, month, spent), _held_write(record, holds, now)]
 
-        await self._kv.update(names, book)
+        try:
+            await self._kv.update(names, book)
+        except Exception:
+            if calls:
+                self._noted[names] = calls + self._noted.get(names, [])
+            raise
+        except asyncio.CancelledError:
+            # What the store was writing, it has written.
+            self._remember(names, calls, hold)
+            raise
+        self._remember(names, calls, hold)
 
-    async def _account(self, caller_id: str, now: float) -> _Account:
-        """Where the caller stands, with what is noted and not written yet."""
-        names = _records(caller_id, now)
-        old = await self._kv.get_many(names)
-        return _Account.read(old, now).after(self._noted.get(names, ()))
+    def _mine(self, names: _Names, now: float) -> _Held:
+        """What this process holds for the caller, without what has expired."""
+        held = self._held.get(names[2], _NOTHING)
+        held.expire(now)
+        return held
+
+    def _remember(self, names: _Names, calls: Sequence[Settled], hold: Hold | None) -> None:
+        """It is written: these calls have ended, and this is held."""
+        held = self._held.setdefault(names[2], _Held())
+        held.end(calls)
+        if hold is not None:
+            held.place(hold)
+        if not held.holds:
+            del self._held[names[2]]
+
+    def _others(self, record: Value | None, now: float) -> _Holds:
+        """What the other processes hold; those that died stop to when the last of theirs expires."""
+        holds = {} if record is None else record.get("holds", {})
+        return {i: hold for i, hold in holds.items() if i != self._process and hold["expires_at"] > now}
 
     async def spent(self, caller_id: str) -> Spend:
         """Where the caller stands now."""
         await self.written()
-        account = await self._account(caller_id, self._clock())
-        day = account.day
-        counts = {name: int(day.get(name, 0)) for name in ("calls", "unpriced", "input_tokens", "output_tokens")}
+        now = self._clock()
+        names = _records(caller_id, now)
+        old_day, old_month, record = await self._kv.get_many(names)
+        calls = self._noted.get(names, ())  # what could not be written
+        more, mine = _tally(calls), self._mine(names, now)
+        day = _added(old_day, more)
+        counts = {name: int(day[name]) for name in ("calls", "unpriced", "input_tokens", "output_tokens")}
         return Spend(
             day_micro=_cost(day),
-            month_micro=_cost(account.month),
-            held_micro=account.held,
-            by_router=dict(day.get("by_router", {})),
+            month_micro=_cost(old_month) + more["micro_usd"],
+            held_micro=mine.micro_usd - mine.held_for(calls) + _sum(self._others(record, now)),
+            by_router=day["by_router"],
             **counts,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """The three records of a caller: the tallies of the day and of the month, and the live reservations."""
+@dataclass(slots=True)
+class _Held:
+    """The reservations of this process for one caller: by id, the first to expire first."""
 
-    day: Value
-    month: Value
-    holds: _Holds
-    had_holds: bool
+    holds: OrderedDict[str, Hold] = field(default_factory=OrderedDict)
+    micro_usd: int = 0
+    """Of all of them."""
+    expires_at: float = 0.0
+    """When the last does."""
 
-    @classmethod
-    def read(cls, records: Sequence[Value | None], now: float) -> _Account:
-        day, month, held = records
-        live = {i: hold for i, hold in (held or {}).get("holds", {}).items() if hold["expires_at"] > now}
-        return cls(day or {}, month or {}, live, held is not None)
+    def place(self, hold: Hold) -> None:
+        self.holds[hold.id] = hold
+        self.micro_usd += hold.micro_usd
+        self.expires_at = max(self.expires_at, hold.expires_at)
 
-    @property
-    def held(self) -> int:
-        return sum(hold["micro_usd"] for hold in self.holds.values())
+    def end(self, calls: Iterable[Settled]) -> None:
+        """Let go of what was held for `calls`, unless that has happened or it has expired."""
+        for call in calls:
+            if call.hold and self.holds.pop(call.hold.id, None):
+                self.micro_usd -= call.hold.micro_usd
 
-    def after(self, calls: Sequence[Settled]) -> _Account:
-        """With these calls settled."""
-        if not calls:
-            return self
+    def held_for(self, calls: Iterable[Settled]) -> int:
+        """What `end` would let go of."""
         ended = {call.hold.id for call in calls if call.hold}
-        spent = [call for call in calls if call.router]
-        holds = {i: hold for i, hold in self.holds.items() if i not in ended}
-        return _Account(_added(self.day, spent), _added(self.month, spent), holds, self.had_holds)
+        return sum(self.holds[i].micro_usd for i in ended if i in self.holds)
 
-    def holding(self, hold: Hold) -> _Account:
-        entry = {"micro_usd": hold.micro_usd, "expires_at": hold.expires_at}
-        return replace(self, holds={**self.holds, hold.id: entry})
-
-    def writes(self, now: float, *, spent: bool) -> list[Write | None]:
-        """What to store; the tallies only when something was spent."""
-        tallies = (self.day, self.month) if spent else (None, None)
-        ends = zip(tallies, _KEPT_SECONDS, strict=True)
-        return [*(Write(tally, end) if tally is not None else None for tally, end in ends), self._held_write(now)]
-
-    def _held_write(self, now: float) -> Write | None:
-        if not self.holds:
-            return Write(None) if self.had_holds else None
-        last = max(hold["expires_at"] for hold in self.holds.values())
-        return Write({"holds": self.holds}, expires_in=last - now)
+    def expire(self, now: float) -> None:
+        while self.holds and (first := next(iter(self.holds.values()))).expires_at <= now:
+            self.end([Settled(first)])
 
 
-def _judge(account: _Account, micro_usd: int | None, limits: budget.Limits, now: float, noted: int = 0) -> None:
-    """`BudgetExceeded` unless the account, with what is `noted` on top of it, leaves room for the call."""
-    spent = _cost(account.day) + noted, _cost(account.month) + noted
-    verdict = budget.judge(*spent, account.held, micro_usd, limits)
+_NOTHING = _Held()
+
+
+def _judge(spent: tuple[int, int], held: int, micro_usd: int | None, limits: budget.Limits, now: float) -> None:
+    """`BudgetExceeded` unless what is spent, of the day and of the month, and held leaves room for the call."""
+    verdict = budget.judge(*spent, held, micro_usd, limits)
     if not verdict.allowed:
-        raise _exceeded(verdict.window or "day", spent, account.held, limits, now)
+        raise _exceeded(verdict.window or "day", spent, held, limits, now)
 
 
 _Names = tuple[str, str, str]
@@ -258,14 +292,14 @@ _Names = tuple[str, str, str]
 
 def _records(caller_id: str, now: float) -> _Names:
     """The keys of the day's tally, of the month's, and of the reservations."""
-    day = _day(int(now // _MINUTE), time.tzname)
+    return _records_in(caller_id, int(now // _MINUTE), time.tzname)
+
+
+@lru_cache(maxsize=4096)
+def _records_in(caller_id: str, minute: int, _zone: tuple[str, str]) -> _Names:
+    """Of a minute: no time zone changes the day within it."""
+    day = _local(minute * _MINUTE).date().isoformat()
     return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}", f"hold:{caller_id}"
-
-
-@lru_cache(maxsize=64)
-def _day(minute: int, _zone: tuple[str, str]) -> str:
-    """The local day that a minute belongs to: no time zone changes it within a minute."""
-    return _local(minute * _MINUTE).date().isoformat()
 
 
 def _local(now: float) -> datetime:
@@ -273,22 +307,53 @@ def _local(now: float) -> datetime:
 
 
 def _cost(tally: Value | None) -> int:
-    return int((tally or {}).get("micro_usd", 0))
+    return 0 if tally is None else int(tally.get("micro_usd", 0))
 
 
-def _added(tally: Value | None, calls: Sequence[Settled]) -> Value:
-    old, by_router = tally or {}, dict((tally or {}).get("by_router", {}))
+def _sum(holds: _Holds) -> int:
+    return sum(hold["micro_usd"] for hold in holds.values()) if holds else 0
+
+
+def _tally(calls: Iterable[Settled]) -> dict[str, Any]:
+    """Of the calls that a router answered."""
+    tally = dict.fromkeys(_COUNTS, 0)
+    by_router: dict[str, int] = {}
     for call in calls:
-        if call.cost_micro is not None:
+        if not call.router:
+            continue
+        tally["calls"] += 1
+        tally["input_tokens"] += call.usage.input_tokens
+        tally["output_tokens"] += call.usage.output_tokens
+        if call.cost_micro is None:
+            tally["unpriced"] += 1
+        else:
+            tally["micro_usd"] += call.cost_micro
             by_router[call.router] = by_router.get(call.router, 0) + call.cost_micro
-    return {
-        "micro_usd": _cost(old) + sum(call.cost_micro or 0 for call in calls),
-        "calls": old.get("calls", 0) + len(calls),
-        "unpriced": old.get("unpriced", 0) + sum(call.cost_micro is None for call in calls),
-        "input_tokens": old.get("input_tokens", 0) + sum(call.usage.input_tokens for call in calls),
-        "output_tokens": old.get("output_tokens", 0) + sum(call.usage.output_tokens for call in calls),
-        "by_router": by_router,
-    }
+    return {**tally, "by_router": by_router}
+
+
+def _added(old: Value | None, more: Value) -> dict[str, Any]:
+    if old is None:
+        return dict(more)
+    by_router = dict(old.get("by_router", {}))
+    for router, micro_usd in more["by_router"].items():
+        by_router[router] = by_router.get(router, 0) + micro_usd
+    return {**{name: old.get(name, 0) + more[name] for name in _COUNTS}, "by_router": by_router}
+
+
+def _tally_writes(day: Value | None, month: Value | None, spent: Value) -> list[Write | None]:
+    if not spent["calls"]:
+        return [None, None]
+    return [Write(_added(tally, spent), kept) for tally, kept in zip((day, month), _KEPT_SECONDS, strict=True)]
+
+
+def _held_write(old: Value | None, holds: _Holds, now: float) -> Write | None:
+    if holds == ({} if old is None else old.get("holds")):
+        return None
+    if not holds:
+        return Write(None)
+    last = max(hold["expires_at"] for hold in holds.values())
+    return Write({"holds": holds}, expires_in=last - now)
 
 
 def _exceeded(

@@ -235,6 +235,56 @@ async def test_a_kill_between_reserve_and_settle_leaves_a_reservation_that_expir
     assert (spent.day_micro, spent.held_micro) == (900, 0)
 
 
+async def test_many_reservations_of_a_process_are_one_entry_that_others_count(ledger: Ledger, kv: KV, clock: Clock):
+    other = Ledger(kv, clock=clock)
+    holds = [await ledger.reserve("owner", 9, LIMITS) for _ in range(100)]
+    assert (await other.spent("owner")).held_micro == 900
+    theirs = await other.reserve("owner", 100, LIMITS)
+    for one in (ledger, other):
+        with pytest.raises(BudgetExceeded):
+            await one.reserve("owner", 1, LIMITS)
+    assert len((await kv.get("hold:owner"))["holds"]) == 2
+
+    for hold in holds[1:]:
+        ledger.note("owner", Settled(hold, 1, router="groq"))
+    await ledger.written()
+    await settle(other, theirs, 1)
+
+    for one in (ledger, other):
+        spent = await one.spent("owner")
+        assert (spent.day_micro, spent.held_micro) == (100, 9)
+    await release(ledger, holds[0])
+    assert await kv.get("hold:owner") is None
+
+
+async def test_what_a_dead_process_held_is_free_when_its_last_reservation_expires(ledger: Ledger, kv: KV, clock: Clock):
+    dead = Ledger(kv, clock=clock)
+    await dead.reserve("owner", 500, LIMITS)
+    clock.advance(HOLD_SECONDS / 3)
+    await dead.reserve("owner", 500, LIMITS)
+    clock.advance(HOLD_SECONDS - 1)
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve("owner", 1, LIMITS)
+
+    clock.advance(1)
+
+    await ledger.reserve("owner", 1_000, LIMITS)
+    assert (await dead.spent("owner")).held_micro == 1_000
+
+
+async def test_of_several_reservations_each_expires_in_its_own_time(ledger: Ledger, kv: KV, clock: Clock):
+    other = Ledger(kv, clock=clock)
+    for micro_usd in (500, 300, 200):
+        await ledger.reserve("owner", micro_usd, LIMITS)
+        clock.advance(HOLD_SECONDS / 3)
+
+    assert (await ledger.spent("owner")).held_micro == 500
+    await ledger.reserve("owner", 500, LIMITS)
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve("owner", 1, LIMITS)
+    assert (await other.spent("owner")).held_micro == 1_000
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[Callable[[], object]]:
     """Another process holds the database, until it is told to let go."""
