@@ -25,17 +25,13 @@ def decode(data: bytes, place: object, key: str) -> Value:
     Raises:
         StoreError: something else stands there; `place` is the file or server that the message names.
     """
-    value = _object(data)
+    # Nobody changes a value that was read, so that the short ones, which are read again and again, are shared.
+    value = _short_object(data) if len(data) <= _MOST_BYTES else _parsed(data)
     if value is None:
         raise StoreError(
             f"The entry {key!r} in {place} is not a JSON object.", hint="Another program wrote it: remove that entry."
         )
     return value
-
-
-def _object(data: bytes) -> Value | None:
-    """Nobody changes a value that was read, so that the short ones, which are read again and again, are shared."""
-    return _short_object(data) if len(data) <= _MOST_BYTES else _parsed(data)
 
 
 def _parsed(data: bytes) -> Value | None:
