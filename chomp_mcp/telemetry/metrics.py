@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from chomp_mcp.messages import Attempt, FailureKind, JobStatus
 from chomp_mcp.telemetry.report import OK, Report, Transition
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
-    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-    from prometheus_client.registry import Collector
+    from prometheus_client import CollectorRegistry, Metric
+    from prometheus_client.metrics import MetricWrapperBase
 
 __all__ = ["CONTENT_TYPE", "OTHER", "Metrics"]
 
@@ -34,23 +32,25 @@ _LONGEST_NAME: Final = 200
 
 _BUCKETS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """OpenTelemetry's for gen_ai.client.operation.duration."""
-_BOUNDS: Final = (*map(str, _BUCKETS), "+Inf")
 
 _BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Metrics:
-    """An observer that counts. `routers` are the ids that may be label values."""
+    """An observer with a registry of its own. `routers` are the ids that may be label values."""
 
     def __init__(self, routers: Iterable[str], *, version: str = "") -> None:
-        self._workers = _all_workers()
-        self._counted: list[tuple[Metric, _Children]] = []
+        from prometheus_client import CollectorRegistry
+
+        self.registry: CollectorRegistry = CollectorRegistry()
+        self._counted = _of_all_workers() or self.registry
         self._routers = {router: router for router in routers}
         self._models = _FewNames(_MOST_MODELS)
         self._statuses = _FewNames(_MOST_STATUSES)
         self._make_request_metrics()
         self._make_upstream_metrics()
-        self._build = version or _own_version(), ".".join(map(str, sys.version_info[:3]))
+        python = ".".join(map(str, sys.version_info[:3]))
+        self._gauge("chomp_build_info", "This program.", "version", "python")[version or _own_version(), python].set(1)
 
     def _make_request_metrics(self) -> None:
         self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
@@ -120,7 +120,7 @@ class Metrics:
         """
         from prometheus_client import generate_latest
 
-        return generate_latest(_Page(self._families(), snapshot, self._routers))
+        return generate_latest(_Page(self._counted, snapshot, self._routers))
 
     def _model(self, model: str, outcome: str) -> str:
         """The label of a model. A name that no router knows takes no place; `?…` is the mock router's script."""
@@ -128,91 +128,46 @@ class Metrics:
         return self._models.get(name, OTHER) if outcome == FailureKind.NO_SUCH_MODEL else self._models[name]
 
     def _counter(self, name: str, text: str, *labels: str) -> _Children:
-        from prometheus_client import Counter, core
+        from prometheus_client import Counter
 
-        if self._workers:
-            return _Children(Counter(name, text, labels, registry=None).labels)
-        return self._ours(_Count, core.CounterMetricFamily(name, text, labels=labels))
+        return _Children(Counter(name, text, labels, registry=self.registry))
+
+    def _gauge(self, name: str, text: str, *labels: str) -> _Children:
+        from prometheus_client import Gauge
+
+        return _Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode="max"))
 
     def _histogram(self, name: str, text: str, *labels: str) -> _Children:
-        from prometheus_client import Histogram, core
+        from prometheus_client import Histogram
 
-        if self._workers:
-            return _Children(Histogram(name, text, labels, registry=None, buckets=_BUCKETS).labels)
-        return self._ours(_Times, core.HistogramMetricFamily(name, text, labels=labels))
-
-    def _ours(self, child: Callable[..., Any], family: Metric) -> _Children:
-        children = _Children(child)
-        self._counted.append((family, children))
-        return children
-
-    def _families(self) -> Iterator[Metric]:
-        if self._workers:
-            yield from self._workers.collect()
-        for family, children in self._counted:
-            family.samples.clear()
-            for child in children.values():
-                child.add_to(family)
-            yield family
-        yield _family("chomp_build_info", "This program.", ["version", "python"], {self._build: 1})
+        return _Children(Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS))
 
 
-def _all_workers() -> Collector | None:
+def _of_all_workers() -> CollectorRegistry | None:
     """The counters of all processes of this server, where doors/workers.py has made a folder for them.
 
     That each process writes its own there is prometheus_client's doing, once that variable is set.
     """
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return None
+    from prometheus_client import CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    return MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 class _Children(dict[tuple[str, ...], Any]):
     """A metric's children by their label values: a dict look-up where `labels()` takes a lock and microseconds."""
 
-    def __init__(self, make: Callable[..., Any]) -> None:
+    def __init__(self, metric: MetricWrapperBase) -> None:
         super().__init__()
-        self._make = make
+        self._metric = metric
 
     def __missing__(self, values: tuple[str, ...]) -> Any:
-        child = self[values] = self._make(*values)
+        child = self[values] = self._metric.labels(*values)
         return child
-
-
-class _Count:
-    """A counter's child. The library's own takes a lock and four calls, for threads that we do not have."""
-
-    __slots__ = ("_count", "_labels")
-
-    def __init__(self, *labels: str) -> None:
-        self._labels = labels
-        self._count = 0.0
-
-    def inc(self, amount: float = 1) -> None:
-        self._count += amount
-
-    def add_to(self, family: CounterMetricFamily) -> None:
-        family.add_metric(self._labels, self._count)
-
-
-class _Times:
-    """A histogram's child."""
-
-    __slots__ = ("_counts", "_labels", "_seconds")
-
-    def __init__(self, *labels: str) -> None:
-        self._labels = labels
-        self._counts = [0] * len(_BOUNDS)
-        self._seconds = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self._counts[bisect_left(_BUCKETS, seconds)] += 1
-        self._seconds += seconds
-
-    def add_to(self, family: HistogramMetricFamily) -> None:
-        family.add_metric(self._labels, list(zip(_BOUNDS, accumulate(self._counts), strict=True)), self._seconds)
 
 
 class _FewNames(dict[str, str]):
@@ -238,15 +193,18 @@ def _failovers(attempts: Sequence[Attempt]) -> Iterator[str]:
 
 
 class _Page:
-    """What a scrape collects: what was counted, then the snapshot."""
+    """What a scrape collects: the registry, then the snapshot."""
 
-    def __init__(self, counted: Iterable[Metric], snapshot: Mapping[str, Any], routers: Mapping[str, str]) -> None:
-        self._counted = counted
+    def __init__(self, registry: CollectorRegistry, snapshot: Mapping[str, Any], routers: Mapping[str, str]) -> None:
+        self._registry = registry
         self._snapshot = snapshot
         self._routers = routers
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._counted
+        for metric in self._registry.collect():
+            # `_created` doubles the number of series and says nothing that a restart would not.
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
         yield _family("chomp_in_flight", "Exchanges now.", [], {(): self._snapshot.get("in_flight", 0)})
         yield _family("chomp_breaker_state", "0 closed, 1 half-open, 2 open.", ["router"], self._breakers())
         yield _family(

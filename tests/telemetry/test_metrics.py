@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from decimal import Decimal
@@ -224,34 +223,6 @@ def test_every_attempt_is_counted_once_whatever_its_names(exchanges):
     page = scrape(metrics)
     assert sum(page[key] for key in names(page, "chomp_upstream_attempts_total")) == sum(map(len, exchanges))
     assert sum(page[key] for key in names(page, "chomp_requests_total")) == len(exchanges)
-
-
-SCRIPT = """
-import sys
-from chomp_mcp.messages import Attempt, Receipt, Usage
-from chomp_mcp.telemetry import Report, Transition
-from chomp_mcp.telemetry.metrics import Metrics
-
-metrics = Metrics(["groq"], version="1")
-for seconds in (0.0, 0.01, 0.011, 81.92, 100.0):
-    tries = (Attempt("groq", "m", "timeout", ms=round(seconds * 1000)), Attempt("evil", "m", "ok", 200, 20))
-    receipt = Receipt("auto", "evil/m", tries, Usage(3, 2, 1))
-    metrics.exchange(Report("mcp", "owner", "auto", receipt, duration_seconds=seconds, first_token_seconds=seconds))
-metrics.transition(Transition("groq", "closed", "open"))
-sys.stdout.buffer.write(metrics.render({}))
-"""
-
-
-def test_one_process_counts_as_the_library_does_for_many_workers(tmp_path):
-    pages = [
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT], env=os.environ | more, capture_output=True, check=True, timeout=30
-        ).stdout
-        for more in ({}, {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
-    ]
-    alone, many = (sorted(line for line in page.splitlines() if not line.startswith(b"#")) for page in pages)
-    assert alone == many
-    assert b'chomp_request_duration_seconds_bucket{door="mcp",le="0.01"} 2.0' in alone
 
 
 def test_importing_the_module_imports_no_prometheus_client():
