@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.policy.pricing import Price
+
+if TYPE_CHECKING:
+    from genai_prices.types import Provider
 
 __all__ = ["genai_price", "is_loaded", "load"]
 
@@ -18,13 +20,23 @@ _KNOWN = frozenset({"anthropic", "cerebras", "fireworks", "groq", "openai", "ope
 
 def is_loaded() -> bool:
     """Whether a look-up answers at once."""
-    return "genai_prices" in sys.modules
+    return _providers.cache_info().currsize > 0
 
 
 def load() -> None:
     """Import the library and its data: a third of a second, best spent in a thread."""
-    with suppress(LookupError):
-        _calculate("openai", "gpt-4o", input_tokens=1, output_tokens=1)
+    _providers()
+
+
+@cache
+def _providers() -> list[Provider]:
+    """Ours, which are half of the data. The module that holds all is let go, and imports anew for whoever else asks."""
+    import genai_prices
+    from genai_prices import data
+
+    sys.modules.pop(data.__name__, None)
+    vars(genai_prices).pop("data", None)
+    return [provider for provider in data.providers if provider.id in _KNOWN]
 
 
 _SAMPLE = 1000
@@ -63,9 +75,12 @@ def _look_up(router_id: str, model_id: str) -> Price | None:
 
 
 def _calculate(router_id: str, model_id: str, **tokens: int) -> Any:
-    from genai_prices import Usage, calc_price
+    from genai_prices import Usage
+    from genai_prices.data_snapshot import DataSnapshot
 
-    return calc_price(Usage(**tokens), model_id, provider_id=router_id)
+    # A snapshot remembers every name that it was ever asked for: this one goes again.
+    snapshot = DataSnapshot(_providers(), from_auto_update=False)
+    return snapshot.calc(Usage(**tokens), model_id, router_id, None, None)
 
 
 def _rate(sample_price: Decimal) -> Decimal:
