@@ -5,11 +5,8 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final
 
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.doors.callers import current_caller
@@ -78,7 +75,6 @@ class Authentication:
             return
         caller = await self._identify(credential)
         scope.setdefault("state", {})["caller"] = caller
-        scope["user"] = _mcp_user(caller.id)
         before = current_caller.set(caller)
         try:
             await self._app(scope, receive, send)
@@ -101,12 +97,6 @@ class Authentication:
         if caller is None:
             raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
         return replace(caller, limited=True)
-
-
-@lru_cache(maxsize=1024)
-def _mcp_user(caller_id: str) -> AuthenticatedUser:
-    """What the MCP SDK binds a session to, so that nobody else can go on with it."""
-    return AuthenticatedUser(AccessToken(token="", client_id=caller_id, scopes=[]))
 
 
 def _credential(scope: Scope) -> bytes:

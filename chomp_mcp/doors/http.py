@@ -14,14 +14,16 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
@@ -30,12 +32,15 @@ from chomp_mcp.doors.asgi import error_answer
 from chomp_mcp.doors.auth import Authentication, check_bind, is_loopback
 from chomp_mcp.doors.edge import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
 from chomp_mcp.doors.key_page import KeyPages
-from chomp_mcp.doors.mcp import build_server, mcp_routes
+from chomp_mcp.doors.mcp_late import LateMcp
 from chomp_mcp.doors.protocol import Protocol
-from chomp_mcp.doors.workers import is_orphan, supervise
+from chomp_mcp.doors.workers import IS_FORKING, is_orphan, supervise
 from chomp_mcp.errors import InvalidRequest, InvalidSetting
 from chomp_mcp.settings import Settings
 from chomp_mcp.telemetry.log import LogObserver, configure
+
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 __all__ = ["GRACE_SECONDS", "Server", "build_app", "serve"]
 
@@ -61,16 +66,11 @@ def build_app(
     """
     traffic = Traffic()
     pages = _key_pages(chomp)
-    mcp, sessions = mcp_routes(
-        build_server(chomp, pages=pages, state_key=state_key),
-        host="",  # edge.py checks Host and Origin, and bodies
-        max_body_bytes=MAX_BODY_BYTES,
-        has_sessions=chomp.settings.workers == 1,
-    )
+    mcp = LateMcp(partial(_load_mcp, chomp, pages, state_key))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with sessions.run():
+        async with mcp.run():
             yield
         await traffic.drained(_SETTLE_SECONDS)
         if pages:
@@ -85,7 +85,7 @@ def build_app(
             *openai_api.routes(chomp),
             *gateway_api.routes(chomp),
             *chomp_api.routes(chomp),
-            *mcp,
+            *mcp.routes(),
             *(pages.routes() if pages else ()),
         ],
         exception_handlers={HTTPException: _no_such_route},
@@ -121,6 +121,29 @@ class _App(Starlette):
             await found(scope, receive, send)
 
         return self._edge(self._authentication(app))
+
+
+async def _load_mcp(
+    chomp: Chomp, pages: KeyPages | None, state_key: bytes
+) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+    """The prices first: two threads in the imports of pydantic, which both need, could wait for each other."""
+    await chomp.prices.load()
+    return await anyio.to_thread.run_sync(_mcp, chomp, pages, state_key)
+
+
+def _mcp(
+    chomp: Chomp, pages: KeyPages | None, state_key: bytes
+) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+    from chomp_mcp.doors.mcp import build_server, mcp_routes
+
+    served = mcp_routes(
+        build_server(chomp, pages=pages, state_key=state_key),
+        host="",  # edge.py checks Host and Origin, and bodies
+        max_body_bytes=MAX_BODY_BYTES,
+        has_sessions=chomp.settings.workers == 1,
+    )
+    gc.freeze()  # as _rest_the_collector does
+    return served
 
 
 def _key_pages(chomp: Chomp) -> KeyPages | None:
@@ -210,6 +233,8 @@ def serve(settings: Settings) -> None:
             work(announce=True)
             return
         Chomp(settings)  # what is wrong is told here, and once
+        if IS_FORKING:
+            import chomp_mcp.doors.mcp  # noqa: F401 - so that the workers share it
         _announce(settings)
         _rest_the_collector()
         patience = GRACE_SECONDS + 2 * _SETTLE_SECONDS
@@ -247,7 +272,6 @@ def _share(settings: Settings) -> Settings:
 
 def _rest_the_collector() -> None:
     """What was imported stays for ever, and a request leaves hardly any cycle behind: look less often."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 from mcp import MCPError
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
@@ -105,13 +108,13 @@ def mcp_routes(
     )
     if not has_sessions:
         no_sse = (Route("/sse", _no_sse), Route("/messages/", _no_sse))
-        return [*map(_json_only, streamable.routes), *no_sse], server.session_manager
+        return [*map(_entered, streamable.routes), *no_sse], server.session_manager
     sse = server.sse_app(host=host, max_request_body_size=max_body_bytes)
-    return [*map(_json_only, (*streamable.routes, *sse.routes))], server.session_manager
+    return [*map(_entered, (*streamable.routes, *sse.routes))], server.session_manager
 
 
-def _json_only(route: BaseRoute) -> BaseRoute:
-    """A POST of another content type is refused by us: the SDK would do it in plain text."""
+def _entered(route: BaseRoute) -> BaseRoute:
+    """A POST of another content type is refused by us: the SDK would do it in plain text. The SDK learns who calls."""
     if not isinstance(route, Route | Mount):
         return route
     handle = route.app
@@ -122,10 +125,17 @@ def _json_only(route: BaseRoute) -> BaseRoute:
             error = InvalidRequest("The body is not called JSON.", hint="Send content-type: application/json.")
             error.status, error.code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"
             raise error
+        scope.setdefault("user", _user(current_caller.get().id))
         await handle(scope, receive, send)
 
     route.app = app
     return route
+
+
+@lru_cache(maxsize=1024)
+def _user(caller_id: str) -> AuthenticatedUser:
+    """What the SDK binds a session to, so that nobody else can go on with it."""
+    return AuthenticatedUser(AccessToken(token="", client_id=caller_id, scopes=[]))
 
 
 async def _no_sse(_request: Request) -> Response:

@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from tempfile import TemporaryDirectory
 
-__all__ = ["is_orphan", "supervise"]
+__all__ = ["IS_FORKING", "is_orphan", "supervise"]
 
 LOOK_SECONDS = 0.25
 """How often the parent looks around by itself; the end of a worker wakes it at once."""
@@ -23,12 +23,11 @@ PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 STEADY_SECONDS = 60.0
 """A worker that lived so long has got over what its predecessors died of."""
 
-# A fork shares what is imported, in memory and in time. On macOS a forked process must not look up proxies or
-# certificates (https://github.com/python/cpython/issues/77906), so there the modules are loaded anew.
-if sys.platform == "linux":
-    CONTEXT = multiprocessing.get_context("fork")
-else:
-    CONTEXT = multiprocessing.get_context("spawn")
+IS_FORKING = sys.platform == "linux"
+"""A fork shares what is imported, in memory and in time. On macOS a forked process must not look up proxies or
+certificates (https://github.com/python/cpython/issues/77906), so there the modules are loaded anew."""
+
+CONTEXT = multiprocessing.get_context("fork") if IS_FORKING else multiprocessing.get_context("spawn")
 
 _log = logging.getLogger("chomp_mcp.workers")
 

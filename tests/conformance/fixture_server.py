@@ -11,20 +11,20 @@ from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 
-from chomp_mcp.doors import http
+from chomp_mcp.doors import http, mcp
 from chomp_mcp.settings import Settings
 from tests.conformance.fixtures import add_fixtures
 
 
 def main(port: int) -> None:
-    build = http.build_server
+    build = mcp.build_server
 
     def build_with_fixtures(*args: Any, **words: Any) -> MCPServer[Any]:
         server = build(*args, **words)
         add_fixtures(server)
         return server
 
-    http.build_server = build_with_fixtures
+    mcp.build_server = build_with_fixtures
     http.serve(replace(Settings.load(), port=port))
 
 

@@ -1,0 +1,123 @@
+"""MCP is loaded behind the first answers: what comes meanwhile, what goes wrong, and how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from mcp.server.mcpserver import MCPServer
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from chomp_mcp.doors import mcp, mcp_late
+from chomp_mcp.doors.mcp import mcp_routes
+from chomp_mcp.doors.mcp_late import LateMcp
+from tests.support.serving import serving, settings_for
+
+pytestmark = pytest.mark.anyio
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "early", "version": "1"}},
+}
+HEADERS = {"accept": "application/json, text/event-stream"}
+
+
+class Loading:
+    """A load that takes until `may_end`."""
+
+    def __init__(self) -> None:
+        self.has_begun = anyio.Event()
+        self.may_end = anyio.Event()
+
+    async def __call__(self) -> tuple[Sequence[BaseRoute], StreamableHTTPSessionManager]:
+        self.has_begun.set()
+        await self.may_end.wait()
+        return mcp_routes(MCPServer("late"), has_sessions=False)
+
+
+@asynccontextmanager
+async def client_of(late: LateMcp) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(Starlette(routes=late.routes()))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", headers=HEADERS) as http:
+        yield http
+
+
+def test_the_http_app_is_there_without_the_sdk() -> None:
+    code = "import sys, chomp_mcp.doors.http; print([name for name in ('mcp', 'pydantic') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout == "[]\n"
+
+
+async def test_it_loads_by_itself_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 0)
+    loading = Loading()
+    async with LateMcp(loading).run():
+        with anyio.fail_after(5):
+            await loading.has_begun.wait()
+
+
+async def test_a_request_makes_it_load_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 3600)
+    loading = Loading()
+    late = LateMcp(loading)
+    answers: list[httpx2.Response] = []
+    async with late.run(), client_of(late) as http:
+
+        async def ask() -> None:
+            answers.append(await http.post("/mcp", json=HELLO))
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await loading.has_begun.wait()
+                assert not answers
+                loading.may_end.set()
+        assert (answers[0].status_code, (await http.post("/mcp", json=HELLO)).status_code) == (200, 200)
+
+
+async def test_a_client_that_gives_up_takes_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 3600)
+    loading = Loading()
+    late = LateMcp(loading)
+    async with late.run(), client_of(late) as http:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(http.post, "/mcp")
+                await loading.has_begun.wait()
+                tasks.cancel_scope.cancel()
+            loading.may_end.set()
+            assert (await http.post("/mcp", json=HELLO)).status_code == 200
+
+
+async def test_it_can_end_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 0)
+    loading = Loading()
+    with anyio.fail_after(5):
+        async with LateMcp(loading).run():
+            await loading.has_begun.wait()
+
+
+async def test_what_goes_wrong_is_logged_once_and_told_to_whoever_asks(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ImportError("no such wheel")
+
+    monkeypatch.setattr(mcp, "build_server", broken)
+    async with serving(settings_for(home)) as gateway:
+        for _ in range(2):
+            answer = await gateway.http.post("/mcp", json=HELLO, headers=HEADERS)
+            assert (answer.status_code, answer.json()["error"]["type"]) == (500, "api_error")
+        assert (await gateway.chat(model="mock/echo")).status_code == 200
+    assert caplog.text.count("MCP cannot be served") == 1
+    assert "no such wheel" in caplog.text
