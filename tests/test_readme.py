@@ -21,6 +21,7 @@ from chomp_mcp.doors import http
 from chomp_mcp.doors.cli.parser import CLIENTS, parser
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
+from tests.bench.__main__ import PARTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -141,6 +142,10 @@ def test_every_router_and_its_key_are_named(home):
     for router in catalog.load(Settings.load()).values():
         assert f"`{router.id}`" in README
         assert not router.key_variable or f"`{router.key_variable}`" in README
+
+
+def test_every_part_of_the_benchmark_is_named():
+    assert [part for part in PARTS if f"| `{part}` |" not in README] == []
 
 
 def test_every_command_and_every_client_is_named():

@@ -13,14 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-FAST, SLOW = (f"{os.environ.get('UPSTREAM', '')}{path}/v1/chat/completions" for path in ("", "/slow"))
+URL = f"{os.environ.get('UPSTREAM', '')}/v1/chat/completions"
 
 
 async def chat(request: Request) -> Response:
     body = orjson.loads(await request.body())
-    url = SLOW if body["model"] == "slow" else FAST
     client: aiohttp.ClientSession = request.app.state.client
-    answer = await client.post(url, data=orjson.dumps(body), headers={"content-type": "application/json"})
+    answer = await client.post(URL, data=orjson.dumps(body), headers={"content-type": "application/json"})
     if body.get("stream"):
         return StreamingResponse(relayed(answer), media_type="text/event-stream")
     async with answer:

@@ -120,7 +120,7 @@ def costs(dimension: Dimension, size: int, upstream: int, seconds: float) -> dic
     with TemporaryDirectory() as folder:
         home = Path(folder)
         server = chomp(home, upstream, dimension.prepare(home, size, f"http://127.0.0.1:{upstream}"))
-        server.fast = "r0/m0"
+        server.model = "r0/m0"
         with server.running():
             return {name: cost(server, made(size), seconds) for name, made in dimension.kinds.items()}
 

@@ -40,18 +40,25 @@ class Load:
         return self.requests / self.seconds
 
 
-def chat(model: str, *, token: str = "", path: str = CHAT, **more: object) -> bytes:
+def chat(model: str, *, token: str = "", headers: Mapping[str, str] | None = None, **more: object) -> bytes:
     """A chat request as it goes over the wire."""
     messages = [{"role": "user", "content": "Write one short paragraph about typing tests, with two pangrams in it."}]
     body = {"model": model, "messages": messages, "temperature": 0.7, "max_tokens": 128, **more}
-    return request("POST", path, body, token)
+    return request("POST", CHAT, body, token, headers)
 
 
-def request(method: str, path: str, body: Mapping[str, object] | None = None, token: str = "") -> bytes:
+def request(
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+    token: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     data = json.dumps(body, separators=(",", ":")).encode() if body else b""
     head = [f"{method} {path} HTTP/1.1", "host: localhost", f"content-length: {len(data)}"]
     head += ["content-type: application/json"] if body else []
     head += [f"authorization: Bearer {token}"] if token else []
+    head += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*head, "", ""]).encode() + data
 
 

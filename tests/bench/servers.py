@@ -12,38 +12,35 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.bench.load import CHAT, chat, load
+from tests.bench.load import chat, load
 
 PATIENCE_SECONDS = 60.0
 LINUX = sys.platform.startswith("linux")
 CORES = sorted(os.sched_getaffinity(0)) if LINUX else []
 SERVER_CORE, OTHER_CORE = (CORES[:1], CORES[1:2]) if len(CORES) > 1 else (CORES, CORES)
+SECOND_CORE = CORES[2:3]
 
 
 @dataclass
 class Server:
-    """What to start and how to ask it. `fast` and `slow` are models behind which the upstream behaves like that."""
+    """What to start and how to ask it."""
 
     name: str
     port: int
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    fast: str = "fast"
-    slow: str = "slow"
-    slow_path: str = CHAT
+    model: str = "m0"
     token: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     core: Sequence[int] = tuple(SERVER_CORE)
     pid: int = 0
     start_seconds: float | None = None
 
-    def chat(self, *, stream: bool = False) -> bytes:
-        return chat(self.fast, token=self.token, stream=stream)
-
-    def slow_chat(self) -> bytes:
-        return chat(self.slow, token=self.token, stream=True, path=self.slow_path)
+    def chat(self, *, stream: bool = False, **more: object) -> bytes:
+        return chat(self.model, token=self.token, headers=self.headers, stream=stream, **more)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -103,9 +100,8 @@ def free_port() -> int:
 @contextmanager
 def upstream() -> Iterator[Server]:
     """The router behind all of them, on the other core, where the load goes as well."""
-    port, slow = free_port(), f"/slow{CHAT}"
-    command = [sys.executable, "-m", "tests.bench.upstream", str(port)]
-    server = Server("direct", port, command, slow_path=slow, core=OTHER_CORE)
+    port = free_port()
+    server = Server("direct", port, [sys.executable, "-m", "tests.bench.upstream", str(port)], core=OTHER_CORE)
     with server.running():
         if OTHER_CORE:
             os.sched_setaffinity(0, OTHER_CORE)
@@ -116,19 +112,23 @@ def upstream() -> Iterator[Server]:
                 os.sched_setaffinity(0, CORES)
 
 
-def chomp(home: Path, upstream: int, config: str = "") -> Server:
+def chomp(home: Path, upstream: int, config: str = "", *options: str) -> Server:
     """As shipped, with a token, budgets and prices; only the rate limit is off."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "config.toml").write_text(config)
-    port, token, model = free_port(), "bench-token", "openai/gpt-oss-120b"
+    port, token = free_port(), "bench-token"
     environment = {"CHOMP_HOME": str(home), "GATEWAY_RATE_RPS": "0", "GATEWAY_AUTH_TOKEN": token}
-    for router, path in {"GROQ": "", "CEREBRAS": "/slow"}.items():
-        environment |= {
-            f"{router}_API_KEY": "key",
-            f"CHOMP_ROUTER_{router}_URL": f"http://127.0.0.1:{upstream}{path}/v1",
-        }
-    command = [sys.executable, "-m", "chomp_mcp", "serve", "--port", str(port)]
-    return Server("chomp-mcp", port, command, environment, f"groq/{model}", f"cerebras/{model}", token=token)
+    environment |= {"GROQ_API_KEY": "key", "CHOMP_ROUTER_GROQ_URL": f"http://127.0.0.1:{upstream}/v1"}
+    command = [sys.executable, "-m", "chomp_mcp", "serve", "--port", str(port), *options]
+    return Server("chomp-mcp", port, command, environment, "groq/openai/gpt-oss-120b", token)
+
+
+def two_workers(home: Path, upstream: int) -> list[Server]:
+    """The same with a process on each of two cores, where a third is left for the load."""
+    if not SECOND_CORE:
+        return []
+    server = chomp(home, upstream, "", "--workers", "2")
+    return [replace(server, name="2 workers", core=[*SERVER_CORE, *SECOND_CORE])]
 
 
 def bare(upstream: int) -> Server:
@@ -144,13 +144,23 @@ def litellm(folder: Path, upstream: int) -> list[Server]:
     path = shutil.which("litellm")
     if path is None:
         return []
-    port, url, token = free_port(), f"http://127.0.0.1:{upstream}", f"sk-{secrets.token_hex(20)}"
-    ways = {"fast": f"{url}/v1", "slow": f"{url}/slow/v1"}
-    rows = [
-        {"model_name": name, "litellm_params": {"model": "openai/m0", "api_base": base, "api_key": "sk-1"}}
-        for name, base in ways.items()
-    ]
-    chosen = {"model_list": rows, "general_settings": {"master_key": token}}
+    port, token = free_port(), f"sk-{secrets.token_hex(20)}"
+    way = {"model": "openai/m0", "api_base": f"http://127.0.0.1:{upstream}/v1", "api_key": "sk-1"}
+    chosen = {
+        "model_list": [{"model_name": "m0", "litellm_params": way}],
+        "general_settings": {"master_key": token},
+    }
     (config := folder / "litellm.yaml").write_text(json.dumps(chosen))  # JSON is YAML
     faster = ["--run_granian"] if Path(path).with_name("granian").exists() else []
     return [Server("litellm", port, [path, "--config", str(config), "--port", str(port), *faster], token=token)]
+
+
+def portkey(upstream: int) -> list[Server]:
+    """Portkey's gateway, where PORTKEY names its command: `gateway` of the npm package `@portkey-ai/gateway`."""
+    path = shutil.which(os.environ.get("PORTKEY", ""))
+    if path is None:
+        return []
+    port = free_port()
+    headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1"}
+    command = [path, "--headless", f"--port={port}"]
+    return [Server("portkey", port, command, {"NODE_ENV": "production"}, token="sk-1", headers=headers)]

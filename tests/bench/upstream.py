@@ -1,7 +1,7 @@
-"""A router that costs next to nothing: `python -m tests.bench.upstream PORT`. Its answers are decided by the path.
+"""A router that costs next to nothing: `python -m tests.bench.upstream PORT`.
 
-/v1/chat/completions   one fixed answer, or, with `"stream":true`, BURST events at once
-/slow/v1/…             the stream is PACED events, PACE_SECONDS apart
+/v1/chat/completions   one fixed answer, or, with `"stream":true`, BURST events at once;
+                       with `"user":"slow"`, PACED events, PACE_SECONDS apart
 /models-N/v1/models    a list of N models, `m0` first
 """
 
@@ -69,7 +69,7 @@ class Upstream(asyncio.Protocol):
             self.transport.write(whole(model_list(int(count[1]) if count else 1)))
         elif b'"stream":true' not in body:
             self.transport.write(whole(WHOLE))
-        elif path.startswith("/slow/"):
+        elif b'"user":"slow"' in body:
             self.transport.write(STREAM + WORD)
             asyncio.get_running_loop().call_later(PACE_SECONDS, self.go_on, PACED - 1)
         else:
