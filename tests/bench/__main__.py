@@ -140,7 +140,7 @@ def growth(rounds: int, seconds: float) -> None:
             found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
             for _ in range(rounds):
                 for size in dimension.sizes:
-                    for kind, cost in costs(dimension, size, direct.port, seconds / 2).items():
+                    for kind, cost in costs(dimension, size, direct.port, seconds / 4).items():
                         found[kind][size].append(cost)
             say(f"{dimension.name:32}", *(f"{size:>16,}" for size in dimension.sizes))
             for kind, by_size in found.items():
