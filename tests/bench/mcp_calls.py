@@ -71,7 +71,10 @@ async def _kinds() -> AsyncIterator[dict[str, Sides]]:
                 Client(_process("chomp_mcp", CHOMP_HOME=home)) as our_process,
             ):
                 ways = {"in process": {FLOOR: bare, OURS: ours}, "stdio": {FLOOR: bare_process, OURS: our_process}}
-                beneath = {EXCHANGE: partial(chomp.ask, PROMPT, model=MODEL), JOB: partial(_as_job, chomp)}
+                beneath: dict[str, Call] = {
+                    EXCHANGE: partial(chomp.ask, PROMPT, model=MODEL),
+                    JOB: partial(_as_job, chomp),
+                }
                 kinds: dict[str, Sides] = {name: {OURS: call} for name, call in beneath.items()}
                 kinds |= {
                     f"{way}, {tool}": {side: partial(client.call_tool, tool, given) for side, client in sides.items()}
