@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.bench.load import chat, load
+from tests.bench.cold_start import INITIALIZE
+from tests.bench.load import chat, load, request
 
 PATIENCE_SECONDS = 60.0
 LINUX = sys.platform.startswith("linux")
@@ -26,7 +27,7 @@ SECOND_CORE = CORES[2:3]
 
 @dataclass
 class Server:
-    """What to start and how to ask it."""
+    """What to start and how to ask it. `late`: a request that waits for all that is loaded after the first answer."""
 
     name: str
     port: int
@@ -35,6 +36,7 @@ class Server:
     model: str = "m0"
     token: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    late: bytes = b""
     core: Sequence[int] = tuple(SERVER_CORE)
     pid: int = 0
     start_seconds: float | None = None
@@ -56,6 +58,8 @@ class Server:
                     raise RuntimeError(f"{self.name} does not start: {' '.join(self.command)}")
                 time.sleep(0.01)
             self.start_seconds = time.perf_counter() - began
+            if self.late:
+                load(self.port, [self.late], 1, 0)
             yield
         finally:
             process.terminate()
@@ -120,7 +124,8 @@ def chomp(home: Path, upstream: int, config: str = "", *options: str) -> Server:
     environment = {"CHOMP_HOME": str(home), "GATEWAY_RATE_RPS": "0", "GATEWAY_AUTH_TOKEN": token}
     environment |= {"GROQ_API_KEY": "key", "CHOMP_ROUTER_GROQ_URL": f"http://127.0.0.1:{upstream}/v1"}
     command = [sys.executable, "-m", "chomp_mcp", "serve", "--port", str(port), *options]
-    return Server("chomp-mcp", port, command, environment, "groq/openai/gpt-oss-120b", token)
+    late = request("POST", "/mcp", INITIALIZE, token, {"accept": "application/json, text/event-stream"})
+    return Server("chomp-mcp", port, command, environment, "groq/openai/gpt-oss-120b", token, late=late)
 
 
 def two_workers(home: Path, upstream: int) -> list[Server]:

@@ -12,7 +12,7 @@ from tests.bench.servers import LINUX, bare, chomp, upstream
 ROUNDS = 5
 SECONDS = 0.4
 MOST = 8.0
-"""Times the bare app's CPU; a quiet machine sees half of that, and a lost cache or an import in a request more."""
+"""Times the bare app's CPU; a quiet machine sees 3, a crowded one 6; a lost cache or an import in a request more."""
 
 
 @pytest.mark.skipif(not LINUX, reason="reads /proc")
