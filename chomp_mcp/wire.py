@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "is_utf8", "loads"]
 
 
 def dumps(value: Any) -> bytes:
@@ -44,6 +44,15 @@ def loads(data: bytes | str) -> Any:
         return json.loads(data)
     except RecursionError as error:
         raise ValueError(f"This cannot be read as JSON: {_reason(error)}.") from None
+
+
+def is_utf8(value: Any) -> bool:
+    """Whether this is JSON that UTF-8 can carry, without lone surrogates in any text."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

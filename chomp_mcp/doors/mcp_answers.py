@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.types import CallToolResult, TextContent
 
+from chomp_mcp import wire
 from chomp_mcp.messages import Job, JobStatus, Model, Receipt
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ def said(*texts: str, **structured: Any) -> CallToolResult:
 
 def utf8(value: Any) -> Any:
     """The same JSON without lone surrogates (half an emoji, as some models send it), which UTF-8 cannot carry."""
+    return value if wire.is_utf8(value) else _mended(value)
+
+
+def _mended(value: Any) -> Any:
     match value:
         case str():
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+            return value.encode("utf-8", "replace").decode()
         case Mapping():
-            return {utf8(name): utf8(inner) for name, inner in value.items()}
+            return {_mended(name): _mended(inner) for name, inner in value.items()}
         case list() | tuple():
-            return [utf8(inner) for inner in value]
+            return [_mended(inner) for inner in value]
         case _:
             return value
 

@@ -81,12 +81,12 @@ class _Run:
         self.moved.set()
         self.moved = asyncio.Event()
 
-    def now(self) -> Job:
-        """The job as it stands, with the text so far."""
+    def now(self, **ending: Any) -> Job:
+        """The job as it stands, with the text so far, and with what its end adds to it."""
         if self.job.status.is_final:
-            return self.job
+            return replace(self.job, **ending) if ending else self.job
         ref = self.job.model or self.planned()
-        return replace(self.job, text=self.text, model=ref, router=ref.partition("/")[0])
+        return replace(self.job, text=self.text, model=ref, router=ref.partition("/")[0], **ending)
 
 
 class JobRunner:
@@ -290,9 +290,14 @@ class JobRunner:
     async def _finish(
         self, run: _Run, status: JobStatus, receipt: Receipt | None, error: str, cause: ChompError | None = None
     ) -> None:
-        told = receipt.as_dict() if receipt else None
         run.error = cause
-        run.job = replace(run.now(), status=status, error=error, receipt=told, finished_at=self._clock(), request=None)
+        run.job = run.now(
+            status=status,
+            error=error,
+            receipt=receipt.as_dict() if receipt else None,
+            finished_at=self._clock(),
+            request=None,
+        )
         try:
             if run.is_stored:
                 await self._write_end(run)
