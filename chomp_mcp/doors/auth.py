@@ -21,7 +21,9 @@ OPEN_PREFIXES: Final = ("/healthz", "/keys/")
 """Paths without a token: liveness, and the key page, which carries its own one-time secret."""
 
 _OWNER = replace(OWNER, limited=True)
-_TOKEN = "chomp_"  # noqa: S105 - the prefix of the tokens that POST /api/keys gives
+_TOKEN = b"chomp_"
+"""The prefix of the tokens that POST /api/keys gives."""
+
 _HINT = "Send Authorization: Bearer <token>: GATEWAY_AUTH_TOKEN, or a token that POST /api/keys gave."
 
 
@@ -86,7 +88,7 @@ class Authentication:
         token = credential[7:].strip() if credential[:7].lower() == b"bearer " else credential
         if self._owner_token and hmac.compare_digest(token, self._owner_token):
             return _OWNER
-        if token.startswith(_TOKEN.encode()):
+        if token.startswith(_TOKEN):
             return await self._find(token)
         if self._is_open:
             return _OWNER
