@@ -559,7 +559,24 @@ LIKENESSES = [
     b'{"choices":[{"delta":{"content":"%s"},"index":1}]}',
     b'{"choices":[{"delta":{"content":"%s"}},{"index":1,"delta":{"content":"%s"}}]}',
 ]
-TEXTS = ["hi", "?", "", " ", "a", '\\"', "\\n", "\\u00e4", "\\ud83d", "👋", "\u200b", "\x7f"]
+TEXTS = [
+    "hi",
+    "?",
+    "",
+    " ",
+    "a",
+    "choices",
+    "delta",
+    "content",
+    "role",
+    '\\"',
+    "\\n",
+    "\\u00e4",
+    "\\ud83d",
+    "👋",
+    "\u200b",
+    "\x7f",
+]
 
 
 @given(st.lists(st.tuples(st.sampled_from(LIKENESSES), st.sampled_from(TEXTS)), max_size=12))

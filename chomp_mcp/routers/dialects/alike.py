@@ -44,14 +44,16 @@ class Alike:
         if not quoted:
             return
         before, after = before + b'"', b'"' + after
-        # The same text may stand elsewhere in the frame.
+        # The same text may stand elsewhere in the frame, even as a key.
         if _only_text(wire.loads(before + _PROBE.encode() + after)) == _PROBE:
             self._before, self._after = before, after
 
 
-def _only_text(chunk: dict[str, Any]) -> str:
+def _only_text(chunk: Any) -> str:
     """The content of choice 0, when there is no other choice and nothing else is said; else empty."""
-    (choice, *others) = chunk["choices"]
-    said = {name: value for name, value in choice["delta"].items() if value and name != "role"}
-    content = said.pop("content", None)
-    return content if isinstance(content, str) and not (others or said or choice.get("index", 0)) else ""
+    match chunk:
+        case {"choices": [{"delta": {"content": str() as content, **said}, **choice}]}:
+            is_alone = not choice.get("index") and not any(said[name] for name in said.keys() - {"role"})
+            return content if is_alone else ""
+        case _:
+            return ""
