@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 from functools import cache, lru_cache
+from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.policy.pricing import Price
@@ -30,12 +30,12 @@ def load() -> None:
 
 @cache
 def _providers() -> list[Provider]:
-    """Ours, which are half of the data. The module that holds all is let go, and imports anew for whoever else asks."""
-    import genai_prices
-    from genai_prices import data
-
-    sys.modules.pop(data.__name__, None)
-    vars(genai_prices).pop("data", None)
+    """Ours, which are half of the data: the module that holds all of it is loaded aside, and goes again."""
+    spec = find_spec("genai_prices.data")
+    if spec is None or spec.loader is None:
+        raise ImportError("genai-prices has no data.")
+    data = module_from_spec(spec)
+    spec.loader.exec_module(data)
     return [provider for provider in data.providers if provider.id in _KNOWN]
 
 
@@ -79,8 +79,10 @@ def _calculate(router_id: str, model_id: str, **tokens: int) -> Any:
     from genai_prices.data_snapshot import DataSnapshot
 
     # A snapshot remembers every name that it was ever asked for: this one goes again.
-    snapshot = DataSnapshot(_providers(), from_auto_update=False)
-    return snapshot.calc(Usage(**tokens), model_id, router_id, None, None)
+    snapshot = DataSnapshot(providers=_providers(), from_auto_update=False)
+    return snapshot.calc(
+        Usage(**tokens), model_id, provider_id=router_id, provider_api_url=None, genai_request_timestamp=None
+    )
 
 
 def _rate(sample_price: Decimal) -> Decimal:
