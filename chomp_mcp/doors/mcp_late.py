@@ -49,7 +49,7 @@ class LateMcp:
     async def run(self) -> AsyncIterator[None]:
         """Load, then keep the sessions, for as long as the block lasts."""
         self._served = asyncio.get_running_loop().create_future()
-        keeping = asyncio.create_task(self._keep(self._served))
+        keeping = asyncio.create_task(self._keep())
         try:
             yield
         finally:
@@ -57,17 +57,21 @@ class LateMcp:
             with suppress(asyncio.CancelledError):
                 await keeping
 
-    async def _keep(self, served: asyncio.Future[Router]) -> None:
+    async def _keep(self) -> None:
         """In a task of its own, because the SDK's sessions are entered late and must be left in the same one."""
         with anyio.move_on_after(QUIET_SECONDS):
             await self._wanted.wait()
-        try:
-            routes, sessions = await self._load()
-            async with sessions.run():
-                served.set_result(Router(routes))
-                await asyncio.Event().wait()
-        except Exception as error:  # noqa: BLE001 - it may be anything, and the other doors go on
-            _log.exception("MCP cannot be served")
-            if not served.done():
-                served.set_exception(error)
-                served.exception()  # told above, also when no request asks for it
+        while served := self._served:
+            try:
+                routes, sessions = await self._load()
+                async with sessions.run():
+                    served.set_result(Router(routes))
+                    await asyncio.Event().wait()
+            except Exception as error:  # noqa: BLE001 - it may be anything, and the other doors go on
+                _log.exception("MCP cannot be served; the next request for it tries again")
+                self._served = asyncio.get_running_loop().create_future()
+                self._wanted.clear()
+                if not served.done():
+                    served.set_exception(error)
+                    served.exception()  # told above, also when no request asks for it
+            await self._wanted.wait()
