@@ -242,26 +242,22 @@ def shutting_down() -> Overloaded:
 async def while_connected(receive: Receive, work: Callable[[], Awaitable[T]], events: EventStream | None = None) -> T:
     """Do the work, keep `events` alive, and cancel both when the client hangs up; the body must have been read.
 
-    A bare task that cancels this one, where a task group would cost ten times as much and wrap what the work raises.
+    A scope and a bare task, where a task group would cost four times as much and wrap what the work raises.
 
     Raises:
         ClientDisconnect: the client left first.
     """
-    task = asyncio.current_task()
-    watch = asyncio.create_task(_watch(receive, task, events))
-    try:
-        return await work()
-    except asyncio.CancelledError:
-        has_left = watch.done() and not watch.cancelled()
-        if has_left and task is not None and not task.uncancel():
-            raise ClientDisconnect from None
-        raise
-    finally:
-        watch.cancel()
+    with anyio.CancelScope() as scope:
+        watch = asyncio.create_task(_watch(receive, scope, events))
+        try:
+            return await work()
+        finally:
+            watch.cancel()
+    raise ClientDisconnect
 
 
-async def _watch(receive: Receive, task: asyncio.Task[Any] | None, events: EventStream | None) -> None:
-    """Cancel the task once the client has gone."""
+async def _watch(receive: Receive, scope: anyio.CancelScope, events: EventStream | None) -> None:
+    """Cancel the scope once the client has gone."""
     gone = False
     while not gone:
         if events is None:
@@ -272,8 +268,7 @@ async def _watch(receive: Receive, task: asyncio.Task[Any] | None, events: Event
         await events.keep_alive()
     if events is not None:
         events.has_lost_client = True
-    if task is not None:
-        task.cancel()
+    scope.cancel()
 
 
 async def _hung_up(receive: Receive) -> bool:
