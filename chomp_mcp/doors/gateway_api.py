@@ -68,9 +68,9 @@ class _Chat:
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
         async with self._gateway.exchange(caller, request, door="gateway_api") as reply:
             completion = await reply.completion()
-        receipt = reply.receipt()
-        answer = {"content": completion.text, **_served(reply), "usage": openai_usage(receipt.usage)}
-        await send_json(send, wire.dumps(answer), headers_of(receipt))
+            receipt = reply.receipt()
+            answer = {"content": completion.text, **_served(reply), "usage": openai_usage(receipt.usage)}
+            await send_json(send, wire.dumps(answer), headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
         async with events, self._gateway.exchange(caller, request, door="gateway_api") as reply:

@@ -60,8 +60,8 @@ class ChatCompletions:
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
         async with self._gateway.exchange(caller, request, door="openai_api") as reply:
             completion = await reply.completion()
-        receipt = reply.receipt()
-        await send_json(send, wire.dumps({**completion.body, "chomp": extension(receipt)}), headers_of(receipt))
+            receipt = reply.receipt()
+            await send_json(send, wire.dumps({**completion.body, "chomp": extension(receipt)}), headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream, wants_usage: bool) -> None:
         """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
