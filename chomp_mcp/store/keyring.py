@@ -41,11 +41,11 @@ class Keyring:
     async def keys_of(self, caller: Caller) -> Keys:
         """Router id -> the caller's keys for it, at least one each (`StoreError`).
 
-        The same object as long as the store gives the same record.
+        The same object as long as the record says the same, also when the store has decoded it anew.
         """
         record = await self._kv.get(_record(caller))
         before = self._read.get(caller.id)
-        if before is None or before[0] is not record:
+        if before is None or before[0] != record:
             stored = _keys(caller, record)
             before = record, {**self._owner_keys, **stored} if caller.is_owner else stored
             if len(self._read) > _MOST_READ:

@@ -12,6 +12,7 @@ from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
 from chomp_mcp.messages import OWNER, Caller
 from chomp_mcp.store.json_file import JsonFile
 from chomp_mcp.store.keyring import Keyring
+from chomp_mcp.store.kv import KV
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +171,20 @@ async def test_a_revoked_token_is_gone_with_its_keys_and_does_not_come_back(keyr
         await keyring.register(caller, {"groq": "k"})
     assert await keyring.keys_of(caller) == {}
     assert await keyring.created_at(caller) is None
+
+
+async def test_an_unchanged_record_gives_the_same_keys_also_when_the_store_returns_a_fresh_value(kv: KV, clock: Clock):
+    keyring = Keyring(kv, ENVIRONMENT, clock=clock)
+    long_keys = ("sk-or-1" + "a" * 400, "sk-or-2" + "b" * 400)
+    await keyring.register(OWNER, {"openrouter": long_keys})
+    keys, record = await keyring.keys_of(OWNER), await kv.get("user:owner")
+    await kv.put("user:owner", json.loads(json.dumps(record)))
+
+    assert await kv.get("user:owner") is not record
+    assert await keyring.keys_of(OWNER) is keys
+
+    await keyring.register(OWNER, {"groq": "gsk_stored"})
+    assert await keyring.keys_of(OWNER) == {**ENVIRONMENT, "groq": ("gsk_stored",), "openrouter": long_keys}
 
 
 async def test_no_key_shows_in_a_repr(keyring: Keyring):
