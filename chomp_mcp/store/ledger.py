@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy import budget
+from chomp_mcp.store.holds import Held, Hold, held_write, others, total
 from chomp_mcp.store.kv import KV, Value, Write
 
 __all__ = ["HOLD_SECONDS", "Hold", "Ledger", "Settled", "Spend"]
@@ -33,19 +33,7 @@ _KEPT_SECONDS = (40 * 86_400.0, 400 * 86_400.0)
 NO_USAGE = Usage()
 _NO_LIMITS = budget.Limits()
 _COUNTS = ("micro_usd", "calls", "unpriced", "input_tokens", "output_tokens")
-_Holds = dict[str, Mapping[str, Any]]
-"""By process, as they stand in the record: `micro_usd` and `expires_at`."""
 _VARIABLES: Mapping[str, str] = {"day": "LLM_DAILY_BUDGET_USD", "month": "LLM_MONTHLY_BUDGET_USD"}
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A reservation; one with an empty `id` is a promise only: nothing had to be written down."""
-
-    id: str
-    caller_id: str
-    micro_usd: int
-    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +75,7 @@ class Ledger:
     def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
         self._kv = kv
         self._clock = clock
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         """By the record that tells the others of it, and as it was last written there."""
         self._noted: dict[_Names, list[Settled]] = {}
         """By the records that they belong to: a call is of the day on which it ended."""
@@ -116,7 +104,7 @@ class Ledger:
             names = _records(caller_id, now)
             day, month, record = await self._kv.get_many(names)
             noted = sum(call.cost_micro or 0 for call in self._noted.get(names, ()))
-            held = self._mine(names, now).micro_usd + _sum(self._others(record, now))
+            held = self._mine(names, now).micro_usd + total(others(record, self._process, now))
             _judge((_cost(day) + noted, _cost(month) + noted), held, None, limits, now)
             return Hold("", caller_id, 0, now + HOLD_SECONDS)
         async with self._one_writer:
@@ -179,21 +167,21 @@ class Ledger:
         """
         now = self._clock()
         mine = self._mine(names, now)
-        kept = mine.micro_usd - mine.held_for(calls)
+        kept = mine.micro_usd - mine.held_for(_ended(calls))
         until = max(mine.expires_at, hold.expires_at if hold else 0.0)
         spent = _tally(calls)
 
         def book(old: Sequence[Value | None]) -> Sequence[Write | None]:
             day, month, record = old
-            holds = self._others(record, now)
+            holds = others(record, self._process, now)
             held = kept
             if hold is not None:
                 so_far = _cost(day) + spent["micro_usd"], _cost(month) + spent["micro_usd"]
-                _judge(so_far, kept + _sum(holds), hold.micro_usd, limits, now)
+                _judge(so_far, kept + total(holds), hold.micro_usd, limits, now)
                 held += hold.micro_usd
             if held:
                 holds[self._process] = {"micro_usd": held, "expires_at": until}
-            return [*_tally_writes(day, month, spent), _held_write(record, holds, now)]
+            return [*_tally_writes(day, month, spent), held_write(record, holds, now)]
 
         try:
             await self._kv.update(names, book)
@@ -207,25 +195,20 @@ class Ledger:
             raise
         self._remember(names, calls, hold)
 
-    def _mine(self, names: _Names, now: float) -> _Held:
+    def _mine(self, names: _Names, now: float) -> Held:
         """What this process holds for the caller, without what has expired."""
-        held = self._held.get(names[2], _NOTHING)
+        held = self._held.get(names[2]) or Held()
         held.expire(now)
         return held
 
     def _remember(self, names: _Names, calls: Sequence[Settled], hold: Hold | None) -> None:
         """It is written: these calls have ended, and this is held."""
-        held = self._held.setdefault(names[2], _Held())
-        held.end(calls)
+        held = self._held.setdefault(names[2], Held())
+        held.end(_ended(calls))
         if hold is not None:
             held.place(hold)
         if not held.holds:
             del self._held[names[2]]
-
-    def _others(self, record: Value | None, now: float) -> _Holds:
-        """What the other processes hold; those that died stop to when the last of theirs expires."""
-        holds = {} if record is None else record.get("holds", {})
-        return {i: hold for i, hold in holds.items() if i != self._process and hold["expires_at"] > now}
 
     async def spent(self, caller_id: str) -> Spend:
         """Where the caller stands now."""
@@ -240,44 +223,10 @@ class Ledger:
         return Spend(
             day_micro=_cost(day),
             month_micro=_cost(old_month) + more["micro_usd"],
-            held_micro=mine.micro_usd - mine.held_for(calls) + _sum(self._others(record, now)),
+            held_micro=mine.micro_usd - mine.held_for(_ended(calls)) + total(others(record, self._process, now)),
             by_router=day["by_router"],
             **counts,
         )
-
-
-@dataclass(slots=True)
-class _Held:
-    """The reservations of this process for one caller: by id, the first to expire first."""
-
-    holds: OrderedDict[str, Hold] = field(default_factory=OrderedDict)
-    micro_usd: int = 0
-    """Of all of them."""
-    expires_at: float = 0.0
-    """When the last does."""
-
-    def place(self, hold: Hold) -> None:
-        self.holds[hold.id] = hold
-        self.micro_usd += hold.micro_usd
-        self.expires_at = max(self.expires_at, hold.expires_at)
-
-    def end(self, calls: Iterable[Settled]) -> None:
-        """Let go of what was held for `calls`, unless that has happened or it has expired."""
-        for call in calls:
-            if call.hold and self.holds.pop(call.hold.id, None):
-                self.micro_usd -= call.hold.micro_usd
-
-    def held_for(self, calls: Iterable[Settled]) -> int:
-        """What `end` would let go of."""
-        ended = {call.hold.id for call in calls if call.hold}
-        return sum(self.holds[i].micro_usd for i in ended if i in self.holds)
-
-    def expire(self, now: float) -> None:
-        while self.holds and (first := next(iter(self.holds.values()))).expires_at <= now:
-            self.end([Settled(first)])
-
-
-_NOTHING = _Held()
 
 
 def _judge(spent: tuple[int, int], held: int, micro_usd: int | None, limits: budget.Limits, now: float) -> None:
@@ -310,8 +259,9 @@ def _cost(tally: Value | None) -> int:
     return 0 if tally is None else int(tally.get("micro_usd", 0))
 
 
-def _sum(holds: _Holds) -> int:
-    return sum(hold["micro_usd"] for hold in holds.values()) if holds else 0
+def _ended(calls: Iterable[Settled]) -> list[str]:
+    """The ids of their reservations."""
+    return [call.hold.id for call in calls if call.hold]
 
 
 def _tally(calls: Iterable[Settled]) -> dict[str, Any]:
@@ -345,15 +295,6 @@ def _tally_writes(day: Value | None, month: Value | None, spent: Value) -> list[
     if not spent["calls"]:
         return [None, None]
     return [Write(_added(tally, spent), kept) for tally, kept in zip((day, month), _KEPT_SECONDS, strict=True)]
-
-
-def _held_write(old: Value | None, holds: _Holds, now: float) -> Write | None:
-    if holds == ({} if old is None else old.get("holds")):
-        return None
-    if not holds:
-        return Write(None)
-    last = max(hold["expires_at"] for hold in holds.values())
-    return Write({"holds": holds}, expires_in=last - now)
 
 
 def _exceeded(
