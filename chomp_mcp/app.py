@@ -280,6 +280,8 @@ class Chomp:
         """Cancel the caller's jobs and delete all that is theirs: jobs, keys, and the token with them."""
         await self.jobs.forget(caller)
         await self.keyring.revoke(caller)
+        self._books.pop(caller.id, None)
+        self.gateway.planner.forget(caller.id)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -302,6 +304,7 @@ class Chomp:
         if known is None or known[0] is not keys:
             if len(self._books) > MOST_BOOKS:
                 self._books.clear()
+            self.gateway.planner.forget(caller.id)
             known = self._books[caller.id] = keys, self._book(keys)
         return known[1]
 

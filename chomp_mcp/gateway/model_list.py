@@ -57,36 +57,21 @@ class KnownLists:
     def __init__(self, models: ModelList, keys: Keys) -> None:
         self._models = models
         self._keys = keys
-        self._rosters: dict[str, Roster | None] = {}
         self._seen: dict[str, RouterList | None] = {}
-        self._until = models.clock() + FRESH_SECONDS
-        self._changes = models.changes
 
     async def read(self, routers: Iterable[str]) -> None:
-        for router, known in (await self._models.of(routers, self._keys)).items():
-            self._note(router, known)
+        self._seen.update(await self._models.of(routers, self._keys))
 
     def get(self, router: str) -> Roster | None:
         """None: not known now."""
-        if router not in self._rosters:
-            self._note(router, self._models.in_memory(router, self._keys))
-        return self._rosters[router]
+        if router not in self._seen:
+            self._seen[router] = self._models.in_memory(router, self._keys)
+        known = self._seen[router]
+        return known.roster if known and not known.error else None
 
     def are_current(self) -> bool:
         """None of them has ended or was read anew since, nor was one that was not known."""
-        models = self._models
-        if self._changes != models.changes:
-            if any(models.latest(name) is not known for name, known in self._seen.items()):
-                return False
-            self._changes = models.changes
-        return models.clock() < self._until
-
-    def _note(self, router: str, known: RouterList | None) -> None:
-        name = _name(router, self._keys)
-        self._rosters[router] = known.roster if known and not known.error else None
-        self._seen[name] = self._models.latest(name)
-        if known:
-            self._until = min(self._until, known.until)
+        return all(self._models.in_memory(router, self._keys) is known for router, known in self._seen.items())
 
 
 class ModelList:
@@ -97,12 +82,10 @@ class ModelList:
     """
 
     def __init__(self, kv: KV, client: Client, routers: Mapping[str, Router], *, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self.changes = 0
-        """Lists that came into memory so far: as long as it is the same, so are they all."""
         self._kv = kv
         self._client = client
         self._routers = routers
+        self._clock = clock
         self._known: dict[str, RouterList] = {}
         self._failed: dict[str, RouterList] = {}
         self._rosters: WeakValueDictionary[tuple[Model, ...], Roster] = WeakValueDictionary()
@@ -118,7 +101,7 @@ class ModelList:
     async def of(self, routers: Iterable[str], keys: Keys) -> dict[str, RouterList]:
         """The lists of these routers, read side by side; a router that fails has an `error` and no models."""
         wanted = list(routers)
-        found = {router: known for router in wanted if (known := self._remembered(_name(router, keys)))}
+        found = {router: known for router in wanted if (known := self.in_memory(router, keys))}
         missing = [router for router in wanted if router not in found]
         if missing:
             lists = await asyncio.gather(*(self._shared_fetch(router, keys) for router in missing))
@@ -135,16 +118,11 @@ class ModelList:
         return self._remembered(f"{router}:{key_id}") is not None
 
     def in_memory(self, router: str, keys: Keys) -> RouterList | None:
-        """The list of this key if it is in memory and fresh."""
-        known = self._known.get(_name(router, keys))
-        return known if known and known.until > self.clock() else None
-
-    def latest(self, name: str) -> RouterList | None:
-        """What is in memory under this name, however old."""
-        return self._known.get(name)
+        """What `of` would answer at once: the same object for as long as it is the same answer."""
+        return self._remembered(_name(router, keys))
 
     def _remembered(self, name: str) -> RouterList | None:
-        now = self.clock()
+        now = self._clock()
         for memory in (self._known, self._failed):
             found = memory.get(name)
             if found and found.until > now:
@@ -181,10 +159,10 @@ class ModelList:
                 models = await self._ask(self._routers[router], key)
         except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
             reason = without_key(_reason(router, error), key)
-            until = self.clock() + FAILED_SECONDS
+            until = self._clock() + FAILED_SECONDS
             await self._kv.put(f"models:{name}", {"error": reason, "until": until}, expires_in=FAILED_SECONDS)
             return self._fail(name, reason, until)
-        until = self.clock() + FRESH_SECONDS
+        until = self._clock() + FRESH_SECONDS
         value = {"models": [_row(model) for model in models], "until": until}
         await self._kv.put(f"models:{name}", value, expires_in=FRESH_SECONDS)
         return self._keep(name, models, until)
@@ -202,14 +180,13 @@ class ModelList:
         finally:
             response.close()
         if not response.is_success:
-            raise ValueError(judge(response.status, response.headers, body, self.clock()).message)
+            raise ValueError(judge(response.status, response.headers, body, self._clock()).message)
         return speak.decode_list(router, body)
 
     def _keep(self, name: str, models: tuple[Model, ...], until: float) -> RouterList:
         roster = self._rosters.get(models)
         if roster is None:
             roster = self._rosters[models] = Roster(models)
-        self.changes += 1
         return _remember(self._known, name, RouterList(roster, until=until))
 
     def _fail(self, name: str, reason: str, until: float) -> RouterList:

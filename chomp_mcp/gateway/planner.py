@@ -14,35 +14,26 @@ from chomp_mcp.policy.routing import MAX_REF, Book, Target
 
 __all__ = ["Planner"]
 
-MOST_DRAFTS = 2000
+MOST_PLANS = 2000
 """Plans in memory; the oldest go first."""
 
 
-class _Draft:
-    """A plan and all that it hangs on: the caller's book, the lists that were looked at, what is gone or unpaid for."""
+class _RememberedPlan:
+    """A plan and what it hangs on, besides the caller's keys: model lists, and what is gone or unpaid for."""
 
     def __init__(self, target: Target, book: Book, lists: KnownLists, needed: Iterable[str]) -> None:
         self._target = target
-        self._base = book
-        self._lists = lists
         self._leaves_choice = bool(needed)
+        self.lists = lists
         self.keys: tuple[tuple[str, str], ...] = ()
         """(router, key id) of every route that the plan has had: who is to be asked what is gone."""
         self.accounts: tuple[str, ...] = ()
         """Those of the routers that tell what a key pays for, where the choice of the model is ours."""
         self.revise(replace(book, reachable=frozenset(router for router in needed if lists.get(router) is not None)))
 
-    def is_current(self) -> bool:
-        """Whether the lists are still the same."""
-        return self._lists.are_current()
-
-    def holds(self, book: Book) -> bool:
-        """Whether the keys are still the same, too."""
-        return self._base is book and self._lists.are_current()
-
     def revise(self, book: Book) -> None:
         """Plan with what is gone or unpaid for now."""
-        self.plan = routing.plan(self._target, book, self._lists)
+        self.plan = routing.plan(self._target, book, self.lists)
         self.book = book
         if self._leaves_choice:
             planned = [(route.router.id, route.key_id) for route in self.plan.routes]
@@ -57,54 +48,60 @@ class Planner:
     """Reads the model lists that a ref needs, and no others."""
 
     book_of: Callable[[Caller], Awaitable[Book]]
-    """The caller's keys and the settings that routing reads; the same object as long as they are the same."""
+    """The caller's keys and the settings that routing reads; whoever makes another one lets us `forget` first."""
     models: ModelList
     health: Health
     credit: CreditReader
-    _drafts: dict[tuple[str, str, str], _Draft] = field(default_factory=dict)
+    _plans: dict[tuple[str, str, str], _RememberedPlan] = field(default_factory=dict)
 
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
         book = await self.book_of(caller)
         name = (caller.id, request.model, request.router)
-        draft = self._drafts.get(name)
-        if draft is None or not draft.holds(book):
-            draft = await self._draft(request, book)
-            self._keep(name, draft)
-        if draft.keys:
-            await self._ask(draft)
-        return draft.plan
+        remembered = self._plans.get(name)
+        if remembered is None or not remembered.lists.are_current():
+            remembered = await self._plan_anew(request, book)
+            if await self.book_of(caller) is book:  # else the keys changed while lists were read
+                self._remember(name, remembered)
+        if remembered.keys:
+            await self._ask(remembered)
+        return remembered.plan
 
-    async def _draft(self, request: ChatRequest, book: Book) -> _Draft:
+    def forget(self, caller_id: str) -> None:
+        """Remember none of the caller's plans: router keys are in them."""
+        for name in [name for name in self._plans if name[0] == caller_id]:
+            del self._plans[name]
+
+    async def _plan_anew(self, request: ChatRequest, book: Book) -> _RememberedPlan:
         lists = KnownLists(self.models, book.keys)
         if routing.contradiction_to_check(request.model, request.router, book):
             await lists.read([request.router])
         target = routing.resolve(request.model, request.router, book, lists)
         needed = routing.lists_needed(target, book)
         await lists.read(needed)
-        return _Draft(target, book, lists, needed)
+        return _RememberedPlan(target, book, lists, needed)
 
-    def _keep(self, name: tuple[str, str, str], draft: _Draft) -> None:
+    def _remember(self, name: tuple[str, str, str], remembered: _RememberedPlan) -> None:
         """The latest stands last; the oldest make room, and those whose lists have ended."""
-        drafts = self._drafts
-        drafts.pop(name, None)
-        while drafts and (len(drafts) >= MOST_DRAFTS or not next(iter(drafts.values())).is_current()):
-            del drafts[next(iter(drafts))]
+        plans = self._plans
+        plans.pop(name, None)
+        while plans and (len(plans) >= MOST_PLANS or not next(iter(plans.values())).lists.are_current()):
+            del plans[next(iter(plans))]
         if max(map(len, name)) <= MAX_REF:  # spaces around a ref can make it as long as a request
-            drafts[name] = draft
+            plans[name] = remembered
 
-    async def _ask(self, draft: _Draft) -> None:
+    async def _ask(self, remembered: _RememberedPlan) -> None:
         """What is gone, and who pays? Other answers make another plan, perhaps on routers not asked yet."""
         while True:
-            gone = await self.health.gone(draft.keys)
-            no_credit = await self._without_credit(draft)
-            if gone == draft.book.gone and no_credit == draft.book.no_credit:
+            gone = await self.health.gone(remembered.keys)
+            no_credit = await self._without_credit(remembered)
+            if gone == remembered.book.gone and no_credit == remembered.book.no_credit:
                 return
-            draft.revise(replace(draft.book, gone=gone, no_credit=no_credit))
+            remembered.revise(replace(remembered.book, gone=gone, no_credit=no_credit))
 
-    async def _without_credit(self, draft: _Draft) -> frozenset[str]:
+    async def _without_credit(self, remembered: _RememberedPlan) -> frozenset[str]:
         """Routers whose every key pays for free models only."""
-        found, book = set(), draft.book
-        for router in draft.accounts:
+        found, book = set(), remembered.book
+        for router in remembered.accounts:
             known = [await self.credit.of(book.routers[router], *key) for key in book.keys.get(router, ())]
             if known and all(credit and credit.free_only for credit in known):
                 found.add(router)

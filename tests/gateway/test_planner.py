@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from chomp_mcp.app import Chomp
@@ -84,6 +87,45 @@ async def test_other_keys_make_another_plan_and_each_caller_has_their_own(home: 
             await planned(w.chomp, "groq/m", caller=other)
 
 
+def keys_in_plans() -> set[str]:
+    """Of every plan in memory, wherever it is held."""
+    gc.collect()
+    return {route.key for each in gc.get_objects() if isinstance(each, Plan) for route in each.routes}
+
+
+async def test_no_plan_in_memory_has_the_old_key_once_it_was_replaced_or_the_caller_forgotten(home: Path) -> None:
+    async with world(home, "groq") as w:
+        _, other = await w.chomp.keyring.create()
+        await w.chomp.register_keys({"groq": "old-key"}, caller=other)
+        for caller in (OWNER, other):
+            for ref in ("groq/m", "groq/auto", "auto"):
+                await planned(w.chomp, ref, caller=caller)
+        assert keys_in_plans() >= {"key-groq", "old-key"}
+        await w.chomp.register_keys({"groq": "new-key"}, caller=other)
+        assert "old-key" not in keys_in_plans()
+        await planned(w.chomp, "groq/m", caller=other)
+        assert keys_in_plans() >= {"key-groq", "new-key"}
+        await w.chomp.forget(other)
+        assert "new-key" not in keys_in_plans()
+        assert "key-groq" in keys_in_plans(), "others keep theirs"
+        assert other.id not in w.chomp._books
+
+
+async def test_a_plan_whose_key_is_replaced_while_lists_are_read_is_not_remembered(home: Path) -> None:
+    async with world(home, "groq") as w:
+        listed = anyio.Event()
+        w.groq.on(path="/models").reply(body={"data": [{"id": "m"}]}, before=listed)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(planned, w.chomp, "auto")
+            with anyio.fail_after(5):
+                while not w.groq.requests:
+                    await anyio.lowlevel.checkpoint()
+            await w.chomp.register_keys({"groq": "new-key"})
+            listed.set()
+        assert "key-groq" not in keys_in_plans()
+        assert {route.key for route in (await planned(w.chomp, "auto")).routes} == {"new-key"}
+
+
 async def test_a_model_that_another_process_found_gone_is_left_out_until_it_is_asked_again(home: Path) -> None:
     clock = Clock()
     async with world(home, "groq", "cerebras", clock=clock) as w, Chomp(w.chomp.settings, clock=clock) as elsewhere:
@@ -112,9 +154,9 @@ async def test_when_a_name_is_gone_at_the_first_routers_the_next_of_many_take_th
 
 
 async def test_few_plans_are_kept_and_none_for_a_ref_of_any_length(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "MOST_DRAFTS", 10)
+    monkeypatch.setattr(planner, "MOST_PLANS", 10)
     async with world(home, "groq") as w:
-        kept = w.chomp.gateway.planner._drafts
+        kept = w.chomp.gateway.planner._plans
         for n in range(25):
             await planned(w.chomp, f"groq/m{n}")
         assert [model for _, model, _ in kept] == [f"groq/m{n}" for n in range(15, 25)]
@@ -125,7 +167,8 @@ async def test_few_plans_are_kept_and_none_for_a_ref_of_any_length(home: Path, m
 async def test_plans_whose_lists_have_ended_make_room(home: Path) -> None:
     clock = Clock()
     async with world(home, "groq", clock=clock) as w:
-        kept = w.chomp.gateway.planner._drafts
+        kept = w.chomp.gateway.planner._plans
+        await w.chomp.list_models("groq")
         for ref in ("groq/a", "groq/b"):
             await planned(w.chomp, ref)
         clock.advance(FRESH_SECONDS)
