@@ -11,13 +11,13 @@ from chomp_mcp.doors.asgi import error_answer
 from chomp_mcp.doors.edge import request_id
 from chomp_mcp.errors import ChompError, InvalidRequest, TooSlow
 
-__all__ = ["HEAD_SECONDS", "Protocol"]
+__all__ = ["HEAD_SECONDS", "Joining", "Protocol"]
 
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a further request, to the end of the head."""
 
 
-class _Joining:
+class Joining:
     """A transport that writes the head of an answer together with the first of its body, if that comes in this turn.
 
     uvicorn writes them apart, and its event loop at once: a system call and a packet more for every answer.
@@ -55,7 +55,7 @@ class Protocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
+        super().connection_made(cast("asyncio.Transport", Joining(transport, self.loop)))
         self._mind_the_head()
 
     def data_received(self, data: bytes) -> None:

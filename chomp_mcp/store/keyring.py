@@ -104,6 +104,7 @@ class Keyring:
 
     async def revoke(self, caller: Caller) -> bool:
         """Forget the caller's token and stored keys; True if there was something to forget."""
+        self._read.pop(caller.id, None)
         return await self._kv.delete(_record(caller))
 
     def _timestamp(self) -> str:
