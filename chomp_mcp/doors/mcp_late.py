@@ -29,8 +29,14 @@ _log = logging.getLogger("chomp_mcp.doors.mcp")
 class LateMcp:
     """Stands where the routes of `load` will be, and lets requests wait for them; `load` blocks no event loop."""
 
-    def __init__(self, load: Callable[[], Awaitable[tuple[Sequence[BaseRoute], StreamableHTTPSessionManager]]]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[tuple[Sequence[BaseRoute], StreamableHTTPSessionManager]]],
+        *,
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> None:
         self._load = load
+        self._quiet_seconds = quiet_seconds
         self._wanted = asyncio.Event()
         self._served: asyncio.Future[Router] | None = None
 
@@ -40,7 +46,7 @@ class LateMcp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._served is None:
-            raise RuntimeError("MCP is served within the app's lifespan only.")
+            raise RuntimeError("MCP is served within the app's lifespan only: run the app with it.")
         self._wanted.set()
         served = await asyncio.shield(self._served)
         await served(scope, receive, send)
@@ -59,7 +65,7 @@ class LateMcp:
 
     async def _keep(self) -> None:
         """In a task of its own, because the SDK's sessions are entered late and must be left in the same one."""
-        with anyio.move_on_after(QUIET_SECONDS):
+        with anyio.move_on_after(self._quiet_seconds):
             await self._wanted.wait()
         while served := self._served:
             try:

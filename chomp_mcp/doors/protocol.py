@@ -1,4 +1,4 @@
-"""HTTP on the wire, where uvicorn answers for itself: bytes that are no HTTP, and heads that never end."""
+"""HTTP on the wire, around uvicorn: bytes that are no HTTP, heads that never end, and answers in fewer pieces."""
 
 from __future__ import annotations
 

@@ -86,13 +86,18 @@ async def test_providers_tell_calls_failovers_health_and_cost(home):
     assert told["cost"] == cost
 
 
-async def test_a_hang_up_is_no_failure_of_the_routers_and_an_exchange_without_a_router_no_call(gateway, upstream):
+async def hang_up(gateway, upstream):
+    """Leave a stream after its first bytes, and wait until the router has noticed."""
     upstream.hang(after=["Hello"])
     with anyio.fail_after(5):
         async with gateway.http.stream("POST", "/v1/chat/stream", json=ASKED) as answer:
             async for _ in answer.aiter_bytes():
                 break
         await upstream.saw_disconnect()
+
+
+async def test_a_hang_up_is_no_failure_of_the_routers_and_an_exchange_without_a_router_no_call(gateway, upstream):
+    await hang_up(gateway, upstream)
     await gateway.is_quiet()
     assert (await gateway.chat(model="nobody-has-this")).status_code == 404
     told = (await gateway.http.get("/v1/providers")).json()
@@ -133,9 +138,4 @@ async def test_metrics_count_what_went_through_every_door(gateway):
 
 
 async def test_a_chat_whose_client_hangs_up_stops_the_router(gateway, upstream):
-    upstream.hang(after=["Hello"])
-    with anyio.fail_after(5):
-        async with gateway.http.stream("POST", "/v1/chat/stream", json=ASKED) as answer:
-            async for _ in answer.aiter_bytes():
-                break
-        await upstream.saw_disconnect()
+    await hang_up(gateway, upstream)

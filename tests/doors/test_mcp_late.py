@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import httpx2
@@ -16,10 +15,8 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from chomp_mcp.doors import mcp, mcp_late
 from chomp_mcp.doors.mcp import mcp_routes
 from chomp_mcp.doors.mcp_late import LateMcp
-from tests.support.serving import serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -33,15 +30,18 @@ HEADERS = {"accept": "application/json, text/event-stream"}
 
 
 class Loading:
-    """A load that takes until `may_end`."""
+    """A load that takes until `may_end`; the first fails where an error is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
         self.has_begun = anyio.Event()
         self.may_end = anyio.Event()
 
     async def __call__(self) -> tuple[Sequence[BaseRoute], StreamableHTTPSessionManager]:
         self.has_begun.set()
         await self.may_end.wait()
+        if self.errors:
+            raise self.errors.pop()
         return mcp_routes(MCPServer("late"), has_sessions=False)
 
 
@@ -58,18 +58,16 @@ def test_the_http_app_is_there_without_the_sdk() -> None:
     assert done.stdout == "[]\n"
 
 
-async def test_it_loads_by_itself_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 0)
+async def test_it_loads_by_itself_after_a_while() -> None:
     loading = Loading()
-    async with LateMcp(loading).run():
+    async with LateMcp(loading, quiet_seconds=0).run():
         with anyio.fail_after(5):
             await loading.has_begun.wait()
 
 
-async def test_a_request_makes_it_load_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 3600)
+async def test_a_request_makes_it_load_and_waits_for_it() -> None:
     loading = Loading()
-    late = LateMcp(loading)
+    late = LateMcp(loading, quiet_seconds=3600)
     answers: list[httpx2.Response] = []
     async with late.run(), client_of(late) as http:
 
@@ -85,10 +83,9 @@ async def test_a_request_makes_it_load_and_waits_for_it(monkeypatch: pytest.Monk
         assert (answers[0].status_code, (await http.post("/mcp", json=HELLO)).status_code) == (200, 200)
 
 
-async def test_a_client_that_gives_up_takes_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 3600)
+async def test_a_client_that_gives_up_takes_nothing_from_the_others() -> None:
     loading = Loading()
-    late = LateMcp(loading)
+    late = LateMcp(loading, quiet_seconds=3600)
     async with late.run(), client_of(late) as http:
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
@@ -99,26 +96,22 @@ async def test_a_client_that_gives_up_takes_nothing_from_the_others(monkeypatch:
             assert (await http.post("/mcp", json=HELLO)).status_code == 200
 
 
-async def test_it_can_end_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mcp_late, "QUIET_SECONDS", 0)
+async def test_it_can_end_while_it_loads() -> None:
     loading = Loading()
     with anyio.fail_after(5):
-        async with LateMcp(loading).run():
+        async with LateMcp(loading, quiet_seconds=0).run():
             await loading.has_begun.wait()
 
 
 async def test_what_goes_wrong_is_logged_and_told_and_the_next_request_tries_again(
-    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise ImportError("no such wheel")
-
-    async with serving(settings_for(home)) as gateway:
-        with monkeypatch.context() as patched:
-            patched.setattr(mcp, "build_server", broken)
-            answer = await gateway.http.post("/mcp", json=HELLO, headers=HEADERS)
-            assert (answer.status_code, answer.json()["error"]["type"]) == (500, "api_error")
-            assert (await gateway.chat(model="mock/echo")).status_code == 200
-        assert caplog.text.count("MCP cannot be served") == 1
-        assert "no such wheel" in caplog.text
-        assert (await gateway.http.post("/mcp", json=HELLO, headers=HEADERS)).status_code == 200
+    loading = Loading(ImportError("no such wheel"))
+    loading.may_end.set()
+    late = LateMcp(loading, quiet_seconds=3600)
+    async with late.run(), client_of(late) as http:
+        with anyio.fail_after(5):
+            with pytest.raises(ImportError, match="no such wheel"):
+                await http.post("/mcp", json=HELLO)
+            assert caplog.text.count("MCP cannot be served") == 1
+            assert (await http.post("/mcp", json=HELLO)).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ Whole = Callable[[bytes, float], Completion | Failed]
 """A dialect's `decode`."""
 
 
-class FrameDecoder:
+class FrameDecoder(ABC):
     """Implements `dialects.Decoder`; a dialect says how its stream is cut (`frames`) and what a frame means (`_frame`).
 
     A router that answers with one body all the same (mostly an error, or it ignored `stream`) is understood too.
@@ -63,9 +64,9 @@ class FrameDecoder:
             self.error = nonsense(b"")
         return deltas
 
+    @abstractmethod
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         """What one frame adds; sets `_seen`, and `error` at an error or garbage."""
-        raise NotImplementedError
 
     def _fail(self, message: str) -> None:
         self.error = Failed(FailureKind.TRANSIENT, message)
@@ -101,9 +102,9 @@ class ObjectDecoder(FrameDecoder):
         self._seen = True
         return self._take(value)
 
+    @abstractmethod
     def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
         """The deltas of one object."""
-        raise NotImplementedError
 
 
 def _is_whole(data: bytes) -> bool:
