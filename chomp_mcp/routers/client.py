@@ -1,4 +1,4 @@
-"""The only sockets to routers: send a wire request, hand back status, headers and bytes as they come.
+"""Requests to routers: send one, hand back status, headers and bytes as they come.
 
 Whatever goes wrong on the way is an `Unreachable` that names the host and never a header or a key. The `mock://` URLs
 of the built-in router are played here without a socket, so that they pass through everything else as any router does.
@@ -7,53 +7,33 @@ of the built-in router are played here without a socket, so that they pass throu
 from __future__ import annotations
 
 import asyncio
-import os
+import re
+import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cache, lru_cache, partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit
 
 import anyio
 
 from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind, WireRequest
+from chomp_mcp.routers.connection import Connection, Stale, Unreachable
+from chomp_mcp.routers.pool import PORTS, Place, Pool, basic_credentials
 
 if TYPE_CHECKING:
-    import ssl
-
-    import aiohttp
-    from yarl import URL
-
     from chomp_mcp.routers.dialects.mock import Script
 
 __all__ = ["MAX_BODY_BYTES", "Client", "Response", "Unreachable"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """What one answer may send, streamed or whole; the longest outputs of today's models stay under 2 MB."""
-MAX_CONNECTIONS = 1000
-CONNECT_SECONDS = 10.0
-IDLE_SECONDS = 30.0
-"""How long an unused connection is kept: a TLS handshake costs 50 ms and more; routers hang up after a minute or so."""
+UNPACKED_BYTES = 256 * 1024
+"""Of a packed body, how much is unpacked at a time."""
 PROBE_SECONDS = 0.3
-DNS_SECONDS = 300
-READ_BYTES = 256 * 1024
-MAX_HEADER_BYTES = 64 * 1024
 MOCK_SCHEME = "mock://"
 FIRST_OTHER_STATUS = 300
 """Redirects are not followed, so that they are failures like 4xx and 5xx."""
-
-
-class Unreachable(Exception):
-    """No answer, or the rest of one did not come.
-
-    `kind` is TRANSIENT (refused, reset, cut, too much sent) or TIMEOUT, and BAD_KEY where the key itself cannot stand
-    in a header. The text names the host and what happened.
-    """
-
-    def __init__(self, kind: FailureKind, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
 
 
 class Response:
@@ -86,7 +66,7 @@ class Response:
         return self.status < FIRST_OTHER_STATUS
 
     def iter_bytes(self) -> AsyncIterator[bytes]:
-        """The body as it comes in, decompressed. `Unreachable` when it breaks off, stalls or never ends."""
+        """The body as it comes in, unpacked. `Unreachable` when it breaks off, stalls or never ends."""
         return self._chunks
 
     async def read(self, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -117,12 +97,13 @@ class Response:
 
     def close(self) -> None:
         """Give the connection back, or end it where the answer is not over: that is how a router learns to stop."""
-        if self._close:
-            self._close()
+        close, self._close = self._close, None
+        if close:
+            close()
 
 
 class Client:
-    """One pool of connections for all routers, opened on first use. TLS is verified, redirects are not followed.
+    """One pool of connections for all routers. TLS is verified, redirects are not followed, cookies are not kept.
 
     `upstream_timeout` (seconds) limits the way to the headers as a whole, then each wait for more bytes, and a body
     that is read at once as a whole. Proxies come from the environment, except for this machine itself.
@@ -130,36 +111,45 @@ class Client:
 
     def __init__(self, *, upstream_timeout: float) -> None:
         self._patience = upstream_timeout
-        self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[tuple[str, str | None], str | None] = {}
+        self._pool = Pool()
+        self._places: dict[tuple[str, str, int], Place] = {}
 
     async def send(self, request: WireRequest) -> Response:
         """Send, and wait for the headers. `Unreachable` when they do not come."""
         if request.url.startswith(MOCK_SCHEME):
             return _play(request)
-        host = _host(request.url)
-        try:
-            url = _parsed(request.url)
-            proxy = self._proxy(url)
-            session = self._session or self._open()
-            async with asyncio.timeout(self._patience):
-                response = await session.request(
-                    request.method,
-                    url,
-                    data=request.body or None,
-                    headers=_wired(request),
-                    proxy=proxy,
-                    allow_redirects=False,
-                )
-        except Exception as error:  # noqa: BLE001 - whatever it is, its own text may hold a header
-            raise _unreachable(error, host, self._patience) from None
+        target = _parsed(request.url)
+        place = self._place(target)
+        head = _head(request, target, place.proxy if place.scheme == "http" else None)
+        connection = await self._answered(place, head + request.body, is_safe=request.method == "GET")
+        return self._response(place, connection)
+
+    async def _answered(self, place: Place, sent: bytes, *, is_safe: bool) -> Connection:
+        """A connection with the head of the answer. A safe request that met an old connection's end is sent again."""
+        pool, patience = self._pool, self._patience
+        until = asyncio.get_running_loop().time() + patience
+        while True:
+            used = pool.take(place)
+            connection = used or await pool.open(place, patience=patience, until=until)
+            try:
+                await connection.start(sent, patience=patience, until=until)
+            except BaseException as error:
+                pool.give_back(place, connection)
+                if used and is_safe and isinstance(error, Stale):
+                    continue
+                raise
+            return connection
+
+    def _response(self, place: Place, connection: Connection) -> Response:
+        chunks = connection.chunks(patience=self._patience, limit=MAX_BODY_BYTES)
+        is_packed = connection.headers.get("content-encoding", "").lower() in _PACKINGS
         return Response(
-            response.status,
-            {name.lower(): value for name, value in response.headers.items()},
-            self._chunks(response.content, host),
-            arrived=partial(_arrived, response.content),
-            close=response.close,
-            host=host,
+            connection.status,
+            connection.headers,
+            _unpacked(chunks, connection.host) if is_packed else chunks,
+            arrived=None if is_packed else connection.arrived,
+            close=partial(self._pool.give_back, place, connection),
+            host=connection.host,
             patience=self._patience,
         )
 
@@ -180,86 +170,126 @@ class Client:
 
     async def close(self) -> None:
         """End all connections; a later `send` opens new ones."""
-        session, self._session = self._session, None
-        if session:
-            await session.close()
+        await self._pool.close()
 
-    def _proxy(self, url: URL) -> str | None:
-        origin = (url.scheme, url.host)
-        if origin not in self._proxies:
-            self._proxies[origin] = _proxy(url.scheme, url.host or "")
-        return self._proxies[origin]
-
-    def _open(self) -> aiohttp.ClientSession:
-        """The pool; late, since the HTTP stack and the certificates take time that an MCP start does not have."""
-        from importlib.metadata import version
-
-        import aiohttp
-
-        try:
-            connector = aiohttp.TCPConnector(
-                limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=_tls(), ttl_dns_cache=DNS_SECONDS
-            )
-        except (OSError, ValueError):
-            raise Unreachable(FailureKind.TRANSIENT, _WRONG_CERTIFICATES) from None
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            # Cookies of one caller's answers must not travel with another caller's key.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"user-agent": f"chomp-mcp/{version('chomp-mcp')}"},
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=min(CONNECT_SECONDS, self._patience), sock_read=self._patience
-            ),
-            read_bufsize=READ_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            max_line_size=MAX_HEADER_BYTES,
-        )
-        return self._session
-
-    async def _chunks(self, content: aiohttp.StreamReader, host: str) -> AsyncIterator[bytes]:
-        from aiohttp import ClientError
-
-        left = MAX_BODY_BYTES
-        try:
-            while chunk := await content.readany():
-                left -= len(chunk)
-                if left < 0:
-                    raise _too_much(host, MAX_BODY_BYTES)
-                yield chunk
-        except (OSError, TimeoutError, ClientError) as error:
-            raise _unreachable(error, host, self._patience) from None
+    def _place(self, target: _Target) -> Place:
+        origin = target.scheme, target.host, target.port
+        place = self._places.get(origin)
+        if place is None:
+            place = self._places[origin] = Place(*origin, _proxy(target.scheme, target.host))
+        return place
 
 
-def _arrived(content: aiohttp.StreamReader) -> bytes | None:
-    """The whole body without waiting, None where more of it is to come or it broke off."""
-    return content.read_nowait() if content.is_eof() and content.exception() is None else None
+class _Target(NamedTuple):
+    """A URL, taken apart; `authority` is for the host header, `credentials` for an authorization that it brings."""
 
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    path: str
+    credentials: str
 
-def _tls() -> ssl.SSLContext:
-    """The operating system's own trust store, as browsers use; SSL_CERT_FILE adds to it where OpenSSL reads it."""
-    import ssl
-
-    import truststore
-
-    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{self.authority}"
 
 
 @lru_cache(maxsize=1024)
-def _parsed(url: str) -> URL:
-    from yarl import URL
+def _parsed(url: str) -> _Target:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        place = Place(parts.scheme, host, parts.port or PORTS[parts.scheme])
+    except (ValueError, KeyError):
+        host = ""
+    if not host:
+        told = f"The URL of {_host(url)} is not an http or https URL: correct it."
+        raise Unreachable(FailureKind.TRANSIENT, told)
+    query = f"?{parts.query}" if parts.query else ""
+    path = quote((parts.path or "/") + query, safe=_UNQUOTED)
+    return _Target(*place[:3], place.name, path, basic_credentials(parts))
 
-    return URL(url)
+
+_UNQUOTED = "%/?:@!$&'()*+,;=-._~"
+"""What may stand in a path and a query (RFC 3986, 3.3 and 3.4), and the sign of what is quoted already."""
 
 
-def _wired(request: WireRequest) -> dict[str, str]:
-    """Lists are large and worth packing; a packed stream may wait in somebody's buffer."""
-    packing = "identity" if request.body else "gzip, deflate"
+def _head(request: WireRequest, target: _Target, proxy: str | None) -> bytes:
+    """The request up to its body; a proxy wants the whole URL, and to know who asks.
+
+    Lists are large and worth packing; a packed stream may wait in somebody's buffer.
+    """
+    headers = {
+        "host": target.authority,
+        "user-agent": _user_agent(),
+        "accept": "*/*",
+        "accept-encoding": "identity" if request.body else "gzip",
+    }
+    if target.credentials:
+        headers["authorization"] = target.credentials
+    if proxy and (credentials := basic_credentials(urlsplit(proxy))):
+        headers["proxy-authorization"] = credentials
     for name, value in request.headers.items():
-        if not (value.isascii() and value.isprintable()):
-            wrong_key = name.lower() in _KEY_HEADERS
-            kind = FailureKind.BAD_KEY if wrong_key else FailureKind.TRANSIENT
-            raise Unreachable(kind, _WRONG_KEY if wrong_key else _WRONG_HEADER.format(name=name))
-    return {"accept": "*/*", "accept-encoding": packing, **request.headers}
+        headers[name.lower()] = value
+    lines = [f"{request.method} {target.origin if proxy else ''}{target.path} HTTP/1.1"]
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable() and _may_be_set(name)):
+            raise _wrong_header(name)
+        lines.append(f"{name}: {value}")
+    lines.append(f"content-length: {len(request.body)}\r\n\r\n" if request.method != "GET" else "\r\n")
+    return "\r\n".join(lines).encode()
+
+
+@cache
+def _user_agent() -> str:
+    from importlib.metadata import version
+
+    return f"chomp-mcp/{version('chomp-mcp')}"
+
+
+@lru_cache(maxsize=1024)
+def _may_be_set(name: str) -> bool:
+    """A token (RFC 9110, 5.6.2), and none of those that say where a request ends."""
+    return _TOKEN.fullmatch(name) is not None and name not in _FRAMING
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_KEY_HEADERS = frozenset({"authorization", "x-api-key"})
+"""Where dialects put keys; what is wrong with any other header is not the key's fault."""
+
+
+def _wrong_header(name: str) -> Unreachable:
+    if name in _KEY_HEADERS:
+        return Unreachable(FailureKind.BAD_KEY, "The key has characters that no header can carry: replace it.")
+    told = f"The header {name} cannot be sent like that: correct it in the router's row."
+    return Unreachable(FailureKind.TRANSIENT, told)
+
+
+async def _unpacked(chunks: AsyncIterator[bytes], host: str) -> AsyncIterator[bytes]:
+    """gzip, and deflate as it should be (with zlib's frame), found out by the first bytes."""
+    unpacker = zlib.decompressobj(_EITHER_FRAME)
+    left = MAX_BODY_BYTES
+    try:
+        async for chunk in chunks:
+            packed = chunk
+            while packed and not unpacker.eof:
+                data = unpacker.decompress(packed, UNPACKED_BYTES)
+                packed = unpacker.unconsumed_tail
+                left -= len(data)
+                if left < 0:
+                    raise _too_much(host, MAX_BODY_BYTES)
+                if data:
+                    yield data
+    except zlib.error:
+        raise Unreachable(FailureKind.TRANSIENT, f"{host} sent something that cannot be unpacked.") from None
+    if not unpacker.eof:
+        raise Unreachable(FailureKind.TRANSIENT, f"{host} broke the connection off.")
+
+
+_PACKINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_EITHER_FRAME = 32 + zlib.MAX_WBITS
 
 
 def _proxy(scheme: str, host: str) -> str | None:
@@ -279,54 +309,7 @@ def _is_local(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
-_WRONG_CERTIFICATES = "The certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR in the environment."
 _WRONG_PROXY = "Only http:// and https:// proxies work: check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
-_WRONG_KEY = "The key has characters that no header can carry: replace it."
-_WRONG_HEADER = "The header {name} has characters that no header can carry: correct it in the router's row."
-_KEY_HEADERS = frozenset({"authorization", "x-api-key"})
-"""Where dialects put keys; what is wrong with any other header is not the key's fault."""
-
-
-@cache
-def _errors() -> tuple[tuple[type[Exception], FailureKind, str], ...]:
-    """What the HTTP stack's errors mean, the narrow ones first."""
-    import aiohttp
-
-    transient, timeout = FailureKind.TRANSIENT, FailureKind.TIMEOUT
-    return (
-        (aiohttp.ConnectionTimeoutError, timeout, "{host} does not accept the connection: is the address right?"),
-        (TimeoutError, timeout, "{host} sent nothing for {seconds:g} s."),
-        (aiohttp.ClientProxyConnectionError, transient, "The proxy on the way to {host} cannot be reached{cause}."),
-        (aiohttp.ClientHttpProxyError, transient, "The proxy on the way to {host} refused: check HTTPS_PROXY."),
-        (aiohttp.ClientConnectorError, transient, "{host} cannot be reached{cause}."),
-        (aiohttp.InvalidURL, transient, "The URL of {host} is not an http or https URL: correct it."),
-        (aiohttp.ClientError, transient, "{host} broke the connection off."),
-        (Exception, transient, "{host} broke the connection off."),
-    )
-
-
-def _unreachable(error: Exception, host: str, seconds: float) -> Unreachable:
-    """Our words for an error of the HTTP stack, whose own text may hold a header."""
-    if isinstance(error, Unreachable):
-        return error
-    kind, words = next((kind, words) for kinds, kind, words in _errors() if isinstance(error, kinds))
-    return Unreachable(kind, words.format(host=host, seconds=seconds, cause=_cause(error)))
-
-
-def _cause(error: BaseException) -> str:
-    """What TLS or the operating system said, found at the root of the error."""
-    root: BaseException | None = error
-    words = ""
-    while root is not None and not words:
-        words = getattr(root, "verify_message", "") or (_system_words(root) if isinstance(root, OSError) else "")
-        several = root.exceptions if isinstance(root, ExceptionGroup) else ()
-        root = several[0] if several else root.__cause__ or root.__context__
-    return f": {words}" if words else ""
-
-
-def _system_words(error: OSError) -> str:
-    words = error.strerror or ""
-    return os.strerror(error.errno or 0) if words.startswith("Connect call failed") else words  # asyncio's own words
 
 
 def _too_slow(host: str, seconds: float | None) -> Unreachable:
