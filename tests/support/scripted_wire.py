@@ -166,6 +166,8 @@ class Connection(asyncio.Protocol):
     async def write(self, data: bytes) -> None:
         self._transport.write(data)
         await self._writable.wait()
+        if self._transport.is_closing():  # the client has gone: `connection_lost` ends this
+            await asyncio.Event().wait()
 
     def abort(self) -> None:
         self._playing = None
