@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Literal
 
-__all__ = ["Limits", "Verdict", "judge", "micro", "resets_at", "usd"]
+__all__ = ["Limits", "Verdict", "judge", "micro", "resets_at", "room", "usd"]
 
 Window = Literal["day", "month"]
 
@@ -49,6 +49,17 @@ def judge(spent_day: int, spent_month: int, held: int, amount: int | None, limit
         if limit is not None and spent + held + wanted > limit:
             return Verdict(allowed=False, window=window)
     return ALLOWED
+
+
+def room(spent_day: int, spent_month: int, held: int, amount: int, limits: Limits) -> int:
+    """What may be held beyond `held`, in advance of further calls like the one of `amount`; all in micro-USD.
+
+    A hundredth of what is left, so that hardly anybody is refused for it; nothing where that is too little for a call.
+    """
+    windows = ((spent_day, limits.day_micro), (spent_month, limits.month_micro))
+    left = min((limit - spent - held for spent, limit in windows if limit is not None), default=0)
+    spare = left // 100
+    return spare if spare >= amount else 0
 
 
 def resets_at(window: Window, now_local: datetime) -> float:

@@ -9,10 +9,15 @@ from typing import Any
 
 from chomp_mcp.store.kv import Value, Write
 
-__all__ = ["Held", "Hold", "held_write", "others", "total"]
+__all__ = ["ROOM_SECONDS", "Held", "Hold", "held_write", "others", "total", "used"]
+
+ROOM_SECONDS = 10.0
+"""How long room that no call uses is kept from other processes."""
+_SOON_SECONDS = 1.0
+"""By then a reservation that was made within the room is written, too."""
 
 _Holds = dict[str, Mapping[str, Any]]
-"""By process, as they stand in the record: `micro_usd` and `expires_at`."""
+"""By process, as they stand in the record: `micro_usd`, `used_micro` of these when it was written, `expires_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,12 @@ class Held:
     """Of all of them."""
     expires_at: float = 0.0
     """When the last does."""
+    granted: int = 0
+    """What the record says that this process holds: with room for calls to come, which need not be written then."""
+    granted_until: float = 0.0
+
+    def has_room(self, micro_usd: int, now: float) -> bool:
+        return self.micro_usd + micro_usd <= self.granted and now + _SOON_SECONDS < self.granted_until
 
     def place(self, hold: Hold) -> None:
         self.holds[hold.id] = hold
@@ -65,8 +76,13 @@ def others(record: Value | None, process: str, now: float) -> _Holds:
 
 
 def total(holds: _Holds) -> int:
-    """In micro-USD."""
+    """What nobody else may reserve, in micro-USD: room for calls to come included."""
     return sum(hold["micro_usd"] for hold in holds.values()) if holds else 0
+
+
+def used(holds: _Holds) -> int:
+    """What calls hold, in micro-USD."""
+    return sum(hold.get("used_micro", hold["micro_usd"]) for hold in holds.values()) if holds else 0
 
 
 def held_write(old: Value | None, holds: _Holds, now: float) -> Write | None:

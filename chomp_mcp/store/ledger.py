@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy import budget
-from chomp_mcp.store.holds import Held, Hold, held_write, others, total
+from chomp_mcp.store.holds import ROOM_SECONDS, Held, Hold, held_write, others, total, used
 from chomp_mcp.store.kv import KV, Value, Write
 
 __all__ = ["HOLD_SECONDS", "Hold", "Ledger", "Settled", "Spend"]
@@ -27,6 +28,7 @@ HOLD_SECONDS = 15 * 60
 BATCH_SECONDS = 0.005
 """In a burst, settlements wait this long for others to be written with."""
 _MINUTE = 60
+_HOLD = "hold:"
 _KEPT_SECONDS = (40 * 86_400.0, 400 * 86_400.0)
 """How long the tallies of a day and of a month are kept."""
 
@@ -48,7 +50,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A caller's money in micro-USD: the day and the month so far, and what live reservations hold.
+    """A caller's money in micro-USD: the day and the month so far, and what calls under way hold.
 
     `calls`, `unpriced` (calls of unknown price), tokens and `by_router` are of the day.
     """
@@ -69,7 +71,9 @@ class Ledger:
 
     Records: `spend:{caller}:{YYYY-MM-DD}` and `spend:{caller}:{YYYY-MM}` are tallies. `hold:{caller}` tells of each
     process what it holds in all, and until when if nothing more is heard of it; the single reservations are in that
-    process's memory, so that a thousand cost no more than one. Reserving and settling are one atomic step each.
+    process's memory, so that a thousand cost no more than one. While much is left, a process holds a little more than
+    its calls need: what fits into that room is reserved at once, and written down with what is settled next. At every
+    moment, what is spent and what the processes hold stays within the limits.
     """
 
     def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
@@ -79,6 +83,8 @@ class Ledger:
         """By the record that tells the others of it, and as it was last written there."""
         self._noted: dict[_Names, list[Settled]] = {}
         """By the records that they belong to: a call is of the day on which it ended."""
+        self._noted_micro: defaultdict[_Names, int] = defaultdict(int)
+        """What they cost in all."""
         self._one_writer = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
         self._wrote_at = 0.0
@@ -103,20 +109,38 @@ class Ledger:
             now = self._clock()
             names = _records(caller_id, now)
             day, month, record = await self._kv.get_many(names)
-            noted = sum(call.cost_micro or 0 for call in self._noted.get(names, ()))
+            noted = self._noted_micro.get(names, 0)
             held = self._mine(names, now).micro_usd + total(others(record, self._process, now))
             _judge((_cost(day) + noted, _cost(month) + noted), held, None, limits, now)
             return Hold("", caller_id, 0, now + HOLD_SECONDS)
+        if not self._one_writer.locked() and (hold := self._within_room(caller_id, micro_usd)):
+            return hold
         async with self._one_writer:
-            now = self._clock()
-            hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
-            names = _records(caller_id, now)
-            try:
-                await self._write(names, self._noted.pop(names, []), hold, limits)
-            except asyncio.CancelledError:
-                # It is reserved all the same, and nobody will use it.
-                self.note(caller_id, Settled(hold))
-                raise
+            return self._within_room(caller_id, micro_usd) or await self._reserve(caller_id, micro_usd, limits)
+
+    def _within_room(self, caller_id: str, micro_usd: int) -> Hold | None:
+        """A reservation that others count already; not while a record is written that does not know of it."""
+        now = self._clock()
+        names = _records(caller_id, now)
+        held = self._mine(names, now)
+        if not held.has_room(micro_usd, now):
+            return None
+        hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
+        held.place(hold)
+        self._noted.setdefault(names, [])
+        self._write_later()
+        return hold
+
+    async def _reserve(self, caller_id: str, micro_usd: int, limits: budget.Limits) -> Hold:
+        now = self._clock()
+        names = _records(caller_id, now)
+        hold = Hold(secrets.token_hex(6), caller_id, micro_usd, now + HOLD_SECONDS)
+        try:
+            await self._write(names, self._taken(names), hold, limits)
+        except asyncio.CancelledError:
+            # It is reserved all the same, and nobody will use it.
+            self.note(caller_id, Settled(hold))
+            raise
         return hold
 
     def note(self, caller_id: str, call: Settled) -> None:
@@ -126,9 +150,22 @@ class Ledger:
         burst, what comes in within some milliseconds is written in one step. `reserve` and `spent` count it at
         once.
         """
-        self._noted.setdefault(_records(caller_id, self._clock()), []).append(call)
+        names = _records(caller_id, self._clock())
+        cost, reserved = call.cost_micro or 0, call.hold.micro_usd if call.hold else 0
+        self._noted.setdefault(names, []).append(call)
+        self._noted_micro[names] += cost
+        if cost > reserved and (held := self._held.get(names[2])):
+            held.granted -= cost - reserved
+        self._write_later()
+
+    def _write_later(self) -> None:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_soon())
+
+    def _taken(self, names: _Names) -> list[Settled]:
+        """What is noted, to be written now."""
+        self._noted_micro.pop(names, None)
+        return self._noted.pop(names, [])
 
     async def _write_soon(self) -> None:
         pause = BATCH_SECONDS - (time.monotonic() - self._wrote_at)
@@ -140,7 +177,8 @@ class Ledger:
         """Write what is noted; what the store refuses stays noted, for the next time."""
         async with self._one_writer:
             while self._noted:
-                names, calls = self._noted.popitem()
+                names = next(reversed(self._noted))
+                calls = self._taken(names)
                 try:
                     await self._write(names, calls)
                 except StoreError:
@@ -149,9 +187,12 @@ class Ledger:
             self._wrote_at = time.monotonic()
 
     async def close(self) -> None:
-        """Write what is noted, and end."""
+        """Write what is noted, give back the room that no call uses, and end."""
         if self._writer is not None:
             await asyncio.wait([self._writer])
+        for record, held in self._held.items():
+            held.granted = 0
+            self._noted.setdefault(_records(record.removeprefix(_HOLD), self._clock()), [])
         await self.written()
 
     async def _write(
@@ -167,20 +208,25 @@ class Ledger:
         """
         now = self._clock()
         mine = self._mine(names, now)
-        kept = mine.micro_usd - mine.held_for(_ended(calls))
-        until = max(mine.expires_at, hold.expires_at if hold else 0.0)
+        ended = mine.held_for(_ended(calls))
+        kept = mine.micro_usd - ended
+        granted = max(kept, mine.granted - ended if now < mine.granted_until else 0)
+        until = max(mine.expires_at if kept else 0.0, hold.expires_at if hold else 0.0, now + ROOM_SECONDS)
         spent = _tally(calls)
 
         def book(old: Sequence[Value | None]) -> Sequence[Write | None]:
+            nonlocal granted
             day, month, record = old
             holds = others(record, self._process, now)
-            held = kept
             if hold is not None:
                 so_far = _cost(day) + spent["micro_usd"], _cost(month) + spent["micro_usd"]
-                _judge(so_far, kept + total(holds), hold.micro_usd, limits, now)
-                held += hold.micro_usd
-            if held:
-                holds[self._process] = {"micro_usd": held, "expires_at": until}
+                held = kept + total(holds)
+                _judge(so_far, held, hold.micro_usd, limits, now)
+                room = budget.room(*so_far, held + hold.micro_usd, hold.micro_usd, limits)
+                granted = kept + hold.micro_usd + room
+            if granted:
+                used = kept + (hold.micro_usd if hold else 0)
+                holds[self._process] = {"micro_usd": granted, "used_micro": used, "expires_at": until}
             return [*_tally_writes(day, month, spent), held_write(record, holds, now)]
 
         try:
@@ -188,12 +234,13 @@ class Ledger:
         except Exception:
             if calls:
                 self._noted[names] = calls + self._noted.get(names, [])
+                self._noted_micro[names] += spent["micro_usd"]
             raise
         except asyncio.CancelledError:
             # What the store was writing, it has written.
-            self._remember(names, calls, hold)
+            self._remember(names, calls, hold, granted, until)
             raise
-        self._remember(names, calls, hold)
+        self._remember(names, calls, hold, granted, until)
 
     def _mine(self, names: _Names, now: float) -> Held:
         """What this process holds for the caller, without what has expired."""
@@ -201,13 +248,14 @@ class Ledger:
         held.expire(now)
         return held
 
-    def _remember(self, names: _Names, calls: Sequence[Settled], hold: Hold | None) -> None:
+    def _remember(self, names: _Names, calls: Sequence[Settled], hold: Hold | None, granted: int, until: float) -> None:
         """It is written: these calls have ended, and this is held."""
         held = self._held.setdefault(names[2], Held())
         held.end(_ended(calls))
+        held.granted, held.granted_until = granted, until
         if hold is not None:
             held.place(hold)
-        if not held.holds:
+        if not granted:
             del self._held[names[2]]
 
     async def spent(self, caller_id: str) -> Spend:
@@ -223,7 +271,7 @@ class Ledger:
         return Spend(
             day_micro=_cost(day),
             month_micro=_cost(old_month) + more["micro_usd"],
-            held_micro=mine.micro_usd - mine.held_for(_ended(calls)) + total(others(record, self._process, now)),
+            held_micro=mine.micro_usd - mine.held_for(_ended(calls)) + used(others(record, self._process, now)),
             by_router=day["by_router"],
             **counts,
         )
@@ -248,7 +296,7 @@ def _records(caller_id: str, now: float) -> _Names:
 def _records_in(caller_id: str, minute: int, _zone: tuple[str, str]) -> _Names:
     """Of a minute: no time zone changes the day within it."""
     day = _local(minute * _MINUTE).date().isoformat()
-    return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}", f"hold:{caller_id}"
+    return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}", f"{_HOLD}{caller_id}"
 
 
 def _local(now: float) -> datetime:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from chomp_mcp.policy.budget import Limits, Verdict, judge, micro, resets_at, usd
+from chomp_mcp.policy.budget import Limits, Verdict, judge, micro, resets_at, room, usd
 
 BOTH = Limits(day_micro=100, month_micro=1000)
 
@@ -155,3 +155,20 @@ class BudgetMachine(RuleBasedStateMachine):
 
 
 TestBudgetMachine = BudgetMachine.TestCase
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "amount", "limits", "spare"),
+    [
+        ((0, 0), 0, 100, Limits(10_000, None), 100),
+        ((0, 0), 0, 101, Limits(10_000, None), 0),
+        ((5_000, 0), 2_000, 30, Limits(10_000, None), 30),
+        ((0, 99_000), 0, 10, Limits(10_000, 100_000), 10),
+        ((20_000, 0), 0, 1, Limits(10_000, None), 0),
+        ((0, 0), 0, 1, Limits(), 0),
+    ],
+)
+def test_a_hundredth_of_what_is_left_may_be_held_in_advance_where_that_is_enough_for_a_call(
+    spent, held, amount, limits, spare
+):
+    assert room(*spent, held, amount, limits) == spare

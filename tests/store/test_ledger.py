@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy.budget import Limits
+from chomp_mcp.store.holds import ROOM_SECONDS
 from chomp_mcp.store.kv import KV
 from chomp_mcp.store.ledger import HOLD_SECONDS, NO_USAGE, Hold, Ledger, Settled, Spend
 from chomp_mcp.store.sqlite import Sqlite
@@ -405,6 +406,108 @@ def test_money_is_conserved(steps):
                 assert now.held_micro == sum(hold.micro_usd for hold in holds if hold.expires_at > clock())
                 assert now.month_micro == spent == sum(now.by_router.values())
             await ledger.close()
+            await kv.close()
+
+    asyncio.run(play())
+
+
+WIDE = Limits(100_000, None)
+
+
+async def test_while_much_is_left_reservations_need_no_writing_and_others_count_them_all_the_same(
+    sqlite: Sqlite, clock: Clock
+):
+    ledger, other = Ledger(sqlite, clock=clock), Ledger(sqlite, clock=clock)
+    first = await ledger.reserve("owner", 100, WIDE)
+    record = await sqlite.get("hold:owner")
+    more = [await ledger.reserve("owner", 100, WIDE) for _ in range(9)]
+
+    assert await sqlite.get("hold:owner") == record
+    assert (await ledger.spent("owner")).held_micro == 1_000
+    with pytest.raises(BudgetExceeded):
+        await other.reserve("owner", 99_001, WIDE)
+    for hold in (first, *more):
+        ledger.note("owner", Settled(hold, 60, router="groq"))
+    await ledger.written()
+    for one in (ledger, other):
+        spent = await one.spent("owner")
+        assert (spent.day_micro, spent.held_micro) == (600, 0)
+
+
+@pytest.mark.parametrize("how", ["the process ends", "nothing comes for a while"])
+async def test_room_that_no_call_uses_is_given_back(ledger: Ledger, kv: KV, clock: Clock, how: str):
+    other = Ledger(kv, clock=clock)
+    await settle(ledger, await ledger.reserve("owner", 100, WIDE), 60)
+    with pytest.raises(BudgetExceeded):
+        await other.reserve("owner", 99_940, WIDE)
+
+    if how == "the process ends":
+        await ledger.close()
+    else:
+        clock.advance(ROOM_SECONDS)
+
+    await other.reserve("owner", 99_940, WIDE)
+
+
+async def test_a_call_that_costs_more_than_was_reserved_takes_it_from_the_room(ledger: Ledger):
+    hold = await ledger.reserve("owner", 10, WIDE)
+    ledger.note("owner", Settled(hold, 99_990, router="groq"))
+    await ledger.reserve("owner", 10, WIDE)
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve("owner", 1, WIDE)
+
+
+async def told(kv: KV) -> int:
+    """What the records say is spent this month and held by all processes."""
+    record = await kv.get("hold:owner") or {"holds": {}}
+    spent = [entry.value["micro_usd"] for entry in await kv.list("spend:owner:")]
+    return max(spent, default=0) + sum(hold["micro_usd"] for hold in record["holds"].values())
+
+
+WAYS = st.lists(
+    st.tuples(
+        st.sampled_from(["reserve", "reserve", "settle", "write", "advance"]),
+        st.integers(0, 1),
+        st.one_of(st.integers(1, 400), st.integers(1, 60_000)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ways=WAYS)
+def test_whatever_two_processes_reserve_stays_within_the_budget_and_is_seen_by_both(ways):
+    async def play() -> None:
+        clock = Clock(NOON - 12 * 3600)
+        with tempfile.TemporaryDirectory() as folder:
+            kv = Sqlite(Path(folder) / "state.db", clock=clock)
+            ledgers = Ledger(kv, clock=clock), Ledger(kv, clock=clock)
+            holds: list[tuple[Ledger, Hold]] = []
+            spent = 0
+            for way, which, amount in ways:
+                ledger = ledgers[which]
+                held = sum(hold.micro_usd for _, hold in holds)
+                if way == "reserve":
+                    try:
+                        holds.append((ledger, await ledger.reserve("owner", amount, WIDE)))
+                        assert spent + held + amount <= 100_000
+                    except BudgetExceeded:
+                        assert spent + held + amount > 100_000 - 1_000, "another's room is a hundredth at most"
+                elif way == "settle" and holds:
+                    owner, hold = holds.pop(amount % len(holds))
+                    cost = min(amount, hold.micro_usd)
+                    owner.note("owner", Settled(hold, cost, router="groq"))
+                    spent += cost
+                elif way == "write":
+                    await ledger.written()
+                elif way == "advance":  # their writers had their turn by then
+                    for each in ledgers:
+                        await each.written()
+                    clock.advance(amount % 12)
+                held = sum(hold.micro_usd for _, hold in holds)
+                assert spent + held <= await told(kv) <= 100_000
+            for ledger in ledgers:
+                await ledger.close()
             await kv.close()
 
     asyncio.run(play())
