@@ -18,7 +18,7 @@ import anyio
 
 from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind, WireRequest
-from chomp_mcp.routers.connection import Connection, Stale, Unreachable
+from chomp_mcp.routers.connection import Connection, Incoming, Stale, Unreachable
 from chomp_mcp.routers.pool import PORTS, Place, Pool, basic_credentials
 
 if TYPE_CHECKING:
@@ -121,37 +121,32 @@ class Client:
         target = _parsed(request.url)
         place = self._place(target)
         head = _head(request, target, place.proxy if place.scheme == "http" else None)
-        connection = await self._answered(place, head + request.body, is_safe=request.method == "GET")
-        return self._response(place, connection)
+        connection, incoming = await self._answered(place, head + request.body, is_safe=request.method == "GET")
+        chunks = incoming.chunks(patience=self._patience, limit=MAX_BODY_BYTES)
+        is_packed = incoming.headers.get("content-encoding", "").lower() in _PACKINGS
+        return Response(
+            incoming.status,
+            incoming.headers,
+            _unpacked(chunks, connection.host) if is_packed else chunks,
+            arrived=None if is_packed else incoming.arrived,
+            close=partial(self._pool.give_back, place, connection),
+            host=connection.host,
+            patience=self._patience,
+        )
 
-    async def _answered(self, place: Place, sent: bytes, *, is_safe: bool) -> Connection:
-        """A connection with the head of the answer. A safe request that met an old connection's end is sent again."""
+    async def _answered(self, place: Place, sent: bytes, *, is_safe: bool) -> tuple[Connection, Incoming]:
+        """The answer from its head on. A safe request that met the end of an old connection is sent again."""
         pool, patience = self._pool, self._patience
         until = asyncio.get_running_loop().time() + patience
         while True:
             used = pool.take(place)
             connection = used or await pool.open(place, patience=patience, until=until)
             try:
-                await connection.start(sent, patience=patience, until=until)
+                return connection, await connection.start(sent, patience=patience, until=until)
             except BaseException as error:
                 pool.give_back(place, connection)
-                if used and is_safe and isinstance(error, Stale):
-                    continue
-                raise
-            return connection
-
-    def _response(self, place: Place, connection: Connection) -> Response:
-        chunks = connection.chunks(patience=self._patience, limit=MAX_BODY_BYTES)
-        is_packed = connection.headers.get("content-encoding", "").lower() in _PACKINGS
-        return Response(
-            connection.status,
-            connection.headers,
-            _unpacked(chunks, connection.host) if is_packed else chunks,
-            arrived=None if is_packed else connection.arrived,
-            close=partial(self._pool.give_back, place, connection),
-            host=connection.host,
-            patience=self._patience,
-        )
+                if not (used and is_safe and isinstance(error, Stale)):
+                    raise
 
     async def reachable(self, url: str) -> bool:
         """Whether anything listens there, asked with a TCP connection and the patience of a glance."""

@@ -154,8 +154,8 @@ class Pool:
         lines = [f"CONNECT {host}:{place.port} HTTP/1.1", f"Host: {place.name}"]
         if credentials := basic_credentials(proxy):
             lines.append(f"Proxy-Authorization: {credentials}")
-        await connection.start("\r\n".join([*lines, "\r\n"]).encode("ascii"), patience=patience, until=until)
-        if connection.status not in _SUCCESSES:
+        asked = "\r\n".join([*lines, "\r\n"]).encode("ascii")
+        if (await connection.start(asked, patience=patience, until=until)).status not in _SUCCESSES:
             raise Unreachable(FailureKind.TRANSIENT, _PROXY_REFUSED.format(host=place.name))
         inner = Connection(place.name)
         loop = asyncio.get_running_loop()
