@@ -34,7 +34,8 @@ from chomp_mcp.doors.edge import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
 from chomp_mcp.doors.key_page import KeyPages
 from chomp_mcp.doors.mcp_late import LateMcp
 from chomp_mcp.doors.protocol import Protocol
-from chomp_mcp.doors.workers import IS_FORKING, is_orphan, supervise
+from chomp_mcp.doors.turnstile import Turnstile
+from chomp_mcp.doors.workers import IS_FORKING, Share, is_orphan, supervise
 from chomp_mcp.errors import InvalidRequest, InvalidSetting
 from chomp_mcp.settings import Settings
 from chomp_mcp.telemetry.log import LogObserver, configure
@@ -176,7 +177,29 @@ def _no_such_route(request: Request, error: Exception) -> Response:
 class Server(uvicorn.Server):
     """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown, and with its parent."""
 
+    def __init__(self, config: uvicorn.Config, share: Share | None = None) -> None:
+        super().__init__(config)
+        self._share = share
+        """Other processes accept from the same sockets."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._share is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        self.servers = [Turnstile(each, self._protocol, self._is_ahead) for each in sockets or ()]  # type: ignore[misc]
+
+    def _protocol(self) -> Protocol:
+        return Protocol(self.config, self.server_state, self.lifespan.state)
+
+    def _is_ahead(self) -> bool:
+        if self._share is None:
+            return False
+        self._share.tell(len(self.server_state.connections))
+        return self._share.is_ahead
+
     async def on_tick(self, counter: int) -> bool:
+        self._is_ahead()  # for the others: connections also end
         return await super().on_tick(counter) or is_orphan()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -230,7 +253,7 @@ def serve(settings: Settings) -> None:
         configure(settings.log or "error")
         work = partial(_work, _share(settings), listening, secrets.token_bytes(32))
         if settings.workers == 1:
-            work(announce=True)
+            work()
             return
         Chomp(settings)  # what is wrong is told here, and once
         if IS_FORKING:
@@ -241,14 +264,14 @@ def serve(settings: Settings) -> None:
         supervise(settings.workers, work, before_stop=listening.close, stop_seconds=patience)
 
 
-def _work(settings: Settings, listening: socket.socket, state_key: bytes, *, announce: bool = False) -> None:
-    """Serve in this process, which may be one of several."""
+def _work(settings: Settings, listening: socket.socket, state_key: bytes, share: Share | None = None) -> None:
+    """Serve in this process, which may have a `share` only."""
     configure(settings.log or "error")
     app = build_app(Chomp(settings, observers=[LogObserver()]), state_key=state_key)
-    if announce:
+    if share is None:
         _announce(settings)
     _rest_the_collector()
-    Server(configured(app, settings)).run(sockets=[listening])
+    Server(configured(app, settings), share).run(sockets=[listening])
 
 
 def _announce(settings: Settings) -> None:

@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from tempfile import TemporaryDirectory
 
-__all__ = ["IS_FORKING", "is_orphan", "supervise"]
+__all__ = ["IS_FORKING", "Share", "is_orphan", "supervise"]
 
 LOOK_SECONDS = 0.25
 """How often the parent looks around by itself; the end of a worker wakes it at once."""
@@ -32,14 +33,33 @@ CONTEXT = multiprocessing.get_context("fork") if IS_FORKING else multiprocessing
 _log = logging.getLogger("chomp_mcp.workers")
 
 
-def supervise(count: int, work: Callable[[], None], *, before_stop: Callable[[], None], stop_seconds: float) -> None:
+class Share:
+    """One worker's part of the connections, which the others can see."""
+
+    def __init__(self, counts: MutableSequence[int], place: int) -> None:
+        self._counts = counts
+        self._place = place
+
+    def tell(self, connections: int) -> None:
+        self._counts[self._place] = connections
+
+    @property
+    def is_ahead(self) -> bool:
+        """Another worker has fewer."""
+        return self._counts[self._place] > min(self._counts)
+
+
+def supervise(
+    count: int, work: Callable[[Share], None], *, before_stop: Callable[[], None], stop_seconds: float
+) -> None:
     """Have `work` done by `count` processes until SIGTERM or SIGINT; return when they have ended.
 
     `work` must end by itself, in good order, on SIGTERM and when it `is_orphan`; after `stop_seconds` it is killed.
     `before_stop` lets go of what the parent holds for workers to come.
     """
     with _metrics_folder(), _stop_signals() as is_stopping:
-        workers = [_Worker(number, work) for number in range(1, count + 1)]
+        counts: MutableSequence[int] = CONTEXT.RawArray("i", count)
+        workers = [_Worker(place + 1, partial(work, Share(counts, place))) for place in range(count)]
         try:
             while not is_stopping():
                 for worker in workers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -34,6 +35,11 @@ ASK = {"model": "mock/echo", "messages": [{"role": "user", "content": "Say hello
 SPAWNED = (
     "import multiprocessing; from chomp_mcp.doors import workers; from chomp_mcp.doors.cli import main; "
     "workers.CONTEXT = multiprocessing.get_context('spawn'); raise SystemExit(main())"
+)
+
+CRAMPED = (
+    "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)); from chomp_mcp.doors.cli import main; "
+    "raise SystemExit(main())"
 )
 
 
@@ -141,6 +147,37 @@ async def test_metrics_are_the_sum_whoever_answers_and_survive_a_worker(home):
 
 def exchanges(metrics: str) -> float:
     return sum(map(float, re.findall(r"^chomp_requests_total\{.*\} (.*)$", metrics, re.MULTILINE)))
+
+
+async def test_a_burst_of_connections_is_shared_by_the_workers(home):
+    async with crew(home) as both:
+        pids = await both.complete()
+        assert (await both.get("/healthz")).status_code == 200
+        before = [sockets_of(pid) for pid in pids]
+        port = int(both.url.rpartition(":")[2])
+        connections = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(60)))
+        await until(lambda: sum(map(sockets_of, pids)) - sum(before) == 60)
+        shares = [sockets_of(pid) - one for pid, one in zip(pids, before, strict=True)]
+        for _, writer in connections:
+            writer.close()
+    assert min(shares) >= 25
+
+
+async def test_workers_without_room_for_another_connection_go_on_when_there_is_some(home):
+    async with crew(home, "-c", CRAMPED, "serve") as both:
+        await both.complete()
+        port = int(both.url.rpartition(":")[2])
+        connections = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(200)))
+        await until(lambda: min(map(sockets_of, both.pids)) > 40)
+        for _, writer in connections:
+            writer.close()
+        assert (await both.get("/healthz")).status_code == 200
+
+
+def sockets_of(pid: int) -> int:
+    with suppress(OSError):
+        return sum(each.readlink().name.startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
+    return -1
 
 
 async def test_a_killed_worker_is_replaced(home):
