@@ -66,7 +66,7 @@ def test_the_first_message_decides_the_era_even_with_half_an_emoji_after_a_broke
     assert answers[2]["result"]["resultType"] == "complete"  # type: ignore[index]
 
 
-@given(st.text(st.characters(), max_size=30).map(lambda text: text + "\\ud83d"))
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30).map(lambda text: text + "\\ud83d"))
 def test_text_without_half_pairs_stays_as_it_is(text: str) -> None:
     assert json.loads(mended(json.dumps(text))) == text
 
