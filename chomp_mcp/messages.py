@@ -36,6 +36,7 @@ __all__ = [
     "Usage",
     "WireRequest",
     "is_conversation",
+    "receipt_line",
 ]
 
 AUTO = "auto"
@@ -335,29 +336,24 @@ class Receipt:
         }
         return {**told, "notes": list(self.notes)} if self.notes else told
 
-    @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Receipt:
-        """The receipt that `as_dict` wrote, as jobs keep it."""
-        cost = told.get("cost_usd")
-        return cls(
-            asked=told["asked"],
-            served=told["served"],
-            attempts=tuple(Attempt(**row) for row in told["attempts"]),
-            usage=Usage(**told["usage"]),
-            cost_usd=None if cost is None else Decimal(cost),
-            latency_ms=told["latency_ms"],
-            notes=tuple(told.get("notes", ())),
-        )
-
     def line(self) -> str:
-        """One line for a person: who answered, tokens, cost, time, and how many tries it took."""
-        parts = [self.served or "no answer", f"{self.usage.input_tokens} in, {self.usage.output_tokens} out"]
-        parts.append("price unknown" if self.cost is None else f"${self.cost}")
-        parts.append(f"{self.latency_ms / 1000:.1f} s")
-        failed = [a for a in self.attempts if a.outcome != "ok"]
-        if failed:
-            parts.append("after " + ", ".join(f"{a.router}/{a.model} {a.outcome}" for a in failed))
-        return " · ".join([*parts, *self.notes])
+        return receipt_line(self.as_dict())
+
+
+def receipt_line(told: Mapping[str, Any]) -> str:
+    """A receipt, as JSON tells it, in one line for a person: who answered, tokens, cost, time, what failed before."""
+    usage, cost = told["usage"], told["cost_usd"]
+    parts = [told["served"] or "no answer", f"{usage['input_tokens']} in, {usage['output_tokens']} out"]
+    parts.append("price unknown" if cost is None else f"${cost}")
+    parts.append(f"{told['latency_ms'] / 1000:.1f} s")
+    failed = [
+        f"{tried['router']}/{tried['model']} {tried['outcome']}"
+        for tried in told["attempts"]
+        if tried["outcome"] != "ok"
+    ]
+    if failed:
+        parts.append("after " + ", ".join(failed))
+    return " · ".join([*parts, *told.get("notes", ())])
 
 
 class Delta:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mcp.types import CallToolResult, TextContent
 
 from chomp_mcp import wire
-from chomp_mcp.messages import Job, JobStatus, Model, Receipt
+from chomp_mcp.messages import Job, JobStatus, Model, receipt_line
 
 if TYPE_CHECKING:
     from chomp_mcp.app import ModelPage
@@ -92,7 +92,7 @@ def _cancelled(job: Job) -> str:
 
 
 def _receipt_line(job: Job) -> str:
-    return Receipt.from_dict(job.receipt).line() if job.receipt else ""
+    return receipt_line(job.receipt) if job.receipt else ""
 
 
 _ENDINGS = {JobStatus.DONE: _receipt_line, JobStatus.ERROR: _failed, JobStatus.CANCELLED: _cancelled}

@@ -113,9 +113,11 @@ async def _next(chunks: AsyncIterator[bytes], decoder: Decoder) -> bytes | None:
     """The next bytes, None at the end; after `[DONE]` only what comes at once."""
     if not decoder.done:
         return await anext(chunks, None)
-    with anyio.move_on_after(TRAILER_SECONDS):
-        return await anext(chunks, None)
-    return None
+    try:
+        async with asyncio.timeout(TRAILER_SECONDS):
+            return await anext(chunks, None)
+    except TimeoutError:
+        return None
 
 
 class Attempts:

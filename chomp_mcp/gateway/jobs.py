@@ -61,6 +61,8 @@ class _Run:
     """Set and replaced whenever text came in or the run ended."""
     planned: Callable[[], str] = str
     """The route that is tried first, as long as none has answered."""
+    served: str = ""
+    """The route that answers."""
     stopping: str = ""
     """Why it is being cancelled, when nobody asked for it."""
 
@@ -85,7 +87,7 @@ class _Run:
         """The job as it stands, with the text so far, and with what its end adds to it."""
         if self.job.status.is_final:
             return replace(self.job, **ending) if ending else self.job
-        ref = self.job.model or self.planned()
+        ref = self.served or self.job.model or self.planned()
         return replace(self.job, text=self.text, model=ref, router=ref.partition("/")[0], **ending)
 
 
@@ -267,7 +269,7 @@ class JobRunner:
             exchange = self._gateway.exchange(run.caller, run.request, door=door, is_job=lambda: run.is_stored)
             run.planned = lambda: exchange.planned
             async with exchange as reply:
-                run.job = replace(run.job, model=reply.route.ref, router=reply.route.router.id)
+                run.served = reply.route.ref
                 async for batch in reply.batches():
                     run.add(folder.add(batch))
         except ChompError as error:

@@ -31,6 +31,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 UNPACKED_BYTES = 256 * 1024
 """Of a packed body, how much is unpacked at a time."""
 PROBE_SECONDS = 0.3
+PROBE_KEPT_SECONDS = 2.0
+"""Whoever starts a program on this machine sees it within so much; many that ask at once look once."""
 MOCK_SCHEME = "mock://"
 FIRST_OTHER_STATUS = 300
 """Redirects are not followed, so that they are failures like 4xx and 5xx."""
@@ -113,6 +115,7 @@ class Client:
         self._patience = upstream_timeout
         self._pool = Pool()
         self._places: dict[tuple[str, str, int], Place] = {}
+        self._probed: dict[str, tuple[float, bool]] = {}
 
     async def send(self, request: WireRequest) -> Response:
         """Send, and wait for the headers. `Unreachable` when they do not come."""
@@ -149,19 +152,15 @@ class Client:
                     raise
 
     async def reachable(self, url: str) -> bool:
-        """Whether anything listens there, asked with a TCP connection and the patience of a glance."""
+        """Whether anything listens there, or did two seconds ago."""
         if url.startswith(MOCK_SCHEME):
             return True
-        parts = urlsplit(url)
-        port = parts.port or {"https": 443}.get(parts.scheme, 80)
-        with anyio.move_on_after(PROBE_SECONDS):
-            try:
-                stream = await anyio.connect_tcp(parts.hostname or "", port)
-            except OSError:
-                return False
-            await stream.aclose()
-            return True
-        return False
+        now = asyncio.get_running_loop().time()
+        until, is_there = self._probed.get(url, (0.0, False))
+        if now >= until:
+            is_there = await _listens(url)
+            self._probed[url] = now + PROBE_KEPT_SECONDS, is_there
+        return is_there
 
     async def close(self) -> None:
         """End all connections; a later `send` opens new ones."""
@@ -173,6 +172,19 @@ class Client:
         if place is None:
             place = self._places[origin] = Place(*origin, _proxy(target.scheme, target.host))
         return place
+
+
+async def _listens(url: str) -> bool:
+    """Asked with a TCP connection and the patience of a glance."""
+    parts = urlsplit(url)
+    with anyio.move_on_after(PROBE_SECONDS):
+        try:
+            stream = await anyio.connect_tcp(parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80))
+        except OSError:
+            return False
+        await stream.aclose()
+        return True
+    return False
 
 
 class _Target(NamedTuple):

@@ -359,6 +359,21 @@ async def test_reachable_tells_who_listens(client, upstream):
     assert await client.reachable("mock://")
 
 
+async def test_who_listens_is_asked_again_after_two_seconds(client, upstream, monkeypatch):
+    monkeypatch.setattr(client_module, "PROBE_KEPT_SECONDS", 0.05)
+    for _ in range(3):
+        assert await client.reachable(upstream.url)
+    assert upstream.connection_count == 1
+    with anyio.fail_after(5):
+        while upstream.connection_count == 1:
+            await client.reachable(upstream.url)
+            await anyio.lowlevel.checkpoint()
+    await upstream.stop()
+    with anyio.fail_after(5):
+        while await client.reachable(upstream.url):
+            await anyio.lowlevel.checkpoint()
+
+
 async def test_a_closed_client_opens_again(client, upstream):
     await client.close()
     assert (await client.send(chat(upstream.url))).status == 200

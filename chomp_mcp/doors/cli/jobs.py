@@ -10,7 +10,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
-from chomp_mcp.messages import OWNER, Job, JobStatus, Receipt
+from chomp_mcp.messages import OWNER, Job, JobStatus, receipt_line
 from chomp_mcp.settings import Settings
 
 __all__ = ["cancel", "jobs", "result"]
@@ -56,8 +56,8 @@ def _tell(job: Job) -> None:
         answer(job.text if job.text.endswith("\n") else job.text + "\n")
     if job.status is JobStatus.ERROR:
         remark(f"chomp-mcp: {job.error}")
-    elif job.status is JobStatus.DONE:
-        remark(Receipt.from_dict(job.receipt or {}).line())
+    elif job.status is JobStatus.DONE and job.receipt:
+        remark(receipt_line(job.receipt))
     elif job.status is JobStatus.CANCELLED:
         remark(f"chomp-mcp: {job.id} was cancelled.")
     else:

@@ -40,7 +40,7 @@ class StreamDecoder(FrameDecoder):
         if not (name or self.done) and (text := self._alike.text_in(data)):
             return (Delta(data=data, plain=text),)
         try:
-            chunk = loads(data)
+            chunk = loads(data) if b"{" in data else None  # an error costs more than all else here
         except ValueError:
             chunk = None
         if not isinstance(chunk, dict) or name == b"error":
