@@ -152,6 +152,9 @@ def exchanges(metrics: str) -> float:
 async def test_a_burst_of_connections_is_shared_by_the_workers(home):
     async with crew(home) as both:
         pids = await both.complete()
+        for pid in pids:
+            with both.only(pid):
+                assert (await both.get("/healthz")).status_code == 200
         before = [sockets_of(pid) for pid in pids]
         port = int(both.url.rpartition(":")[2])
         connections = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(60)))
