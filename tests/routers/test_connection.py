@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import ssl
 import zlib
 from collections.abc import AsyncIterator
 
@@ -238,7 +239,7 @@ async def test_a_header_that_would_break_the_request_is_refused(client, upstream
 
 @contextlib.asynccontextmanager
 async def tunnel(
-    to_port: int, answer: bytes = b"HTTP/1.1 200 Connected\r\n\r\n"
+    to_port: int, answer: bytes = b"HTTP/1.1 200 Connected\r\n\r\n", *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[int, list[str]]]:
     """A proxy that leads every CONNECT to one port; its own port, and the heads that it saw."""
     heads: list[str] = []
@@ -262,7 +263,7 @@ async def tunnel(
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1], heads
     finally:
@@ -272,10 +273,12 @@ async def tunnel(
                 await asyncio.wait(tasks)
 
 
-async def test_https_goes_through_a_tunnel_that_the_proxy_makes(self_signed, tmp_path, monkeypatch):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_https_goes_through_a_tunnel_that_the_proxy_makes(self_signed, tmp_path, monkeypatch, scheme):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    async with ScriptedRouter(ssl_context=self_signed) as upstream, tunnel(upstream.port) as (port, heads):
-        monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
+    tls = self_signed if scheme == "https" else None
+    async with ScriptedRouter(ssl_context=self_signed) as upstream, tunnel(upstream.port, tls=tls) as (port, heads):
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://me:secret@127.0.0.1:{port}")
         client = Client(upstream_timeout=5)
         for _ in range(2):
             assert (await client.send(post("https://router.invalid/v1", Authorization="Bearer k"))).status == 200
