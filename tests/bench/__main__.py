@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -166,6 +167,10 @@ def machine() -> str:
     for name in VERSIONS:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
+    if "PORTKEY" in os.environ and (node := shutil.which("node")):
+        found.append(
+            f"node {subprocess.run([node, '--version'], capture_output=True, text=True, check=True).stdout.strip()}"
+        )
     return f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(found)}\n"
 
 
