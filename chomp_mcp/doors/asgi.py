@@ -7,7 +7,7 @@ import logging
 import math
 import string
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -21,9 +21,11 @@ from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuth
 from chomp_mcp.messages import Caller
 
 __all__ = [
+    "HANG_UP",
     "KEEPALIVE_SECONDS",
     "LAST_WORDS_SECONDS",
     "EventStream",
+    "HangUp",
     "Json",
     "by_method",
     "caller_of",
@@ -42,6 +44,9 @@ KEEPALIVE_SECONDS = 15.0
 
 LAST_WORDS_SECONDS = 1.0
 """How long a client may take to read why its answer ends with the server."""
+
+HANG_UP: Final = "chomp.hang_up"
+"""In the scope of a request that has come in whole: the `HangUp` of its connection. See protocol.py."""
 
 T = TypeVar("T")
 
@@ -239,16 +244,49 @@ def shutting_down() -> Overloaded:
     return Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
 
 
-async def while_connected(receive: Receive, work: Callable[[], Awaitable[T]], events: EventStream | None = None) -> T:
+class HangUp:
+    """Tells that the client of a connection has left, without a task that waits for it."""
+
+    __slots__ = ("_has_happened", "_scopes")
+
+    def __init__(self) -> None:
+        self._has_happened = False
+        self._scopes: set[anyio.CancelScope] = set()
+
+    def happen(self) -> None:
+        self._has_happened = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def interrupts(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work. `ClientDisconnect` when the client leaves first."""
+        with anyio.CancelScope() as scope:
+            if self._has_happened:
+                scope.cancel()
+            self._scopes.add(scope)
+            try:
+                return await work()
+            finally:
+                self._scopes.discard(scope)
+        raise ClientDisconnect
+
+
+async def while_connected(
+    scope: Scope, receive: Receive, work: Callable[[], Awaitable[T]], events: EventStream | None = None
+) -> T:
     """Do the work, keep `events` alive, and cancel both when the client hangs up; the body must have been read.
 
-    A scope and a bare task, where a task group would cost four times as much and wrap what the work raises.
+    A scope and a bare task, where a task group would cost four times as much and wrap what the work raises; not even
+    the task where the scope brings what tells of a hang-up, and no stream is to be kept alive.
 
     Raises:
         ClientDisconnect: the client left first.
     """
-    with anyio.CancelScope() as scope:
-        watch = asyncio.create_task(_watch(receive, scope, events))
+    hang_up: HangUp | None = scope.get(HANG_UP)
+    if hang_up is not None and events is None:
+        return await hang_up.interrupts(work)
+    with anyio.CancelScope() as cancelling:
+        watch = asyncio.create_task(_watch(receive, cancelling, events))
         try:
             return await work()
         finally:

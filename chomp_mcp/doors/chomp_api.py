@@ -134,7 +134,7 @@ class _Jobs:
         """GET /api/result/{id}: the job, once it ended or after `?wait=` seconds (at most 45)."""
         seconds = number(request.query_params.get("wait"), "wait", default=0, most=MAX_WAIT_SECONDS)
         ask = partial(self._jobs.result, caller_of(request.scope), request.path_params["id"], seconds)
-        return Json(_job(await while_connected(request.receive, ask) if seconds else await ask()))
+        return Json(_job(await while_connected(request.scope, request.receive, ask) if seconds else await ask()))
 
     async def cancel(self, request: Request) -> Json:
         """DELETE /api/result/{id}: stop it; the text so far stays."""

@@ -15,7 +15,7 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chomp_mcp.doors.asgi import LAST_WORDS_SECONDS, error_answer, shutting_down, told
+from chomp_mcp.doors.asgi import HANG_UP, LAST_WORDS_SECONDS, error_answer, shutting_down, told
 from chomp_mcp.doors.auth import is_loopback
 from chomp_mcp.errors import NotAllowed, TooLarge, TooSlow
 from chomp_mcp.settings import Settings
@@ -102,7 +102,8 @@ class Edge:
         if _is_preflight(scope, headers):
             await self._allow(headers, answer)
         else:
-            await self._app(scope, _BoundedBody(receive, headers, self._body_seconds), answer)
+            is_here = HANG_UP in scope
+            await self._app(scope, receive if is_here else _BoundedBody(receive, headers, self._body_seconds), answer)
 
     def _check_host(self, headers: Headers) -> None:
         """On loopback a browser may be led here by a foreign name (DNS rebinding); elsewhere a token is due."""

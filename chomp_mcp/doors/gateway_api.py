@@ -60,10 +60,10 @@ class _Chat:
         request = chat_request(body, stream=self._stream_always, session=agent or "")
         caller = caller_of(scope)
         if not request.stream:
-            await while_connected(receive, partial(self._answer, caller, request, send))
+            await while_connected(scope, receive, partial(self._answer, caller, request, send))
             return
         events = EventStream(send)
-        await while_connected(receive, partial(self._stream, caller, request, events), events)
+        await while_connected(scope, receive, partial(self._stream, caller, request, events), events)
 
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
         async with self._gateway.exchange(caller, request, door="gateway_api") as reply:

@@ -51,11 +51,11 @@ class ChatCompletions:
         request = chat_request(body, patience=patience_of(scope["headers"]))
         caller = caller_of(scope)
         if not request.stream:
-            await while_connected(receive, partial(self._answer, caller, request, send))
+            await while_connected(scope, receive, partial(self._answer, caller, request, send))
             return
         events = EventStream(send)
         wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        await while_connected(receive, partial(self._stream, caller, request, events, wants_usage), events)
+        await while_connected(scope, receive, partial(self._stream, caller, request, events, wants_usage), events)
 
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
         async with self._gateway.exchange(caller, request, door="openai_api") as reply:

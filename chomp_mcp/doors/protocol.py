@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from chomp_mcp.doors.asgi import error_answer
+from chomp_mcp.doors.asgi import HANG_UP, HangUp, error_answer
 from chomp_mcp.doors.edge import request_id
 from chomp_mcp.errors import ChompError, InvalidRequest, TooSlow
 
@@ -56,14 +56,26 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", Joining(transport, self.loop)))
+        self._hang_up = HangUp()
         self._mind_the_head()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._mind_the_head()
 
+    def on_message_complete(self) -> None:
+        """Most requests come in at once: their bodies need no clock, and no task has to wait for their client's end.
+
+        uvicorn stops to read at a large body until somebody takes it, and would not see that end.
+        """
+        super().on_message_complete()
+        cast("dict[str, Any]", self.scope)[HANG_UP] = self._hang_up
+        if not self.pipeline:
+            self.flow.resume_reading()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._relax()
+        self._hang_up.happen()
         super().connection_lost(exc)
 
     def _mind_the_head(self) -> None:

@@ -12,7 +12,7 @@ from tests.bench.servers import LINUX, bare, chomp, upstream
 ROUNDS = 5
 SECONDS = 0.4
 MOST = 5.0
-"""Times the bare app's CPU; a quiet machine sees 1.9, a crowded one more; a lost cache or an import in a request too."""
+"""Times the bare app's CPU; a quiet machine sees 1.9; a crowded one, a lost cache or an import in a request more."""
 
 
 @pytest.mark.skipif(not LINUX, reason="reads /proc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -311,6 +312,23 @@ async def test_a_signal_stops_accepting_and_lets_answers_finish(home, upstream, 
         assert b'"Hel"' in got
         assert got.endswith(b"data: [DONE]\n\n")
         assert b"Traceback" not in await started.stderr.read()
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 1_000_000])
+@pytest.mark.parametrize("piece", [1_000, 10_000_000])
+async def test_however_a_request_came_in_its_client_is_missed_when_it_leaves(gateway, upstream, size, piece):
+    upstream.hang()
+    body = json.dumps({**OK, "user": size * "x"}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    sent = f"{head}\r\n\r\n".encode() + body
+    _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    for at in range(0, len(sent), piece):
+        writer.write(sent[at : at + piece])
+        await writer.drain()
+        await asyncio.sleep(0)
+    await upstream.saw_request()
+    writer.transport.abort()
+    await upstream.saw_disconnect()
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/chat/stream"])

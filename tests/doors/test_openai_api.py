@@ -321,7 +321,7 @@ async def test_a_silent_stream_is_kept_alive_with_comments():
             await said.wait()
 
     with anyio.fail_after(5):
-        await while_connected(receive, work, stream)
+        await while_connected({}, receive, work, stream)
     assert sent[:3] == [b"", b'data: {"a":1}\n\n', b": keepalive\n\n"]
     assert sent[-1] == b"data: [DONE]\n\n"
 
