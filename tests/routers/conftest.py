@@ -1,4 +1,4 @@
-"""Both event loops that may run the client, and TLS for scripted routers."""
+"""A client on either of the event loops that may run it, a scripted router, and TLS for one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import ssl
 
 import pytest
 
+from chomp_mcp.routers.client import Client
+from tests.support.scripted import ScriptedRouter
+
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -15,6 +18,19 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 def anyio_backend(request):
     """stdio and Python run on the first, `serve` on the second where there is one."""
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
+
+
+@pytest.fixture
+async def upstream():
+    async with ScriptedRouter() as router:
+        yield router
+
+
+@pytest.fixture
+async def client():
+    client = Client(upstream_timeout=5)
+    yield client
+    await client.close()
 
 
 @pytest.fixture

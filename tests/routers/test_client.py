@@ -13,24 +13,12 @@ from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers import client as client_module
 from chomp_mcp.routers.client import Client, Response, Unreachable
+from tests.routers.asking import ask, failure
 from tests.support.scripted import ScriptedRouter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_proxies")]
 
 KEY = "sk-very-secret-0123456789"
-
-
-@pytest.fixture
-async def upstream():
-    async with ScriptedRouter() as router:
-        yield router
-
-
-@pytest.fixture
-async def client():
-    client = Client(upstream_timeout=5)
-    yield client
-    await client.close()
 
 
 @pytest.fixture
@@ -45,21 +33,6 @@ def chat(url: str, *, stream: bool = False, key: str = KEY, **fields) -> WireReq
     body = {"model": "m", "messages": [], "stream": stream, **fields}
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     return WireRequest("POST", f"{url}/chat/completions", headers, wire.dumps(body))
-
-
-async def failure(client: Client, request: WireRequest) -> Unreachable:
-    """The Unreachable of this request, wherever on its way it appears."""
-    with pytest.raises(Unreachable) as caught, anyio.fail_after(5):
-        await ask(client, request)
-    return caught.value
-
-
-async def ask(client: Client, request: WireRequest) -> bytes:
-    response = await client.send(request)
-    try:
-        return await response.read()
-    finally:
-        response.close()
 
 
 async def drain(response: Response) -> bytes:

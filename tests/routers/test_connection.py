@@ -15,6 +15,7 @@ import pytest
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.routers.pool import Place, Pool
+from tests.routers.asking import ask, failure
 from tests.support.scripted import ScriptedRouter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_proxies")]
@@ -23,35 +24,8 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n"
 OK = HEAD + b"\r\nok"
 
 
-@pytest.fixture
-async def upstream():
-    async with ScriptedRouter() as router:
-        yield router
-
-
-@pytest.fixture
-async def client():
-    client = Client(upstream_timeout=5)
-    yield client
-    await client.close()
-
-
 def post(url: str, **headers: str) -> WireRequest:
     return WireRequest("POST", url, headers, b"{}")
-
-
-async def ask(client: Client, request: WireRequest) -> bytes:
-    response = await client.send(request)
-    try:
-        return await response.read()
-    finally:
-        response.close()
-
-
-async def failure(client: Client, request: WireRequest) -> Unreachable:
-    with pytest.raises(Unreachable) as caught, anyio.fail_after(5):
-        await ask(client, request)
-    return caught.value
 
 
 @pytest.mark.parametrize(
