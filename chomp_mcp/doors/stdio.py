@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.settings import Settings
@@ -53,7 +54,7 @@ def serve_stdio(settings: Settings) -> None:
         serve = partial(serve_lines, build_server(chomp, pages=pages, dispatch=partial(_dispatch, chomp.jobs)))
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
-    anyio.run(_serve, serve, chomp, pages)
+    anyio.run(_serve, serve, chomp, pages, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 async def _dispatch(jobs: JobRunner, *args: Any, **named: Any) -> Job:
