@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -58,6 +59,9 @@ class KnownLists:
         self._models = models
         self._keys = keys
         self._seen: dict[str, RouterList | None] = {}
+        self._compared = -1, 0
+        """How often any list had been read when these were last compared, and how many they were."""
+        self._current_until = 0.0
 
     async def read(self, routers: Iterable[str]) -> None:
         self._seen.update(await self._models.of(routers, self._keys))
@@ -70,8 +74,18 @@ class KnownLists:
         return known.roster if known and not known.error else None
 
     def are_current(self) -> bool:
-        """None of them has ended or was read anew since, nor was one that was not known."""
-        return all(self._models.in_memory(router, self._keys) is known for router, known in self._seen.items())
+        """None of them has ended or was read anew since, nor was one that was not known.
+
+        Compared one by one only after some list was read; a thousand cost no more than one then.
+        """
+        models, now = self._models, self._models.clock()
+        compared = models.reads, len(self._seen)
+        if compared != self._compared or now >= self._current_until:
+            if any(models.in_memory(router, self._keys) is not known for router, known in self._seen.items()):
+                return False
+            self._compared = compared
+            self._current_until = min((known.until for known in self._seen.values() if known), default=math.inf)
+        return True
 
 
 class ModelList:
@@ -85,7 +99,9 @@ class ModelList:
         self._kv = kv
         self._client = client
         self._routers = routers
-        self._clock = clock
+        self.clock = clock
+        self.reads = 0
+        """How many answers were taken into memory."""
         self._known: dict[str, RouterList] = {}
         self._failed: dict[str, RouterList] = {}
         self._rosters: WeakValueDictionary[tuple[Model, ...], Roster] = WeakValueDictionary()
@@ -122,7 +138,7 @@ class ModelList:
         return self._remembered(_name(router, keys))
 
     def _remembered(self, name: str) -> RouterList | None:
-        now = self._clock()
+        now = self.clock()
         for memory in (self._known, self._failed):
             found = memory.get(name)
             if found and found.until > now:
@@ -159,10 +175,10 @@ class ModelList:
                 models = await self._ask(self._routers[router], key)
         except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
             reason = without_key(_reason(router, error), key)
-            until = self._clock() + FAILED_SECONDS
+            until = self.clock() + FAILED_SECONDS
             await self._kv.put(f"models:{name}", {"error": reason, "until": until}, expires_in=FAILED_SECONDS)
             return self._fail(name, reason, until)
-        until = self._clock() + FRESH_SECONDS
+        until = self.clock() + FRESH_SECONDS
         value = {"models": [_row(model) for model in models], "until": until}
         await self._kv.put(f"models:{name}", value, expires_in=FRESH_SECONDS)
         return self._keep(name, models, until)
@@ -180,26 +196,26 @@ class ModelList:
         finally:
             response.close()
         if not response.is_success:
-            raise ValueError(judge(response.status, response.headers, body, self._clock()).message)
+            raise ValueError(judge(response.status, response.headers, body, self.clock()).message)
         return speak.decode_list(router, body)
 
     def _keep(self, name: str, models: tuple[Model, ...], until: float) -> RouterList:
         roster = self._rosters.get(models)
         if roster is None:
             roster = self._rosters[models] = Roster(models)
-        return _remember(self._known, name, RouterList(roster, until=until))
+        return self._remember(self._known, name, RouterList(roster, until=until))
 
     def _fail(self, name: str, reason: str, until: float) -> RouterList:
-        return _remember(self._failed, name, RouterList(_EMPTY, reason, until))
+        return self._remember(self._failed, name, RouterList(_EMPTY, reason, until))
 
-
-def _remember(memory: dict[str, RouterList], name: str, known: RouterList) -> RouterList:
-    """The latest stands last; the oldest makes room."""
-    memory.pop(name, None)
-    memory[name] = known
-    if len(memory) > MOST_LISTS:
-        del memory[next(iter(memory))]
-    return known
+    def _remember(self, memory: dict[str, RouterList], name: str, known: RouterList) -> RouterList:
+        """The latest stands last; the oldest makes room."""
+        self.reads += 1
+        memory.pop(name, None)
+        memory[name] = known
+        if len(memory) > MOST_LISTS:
+            del memory[next(iter(memory))]
+        return known
 
 
 def _reason(router: str, error: Exception) -> str:
