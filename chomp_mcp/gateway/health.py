@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from chomp_mcp.messages import Failed, FailureKind, Route
+from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
 from chomp_mcp.policy.quota import Reading
@@ -74,12 +74,15 @@ class Health:
             return "probe"
         return Rest(breaker.open_until(BreakerState.from_value(tripped), self._rules) or now, "breaker_open")
 
-    async def of_key(self, router: str, key_id: str) -> KeyHealth:
+    async def of_key(self, router: Router, key_id: str) -> KeyHealth:
         """Everything known of one key, expired rests included."""
-        rests = await self._kv.get(_rest_name(router, key_id))
-        prefix = f"quota:{router}:{key_id}:"
-        quotas = await self._kv.list(prefix)
-        return KeyHealth(_rests(rests), {entry.key.removeprefix(prefix): _readings(entry.value) for entry in quotas})
+        prefix = f"quota:{router.id}:{key_id}:"
+        rests, of_all = await self._kv.get_many([_rest_name(router.id, key_id), prefix])
+        quotas = {"": _readings(of_all)} if of_all else {}
+        if router.quota_scope == "model":
+            entries = await self._kv.list(prefix)
+            quotas = {entry.key.removeprefix(prefix): _readings(entry.value) for entry in entries}
+        return KeyHealth(_rests(rests), quotas)
 
     async def breaker_of(self, router: str) -> tuple[BreakerState, float | None]:
         """The state, and when the next probe may pass."""

@@ -61,7 +61,7 @@ class Status:
             {"router": router, **asdict(reading)}
             for router in book.keys
             for key_id in book.key_ids(router)
-            for readings in (await self.health.of_key(router, key_id)).quotas.values()
+            for readings in (await self.health.of_key(self.routers[router], key_id)).quotas.values()
             for reading in readings
         ]
         spent = {"day": (self.limits.day_micro, spend.day_micro), "month": (self.limits.month_micro, spend.month_micro)}
@@ -83,7 +83,7 @@ class Status:
     async def _router(self, router: Router, book: Book, spend: Spend) -> dict[str, Any]:
         state, breaker_until = await self.health.breaker_of(router.id)
         now = self.clock()
-        keys = [await self.health.of_key(router.id, key_id) for key_id in book.key_ids(router.id)]
+        keys = [await self.health.of_key(router, key_id) for key_id in book.key_ids(router.id)]
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
         accounts = [credit for credit in asked if credit]
         rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.until > now]
