@@ -74,20 +74,29 @@ class Health:
             return "probe"
         return Rest(breaker.open_until(BreakerState.from_value(tripped), self._rules) or now, "breaker_open")
 
-    async def of_key(self, router: Router, key_id: str) -> KeyHealth:
-        """Everything known of one key, expired rests included."""
-        prefix = f"quota:{router.id}:{key_id}:"
-        rests, of_all = await self._kv.get_many([_rest_name(router.id, key_id), prefix])
-        quotas = {"": _readings(of_all)} if of_all else {}
-        if router.quota_scope == "model":
-            entries = await self._kv.list(prefix)
-            quotas = {entry.key.removeprefix(prefix): _readings(entry.value) for entry in entries}
-        return KeyHealth(_rests(rests), quotas)
+    async def of_keys(self, keys: Sequence[tuple[Router, str]]) -> list[KeyHealth]:
+        """Everything known of these (router, key id), expired rests included."""
+        names = [
+            name for router, key_id in keys for name in (_rest_name(router.id, key_id), _quotas_of(router, key_id))
+        ]
+        values = await self._kv.get_many(names)
+        return [
+            KeyHealth(_rests(rests), await self._quotas(router, key_id, of_all))
+            for (router, key_id), rests, of_all in zip(keys, values[::2], values[1::2], strict=True)
+        ]
 
-    async def breaker_of(self, router: str) -> tuple[BreakerState, float | None]:
-        """The state, and when the next probe may pass."""
-        state = BreakerState.from_value(await self._kv.get(f"health:{router}"))
-        return state, breaker.open_until(state, self._rules)
+    async def _quotas(self, router: Router, key_id: str, of_all: Value | None) -> dict[str, tuple[Reading, ...]]:
+        """By model; `of_all`: what is stored where the router counts per key."""
+        if router.quota_scope != "model":
+            return {"": _readings(of_all)} if of_all else {}
+        prefix = _quotas_of(router, key_id)
+        return {each.key.removeprefix(prefix): _readings(each.value) for each in await self._kv.list(prefix)}
+
+    async def breakers_of(self, routers: Collection[str]) -> dict[str, tuple[BreakerState, float | None]]:
+        """By router: the state, and when the next probe may pass."""
+        stored = await self._kv.get_many([f"health:{router}" for router in routers])
+        states = {router: BreakerState.from_value(value) for router, value in zip(routers, stored, strict=True)}
+        return {router: (state, breaker.open_until(state, self._rules)) for router, state in states.items()}
 
     async def succeeded(self, route: Route) -> None:
         """The router answered to the end: its failures are forgotten."""
@@ -212,7 +221,11 @@ def _gone_name(router: str, key_id: str) -> str:
 def _quota_name(route: Route) -> str:
     """Quotas are counted per key, and per model where the router says so."""
     model = route.model if route.router.quota_scope == "model" else ""
-    return f"quota:{route.router.id}:{route.key_id}:{model}"
+    return _quotas_of(route.router, route.key_id) + model
+
+
+def _quotas_of(router: Router, key_id: str) -> str:
+    return f"quota:{router.id}:{key_id}:"
 
 
 def _rest_now(stored: Value, route: Route, now: float) -> Rest | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from chomp_mcp.gateway.credit import CreditReader
@@ -13,6 +14,7 @@ from chomp_mcp.gateway.health import Health, KeyHealth, Rest
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.messages import OWNER, Caller, Job, Router
 from chomp_mcp.policy import budget
+from chomp_mcp.policy.breaker import BreakerState
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.quota import Reading
 from chomp_mcp.policy.routing import Book
@@ -48,8 +50,12 @@ class Status:
         book = await self.book_of(caller)
         spend = await self.ledger.spent(caller.id)
         jobs = await self.jobs.recent(caller, RECENT_JOBS)
+        breakers, keys = await self.health.breakers_of(self.routers), await self._keys(book, self.routers)
         return {
-            "routers": {router.id: await self._router(router, book, spend) for router in self.routers.values()},
+            "routers": {
+                router.id: await self._router(router, book, spend, breakers[router.id], keys[router.id])
+                for router in self.routers.values()
+            },
             "spend": self._spend(spend),
             "jobs": [_job(job) for job in jobs],
         }
@@ -59,15 +65,17 @@ class Status:
         book, spend = await self.book_of(OWNER), await self.ledger.spent(OWNER.id)
         quotas = [
             {"router": router, **asdict(reading)}
-            for router in book.keys
-            for key_id in book.key_ids(router)
-            for readings in (await self.health.of_key(self.routers[router], key_id)).quotas.values()
+            for router, keys in (await self._keys(book, book.keys)).items()
+            for known in keys
+            for readings in known.quotas.values()
             for reading in readings
         ]
         spent = {"day": (self.limits.day_micro, spend.day_micro), "month": (self.limits.month_micro, spend.month_micro)}
         return {
             "in_flight": self.in_flight(),
-            "breakers": {router: (await self.health.breaker_of(router))[0].state for router in self.routers},
+            "breakers": {
+                router: state.state for router, (state, _) in (await self.health.breakers_of(self.routers)).items()
+            },
             "quotas": quotas,
             "budgets": {
                 window: {
@@ -80,10 +88,24 @@ class Status:
             "jobs": self.jobs.counts(),
         }
 
-    async def _router(self, router: Router, book: Book, spend: Spend) -> dict[str, Any]:
-        state, breaker_until = await self.health.breaker_of(router.id)
+    async def _keys(self, book: Book, routers: Iterable[str]) -> dict[str, list[KeyHealth]]:
+        """By router, in the order of its keys."""
+        found: dict[str, list[KeyHealth]] = {router: [] for router in routers}
+        places = [(self.routers[router], key_id) for router in found for key_id in book.key_ids(router)]
+        for (router, _), known in zip(places, await self.health.of_keys(places), strict=True):
+            found[router.id].append(known)
+        return found
+
+    async def _router(
+        self,
+        router: Router,
+        book: Book,
+        spend: Spend,
+        breaker: tuple[BreakerState, float | None],
+        keys: Sequence[KeyHealth],
+    ) -> dict[str, Any]:
+        state, breaker_until = breaker
         now = self.clock()
-        keys = [await self.health.of_key(router, key_id) for key_id in book.key_ids(router.id)]
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
         accounts = [credit for credit in asked if credit]
         rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.until > now]
@@ -151,6 +173,7 @@ def _when(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
 
 
+@lru_cache(maxsize=1024)
 def _usd(micro: int) -> str:
     return format(budget.usd(micro).normalize() + Decimal(0), "f")
 
