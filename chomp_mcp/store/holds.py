@@ -42,9 +42,15 @@ class Held:
     granted: int = 0
     """What the record says that this process holds: with room for calls to come, which need not be written then."""
     granted_until: float = 0.0
+    overdrawn: int = 0
+    """What calls that have ended, and are not written down yet, cost beyond what was reserved for them."""
 
     def has_room(self, micro_usd: int, now: float) -> bool:
-        return self.micro_usd + micro_usd <= self.granted and now + _SOON_SECONDS < self.granted_until
+        wanted = self.micro_usd + self.overdrawn + micro_usd
+        return wanted <= self.granted and now + _SOON_SECONDS < self.granted_until
+
+    def is_idle(self, now: float) -> bool:
+        return not self.holds and self.granted_until <= now
 
     def place(self, hold: Hold) -> None:
         self.holds[hold.id] = hold

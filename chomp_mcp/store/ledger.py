@@ -27,6 +27,8 @@ HOLD_SECONDS = 15 * 60
 """How long the reservation of a process that died still counts."""
 BATCH_SECONDS = 0.005
 """In a burst, settlements wait this long for others to be written with."""
+MOST_HELD = 10_000
+"""Callers with reservations or room in memory, before those that are idle are let go."""
 _MINUTE = 60
 _HOLD = "hold:"
 _KEPT_SECONDS = (40 * 86_400.0, 400 * 86_400.0)
@@ -151,11 +153,10 @@ class Ledger:
         once.
         """
         names = _records(caller_id, self._clock())
-        cost, reserved = call.cost_micro or 0, call.hold.micro_usd if call.hold else 0
         self._noted.setdefault(names, []).append(call)
-        self._noted_micro[names] += cost
-        if cost > reserved and (held := self._held.get(names[2])):
-            held.granted -= cost - reserved
+        self._noted_micro[names] += call.cost_micro or 0
+        if held := self._held.get(names[2]):
+            held.overdrawn += _excess(call)
         self._write_later()
 
     def _write_later(self) -> None:
@@ -210,7 +211,8 @@ class Ledger:
         mine = self._mine(names, now)
         ended = mine.held_for(_ended(calls))
         kept = mine.micro_usd - ended
-        granted = max(kept, mine.granted - ended if now < mine.granted_until else 0)
+        left = mine.granted - ended - sum(map(_excess, calls)) if now < mine.granted_until else 0
+        granted = max(kept, left)
         until = max(mine.expires_at if kept else 0.0, hold.expires_at if hold else 0.0, now + ROOM_SECONDS)
         spent = _tally(calls)
 
@@ -225,8 +227,8 @@ class Ledger:
                 room = budget.room(*so_far, held + hold.micro_usd, hold.micro_usd, limits)
                 granted = kept + hold.micro_usd + room
             if granted:
-                used = kept + (hold.micro_usd if hold else 0)
-                holds[self._process] = {"micro_usd": granted, "used_micro": used, "expires_at": until}
+                in_use = kept + (hold.micro_usd if hold else 0)
+                holds[self._process] = {"micro_usd": granted, "used_micro": in_use, "expires_at": until}
             return [*_tally_writes(day, month, spent), held_write(record, holds, now)]
 
         try:
@@ -252,11 +254,15 @@ class Ledger:
         """It is written: these calls have ended, and this is held."""
         held = self._held.setdefault(names[2], Held())
         held.end(_ended(calls))
+        held.overdrawn = max(0, held.overdrawn - sum(map(_excess, calls)))
         held.granted, held.granted_until = granted, until
         if hold is not None:
             held.place(hold)
         if not granted:
             del self._held[names[2]]
+        if len(self._held) > MOST_HELD:
+            now = self._clock()
+            self._held = {record: each for record, each in self._held.items() if not each.is_idle(now)}
 
     async def spent(self, caller_id: str) -> Spend:
         """Where the caller stands now."""
@@ -305,6 +311,11 @@ def _local(now: float) -> datetime:
 
 def _cost(tally: Value | None) -> int:
     return 0 if tally is None else int(tally.get("micro_usd", 0))
+
+
+def _excess(call: Settled) -> int:
+    """What it cost beyond its reservation."""
+    return max(0, (call.cost_micro or 0) - (call.hold.micro_usd if call.hold else 0))
 
 
 def _ended(calls: Iterable[Settled]) -> list[str]:

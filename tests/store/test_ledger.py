@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy.budget import Limits
+from chomp_mcp.store import ledger as ledger_module
 from chomp_mcp.store.holds import ROOM_SECONDS
 from chomp_mcp.store.kv import KV
 from chomp_mcp.store.ledger import HOLD_SECONDS, NO_USAGE, Hold, Ledger, Settled, Spend
@@ -447,6 +448,18 @@ async def test_room_that_no_call_uses_is_given_back(ledger: Ledger, kv: KV, cloc
         clock.advance(ROOM_SECONDS)
 
     await other.reserve("owner", 99_940, WIDE)
+
+
+async def test_callers_that_are_idle_take_no_memory_for_ever(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ledger_module, "MOST_HELD", 2)
+    for number in range(5):
+        hold = await ledger.reserve(f"caller-{number}", 100, WIDE)
+        ledger.note(f"caller-{number}", Settled(hold, 60, router="groq"))
+        await ledger.written()
+        clock.advance(ROOM_SECONDS)
+    assert len(ledger._held) <= 2
 
 
 async def test_a_call_that_costs_more_than_was_reserved_takes_it_from_the_room(ledger: Ledger):
