@@ -11,8 +11,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
 
 from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
-from chomp_mcp.gateway.credit import CreditReader
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
@@ -29,13 +29,13 @@ from chomp_mcp.routers import catalog
 from chomp_mcp.routers.client import Client
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.jobs import Jobs
-from chomp_mcp.store.json_file import JsonFile
+from chomp_mcp.store.key_pages import Pages
 from chomp_mcp.store.keyring import Keyring
-from chomp_mcp.store.kv import KV
+from chomp_mcp.store.kv.json_file import JsonFile
+from chomp_mcp.store.kv.protocol import KV
+from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import Ledger
-from chomp_mcp.store.pages import Pages
 from chomp_mcp.store.processes import Processes
-from chomp_mcp.store.sqlite import Sqlite
 from chomp_mcp.telemetry.report import Observer, Observers
 from chomp_mcp.telemetry.tracing import Tracing
 
@@ -331,7 +331,7 @@ def key_id(key: str) -> str:
 def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[KV, KV]:
     """Where keys live and where the rest lives: two local files, or one Redis for both."""
     if settings.store:
-        from chomp_mcp.store.redis import Redis
+        from chomp_mcp.store.kv.redis import Redis
 
         shared = Redis(settings.store, clock=clock)
         return shared, shared

@@ -17,8 +17,8 @@ from time import monotonic
 
 import pytest
 
-from chomp_mcp.doors import http
 from chomp_mcp.doors.cli.parser import CLIENTS, parser
+from chomp_mcp.doors.http import app as http
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 from tests.bench.__main__ import PARTS

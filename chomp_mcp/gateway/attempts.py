@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import anyio
 
+from chomp_mcp.dialects import Decoder, dialect
 from chomp_mcp.errors import (
     ChompError,
     InvalidRequest,
@@ -36,7 +37,6 @@ from chomp_mcp.messages import (
 )
 from chomp_mcp.policy import failover, quota
 from chomp_mcp.routers.client import Client, Response, Unreachable
-from chomp_mcp.routers.dialects import Decoder, dialect
 from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge
 from chomp_mcp.telemetry.report import OK

@@ -10,7 +10,7 @@ from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
 from chomp_mcp.policy.quota import Reading
-from chomp_mcp.store.kv import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
 __all__ = ["Health", "KeyHealth", "Rest"]

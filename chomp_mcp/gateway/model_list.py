@@ -13,13 +13,13 @@ from weakref import WeakValueDictionary
 
 import anyio
 
+from chomp_mcp.dialects import dialect
 from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
 from chomp_mcp.routers.client import Client, Unreachable
-from chomp_mcp.routers.dialects import dialect
 from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge
-from chomp_mcp.store.kv import KV, Value
+from chomp_mcp.store.kv.protocol import KV, Value
 
 __all__ = ["FRESH_SECONDS", "MOST_LISTS", "KnownLists", "ModelList", "RouterList"]
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
+from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import ChompError, UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.attempts import Answer, Attempts
-from chomp_mcp.gateway.fold import Folder
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.settlement import Prices, Settlement

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from chomp_mcp.gateway.credit import CreditReader
+from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.model_list import KnownLists, ModelList
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from chomp_mcp.gateway.credit import CreditReader
+from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.health import Health, KeyHealth, Rest
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.messages import OWNER, Caller, Job, Router

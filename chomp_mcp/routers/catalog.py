@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from chomp_mcp.dialects import DIALECTS
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import AUTO, Router
-from chomp_mcp.routers.dialects import DIALECTS
 from chomp_mcp.settings import Settings, checked_url
 
 __all__ = ["environment_keys", "load"]

@@ -22,7 +22,7 @@ from chomp_mcp.routers.connection import Connection, Incoming, Stale, Unreachabl
 from chomp_mcp.routers.pool import PORTS, Place, Pool, basic_credentials
 
 if TYPE_CHECKING:
-    from chomp_mcp.routers.dialects.mock import Script
+    from chomp_mcp.dialects.mock import Script
 
 __all__ = ["MAX_BODY_BYTES", "Client", "Response", "Unreachable"]
 
@@ -333,7 +333,7 @@ def _host(url: str) -> str:
 
 
 def _play(request: WireRequest) -> Response:
-    from chomp_mcp.routers.dialects.mock import play
+    from chomp_mcp.dialects.mock import play
 
     try:
         body: Any = wire.loads(request.body) if request.body else {}

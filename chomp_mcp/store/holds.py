@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chomp_mcp.store.kv import Value, Write
+from chomp_mcp.store.kv.protocol import Value, Write
 
 __all__ = ["ROOM_SECONDS", "Held", "Hold", "held_write", "others", "total", "used"]
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from chomp_mcp.messages import Job, JobStatus
-from chomp_mcp.store.kv import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 __all__ = ["FINISHED_SECONDS", "UNFINISHED_SECONDS", "Jobs", "new_id"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
 from chomp_mcp.messages import Caller
-from chomp_mcp.store.kv import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 __all__ = ["Keyring", "masked"]
 

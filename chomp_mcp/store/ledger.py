@@ -17,7 +17,7 @@ from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy import budget
 from chomp_mcp.store.holds import ROOM_SECONDS, Held, Hold, held_write, others, total, used
-from chomp_mcp.store.kv import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 __all__ = ["HOLD_SECONDS", "Hold", "Ledger", "Settled", "Spend"]
 

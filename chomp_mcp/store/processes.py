@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chomp_mcp.store.files import PRIVATE_FILE, make_folder, unusable
-from chomp_mcp.store.kv import KV
+from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
+from chomp_mcp.store.kv.protocol import KV
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -144,7 +144,7 @@ class Metrics:
 
 
 def _of_all_workers() -> CollectorRegistry | None:
-    """The counters of all processes of this server, where doors/workers.py has made a folder for them.
+    """The counters of all processes of this server, where doors/http/server/workers.py has made a folder for them.
 
     That each process writes its own there is prometheus_client's doing, once that variable is set.
     """

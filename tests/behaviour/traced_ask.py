@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from chomp_mcp.doors.mcp import build_server
+from chomp_mcp.doors.mcp.server import build_server
 from tests.support.world import world
 
 

@@ -15,7 +15,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent
 
-from chomp_mcp.doors.mcp_answers import OUTPUTS
+from chomp_mcp.doors.mcp.answers import OUTPUTS
 
 NOTHING: Final[dict[str, Any]] = {}
 

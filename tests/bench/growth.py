@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chomp_mcp.store.jobs import new_id
-from chomp_mcp.store.json_file import JsonFile
-from chomp_mcp.store.kv import KV, Value, Write
-from chomp_mcp.store.sqlite import Sqlite
+from chomp_mcp.store.kv.json_file import JsonFile
+from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.kv.sqlite import Sqlite
 from tests.bench.load import chat, load, request
 from tests.bench.servers import Server, chomp
 

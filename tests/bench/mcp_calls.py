@@ -17,7 +17,7 @@ from typing import Any
 from mcp import Client, StdioServerParameters
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.mcp import build_server
+from chomp_mcp.doors.mcp.server import build_server
 from chomp_mcp.messages import OWNER, ChatRequest
 from chomp_mcp.settings import Settings
 from tests.bench.bare_tools import bare_tools

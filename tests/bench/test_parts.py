@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.mcp import build_server
+from chomp_mcp.doors.mcp.server import build_server
 from tests.bench.bare_tools import bare_tools
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 
-from chomp_mcp.doors import http, mcp
+from chomp_mcp.doors.http import app as http
+from chomp_mcp.doors.mcp import server as mcp
 from chomp_mcp.settings import Settings
 from tests.conformance.fixtures import add_fixtures
 

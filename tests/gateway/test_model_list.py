@@ -106,7 +106,7 @@ async def test_a_list_that_breaks_the_decoder_is_that_routers_failure_alone(
 
     async with world(home, "groq", "anthropic", LLM_PROVIDER="anthropic") as w:
         w.groq.models(["openai/gpt-oss-120b"])
-        monkeypatch.setattr("chomp_mcp.routers.dialects.anthropic.decode_list", broken)
+        monkeypatch.setattr("chomp_mcp.dialects.anthropic.answer.decode_list", broken)
         page = await w.chomp.list_models()
         assert page.errors == {"anthropic": "its model list cannot be understood"}
         assert [model.ref for model in page.models] == ["groq/openai/gpt-oss-120b"]

@@ -13,7 +13,7 @@ from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers import client as client_module
 from chomp_mcp.routers.client import Client, Response, Unreachable
-from tests.routers.asking import ask, failure
+from tests.dialects.asking import ask, failure
 from tests.support.scripted import ScriptedRouter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_proxies")]

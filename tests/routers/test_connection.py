@@ -15,7 +15,7 @@ import pytest
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.routers.pool import Place, Pool
-from tests.routers.asking import ask, failure
+from tests.dialects.asking import ask, failure
 from tests.support.scripted import ScriptedRouter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_proxies")]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from redis import Redis as RedisClient
 
-from chomp_mcp.store.kv import KV
-from chomp_mcp.store.sqlite import Sqlite
+from chomp_mcp.store.kv.protocol import KV
+from chomp_mcp.store.kv.sqlite import Sqlite
 from tests.store.other_process import open_store
 from tests.support.clock import Clock
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from chomp_mcp.errors import BudgetExceeded, StoreError
 from chomp_mcp.policy.budget import Limits
-from chomp_mcp.store.json_file import JsonFile
-from chomp_mcp.store.kv import KV, Value, Write
+from chomp_mcp.store.kv.json_file import JsonFile
+from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.kv.redis import Redis
+from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import Ledger, Settled
 from chomp_mcp.store.processes import Processes
-from chomp_mcp.store.redis import Redis
-from chomp_mcp.store.sqlite import Sqlite
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 
 from chomp_mcp.messages import Job, JobStatus
 from chomp_mcp.store.jobs import FINISHED_SECONDS, UNFINISHED_SECONDS, Jobs, new_id
-from chomp_mcp.store.kv import KV
+from chomp_mcp.store.kv.protocol import KV
 from tests.support.clock import NOON, Clock
 
 pytestmark = pytest.mark.anyio

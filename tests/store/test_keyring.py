@@ -10,9 +10,9 @@ import pytest
 
 from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
 from chomp_mcp.messages import OWNER, Caller
-from chomp_mcp.store.json_file import JsonFile
 from chomp_mcp.store.keyring import Keyring
-from chomp_mcp.store.kv import KV
+from chomp_mcp.store.kv.json_file import JsonFile
+from chomp_mcp.store.kv.protocol import KV
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio

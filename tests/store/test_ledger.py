@@ -19,9 +19,9 @@ from chomp_mcp.messages import Usage
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.store import ledger as ledger_module
 from chomp_mcp.store.holds import ROOM_SECONDS
-from chomp_mcp.store.kv import KV
+from chomp_mcp.store.kv.protocol import KV
+from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import HOLD_SECONDS, NO_USAGE, Hold, Ledger, Settled, Spend
-from chomp_mcp.store.sqlite import Sqlite
 from tests.store.other_process import go, kill, open_store, race, start
 from tests.support.clock import NOON, Clock
 
@@ -322,7 +322,7 @@ async def test_a_reservation_that_is_cancelled_while_it_is_written_settles_once_
 async def test_a_reservation_that_is_cancelled_and_not_written_keeps_what_was_to_be_settled(
     sqlite: Sqlite, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("chomp_mcp.store.sqlite._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("chomp_mcp.store.kv.sqlite._PATIENCE_SECONDS", 0.1)
     await sqlite.put("open", {})
     ledger = Ledger(sqlite, clock=clock)
     with locked(tmp_path / "home" / "state.db"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from chomp_mcp.errors import StoreError
+from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.processes import LEASE_SECONDS, Processes
-from chomp_mcp.store.sqlite import Sqlite
 from tests.store.other_process import go, kill, start
 from tests.support.clock import Clock
 

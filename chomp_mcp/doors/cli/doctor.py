@@ -23,7 +23,7 @@ from chomp_mcp.errors import ChompError
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings
-from chomp_mcp.store.sqlite import Sqlite
+from chomp_mcp.store.kv.sqlite import Sqlite
 
 __all__ = ["doctor"]
 

@@ -12,7 +12,7 @@ __all__ = ["serve", "stdio"]
 
 def stdio(_args: argparse.Namespace) -> int:
     """Be an MCP server on stdin and stdout until the client leaves."""
-    from chomp_mcp.doors.stdio import serve_stdio
+    from chomp_mcp.doors.mcp.stdio import serve_stdio
 
     serve_stdio(Settings.load())
     return 0
@@ -20,7 +20,7 @@ def stdio(_args: argparse.Namespace) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Serve HTTP until SIGTERM or Ctrl-C."""
-    from chomp_mcp.doors.http import serve as serve_http
+    from chomp_mcp.doors.http.app import serve as serve_http
 
     given = {name: value for name in ("host", "port", "workers") if (value := getattr(args, name)) is not None}
     serve_http(replace(Settings.load(), **given))

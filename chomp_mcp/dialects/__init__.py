@@ -1,0 +1,115 @@
+"""Wire formats, pure: a request in our words -> bytes for a router, and a router's bytes -> our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from chomp_mcp.messages import ChatRequest, Completion, Delta, Failed, Model, Route, Router, Usage, WireRequest
+
+__all__ = ["DIALECTS", "Decoder", "Dialect", "dialect"]
+
+_MODULES = {
+    "openai": "openai.request",
+    "anthropic": "anthropic.answer",
+    "ollama": "ollama.compatible",
+    "cursor": "cursor",
+    "mock": "mock",
+}
+"""Where each dialect's own functions are."""
+
+
+class Decoder(Protocol):
+    """A streamed answer as it comes in; any chunking of the same bytes gives the same deltas, usage and finish."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the router counted, once it said so."""
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What the router says it cost."""
+
+    @property
+    def finished(self) -> bool:
+        """The router said that the answer is complete; false at the end of the bytes means that it was cut."""
+
+    @property
+    def done(self) -> bool:
+        """The router said that nothing comes after (`[DONE]` and its like); only a trailer may."""
+
+    @property
+    def error(self) -> Failed | None:
+        """The router's error inside the stream; nothing comes after it."""
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """The deltas that these bytes complete."""
+
+    def close(self) -> list[Delta]:
+        """The deltas left at the end of the bytes; sets `error` when there was no answer in them at all."""
+
+
+class Dialect(Protocol):
+    """One wire format; every dialect module is one."""
+
+    def encode(self, route: Route, request: ChatRequest) -> WireRequest:
+        """The call to make. `request.body` is never changed."""
+
+    def notes(self, route: Route, request: ChatRequest) -> tuple[str, ...]:
+        """What of the request this router does not take, as sentences for the receipt."""
+
+    def decode(self, body: bytes) -> Completion | Failed:
+        """A whole answer that came with status 200, which may hold an error all the same."""
+
+    def decoder(self) -> Decoder:
+        """A fresh decoder for one streamed answer."""
+
+    def encode_list(self, router: Router, key: str) -> WireRequest | None:
+        """The call for the router's list; None: there is none, and `decode_list(router, b"")` gives the fixed one."""
+
+    def decode_list(self, router: Router, body: bytes) -> tuple[Model, ...]:
+        """The models that can chat; `ValueError`, in words for the user, when the body is no list."""
+
+
+class _Dialects(Mapping[str, Dialect]):
+    """Loaded by name on first use, so that a start pays only for the dialects it speaks."""
+
+    def __getitem__(self, name: str) -> Dialect:
+        if name not in _MODULES:
+            raise KeyError(name)
+        return _load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _MODULES
+
+
+@cache
+def _load(name: str) -> Dialect:
+    return cast("Dialect", import_module(f"{__name__}.{_MODULES[name]}"))
+
+
+DIALECTS: Mapping[str, Dialect] = _Dialects()
+
+
+def dialect(name: str) -> Dialect:
+    """The dialect of that name; `KeyError` for one we do not speak."""
+    return DIALECTS[name]
+
+
+if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `cast` above does not
+    from chomp_mcp.dialects import cursor as _cursor
+    from chomp_mcp.dialects import mock as _mock
+    from chomp_mcp.dialects.anthropic import answer as _anthropic
+    from chomp_mcp.dialects.ollama import compatible as _ollama
+    from chomp_mcp.dialects.openai import request as _openai
+
+    _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _ollama, _cursor, _mock)

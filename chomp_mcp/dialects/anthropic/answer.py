@@ -1,0 +1,106 @@
+"""Anthropic's Messages, both ways: system, tools, images, thinking, streaming, and its own model list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.anthropic.request import body_of, left_out
+from chomp_mcp.dialects.anthropic.stream import FINISH, MessageDecoder, usage_of
+from chomp_mcp.dialects.numbers import tokens
+from chomp_mcp.dialects.openai.answer import failed_in, loads, nonsense
+from chomp_mcp.dialects.openai.models import entries, is_hidden
+from chomp_mcp.dialects.openai.request import list_url
+from chomp_mcp.dialects.openai.shapes import completion, head
+from chomp_mcp.messages import ChatRequest, Completion, Failed, Model, Route, Router, WireRequest
+
+__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
+
+_VERSION = "2023-06-01"
+
+
+def encode(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /messages, with `x-api-key`."""
+    headers = {**_headers(route.router, route.key), "content-type": "application/json"}
+    return WireRequest("POST", f"{route.router.url}/messages", headers, wire.dumps(body_of(route, request)))
+
+
+def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
+    """A sentence for the fields and the message parts that Messages has no place for."""
+    dropped = left_out(route, request)
+    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",) if dropped else ()
+
+
+def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
+    """A whole message as a `chat.completion`; thinking becomes `reasoning_content`.
+
+    Args:
+        body: what came with a status of 200.
+        now: epoch seconds, for errors that name a moment.
+    """
+    try:
+        message = loads(body)
+    except ValueError:
+        return nonsense(body)
+    if not isinstance(message, dict):
+        return nonsense(body)
+    if failed := failed_in(message, now):
+        return failed
+    if not isinstance(message.get("content"), list):
+        return nonsense(b"[]")
+    finish = FINISH.get(str(message.get("stop_reason")), "stop")
+    top = head(str(message.get("id", "")), str(message.get("model", "")))
+    return completion(top, _answer(message["content"]), finish, usage_of(message.get("usage"), None))
+
+
+def decoder(now: float = 0.0) -> MessageDecoder:
+    """A decoder for one stream; `now` (epoch seconds) is for errors that name a moment."""
+    return MessageDecoder(decode, now)
+
+
+def encode_list(router: Router, key: str) -> WireRequest | None:
+    """GET /models, a page of 1,000, which is all of them."""
+    return WireRequest("GET", f"{list_url(router)}?limit=1000", _headers(router, key))
+
+
+def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
+    """The models that are not retired; the list names no prices. `ValueError` when the body is no list."""
+    return tuple(
+        Model(
+            router=router.id,
+            id=row["id"],
+            name=str(row.get("display_name") or ""),
+            context_length=tokens(row.get("max_input_tokens")) or None,
+            max_output=tokens(row.get("max_tokens")) or None,
+            free=router.free,
+        )
+        for row in entries(body)
+        if isinstance(row.get("id"), str) and row.get("lifecycle") != "retired" and not is_hidden(router, row["id"])
+    )
+
+
+def _headers(router: Router, key: str) -> dict[str, str]:
+    own = {name.lower(): value for name, value in router.headers.items()}
+    return {"anthropic-version": _VERSION, **({"x-api-key": key} if key else {}), **own}
+
+
+def _answer(blocks: list[Any]) -> dict[str, Any]:
+    """The message of choice 0: text and thinking joined, tool uses as calls."""
+    blocks = [block for block in blocks if isinstance(block, Mapping)]
+    text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+    thinking = "".join(str(block.get("thinking", "")) for block in blocks if block.get("type") == "thinking")
+    calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
+    message: dict[str, Any] = {"content": text if text or not calls else None}
+    if thinking:
+        message["reasoning_content"] = thinking
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def _call(block: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = wire.dumps(block.get("input") or {}).decode()
+    return {
+        "id": block.get("id"),
+        "type": "function",
+        "function": {"name": block.get("name"), "arguments": arguments},
+    }

@@ -1,0 +1,144 @@
+"""The Cursor adapter: /v1/complete and /v1/stream, text only; `pending` and `processing` are no answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.openai.answer import loads, nonsense, read_usage
+from chomp_mcp.dialects.openai.shapes import completion, head, piece
+from chomp_mcp.dialects.stream.decoder import ObjectDecoder
+from chomp_mcp.dialects.stream.framing import Objects
+from chomp_mcp.messages import (
+    ChatRequest,
+    Completion,
+    Delta,
+    Failed,
+    FailureKind,
+    Model,
+    Route,
+    Router,
+    Usage,
+    WireRequest,
+)
+from chomp_mcp.routers import failures
+
+__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
+
+_WAIT_MS = 115_000
+"""How long the adapter may keep us waiting: less than its own and our limit of 120 s, so that it is heard."""
+
+_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
+_READ = frozenset({"messages", "agent_id", "context", "priority", "user"})
+_MODEL = "cursor-agent"
+
+
+def encode(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /v1/complete or /v1/stream; the model is never sent, and every call has an id of its own."""
+    given = request.body
+    messages = given.get("messages")
+    body = {
+        "request_id": f"cursor-{uuid4().hex}",
+        "agent_id": str(given.get("agent_id") or given.get("user") or "chomp"),
+        "messages": [_message(m) for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else [],
+        "priority": str(given.get("priority") or "normal"),
+        "wait_timeout_ms": _WAIT_MS,
+        **({"context": given["context"]} if given.get("context") is not None else {}),
+    }
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {route.key}"} if route.key else {})}
+    headers |= {name.lower(): value for name, value in route.router.headers.items()}
+    path = "/v1/stream" if request.stream else "/v1/complete"
+    return WireRequest("POST", route.router.url.removesuffix("/v1") + path, headers, wire.dumps(body))
+
+
+def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
+    """A sentence for all that is neither text nor messages: the adapter takes nothing else."""
+    lost = [name for name, value in request.body.items() if value is not None and name not in _OURS | _READ]
+    return (f"{route.router.id} takes text only, no {', '.join(lost)}: dropped",) if lost else ()
+
+
+def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
+    """A whole answer; one that is still `pending` or `processing` ran out of time on the adapter's side."""
+    try:
+        answer = loads(body)
+    except ValueError:
+        return nonsense(body)
+    if not isinstance(answer, Mapping):
+        return nonsense(body)
+    if failed := _failed(answer, now):
+        return failed
+    if answer.get("status") != "completed":
+        return _unfinished(answer)
+    top = head(str(answer.get("request_id", "")), str(answer.get("model") or _MODEL))
+    return completion(top, {"content": str(answer.get("content") or "")}, "stop", _usage(answer))
+
+
+def decoder(now: float = 0.0) -> ObjectDecoder:
+    """A decoder for one stream; `now` (epoch seconds) is for errors that name a moment."""
+    return _Decoder(Objects(), decode, now)
+
+
+def encode_list(router: Router, key: str) -> WireRequest | None:  # noqa: ARG001 - the protocol's signature
+    """None: the adapter has no list."""
+    return None
+
+
+def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:  # noqa: ARG001 - the protocol's signature
+    """The row's own models, which are but labels."""
+    return tuple(Model(router.id, name, free=router.free) for name in router.models or (_MODEL,))
+
+
+class _Decoder(ObjectDecoder):
+    """Each `content` is a delta; `completed` ends the stream, and so does its end without a word."""
+
+    __slots__ = ()
+
+    def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
+        if failed := _failed(value, self._now):
+            self.error = failed
+            return ()
+        top = head(str(value.get("request_id", "")), str(value.get("model") or _MODEL))
+        self.usage = _usage(value) or self.usage
+        text = value.get("content")
+        deltas = [piece(top, {"content": text})] if isinstance(text, str) and text else []
+        return deltas + self._end(top) if value.get("status") == "completed" else deltas
+
+    def close(self) -> list[Delta]:
+        """The end of the bytes is the end of the answer, unless it came in the middle of an object."""
+        deltas = super().close()
+        is_whole = self.error is None and not self.done and not self._frames.close()
+        return [*deltas, *self._end(head("", _MODEL))] if is_whole else deltas
+
+    def _end(self, top: Mapping[str, Any]) -> list[Delta]:
+        self.finished = self.done = True
+        return [piece(top, {}, "stop")]
+
+
+def _failed(answer: Mapping[str, Any], now: float) -> Failed | None:
+    error = answer.get("error")
+    if not error and answer.get("status") != "error":
+        return None
+    return failures.judge_error(error or "The adapter reported an error without a reason.", None, now)
+
+
+def _unfinished(answer: Mapping[str, Any]) -> Failed:
+    status = answer.get("status")
+    if status in ("pending", "processing"):
+        text = f"The Cursor adapter was still {status} after {_WAIT_MS // 1000} s."
+        return Failed(FailureKind.TIMEOUT, text, status=504)
+    return Failed(FailureKind.TRANSIENT, "The Cursor adapter answered without a status that it is completed.")
+
+
+def _usage(answer: Mapping[str, Any]) -> Usage | None:
+    """Its counts, where it counted: zeros are no counts."""
+    usage = read_usage(answer.get("usage"))
+    return usage if usage and (usage.input_tokens or usage.output_tokens) else None
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, str]:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    text = "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and part.get("text"))
+    return {"role": str(message.get("role", "user")), "content": content if isinstance(content, str) else text}

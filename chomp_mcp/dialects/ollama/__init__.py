@@ -1,0 +1,1 @@
+"""Ollama: its OpenAI-compatible API and its own."""

@@ -1,0 +1,117 @@
+"""Ollama: its /v1 through the openai dialect, its own /api/chat where a context length is asked for, its own list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.ollama import native as ollama_native
+from chomp_mcp.dialects.openai import answer as answers
+from chomp_mcp.dialects.openai import request as openai
+from chomp_mcp.dialects.openai.models import entries, is_hidden
+from chomp_mcp.dialects.openai.stream import StreamDecoder
+from chomp_mcp.dialects.stream.framing import Either
+from chomp_mcp.messages import ChatRequest, Completion, Delta, Failed, Model, Route, Router, WireRequest
+
+__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
+
+_NATIVE = ("options", "num_ctx", "keep_alive", "think")
+"""Fields that only /api/chat reads: over /v1 a small default context cuts long prompts without a word."""
+
+
+def encode(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /v1/chat/completions, or /api/chat when the request holds `options`, `num_ctx`, `keep_alive` or `think`."""
+    headers = openai.headers_of(route, request)
+    body = openai.body_of(route, request)
+    choice = body.pop("tool_choice", None)
+    if choice == "none":  # it ignores tool_choice and would still call them (ollama issue 17921)
+        body.pop("tools", None)
+    if _is_native(request):
+        return WireRequest("POST", f"{_root(route.router)}/api/chat", headers, wire.dumps(ollama_native.body_of(body)))
+    return WireRequest("POST", f"{_root(route.router)}/v1/chat/completions", headers, wire.dumps(body))
+
+
+def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
+    """A sentence for what Ollama does not take, and for a tool choice that it will not heed."""
+    told = openai.notes(route, request)
+    if request.body.get("tool_choice") not in (None, "auto", "none"):
+        told += (f"{route.router.id} heeds no tool_choice: the model decides",)
+    if _is_native(request) and (lost := ollama_native.left_out(request.body, route.router.drop)):
+        told += (f"{route.router.id} takes no {', '.join(lost)} with options: dropped",)
+    return told
+
+
+def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
+    """A whole answer of either endpoint."""
+    try:
+        answer = answers.loads(body)
+    except ValueError:
+        return answers.nonsense(body)
+    if isinstance(answer, Mapping) and ollama_native.is_native(answer):
+        return ollama_native.completion_of(answer)
+    return answers.decode(body, now)
+
+
+def decoder(now: float = 0.0) -> StreamDecoder:
+    """A decoder for a stream of either endpoint; `now` (epoch seconds) is for errors that name a moment."""
+    return _Decoder(now)
+
+
+def encode_list(router: Router, key: str) -> WireRequest | None:
+    """GET /api/tags."""
+    headers = {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    own = {name.lower(): value for name, value in router.headers.items()}
+    return WireRequest("GET", f"{_root(router)}/api/tags", {**headers, **own})
+
+
+def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
+    """What is pulled and chats; the list tells no context length. `ValueError` when the body is no list."""
+    names = [row.get("model") or row.get("name") for row in entries(body) if not _embeds(row)]
+    return tuple(
+        Model(router.id, name, free=router.free)
+        for name in names
+        if isinstance(name, str) and not is_hidden(router, name)
+    )
+
+
+class _Decoder(StreamDecoder):
+    """Server-sent events from /v1, a JSON object a line from /api/chat."""
+
+    __slots__ = ("_either", "_native")
+
+    def __init__(self, now: float) -> None:
+        self._either = Either()
+        self._native = ollama_native.Pieces()
+        super().__init__(now, self._either, decode)
+
+    def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
+        if not self._either.are_objects:
+            return super()._frame(name, data)
+        if self.done:
+            return ()
+        self._seen = True
+        try:
+            line = answers.loads(data)
+        except ValueError:
+            self._garbage()
+            return ()
+        if not ollama_native.is_native(line):
+            return self._whole(decode(data, self._now))  # an error, or a whole answer of /v1
+        self.usage = ollama_native.usage_of(line) or self.usage
+        self.finished = self.done = bool(line["done"])
+        return self._native.of(line)
+
+
+def _is_native(request: ChatRequest) -> bool:
+    return any(request.body.get(name) is not None for name in _NATIVE)
+
+
+def _root(router: Router) -> str:
+    """The server: people write its URL with /v1 and without."""
+    return router.url.removesuffix("/v1")
+
+
+def _embeds(row: Mapping[str, Any]) -> bool:
+    details = row.get("details")
+    return isinstance(details, Mapping) and "bert" in str(details.get("family", ""))

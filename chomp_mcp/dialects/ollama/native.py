@@ -1,0 +1,173 @@
+"""Ollama's own /api/chat: a chat-completions body -> its body, its answers -> OpenAI's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.numbers import tokens
+from chomp_mcp.dialects.openai.answer import loads
+from chomp_mcp.dialects.openai.shapes import completion, head, piece, usage_piece
+from chomp_mcp.messages import Completion, Delta, Usage
+
+__all__ = ["Pieces", "body_of", "completion_of", "is_native", "left_out", "usage_of"]
+
+# Chat completions' name -> the name in `options`.
+_OPTIONS: Mapping[str, str] = {
+    "max_tokens": "num_predict",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "seed": "seed",
+    "stop": "stop",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "num_ctx": "num_ctx",
+}
+_AS_THEY_ARE = ("model", "tools", "keep_alive", "think")
+_READ = frozenset({*_OPTIONS, *_AS_THEY_ARE, "messages", "options", "response_format", "reasoning_effort"})
+_NOT_TOLD = frozenset({"stream", "stream_options", "router", "chomp", "max_completion_tokens", "tool_choice"})
+_ID = "chatcmpl-ollama"
+
+
+def body_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The /api/chat body of a chat-completions body as the openai dialect wrote it; the caller's `options` win."""
+    given = body.get("options")
+    options = {theirs: body[ours] for ours, theirs in _OPTIONS.items() if ours in body}
+    native: dict[str, Any] = {
+        **{name: body[name] for name in _AS_THEY_ARE if name in body},
+        "messages": _messages(body.get("messages")),
+        "stream": bool(body.get("stream")),
+        "options": {**options, **(given if isinstance(given, Mapping) else {})},
+    }
+    if "reasoning_effort" in body and "think" not in body:
+        native["think"] = False if body["reasoning_effort"] == "none" else body["reasoning_effort"]
+    if form := _format(body.get("response_format")):
+        native["format"] = form
+    return native
+
+
+def left_out(body: Mapping[str, Any], dropped: Iterable[str]) -> list[str]:
+    """Fields that /api/chat has no place for, but for those that are dropped anyway."""
+    known = _READ | _NOT_TOLD | frozenset(dropped)
+    return [name for name, value in body.items() if value is not None and name not in known]
+
+
+def is_native(answer: Any) -> bool:
+    """An answer or a line of /api/chat."""
+    return isinstance(answer, Mapping) and "done" in answer and isinstance(answer.get("message"), Mapping)
+
+
+def completion_of(answer: Mapping[str, Any]) -> Completion:
+    """A whole answer of /api/chat as a `chat.completion`."""
+    message, calls = _said(answer), _calls(answer, 0)
+    if calls:
+        message["tool_calls"] = [{k: v for k, v in call.items() if k != "index"} for call in calls]
+    top = head(_ID, str(answer.get("model", "")))
+    return completion(top, {"content": "", **message}, _finish(answer, bool(calls)), usage_of(answer))
+
+
+def usage_of(answer: Mapping[str, Any]) -> Usage | None:
+    """The counts of the last line; a prompt that was cached whole has no `prompt_eval_count`."""
+    asked, answered = tokens(answer.get("prompt_eval_count")), tokens(answer.get("eval_count"))
+    return None if asked is None and answered is None else Usage(asked or 0, answered or 0)
+
+
+class Pieces:
+    """The lines of a stream -> chunks; counts the tool calls."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def of(self, line: Mapping[str, Any]) -> Iterable[Delta]:
+        """The chunks of one line; the last one ends with the finish and the usage."""
+        top = head(_ID, str(line.get("model", "")))
+        said, calls = _said(line), _calls(line, self._count)
+        self._count += len(calls)
+        if said or calls:
+            yield piece(top, {"role": "assistant", **said, **({"tool_calls": calls} if calls else {})})
+        if line["done"]:
+            yield piece(top, {}, _finish(line, self._count > 0))
+            if usage := usage_of(line):
+                yield usage_piece(top, usage)
+
+
+def _said(answer: Mapping[str, Any]) -> dict[str, Any]:
+    message = answer["message"]
+    names = (("content", "content"), ("reasoning_content", "thinking"))
+    return {ours: message[theirs] for ours, theirs in names if message.get(theirs)}
+
+
+def _calls(answer: Mapping[str, Any], first: int) -> list[dict[str, Any]]:
+    """Tool calls, which come whole and mostly without an id."""
+    found = [_mapping(_mapping(call).get("function")) for call in _list(answer["message"].get("tool_calls"))]
+    return [_call(function, index) for index, function in enumerate(found, first)]
+
+
+def _call(function: Mapping[str, Any], index: int) -> dict[str, Any]:
+    arguments = wire.dumps(function.get("arguments") or {}).decode()
+    said = {"name": function.get("name"), "arguments": arguments}
+    return {"index": index, "id": f"call_{index}", "type": "function", "function": said}
+
+
+def _finish(answer: Mapping[str, Any], has_calls: bool) -> str:
+    if answer.get("done_reason") == "length":
+        return "length"
+    return "tool_calls" if has_calls else "stop"
+
+
+def _format(wanted: Any) -> Any:
+    wanted = _mapping(wanted)
+    if wanted.get("type") == "json_object":
+        return "json"
+    return _mapping(wanted.get("json_schema")).get("schema") if wanted.get("type") == "json_schema" else None
+
+
+def _messages(messages: Any) -> list[dict[str, Any]]:
+    """Text and images apart, arguments as objects, tool results by the name of their tool."""
+    tools: dict[str, Any] = {}
+    return [_message(message, tools) for message in _list(messages) if isinstance(message, Mapping)]
+
+
+def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    parts = [part for part in _list(content) if isinstance(part, Mapping)]
+    text = content if isinstance(content, str) else "".join(str(p["text"]) for p in parts if p.get("text"))
+    native: dict[str, Any] = {"role": message.get("role"), "content": text}
+    if images := [image for part in parts if (image := _image(part))]:
+        native["images"] = images
+    if calls := [_mapping(call) for call in _list(message.get("tool_calls"))]:
+        native["tool_calls"] = [{"function": _function(call, tools)} for call in calls]
+    if name := tools.get(str(message.get("tool_call_id"))):
+        native["tool_name"] = name
+    return native
+
+
+def _function(call: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any]:
+    function = _mapping(call.get("function"))
+    tools[str(call.get("id"))] = function.get("name")
+    arguments = function.get("arguments")
+    try:
+        arguments = loads(arguments.encode()) if isinstance(arguments, str) else arguments
+    except ValueError:
+        arguments = {"arguments": arguments}
+    return {"name": function.get("name"), "arguments": arguments or {}}
+
+
+def _image(part: Mapping[str, Any]) -> str:
+    """The base64 of a data URL; Ollama fetches nothing from the web."""
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, Mapping) else image
+    return url.partition(";base64,")[2] if isinstance(url, str) and url.startswith("data:") else ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,139 @@
+"""What an OpenAI-shaped answer says: its usage, its cost, its error, and what came in its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.numbers import MOST_COST, dollars, tokens
+from chomp_mcp.messages import Completion, Failed, FailureKind, Usage
+from chomp_mcp.routers import failures
+
+__all__ = ["decode", "failed_in", "loads", "nonsense", "read_cost", "read_usage", "share_reasoning"]
+
+_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
+
+
+def loads(data: bytes) -> Any:
+    """Parse JSON; half an emoji (a lone surrogate, as some routers cut them) becomes `?`.
+
+    Raises:
+        ValueError: not JSON, or nested too deeply to be an answer.
+    """
+    try:
+        return wire.loads(data)
+    except ValueError:
+        pass
+    try:
+        return wire.loads(json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
+    """A whole `chat.completion`; the object is the router's own, `reasoning_content` added where only `reasoning` is.
+
+    Args:
+        body: what came with a status of 200.
+        now: epoch seconds, for errors that name a moment.
+    """
+    try:
+        answer = loads(body)
+    except ValueError:
+        return nonsense(body)
+    if not isinstance(answer, dict):
+        return nonsense(body)
+    if failed := failed_in(answer, now):
+        return failed
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no choices.")
+    for choice in choices:
+        if isinstance(choice, dict):
+            share_reasoning(choice.get("message"))
+    return Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
+
+
+def failed_in(answer: Mapping[str, Any], now: float) -> Failed | None:
+    """The error that an answer or a chunk holds, judged; None when it holds none.
+
+    OpenRouter and Groq put errors into a 200 or into the stream, Groq as `x_groq.error`, Cerebras nested or flat with
+    a `status_code`, vLLM as `object: "error"`, OpenRouter also inside the choice.
+    """
+    error = answer.get("error") or _groq_error(answer) or _flat_error(answer) or _choice_error(answer)
+    if not error:
+        return None
+    status = answer.get("status_code")
+    failed: Failed = failures.judge_error(error, status if isinstance(status, int) else None, now)
+    return failed
+
+
+def _groq_error(answer: Mapping[str, Any]) -> Any:
+    extra = answer.get("x_groq")
+    return extra.get("error") if isinstance(extra, dict) else None
+
+
+def _flat_error(answer: Mapping[str, Any]) -> Any:
+    if "choices" in answer:
+        return None
+    if answer.get("object") == "error" or ("message" in answer and ("code" in answer or "type" in answer)):
+        return answer
+    return {"message": answer["detail"]} if isinstance(answer.get("detail"), str) else None
+
+
+def _choice_error(answer: Mapping[str, Any]) -> Any:
+    choices = answer.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
+            return choice.get("error") or {"message": "The router ended the answer with an error that it did not name."}
+    return None
+
+
+def nonsense(body: bytes) -> Failed:
+    """A 200 that is no answer: says what came instead. Nothing of the body but an HTML title is repeated."""
+    text = body.strip()
+    if not text:
+        what = "nothing"
+    elif text[:1] == b"<":
+        title = _TITLE.search(text[:65_536])
+        what = "an HTML page" + (f" ({title[1].decode('utf-8', 'replace').strip()})" if title else "")
+    else:
+        what = "something that is not a JSON object"
+    return Failed(FailureKind.TRANSIENT, f"The router answered with {what}.")
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """OpenAI's usage object; DeepSeek counts its cached tokens in `prompt_cache_hit_tokens`.
+
+    None where it counts nothing that can be meant: then the tokens are estimated, never taken for none.
+    """
+    if not isinstance(usage, dict) or ("prompt_tokens" not in usage and "completion_tokens" not in usage):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("prompt_cache_hit_tokens")
+    asked, answered = tokens(usage.get("prompt_tokens") or 0), tokens(usage.get("completion_tokens") or 0)
+    return None if asked is None or answered is None else Usage(asked, answered, tokens(cached) or 0)
+
+
+def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
+    """USD as the router tells it: `usage.cost` (OpenRouter), or `cost` of the answer or the last chunk (Zen)."""
+    usage = answer.get("usage")
+    told = usage.get("cost") if isinstance(usage, dict) else None
+    amount = answer.get("cost") if told is None else told
+    cost = None if amount is None else dollars(amount, MOST_COST)
+    return cost if cost is not None and cost >= 0 else None
+
+
+def share_reasoning(message: Any) -> bool:
+    """Give a message or a delta that has only `reasoning` the `reasoning_content` that most clients read."""
+    if not isinstance(message, dict) or "reasoning_content" in message:
+        return False
+    reasoning = message.get("reasoning")
+    if not isinstance(reasoning, str):
+        return False
+    message["reasoning_content"] = reasoning
+    return True

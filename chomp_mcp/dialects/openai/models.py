@@ -1,0 +1,149 @@
+"""A router's model list -> Models: which of them chat, how long their context is, what they cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.numbers import MOST_PRICE, dollars, tokens
+from chomp_mcp.messages import Model, Router
+
+__all__ = ["as_model", "entries", "is_hidden"]
+
+_PER_MILLION = 1_000_000
+
+# Where the routers write the same two numbers; the first that is there counts. OpenRouter's top_provider and
+# Cerebras' limits are what is served, so they come before what the model could do.
+_CONTEXT = (
+    "top_provider.context_length",
+    "limits.max_context_length",
+    "context_length",
+    "context_window",
+    "max_context_length",
+    "max_model_len",
+    "max_input_tokens",
+)
+_OUTPUT = (
+    "top_provider.max_completion_tokens",
+    "limits.max_completion_tokens",
+    "max_completion_tokens",
+    "max_output_length",
+    "max_output_tokens",
+)
+
+# Ids of models that speak, listen, draw, embed, rank or judge instead of answering.
+_NO_CHAT = re.compile(
+    r"whisper|orpheus|playai|\btts\b|-tts|transcri|speech|voxtral-mini-\d|guard|moderation|embed|rerank|\bbge-|\be5-"
+    r"|dall-e|gpt-image|chatgpt-image|stable-diffusion|\bsdxl|\bflux\b|imagen-|\bsora|\bveo-|-realtime|gpt-realtime|\bocr\b",
+    re.IGNORECASE,
+)
+_CHAT_TYPES = frozenset({"", "chat", "language", "llm", "vlm", "code", "model", "text"})
+
+# Fireworks sells by SKU.
+_SKUS = {
+    "LLM input tokens (uncached)": "prompt",
+    "LLM input tokens (cached)": "input_cache_read",
+    "LLM output tokens": "completion",
+}
+
+# SambaNova's documents say USD per token, those who read its list say per million: nothing costs $1,000 a million.
+_PER_MILLION_FROM: Mapping[str, Decimal] = {"sambanova": Decimal("0.001")}
+_NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currency", "unit"})
+
+
+def entries(body: bytes) -> list[Mapping[str, Any]]:
+    """The rows of `{"data": [...]}`, `{"models": [...]}` or a bare list; `ValueError` for anything else."""
+    try:
+        parsed = wire.loads(body)
+    except ValueError:
+        raise ValueError("the model list is not JSON") from None
+    if isinstance(parsed, Mapping):
+        parsed = parsed.get("data", parsed.get("models"))
+    if not isinstance(parsed, list):
+        raise ValueError("the model list holds no list")  # noqa: TRY004 - one error for every wrong list
+    return [row for row in parsed if isinstance(row, Mapping)]
+
+
+def is_hidden(router: Router, model_id: str) -> bool:
+    """The catalog's `hide` patterns name it, or its name says that it does not chat."""
+    return bool(_NO_CHAT.search(model_id)) or any(fnmatchcase(model_id, pattern) for pattern in router.hide)
+
+
+def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
+    """One row of an OpenAI-shaped list, or None for one that cannot chat."""
+    model_id = row.get("id")
+    if not isinstance(model_id, str) or not model_id or is_hidden(router, model_id) or not _chats(row):
+        return None
+    prices = _prices(row.get("pricing"), _PER_MILLION_FROM.get(router.id, MOST_PRICE))
+    name = row.get("name") or row.get("display_name")
+    return Model(
+        router=router.id,
+        id=model_id,
+        name=name if isinstance(name, str) else "",
+        context_length=_first_whole(row, _CONTEXT),
+        max_output=_first_whole(row, _OUTPUT),
+        price_in=_per_million(prices.get("prompt")),
+        price_out=_per_million(prices.get("completion")),
+        price_cached=_per_million(prices.get("input_cache_read")),
+        free=router.free or _is_free(model_id, prices),
+    )
+
+
+def _chats(row: Mapping[str, Any]) -> bool:
+    if row.get("active") is False or row.get("lifecycle") == "retired":
+        return False
+    if str(row.get("type") or "").lower() not in _CHAT_TYPES:
+        return False
+    architecture = row.get("architecture")
+    outputs = (architecture if isinstance(architecture, Mapping) else row).get("output_modalities")
+    return not isinstance(outputs, Sequence) or not outputs or "text" in outputs
+
+
+def _first_whole(row: Mapping[str, Any], paths: Sequence[str]) -> int | None:
+    for path in paths:
+        value: Any = row
+        for step in path.split("."):
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if count := tokens(value):
+            return count
+    return None
+
+
+def _prices(pricing: Any, per_million_from: Decimal | int) -> dict[str, Decimal]:
+    """USD per token (or per request …) by OpenRouter's names; what does not parse is left out."""
+    rows = _fireworks_rows(pricing) if isinstance(pricing, list) else _plain_rows(pricing)
+    prices = {}
+    for name, amount, divisor in rows:
+        price = dollars(amount, MOST_PRICE)
+        if price is not None:
+            prices[name] = price / (divisor if price < per_million_from else _PER_MILLION)
+    return prices
+
+
+def _plain_rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:
+    if isinstance(pricing, Mapping):
+        yield from ((str(name), amount, 1) for name, amount in pricing.items() if name not in _NOT_A_PRICE)
+
+
+def _fireworks_rows(pricing: list[Any]) -> Iterator[tuple[str, Any, int]]:
+    for row in pricing:
+        if isinstance(row, Mapping) and row.get("unit") == "1M tokens":
+            sku = str(row.get("sku"))
+            yield _SKUS.get(sku, sku), row.get("amount"), _PER_MILLION
+
+
+def _per_million(per_token: Decimal | None) -> Decimal | None:
+    """-1 is OpenRouter's word for "it depends": unknown, not free."""
+    if per_token is None or not 0 <= per_token * _PER_MILLION <= MOST_PRICE:
+        return None
+    return (per_token * _PER_MILLION).normalize() + 0
+
+
+def _is_free(model_id: str, prices: Mapping[str, Decimal]) -> bool:
+    if model_id.endswith(":free") or model_id == "openrouter/free":
+        return True
+    return {"prompt", "completion"} <= prices.keys() and not any(prices.values())

@@ -1,0 +1,132 @@
+"""OpenAI's chat completions, which most routers speak, each with its own exceptions (tables in catalog.toml)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.openai.answer import decode
+from chomp_mcp.dialects.openai.models import as_model, entries
+from chomp_mcp.dialects.openai.stream import StreamDecoder
+from chomp_mcp.messages import ChatRequest, Model, Route, Router, WireRequest
+
+__all__ = ["body_of", "decode", "decode_list", "decoder", "encode", "encode_list", "headers_of", "list_url", "notes"]
+
+_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
+"""Fields that the gateway sets or reads itself."""
+
+_IN_MESSAGES = "messages[]."
+_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def encode(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /chat/completions with the fields this router takes; usage is always asked for."""
+    body = wire.dumps(body_of(route, request))
+    return WireRequest("POST", f"{route.router.url}/chat/completions", headers_of(route, request), body)
+
+
+def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
+    """Lower-case names; the router's own headers win over ours, so a row may replace the authorization."""
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if request.stream else "application/json",
+    }
+    if route.key:
+        headers["authorization"] = f"Bearer {route.key}"
+    if route.router.session_header:
+        headers[route.router.session_header.lower()] = _session(request)
+    for name, value in route.router.headers.items():
+        headers[name.lower()] = value
+    return headers
+
+
+def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
+    """The request's fields without ours, nulls and what the router refuses; the output limit under its name here."""
+    fields, in_messages = _refused(route.router.drop)
+    body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in fields}
+    body["messages"] = [_message(message, in_messages) for message in _messages(body)]
+    _rename_limit(body, route.router.max_tokens)
+    body["model"] = route.model
+    if request.stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
+    """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
+    fields, in_messages = _refused(route.router.drop)
+    told = _said(request.body, fields)
+    for message in _messages(request.body) if in_messages else ():
+        if isinstance(message, dict):
+            told += [_IN_MESSAGES + name for name in _said(message, in_messages)]
+    if not told:
+        return ()
+    dropped = [field for field in route.router.drop if field in told]
+    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",)
+
+
+def decoder(now: float = 0.0) -> StreamDecoder:
+    """A decoder for one stream; `now` (epoch seconds) is for errors that name a moment."""
+    return StreamDecoder(now)
+
+
+def encode_list(router: Router, key: str) -> WireRequest | None:
+    """GET the list, with the key where there is one: some routers then leave out what the key may not use."""
+    headers = {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    headers.update({name.lower(): value for name, value in router.headers.items()})
+    return WireRequest("GET", list_url(router), headers)
+
+
+def list_url(router: Router) -> str:
+    """`models_path` below the router's URL, or by itself when it is a whole URL."""
+    return router.models_path if "://" in router.models_path else router.url + router.models_path
+
+
+def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
+    """The models that chat, in the router's order; `ValueError` when the body is no list."""
+    return tuple(model for row in entries(body) if (model := as_model(router, row)))
+
+
+def _messages(body: Mapping[str, Any]) -> list[Any]:
+    messages = body.get("messages")
+    return messages if isinstance(messages, list) else []
+
+
+def _message(message: Any, dropped: frozenset[str]) -> Any:
+    """Without nulls (Groq refuses them) and without `dropped`; itself where there is nothing to leave out."""
+    if not isinstance(message, dict) or (None not in message.values() and dropped.isdisjoint(message)):
+        return message
+    return {k: v for k, v in message.items() if v is not None and k not in dropped}
+
+
+@lru_cache(maxsize=1024)
+def _refused(drop: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields that a row drops: those of the body, and those of its messages."""
+    inside = frozenset(field.removeprefix(_IN_MESSAGES) for field in drop if field.startswith(_IN_MESSAGES))
+    return frozenset(drop), inside
+
+
+def _said(place: Mapping[str, Any], names: frozenset[str]) -> list[str]:
+    """Which of these fields an object has, nulls aside."""
+    return [] if names.isdisjoint(place) else [name for name in names if place.get(name) is not None]
+
+
+def _rename_limit(body: dict[str, Any], wanted: str) -> None:
+    """One spelling of the output limit; an empty `wanted` leaves the caller's."""
+    for name in _LIMITS:
+        if wanted and name != wanted and name in body:
+            limit = body.pop(name)
+            body.setdefault(wanted, limit)
+
+
+def _session(request: ChatRequest) -> str:
+    """The same id for every turn of a conversation: a hash of the caller's own name for it, or of how it began.
+
+    Never that name itself: it may hold what no header carries.
+    """
+    named = request.session.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(named or wire.dumps(_messages(request.body)[:2])).hexdigest()[:32]

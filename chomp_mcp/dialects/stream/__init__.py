@@ -1,0 +1,1 @@
+"""Streams of every dialect: cut into frames, decoded into deltas."""

@@ -1,0 +1,116 @@
+"""The frame of every stream decoder: bytes in, deltas out, stop at an error, know how it ended."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from chomp_mcp.dialects.openai.answer import loads, nonsense
+from chomp_mcp.dialects.openai.shapes import as_chunks
+from chomp_mcp.dialects.stream.framing import MAX_FRAME_BYTES, Frames
+from chomp_mcp.messages import Completion, Delta, Failed, FailureKind, Usage
+
+__all__ = ["FrameDecoder", "ObjectDecoder", "Whole"]
+
+Whole = Callable[[bytes, float], Completion | Failed]
+"""A dialect's `decode`."""
+
+
+class FrameDecoder(ABC):
+    """Implements `dialects.Decoder`; a dialect says how its stream is cut (`frames`) and what a frame means (`_frame`).
+
+    A router that answers with one body all the same (mostly an error, or it ignored `stream`) is understood too.
+    """
+
+    __slots__ = ("_decode", "_frames", "_now", "_seen", "cost_usd", "done", "error", "finished", "usage")
+
+    def __init__(self, frames: Frames, decode: Whole, now: float = 0.0) -> None:
+        self.usage: Usage | None = None
+        self.cost_usd: Decimal | None = None
+        self.finished = False
+        self.done = False
+        self.error: Failed | None = None
+        self._frames = frames
+        self._decode = decode
+        self._now = now
+        self._seen = False
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """The deltas that these bytes complete; nothing after an error."""
+        deltas: list[Delta] = []
+        if self.error is not None:
+            return deltas
+        for name, data in self._frames.feed(chunk):
+            deltas += self._frame(name, data)
+            if self.error is not None:
+                return deltas
+        if self._frames.overflow:
+            self._fail(f"The router sent one event of more than {MAX_FRAME_BYTES // 2**20} MiB.")
+        return deltas
+
+    def close(self) -> list[Delta]:
+        """What the last bytes hold: a frame without its end (half a one is dropped), or a whole body."""
+        if self.error is not None:
+            return []
+        if self._frames.body is not None:
+            return self._whole(self._decode(bytes(self._frames.body), self._now))
+        deltas: list[Delta] = []
+        for name, data in self._frames.close():
+            if name == b"error" or _is_whole(data) or not self._seen:
+                deltas += self._frame(name, data)
+        if not self._seen:
+            self.error = nonsense(b"")
+        return deltas
+
+    @abstractmethod
+    def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
+        """What one frame adds; sets `_seen`, and `error` at an error or garbage."""
+
+    def _fail(self, message: str) -> None:
+        self.error = Failed(FailureKind.TRANSIENT, message)
+
+    def _garbage(self) -> None:
+        self._seen = True
+        self._fail("The router's stream holds something that is not a JSON object.")
+
+    def _whole(self, answer: Completion | Failed) -> list[Delta]:
+        if isinstance(answer, Failed):
+            self.error = answer
+            return []
+        self.usage, self.cost_usd = answer.usage, answer.cost_usd
+        self.finished = self.done = True
+        return as_chunks(answer.body)
+
+
+class ObjectDecoder(FrameDecoder):
+    """For streams whose every frame is a JSON object of another shape: `_take` says what one means."""
+
+    __slots__ = ()
+
+    def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:  # noqa: ARG002 - the objects name themselves
+        if self.done or not data.strip():
+            return ()
+        try:
+            value = loads(data)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            self._garbage()
+            return ()
+        self._seen = True
+        return self._take(value)
+
+    @abstractmethod
+    def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
+        """The deltas of one object."""
+
+
+def _is_whole(data: bytes) -> bool:
+    if data.strip() == b"[DONE]":
+        return True
+    try:
+        return isinstance(loads(data), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,108 @@
+"""Bearer token -> Caller, once, for every HTTP path, MCP included."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from dataclasses import replace
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.errors import InvalidSetting, NotAuthenticated
+from chomp_mcp.messages import OWNER, Caller
+from chomp_mcp.settings import Settings
+from chomp_mcp.store.keyring import Keyring
+
+__all__ = ["OPEN_PREFIXES", "Authentication", "check_bind", "is_loopback", "may_register"]
+
+OPEN_PREFIXES: Final = ("/healthz", "/keys/")
+"""Paths without a token: liveness, and the key page, which carries its own one-time secret."""
+
+_OWNER = replace(OWNER, limited=True)
+_TOKEN = b"chomp_"
+"""The prefix of the tokens that POST /api/keys gives."""
+
+_HINT = "Send Authorization: Bearer <token>: GATEWAY_AUTH_TOKEN, or a token that POST /api/keys gave."
+
+
+def is_loopback(host: str) -> bool:
+    """This machine only. An empty host binds everything."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_bind(settings: Settings) -> None:
+    """Refuse to listen beyond this machine for anybody who comes along.
+
+    Raises:
+        InvalidSetting: another bind than loopback without GATEWAY_AUTH_TOKEN.
+    """
+    if not settings.auth_token and not is_loopback(settings.host):
+        raise InvalidSetting(
+            f"GATEWAY_HOST {settings.host!r} is reachable by others, and GATEWAY_AUTH_TOKEN is not set.",
+            hint="Set GATEWAY_AUTH_TOKEN to a long random text, or bind 127.0.0.1.",
+        )
+
+
+def may_register(settings: Settings) -> bool:
+    """Strangers get a token of their own: on this machine, or where the owner opened the door."""
+    return settings.open_registration or is_loopback(settings.host)
+
+
+class Authentication:
+    """Pure ASGI: tells the app the caller in `scope["state"]["caller"]` and in `current_caller`.
+
+    A POST to /api/keys without a token passes with no caller in the scope: it is somebody who registers.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, keyring: Keyring) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._owner_token = settings.auth_token.encode()
+        self._is_open = not settings.auth_token and is_loopback(settings.host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(OPEN_PREFIXES):
+            await self._app(scope, receive, send)
+            return
+        credential = _credential(scope)
+        if not credential and scope["path"] == "/api/keys" and scope["method"] == "POST":
+            await self._app(scope, receive, send)
+            return
+        caller = await self._identify(credential)
+        scope.setdefault("state", {})["caller"] = caller
+        before = current_caller.set(caller)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            current_caller.reset(before)
+
+    async def _identify(self, credential: bytes) -> Caller:
+        """The caller, or NotAuthenticated. Stored tokens are found by their hash, so their bytes are never compared."""
+        token = credential[7:].strip() if credential[:7].lower() == b"bearer " else credential
+        if self._owner_token and hmac.compare_digest(token, self._owner_token):
+            return _OWNER
+        if token.startswith(_TOKEN):
+            return await self._find(token)
+        if self._is_open:
+            return _OWNER
+        raise NotAuthenticated("The token is wrong." if token else "A token is needed here.", hint=_HINT)
+
+    async def _find(self, token: bytes) -> Caller:
+        caller = await self._keyring.find(token.decode("latin-1"))
+        if caller is None:
+            raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
+        return replace(caller, limited=True)
+
+
+def _credential(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return bytes(value).strip()
+    return b""

@@ -1,0 +1,122 @@
+"""What the JSON doors share: OpenAI's body -> ChatRequest, the receipt as extension and headers, whole model lists."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from chomp_mcp.app import MOST_MODELS, Chomp, ModelPage
+from chomp_mcp.doors.http.asgi import header_value
+from chomp_mcp.errors import InvalidRequest, UpstreamFailed
+from chomp_mcp.messages import AUTO, Caller, ChatRequest, Receipt, Usage
+from chomp_mcp.telemetry.report import OK
+
+__all__ = ["chat_request", "every_model", "extension", "headers_of", "list_failed", "openai_usage", "patience_of"]
+
+_ENVELOPE: Mapping[str, tuple[type, ...]] = {
+    "model": (str, type(None)),
+    "router": (str, type(None)),
+    "stream": (bool, type(None)),
+    "stream_options": (dict, type(None)),
+}
+"""The fields that we interpret, and so take out; everything else is between the caller and the router."""
+
+_WORDS = {str: "text", bool: "true or false", dict: "an object"}
+
+
+def chat_request(
+    body: Mapping[str, Any], *, stream: bool | None = None, session: str = "", patience: float | None = None
+) -> ChatRequest:
+    """A chat-completions body as a request; `stream` overrules what the body says, `patience` is in seconds.
+
+    Raises:
+        InvalidRequest: a field of ours has the wrong type, or there is no message; `param` names the field.
+    """
+    _check(body)
+    return ChatRequest(
+        body={name: value for name, value in body.items() if name not in _ENVELOPE},
+        model=body.get("model") or "",
+        router=body.get("router") or AUTO,
+        stream=bool(body.get("stream")) if stream is None else stream,
+        session=session,
+        timeout_seconds=patience,
+    )
+
+
+def patience_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    """How long the client waits for an answer, as OpenAI's SDKs tell it (`x-stainless-read-timeout`, seconds)."""
+    told = [value for name, value in headers if name == b"x-stainless-read-timeout"]
+    try:
+        seconds = float(told[0]) if told else 0.0
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _check(body: Mapping[str, Any]) -> None:
+    for name, types in _ENVELOPE.items():
+        if not isinstance(body.get(name), types):
+            raise InvalidRequest(f"{name} is not {_WORDS[types[0]]}.", hint=f"Correct {name}.", param=name)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
+        raise InvalidRequest(
+            "messages is not a list with at least one message object.",
+            hint='Send "messages": [{"role": "user", "content": "…"}].',
+            param="messages",
+        )
+
+
+async def every_model(chomp: Chomp, caller: Caller, router: str = AUTO, *, free_only: bool = False) -> ModelPage:
+    """The whole list: these APIs know no pages."""
+    page = await chomp.list_models(router, free_only=free_only, limit=MOST_MODELS, caller=caller)
+    models = list(page.models)
+    while page.next_cursor:
+        page = await chomp.list_models(
+            router, free_only=free_only, limit=MOST_MODELS, cursor=page.next_cursor, caller=caller
+        )
+        models += page.models
+    return replace(page, models=tuple(models))
+
+
+def list_failed(router: str, page: ModelPage) -> UpstreamFailed:
+    """The error for one router's list that could not be had."""
+    reason = page.errors.get(router) or "no reason given"
+    return UpstreamFailed(
+        f"{router} did not list its models: {reason}",
+        hint=f"Try again later, or see what `chomp-mcp status` tells of {router}.",
+    )
+
+
+def headers_of(receipt: Receipt) -> list[tuple[bytes, bytes]]:
+    """Who answers, and with which attempt; the receipt has that one only once the answer has ended."""
+    router, _, model = receipt.served.partition("/")
+    failed = [attempt for attempt in receipt.attempts if attempt.outcome != OK]
+    return [
+        (b"x-chomp-router", router.encode()),
+        (b"x-chomp-model", header_value(model)),
+        (b"x-chomp-attempts", b"%d" % (len(failed) + 1)),
+    ]
+
+
+def extension(receipt: Receipt) -> dict[str, Any]:
+    """The `chomp` field: `{router, model, latency_ms, attempts, cost_usd}`, and `notes` when there are any."""
+    router, _, model = receipt.served.partition("/")
+    told = {
+        "router": router,
+        "model": model,
+        "latency_ms": receipt.latency_ms,
+        "attempts": [attempt.as_dict() for attempt in receipt.attempts],
+        "cost_usd": receipt.cost,
+    }
+    return {**told, "notes": list(receipt.notes)} if receipt.notes else told
+
+
+def openai_usage(usage: Usage) -> dict[str, int]:
+    """Tokens in OpenAI's words."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }

@@ -1,0 +1,221 @@
+"""/api/*: keys, dispatch, result, jobs, models: the API of the seed "chomp"."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
+from chomp_mcp.doors.http.auth import may_register
+from chomp_mcp.doors.http.chat import every_model, list_failed
+from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
+from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
+from chomp_mcp.messages import Caller, ChatRequest, Job, Model
+from chomp_mcp.policy.rate_limit import Bucket, full, take
+
+__all__ = ["RegistrationLimit", "routes"]
+
+_MOST_JOBS = 500
+
+
+def routes(chomp: Chomp) -> list[Route]:
+    """The chomp API's part of the route table."""
+    keys, jobs, models = _Keys(chomp), _Jobs(chomp), _Models(chomp)
+    return [
+        by_method("/api/keys", POST=keys.register, GET=keys.show, DELETE=keys.revoke),
+        by_method("/api/dispatch", POST=jobs.dispatch),
+        by_method("/api/result/{id}", GET=jobs.result, DELETE=jobs.cancel),
+        by_method("/api/jobs", GET=jobs.recent),
+        by_method("/api/models/free", GET=models.free),
+        by_method("/api/models/{router}", GET=models.of_router),
+    ]
+
+
+class RegistrationLimit:
+    """So many new callers from one address: a token bucket each, in this process only."""
+
+    PER_SECOND = 0.5
+    BURST = 20
+    _MOST_ADDRESSES = 10_000
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._buckets: dict[str, Bucket] = {}
+
+    def admit(self, address: str) -> None:
+        """Raises: RateLimited, with the seconds to wait."""
+        now = self._clock()
+        bucket = self._buckets.pop(address, None) or full(now, self.BURST)
+        self._buckets[address], retry_after = take(bucket, now, self.PER_SECOND, self.BURST)
+        if len(self._buckets) > self._MOST_ADDRESSES:
+            del self._buckets[next(iter(self._buckets))]
+        if retry_after:
+            raise RateLimited(
+                "Too many registrations from this address.",
+                hint=f"Wait {math.ceil(retry_after)} s, or send the token you have.",
+                retry_after=retry_after,
+            )
+
+
+class _Keys:
+    def __init__(self, chomp: Chomp) -> None:
+        self._chomp = chomp
+        self._limit = RegistrationLimit()
+
+    async def register(self, request: Request) -> Json:
+        """POST /api/keys: a stranger gets a token for these keys, a caller's join those they have."""
+        keys = _keys_in(await read_json(request.receive))
+        if "caller" in request.scope.get("state", {}):
+            caller = caller_of(request.scope)
+            routers = await self._chomp.register_keys(keys, caller=caller)
+            return Json({**await self._told(caller), "routers": routers})
+        if not may_register(self._chomp.settings):
+            raise NotAllowed("New callers are not taken here.", hint="Ask the owner for CHOMP_OPEN_REGISTRATION=1.")
+        self._limit.admit(request.client.host if request.client else "")
+        return Json(await self._welcome(keys))
+
+    async def _welcome(self, keys: Mapping[str, str]) -> dict[str, Any]:
+        token, caller = await self._chomp.keyring.create()
+        try:
+            await self._chomp.register_keys(keys, caller=caller)
+        except ChompError:
+            await self._chomp.keyring.revoke(caller)
+            raise
+        return {"token": token, **await self._told(caller)}
+
+    async def show(self, request: Request) -> Json:
+        """GET /api/keys: masked previews and `created`."""
+        return Json(await self._told(caller_of(request.scope)))
+
+    async def _told(self, caller: Caller) -> dict[str, Any]:
+        keyring = self._chomp.keyring
+        return {"created": await keyring.created_at(caller), "routers": await keyring.previews(caller)}
+
+    async def revoke(self, request: Request) -> Json:
+        """DELETE /api/keys: the caller and all that is theirs is gone."""
+        await self._chomp.forget(caller_of(request.scope))
+        return Json({"deleted": True})
+
+
+def _keys_in(body: Mapping[str, Any]) -> dict[str, str]:
+    """`{"keys": {router: key}}` and the old `{"openrouter_key": key}`, together if need be."""
+    given = {} if body.get("keys") is None else body["keys"]
+    old = {} if body.get("openrouter_key") is None else {"openrouter": body["openrouter_key"]}
+    if not isinstance(given, dict) or not (keys := {**old, **given}):
+        raise InvalidRequest("There are no keys in it.", hint='Send {"keys": {"groq": "gsk_…"}}.', param="keys")
+    for router, key in keys.items():
+        if not isinstance(key, str):
+            raise InvalidRequest(f"The key of {router!r} is not text.", hint="Give it as text.", param="keys")
+    return keys
+
+
+class _Jobs:
+    def __init__(self, chomp: Chomp) -> None:
+        self._jobs = chomp.jobs
+
+    async def dispatch(self, request: Request) -> Json:
+        """POST /api/dispatch: a job that runs on its own; `{"id", "model", "router", "status"}` at once."""
+        options = _unfolded(await read_json(request.receive))
+        words = {name: _text(options.pop(name, None), name) for name in ("prompt", "model", "router", "system")}
+        chat = ChatRequest.from_prompt(**words, options=options)
+        prompt, system = words["prompt"], words["system"]
+        job = await self._jobs.dispatch(caller_of(request.scope), chat, prompt=prompt, system=system, door="chomp_api")
+        return Json({"id": job.id, "model": job.model, "router": job.router, "status": job.status.value})
+
+    async def result(self, request: Request) -> Json:
+        """GET /api/result/{id}: the job, once it ended or after `?wait=` seconds (at most 45)."""
+        seconds = number(request.query_params.get("wait"), "wait", default=0, most=MAX_WAIT_SECONDS)
+        ask = partial(self._jobs.result, caller_of(request.scope), request.path_params["id"], seconds)
+        return Json(_job(await while_connected(request.scope, request.receive, ask) if seconds else await ask()))
+
+    async def cancel(self, request: Request) -> Json:
+        """DELETE /api/result/{id}: stop it; the text so far stays."""
+        job = await self._jobs.cancel(caller_of(request.scope), request.path_params["id"])
+        return Json(_job(job))
+
+    async def recent(self, request: Request) -> Json:
+        """GET /api/jobs: the newest first."""
+        limit = int(number(request.query_params.get("limit"), "limit", default=50, most=_MOST_JOBS))
+        jobs = await self._jobs.recent(caller_of(request.scope), limit) if limit else []
+        return Json([_job(job) for job in jobs])
+
+
+def _unfolded(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the fields of its `options`, where it has such an object; what stands beside it counts first."""
+    options = body.pop("options", None)
+    if not isinstance(options, dict | None):
+        raise InvalidRequest("options is not an object.", hint="Give an object, or leave it out.", param="options")
+    if not isinstance(body.get("messages"), list | None):
+        raise InvalidRequest("messages is not a list.", hint="Give a list of chat messages.", param="messages")
+    return {**(options or {}), **body}
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str | None):
+        raise InvalidRequest(f"{name} is not text.", hint=f"Give {name} as text.", param=name)
+    return value or ""
+
+
+def _job(job: Job) -> dict[str, Any]:
+    """A job in the seed's words; `result` is partial while it runs."""
+    receipt = job.receipt or {}
+    usage = receipt.get("usage") or {}
+    return {
+        "id": job.id,
+        "prompt": job.prompt,
+        "system": job.system,
+        "model": job.model,
+        "router": job.router,
+        "status": job.status.value,
+        "result": job.text or None,
+        "error": job.error or None,
+        "tokens_in": usage.get("input_tokens"),
+        "tokens_out": usage.get("output_tokens"),
+        "latency_ms": receipt.get("latency_ms"),
+        "created": _iso(job.created_at),
+        "finished": None if job.finished_at is None else _iso(job.finished_at),
+    }
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+class _Models:
+    def __init__(self, chomp: Chomp) -> None:
+        self._chomp = chomp
+
+    async def of_router(self, request: Request) -> Json:
+        """GET /api/models/{router}: its models, ids as the router writes them."""
+        router = request.path_params["router"]
+        page = await every_model(self._chomp, caller_of(request.scope), router)
+        if page.errors and not page.models:
+            raise list_failed(router, page)
+        return Json(_listed(router, [_model(model, model.id) for model in page.models]))
+
+    async def free(self, request: Request) -> Json:
+        """GET /api/models/free: every keyed router's free models, ids as `router/model`."""
+        page = await every_model(self._chomp, caller_of(request.scope), free_only=True)
+        listed = _listed("free", [_model(model, model.ref) for model in page.models])
+        return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
+
+
+def _listed(router: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"router": router, "count": len(models), "models": models}
+
+
+def _model(model: Model, told_id: str) -> dict[str, Any]:
+    return {
+        "id": told_id,
+        "name": model.name or model.id,
+        "context_length": model.context_length,
+        "max_output": model.max_output,
+    }

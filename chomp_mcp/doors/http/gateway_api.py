@@ -1,0 +1,179 @@
+"""/v1/chat, /v1/chat/stream, /v1/providers, /healthz, /metrics: the API of the seed "Chrysalis gateway"."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from chomp_mcp import wire
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.http.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
+from chomp_mcp.doors.http.chat import chat_request, headers_of, openai_usage
+from chomp_mcp.errors import InvalidRequest, NotAllowed
+from chomp_mcp.gateway.pipeline import Reply
+from chomp_mcp.messages import Caller, ChatRequest, FailureKind
+from chomp_mcp.telemetry.metrics import CONTENT_TYPE
+from chomp_mcp.telemetry.report import OK, Report, Transition
+
+__all__ = ["routes"]
+
+MOST_CALLERS = 4096
+"""Whose calls are counted apart; who has asked nothing for the longest time starts again."""
+
+_REPORTED = 12
+"""What `Report.caller_id` holds of a caller's id."""
+_BLAMELESS = frozenset({OK, FailureKind.HUNG_UP.value})
+"""Outcomes that are no failure of the router's."""
+
+
+def routes(chomp: Chomp) -> list[Route]:
+    """The gateway API's part of the route table."""
+    views = _Views(chomp)
+    return [
+        Route("/v1/chat", _Chat(chomp), methods=["POST"]),
+        Route("/v1/chat/stream", _Chat(chomp, stream=True), methods=["POST"]),
+        Route("/v1/providers", views.providers),
+        Route("/healthz", views.healthz),
+        Route("/metrics", views.metrics),
+    ]
+
+
+class _Chat:
+    """POST /v1/chat and /v1/chat/stream as an ASGI app; `stream: true` in the body of the first means the second."""
+
+    def __init__(self, chomp: Chomp, *, stream: bool | None = None) -> None:
+        self._gateway = chomp.gateway
+        self._stream_always = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_json(receive)
+        agent = body.pop("agent_id", None)
+        if not isinstance(agent, str | None):
+            raise InvalidRequest("agent_id is not text.", hint="Name the agent, or leave it out.", param="agent_id")
+        request = chat_request(body, stream=self._stream_always, session=agent or "")
+        caller = caller_of(scope)
+        if not request.stream:
+            await while_connected(scope, receive, partial(self._answer, caller, request, send))
+            return
+        events = EventStream(send)
+        await while_connected(scope, receive, partial(self._stream, caller, request, events), events)
+
+    async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
+        async with self._gateway.exchange(caller, request, door="gateway_api") as reply:
+            completion = await reply.completion()
+            receipt = reply.receipt()
+            answer = {"content": completion.text, **_served(reply), "usage": openai_usage(receipt.usage)}
+            await send_json(send, wire.dumps(answer), headers_of(receipt))
+
+    async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
+        async with events, self._gateway.exchange(caller, request, door="gateway_api") as reply:
+            served = _served(reply)
+            events.last = b"data: %b\n\n" % wire.dumps({"done": True, **served})
+            await events.start(headers_of(reply.receipt()))
+            async for batch in reply.batches():
+                if text := "".join(delta.text for delta in batch):
+                    await events.event({"content": text, **served})
+
+
+def _served(reply: Reply) -> dict[str, str]:
+    return {"model": reply.route.model, "provider": reply.route.router.id}
+
+
+class _Views:
+    def __init__(self, chomp: Chomp) -> None:
+        self._chomp = chomp
+        self._metrics = chomp.metrics
+        self._calls = _Calls()
+        chomp.observers.add(self._calls)
+
+    async def healthz(self, _request: Request) -> Json:
+        """GET /healthz: the process answers; needs no token and tells nothing else."""
+        return Json({"status": "ok"})
+
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics: Prometheus text, of all callers together and so for the owner only."""
+        if not caller_of(request.scope).is_owner:
+            raise NotAllowed(
+                "The metrics are the owner's.", hint="Use GATEWAY_AUTH_TOKEN; your own spend: /v1/providers."
+            )
+        text = self._metrics.render(await self._chomp.metrics_snapshot())
+        return Response(text, headers={"content-type": CONTENT_TYPE})
+
+    async def providers(self, request: Request) -> Json:
+        """GET /v1/providers: calls and health per router, and the caller's spend against the budgets."""
+        caller = caller_of(request.scope)
+        status, calls = await self._chomp.status(caller), self._calls.of(caller)
+        return Json({**calls.totals(), "providers": calls.beside(status["routers"]), "cost": _cost(status)})
+
+
+def _cost(status: Mapping[str, Any]) -> dict[str, float | None]:
+    """The caller's spend and budgets, as numbers; None: no limit."""
+    words = {
+        "daily_spend_usd": "today_usd",
+        "daily_budget_usd": "daily_budget_usd",
+        "monthly_spend_usd": "month_usd",
+        "monthly_budget_usd": "monthly_budget_usd",
+    }
+    told = {name: status["spend"][word] for name, word in words.items()}
+    return {name: None if amount is None else float(amount) for name, amount in told.items()}
+
+
+class _Calls:
+    """An observer that counts since the start of this process: each caller's exchanges, and all of them together."""
+
+    def __init__(self) -> None:
+        self._all = _Counts()
+        self._of: OrderedDict[str, _Counts] = OrderedDict()
+
+    def exchange(self, report: Report) -> None:
+        self._all.add(report)
+        if report.caller_id not in self._of:
+            self._of[report.caller_id] = _Counts()
+        self._of.move_to_end(report.caller_id)
+        self._of[report.caller_id].add(report)
+        if len(self._of) > MOST_CALLERS:
+            self._of.popitem(last=False)
+
+    def transition(self, transition: Transition) -> None:
+        """Breakers are read as they stand."""
+
+    def of(self, caller: Caller) -> _Counts:
+        """What the caller may see: the owner everything, everybody else their own."""
+        return self._all if caller.is_owner else self._of.get(caller.id[:_REPORTED]) or _Counts()
+
+
+class _Counts:
+    """Exchanges that reached a router, and their attempts."""
+
+    def __init__(self) -> None:
+        self._exchanges = 0
+        self._failovers = 0
+        self._calls: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+
+    def add(self, report: Report) -> None:
+        attempts = report.receipt.attempts
+        routes = set()
+        for attempt in attempts:
+            routes.add((attempt.router, attempt.model))
+            self._calls[attempt.router] += 1
+            self._failures[attempt.router] += attempt.outcome not in _BLAMELESS
+        self._exchanges += bool(attempts)
+        self._failovers += max(0, len(routes) - 1)
+
+    def totals(self) -> dict[str, int]:
+        return {"total_calls": self._exchanges, "failovers": self._failovers}
+
+    def beside(self, routers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The counts of each router in front of what else is known of it."""
+        return {
+            router: {"calls": self._calls[router], "failures": self._failures[router], **known}
+            for router, known in routers.items()
+        }

@@ -1,0 +1,1 @@
+"""How the HTTP door is served: a socket, a protocol, several processes."""

@@ -1,0 +1,113 @@
+"""HTTP on the wire, around uvicorn: bytes that are no HTTP, heads that never end, and answers in fewer pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from chomp_mcp.doors.http.asgi import HANG_UP, HangUp, error_answer
+from chomp_mcp.doors.http.guard import request_id
+from chomp_mcp.errors import ChompError, InvalidRequest, TooSlow
+
+__all__ = ["HEAD_SECONDS", "Joining", "Protocol"]
+
+HEAD_SECONDS = 30.0
+"""From the connection, or the first byte of a further request, to the end of the head."""
+
+
+class Joining:
+    """A transport that writes the head of an answer together with the first of its body, if that comes in this turn.
+
+    uvicorn writes them apart, and its event loop at once: a system call and a packet more for every answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1."):  # a body that starts so is late by nothing but the rest of the turn
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, which tells its refusals in our envelope and waits for no head for ever."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(cast("asyncio.Transport", Joining(transport, self.loop)))
+        self._hang_up = HangUp()
+        self._mind_the_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._mind_the_head()
+
+    def on_message_complete(self) -> None:
+        """Most requests come in at once: their bodies need no clock, and no task has to wait for their client's end.
+
+        uvicorn stops to read at a large body until somebody takes it, and would not see that end.
+        """
+        super().on_message_complete()
+        cast("dict[str, Any]", self.scope)[HANG_UP] = self._hang_up
+        if not self.pipeline:
+            self.flow.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._relax()
+        self._hang_up.happen()
+        super().connection_lost(exc)
+
+    def _mind_the_head(self) -> None:
+        """A deadline where no request is under way and uvicorn has none of its own, as it has between requests."""
+        is_busy = bool(self.cycle) and not self.cycle.response_complete
+        if is_busy or self.timeout_keep_alive_task is not None:
+            self._relax()
+        elif self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _relax(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if bool(self.scope) and "path" not in self.scope:  # uvicorn sets it at the head's end
+            self._refuse(TooSlow("The head took too long.", hint=f"Send it within {HEAD_SECONDS:g} seconds."))
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - "Invalid HTTP request received."
+        """What uvicorn calls for bytes that are no HTTP."""
+        self._refuse(InvalidRequest("These bytes are no HTTP request.", hint="Speak HTTP/1.1, without TLS."))
+
+    def _refuse(self, error: ChompError) -> None:
+        """Answer, unless an answer is on its way already, and close."""
+        has_begun = bool(self.cycle) and self.cycle.response_started and not self.cycle.response_complete
+        if not has_begun:
+            answer = error_answer(error)
+            headers = [*self.server_state.default_headers, *answer.raw_headers, (b"x-request-id", request_id({}))]
+            lines = [b"%b: %b\r\n" % header for header in headers if header[0] != b"connection"]
+            body = bytes(answer.body)
+            self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n", body]))
+        self.transport.close()

@@ -1,0 +1,135 @@
+"""`register_keys`: keys that were given, or a page where the person types one, by whatever way the client knows.
+
+Keys are never asked for in the chat: the specification forbids form elicitation for them. Three ways lead to the page:
+a result that asks for input (2026-07-28), a request from the server to the client (2025-11-25), and plain text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp import MCPError
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult, ElicitRequest, ElicitRequestURLParams, ElicitResult, InputRequiredResult
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp.answers import said
+from chomp_mcp.doors.pages.key_page import KeyPages
+from chomp_mcp.errors import InvalidRequest, NotAllowed
+
+__all__ = ["KeyDesk", "merged"]
+
+PATIENCE_SECONDS = 25.0
+"""How long a call waits for the person once the page is open; clients end calls after as little as 30 s."""
+INPUT = "page"
+
+
+class KeyDesk:
+    """Takes keys. `pages` is None where no page may be opened: on an address that others can reach."""
+
+    def __init__(self, chomp: Chomp, pages: KeyPages | None) -> None:
+        self._chomp = chomp
+        self._pages = pages
+
+    async def given(self, keys: Mapping[str, str]) -> CallToolResult:
+        """Store these keys; `""` removes one."""
+        previews = await self._chomp.register_keys(keys, caller=current_caller.get())
+        removed = [router for router, key in keys.items() if not key.strip()]
+        saved = [router for router in keys if router not in removed]
+        told = [f"Saved: {', '.join(saved)}."] if saved else []
+        told += [f"Removed: {', '.join(removed)}."] if removed else []
+        return said(f"{' '.join(told)} {_next(previews)}", routers=previews)
+
+    async def asked(self, ctx: Context[Any, Any], router: str) -> CallToolResult | InputRequiredResult:
+        """Have the person type the key of `router` (or of one they choose) on the page."""
+        if self._pages is None:
+            raise NotAllowed(
+                "This server is reachable from other machines, so it opens no page for keys.",
+                hint=f"Give the key to POST /api/keys, or run `{_command(router)}` on the server.",
+            )
+        if ctx.request_state:
+            return await self._answered(self._pages, ctx.request_state, router, _action(ctx))
+        url = await self._pages.open(current_caller.get(), router, host=(ctx.headers or {}).get("host", ""))
+        if not _opens_urls(ctx):
+            return await self._pending(url, router)
+        message = f"Open this page on your machine to enter {_whose(router)} key. The chat never sees it."
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            page = ElicitRequest(params=ElicitRequestURLParams(message=message, url=url))
+            return InputRequiredResult(input_requests={INPUT: page}, request_state=url)
+        try:
+            answer = await ctx.elicit_url(message, url, _nonce(url))
+        except MCPError:  # the client said it could, and then could not
+            return await self._pending(url, router)
+        result = await self._answered(self._pages, url, router, answer.action)
+        await ctx.session.send_elicit_complete(_nonce(url), ctx.request_id)
+        return result
+
+    async def _answered(self, pages: KeyPages, url: str, router: str, action: str) -> CallToolResult:
+        """The person agreed to open the page (and may be typing), or said no."""
+        if action != "accept":
+            await pages.forget(_nonce(url))
+            previews = await self._previews()
+            return said(f"The page was not opened. `{_command(router)}` in a terminal does the same.", routers=previews)
+        saved = await pages.wait(_nonce(url), PATIENCE_SECONDS)
+        if not saved:
+            return await self._pending(url, router)
+        previews = await self._previews()
+        return said(f"Saved: {saved}. {_next(previews)}", routers=previews)
+
+    async def _pending(self, url: str, router: str) -> CallToolResult:
+        told = (
+            f"Ask the user to open {url} on this machine and enter {_whose(router)} key there (works once, for ten "
+            f"minutes), or to run `{_command(router)}` in a terminal. Never ask for the key in the chat. "
+            "Once it is saved, list_models shows the models."
+        )
+        return said(told, routers=await self._previews(), page_url=url)
+
+    async def _previews(self) -> dict[str, str]:
+        return await self._chomp.keyring.previews(current_caller.get())
+
+
+def merged(keys: Mapping[str, str], openrouter_key: str) -> dict[str, str]:
+    """All keys of one call; `openrouter_key` is the seed's form.
+
+    Raises:
+        InvalidRequest: two different OpenRouter keys.
+    """
+    if openrouter_key and keys.get("openrouter", openrouter_key) != openrouter_key:
+        raise InvalidRequest("keys.openrouter and openrouter_key differ.", hint="Give one of them.", param="keys")
+    return {**keys, **({"openrouter": openrouter_key} if openrouter_key else {})}
+
+
+def _opens_urls(ctx: Context[Any, Any]) -> bool:
+    """The SDK does not look at the client's capability itself before it sends a 2025-11-25 request."""
+    able = ctx.client_capabilities
+    modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+    return bool(able and able.elicitation and able.elicitation.url is not None) and (
+        modern or ctx.session.can_send_request
+    )
+
+
+def _action(ctx: Context[Any, Any]) -> str:
+    answer = (ctx.input_responses or {}).get(INPUT)
+    return answer.action if isinstance(answer, ElicitResult) else "cancel"
+
+
+def _nonce(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _command(router: str) -> str:
+    return f"chomp-mcp keys add {router or '<router>'}"
+
+
+def _whose(router: str) -> str:
+    return f"the {router}" if router else "a router's"
+
+
+def _next(previews: Mapping[str, str]) -> str:
+    if not previews:
+        return "No router has a key now; register_keys adds one."
+    shown = ", ".join(f"{router} {preview}" for router, preview in previews.items())
+    return f"Keys: {shown}. list_models shows the models."

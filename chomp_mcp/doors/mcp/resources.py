@@ -1,0 +1,115 @@
+"""What a host may read beside the tools: routers, models, jobs and spend, as JSON."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, ParamSpec
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+
+from chomp_mcp import wire
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp.answers import model_row, utf8
+from chomp_mcp.errors import ChompError, RequestError
+from chomp_mcp.messages import Job, Router
+
+__all__ = ["add_resources"]
+
+JSON = "application/json"
+PAGE = 500
+
+P = ParamSpec("P")
+
+
+def add_resources(server: MCPServer[Any], chomp: Chomp) -> None:
+    """`chomp://routers`, `models/{router}`, `jobs`, `jobs/{job_id}` and `usage`; a caller reads only their own."""
+
+    @server.resource("chomp://routers", title="Routers", mime_type=JSON)
+    @_as_json
+    async def routers() -> Any:
+        """Every router: whether it has a key, where to get one, what auto prefers."""
+        keys = await chomp.keyring.previews(current_caller.get())
+        return [_router(router, keys.get(router.id)) for router in chomp.routers.values()]
+
+    @server.resource("chomp://models/{router}", title="A router's models", mime_type=JSON)
+    @_as_json
+    async def models(router: str) -> Any:
+        """All models of one router, or of all keyed ones for `auto`, with prices per million tokens."""
+        rows: list[dict[str, Any]] = []
+        errors: dict[str, str] = {}
+        cursor = ""
+        while True:
+            page = await chomp.list_models(router, limit=PAGE, cursor=cursor, caller=current_caller.get())
+            rows += [model_row(model) for model in page.models]
+            errors |= page.errors
+            cursor = page.next_cursor
+            if not cursor:
+                return {"models": rows, "errors": errors}
+
+    @server.resource("chomp://jobs", title="Recent jobs", mime_type=JSON)
+    @_as_json
+    async def jobs() -> Any:
+        """The newest 50 jobs, without their texts."""
+        return [_job(job) for job in await chomp.jobs.recent(current_caller.get(), 50)]
+
+    @server.resource("chomp://jobs/{job_id}", title="A job", mime_type=JSON)
+    @_as_json
+    async def job(job_id: str) -> Any:
+        """One job whole: prompt, answer or error, receipt."""
+        found = await chomp.result(job_id, caller=current_caller.get())
+        whole = {"prompt": found.prompt, "system": found.system, "text": found.text, "receipt": found.receipt}
+        return {**_job(found), **whole}
+
+    @server.resource("chomp://usage", title="Spend", mime_type=JSON)
+    @_as_json
+    async def usage() -> Any:
+        """What today and this month have cost, against the budgets."""
+        return (await chomp.status(current_caller.get()))["spend"]
+
+
+def _as_json(read: Callable[P, Awaitable[Any]]) -> Callable[P, Awaitable[str]]:
+    """JSON text; our errors in the words that reach the client."""
+
+    @functools.wraps(read)
+    async def told(*args: P.args, **kwargs: P.kwargs) -> str:
+        try:
+            return wire.dumps(utf8(await read(*args, **kwargs))).decode()
+        except RequestError as error:
+            raise ResourceNotFoundError(str(error)) from error
+        except ChompError as error:
+            raise ResourceError(str(error)) from error
+
+    return told
+
+
+def _router(router: Router, key: str | None) -> dict[str, Any]:
+    return {
+        "id": router.id,
+        "name": router.name,
+        "key": key,
+        "needs_key": router.needs_key,
+        "keys_page": router.keys_page,
+        "models": list(router.models),
+        "deprecated": router.deprecated,
+        "limits": router.limits,
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "status": str(job.status),
+        "model": job.model,
+        "router": job.router,
+        "error": job.error or None,
+        "created": _iso(job.created_at),
+        "finished": None if job.finished_at is None else _iso(job.finished_at),
+    }
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

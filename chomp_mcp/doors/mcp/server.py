@@ -1,0 +1,147 @@
+"""The MCP server: tools, resources, prompts, completion and tasks, for stdio, SSE and Streamable HTTP alike."""
+
+from __future__ import annotations
+
+import secrets
+from functools import lru_cache
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+from mcp import MCPError
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.caching import CacheHint
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.request_state import RequestStateSecurity
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp.keys import KeyDesk
+from chomp_mcp.doors.mcp.prompts import add_completion, add_prompts
+from chomp_mcp.doors.mcp.resources import add_resources
+from chomp_mcp.doors.mcp.tasks import Tasks
+from chomp_mcp.doors.mcp.tools import Dispatch, tools
+from chomp_mcp.doors.pages.key_page import KeyPages
+from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.messages import MAX_PROMPT_BYTES
+
+__all__ = ["build_server", "mcp_routes"]
+
+INSTRUCTIONS = (
+    "Asks other language models behind the user's own router keys. ask waits for one answer; dispatch and result run "
+    "several or long ones. list_models shows what is there, status what works and what it costs. Without a key, call "
+    "register_keys."
+)
+UNCHANGING = CacheHint(ttl_ms=3_600_000, scope="public")
+MAX_BODY_BYTES = 4 * MAX_PROMPT_BYTES
+"""Room for a prompt over our limit, so that the refusal comes from us and says what to do."""
+
+
+class _Server(MCPServer[Any]):
+    """The SDK's server; a prompt that is not there is the client's mistake, not one of ours with a traceback."""
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as error:  # the SDK's for an unknown name and for missing arguments
+            raise MCPError(INVALID_PARAMS, f"{error}. prompts/list tells the names and arguments.") from None
+
+
+def build_server(
+    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None, state_key: bytes = b""
+) -> MCPServer[Any]:
+    """One server for all connections of all transports; it opens nothing and waits for nothing.
+
+    Jobs and keys live in `chomp`, never in a connection: the SDK has a lifespan for every SSE connection. `pages` is
+    None where no key page may be opened. `state_key` seals what clients bring back with a retry, which may come to
+    another process than the first try did; without one only this server can read it. `dispatch` starts jobs elsewhere
+    than in this process. Who calls is `current_caller`.
+    """
+    server = _Server(
+        "chomp",
+        title="Chomp",
+        instructions=INSTRUCTIONS,
+        version=version("chomp-mcp"),
+        tools=tools(chomp, KeyDesk(chomp, pages), dispatch),
+        extensions=[Tasks(chomp)],
+        log_level="WARNING",
+        cache_hints={"tools/list": UNCHANGING, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
+        request_state_security=RequestStateSecurity(
+            keys=[state_key or secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
+        ),
+    )
+    add_resources(server, chomp)
+    add_prompts(server)
+    add_completion(server, chomp)
+    return server
+
+
+def mcp_routes(
+    server: MCPServer[Any], *, host: str = "127.0.0.1", max_body_bytes: int = MAX_BODY_BYTES, has_sessions: bool = True
+) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+    """`/mcp`, `/sse` and `/messages/`, and the manager that must run, once, while they are served:
+
+        routes, manager = mcp_routes(server, host=host)
+
+        @asynccontextmanager
+        async def lifespan(app):
+            async with manager.run():
+                yield
+
+    `host` is what the app binds. On loopback the SDK checks Host and Origin as well; elsewhere that is the app's task.
+    An app that bounds bodies itself, and says so in its own words, gives its bound or a larger one as `max_body_bytes`.
+    Sessions live in one process: without them, `has_sessions` False, each request of an older client stands for itself,
+    which our tools can do, and /sse, which is nothing but a session, says no.
+    """
+    streamable = server.streamable_http_app(
+        host=host, max_request_body_size=max_body_bytes, stateless_http=not has_sessions
+    )
+    if not has_sessions:
+        no_sse = (Route("/sse", _no_sse), Route("/messages/", _no_sse))
+        return [*map(_entered, streamable.routes), *no_sse], server.session_manager
+    sse = server.sse_app(host=host, max_request_body_size=max_body_bytes)
+    return [*map(_entered, (*streamable.routes, *sse.routes))], server.session_manager
+
+
+def _entered(route: BaseRoute) -> BaseRoute:
+    """A POST of another content type is refused by us: the SDK would do it in plain text. The SDK learns who calls."""
+    if not isinstance(route, Route | Mount):
+        return route
+    handle = route.app
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        content_type = Headers(scope=scope).get("content-type", "")
+        if scope["method"] == "POST" and not content_type.lower().startswith("application/json"):
+            error = InvalidRequest("The body is not called JSON.", hint="Send content-type: application/json.")
+            error.status, error.code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"
+            raise error
+        scope.setdefault("user", _user(current_caller.get().id))
+        await handle(scope, receive, send)
+
+    route.app = app
+    return route
+
+
+@lru_cache(maxsize=1024)
+def _user(caller_id: str) -> AuthenticatedUser:
+    """What the SDK binds a session to, so that nobody else can go on with it."""
+    return AuthenticatedUser(AccessToken(token="", client_id=caller_id, scopes=[]))
+
+
+async def _no_sse(_request: Request) -> Response:
+    error = InvalidRequest(
+        "SSE sessions live in one process, and this server has several.",
+        hint="Connect to /mcp, or start it without --workers.",
+    )
+    error.status, error.code = HTTPStatus.NOT_IMPLEMENTED, "not_implemented"
+    raise error

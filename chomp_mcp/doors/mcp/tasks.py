@@ -1,0 +1,151 @@
+"""The tasks extension (io.modelcontextprotocol/tasks, SEP-2663), with chomp's jobs as the tasks.
+
+A task is a job: its id is the job's, it belongs to the caller, it outlives connection and process, and the store
+drops it when its time is over. So this file keeps no state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mcp import MCPError
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.extension import Extension, MethodBinding
+from mcp.server.mcpserver import require_client_extension
+from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
+from mcp.types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, RequestParams, TextContent
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import Field
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp.answers import asked, utf8
+from chomp_mcp.doors.mcp.tools import patience
+from chomp_mcp.errors import JobNotFound
+from chomp_mcp.messages import Job, JobStatus
+
+__all__ = ["Tasks"]
+
+IDENTIFIER = "io.modelcontextprotocol/tasks"
+GRACE_SECONDS = 2.0
+"""An answer that is here by then needs no task."""
+KEPT_MS = 24 * 3600 * 1000
+POLL_MS = 1000
+HEADER_MISMATCH = -32020
+
+STATUSES = {
+    JobStatus.QUEUED: "working",
+    JobStatus.RUNNING: "working",
+    JobStatus.DONE: "completed",
+    JobStatus.ERROR: "completed",  # "failed" is for JSON-RPC errors alone; a tool's error is a result
+    JobStatus.CANCELLED: "cancelled",
+}
+
+
+class TaskParams(RequestParams):
+    """`taskId`, of every method."""
+
+    task_id: str
+
+
+class UpdateParams(TaskParams):
+    """Our tasks never ask for input, so the answers have no addressee."""
+
+    input_responses: dict[str, Any] = Field(default_factory=dict)
+
+
+class Tasks(Extension):
+    """Turns a slow `ask` into a task for the clients that declare the extension."""
+
+    identifier = IDENTIFIER
+
+    def __init__(self, chomp: Chomp, *, grace_seconds: float | None = None) -> None:
+        self._chomp = chomp
+        self._grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
+
+    def methods(self) -> Sequence[MethodBinding]:
+        modern = frozenset(MODERN_PROTOCOL_VERSIONS)
+        return [
+            MethodBinding("tasks/get", TaskParams, self._get, modern),
+            MethodBinding("tasks/update", UpdateParams, self._update, modern),
+            MethodBinding("tasks/cancel", TaskParams, self._cancel, modern),
+        ]
+
+    async def intercept_tool_call(
+        self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """Give `ask` the grace instead of the deadline; what is still running then is told as a task."""
+        if params.name != "ask" or not _declared(ctx):
+            return await call_next(ctx)
+        token = patience.set(self._grace)
+        try:
+            result = await call_next(ctx)
+        finally:
+            patience.reset(token)
+        told = result.structured_content if isinstance(result, CallToolResult) else None
+        if not told or told.get("status") != "running":
+            return result
+        return {"resultType": "task", **_task(await self._find(told["job_id"]))}
+
+    async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
+        job = await self._gate(ctx, params)
+        task = _task(job)
+        return {**task, "result": _result(job)} if task["status"] == "completed" else task
+
+    async def _update(self, ctx: ServerRequestContext[Any, Any], params: UpdateParams) -> dict[str, Any]:
+        await self._gate(ctx, params)
+        return {}
+
+    async def _cancel(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
+        job = await self._gate(ctx, params)
+        await self._chomp.jobs.cancel(current_caller.get(), job.id)
+        return {}
+
+    async def _gate(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Job:
+        """The caller's own task, for a client that declared the extension and whose headers say what its body says."""
+        require_client_extension(ctx, IDENTIFIER)
+        headers = getattr(ctx.request, "headers", None) or {}
+        named = headers.get(MCP_NAME_HEADER)
+        if named is not None and decode_header_value(named) != params.task_id:
+            raise MCPError(HEADER_MISMATCH, f"The {MCP_NAME_HEADER} header is not params.taskId.")
+        return await self._find(params.task_id)
+
+    async def _find(self, task_id: str) -> Job:
+        try:
+            return await self._chomp.result(task_id, caller=current_caller.get())
+        except JobNotFound as error:
+            raise MCPError(INVALID_PARAMS, str(error), {"taskId": task_id}) from None
+
+
+def _declared(ctx: ServerRequestContext[Any, Any]) -> bool:
+    able = ctx.session.client_capabilities
+    modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+    return modern and able is not None and IDENTIFIER in (able.extensions or {})
+
+
+def _task(job: Job) -> dict[str, Any]:
+    task = {
+        "taskId": job.id,
+        "status": STATUSES[job.status],
+        "createdAt": _iso(job.created_at),
+        "lastUpdatedAt": _iso(job.finished_at or job.created_at),
+        "ttlMs": KEPT_MS,
+        "pollIntervalMs": POLL_MS,
+    }
+    return {**task, "statusMessage": f"{len(job.text)} characters so far"} if job.text else task
+
+
+def _result(job: Job) -> dict[str, Any]:
+    """The `CallToolResult` that `ask` would have given."""
+    result = asked(job)
+    if job.status is JobStatus.ERROR:
+        result = CallToolResult(content=[TextContent(type="text", text=utf8(job.error))], is_error=True)
+    dumped = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    dumped.pop("resultType", None)
+    return dumped
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,249 @@
+"""The six tools: the names, parameters and defaults of the contract, in few enough bytes for a model to carry along."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import Annotated, Any, Final
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
+from pydantic import Field, ValidationError
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_told
+from chomp_mcp.doors.mcp.keys import KeyDesk, merged
+from chomp_mcp.errors import ChompError
+from chomp_mcp.messages import ChatRequest, Job
+
+__all__ = ["Dispatch", "patience", "tools"]
+
+LONGEST_WAIT_SECONDS = 45
+PROGRESS_SECONDS = 0.25
+"""Between two progress notifications: often enough to watch, rarely enough to cost nothing."""
+NOTHING: Final[dict[str, Any]] = {}
+
+patience: ContextVar[float] = ContextVar("chomp_patience", default=float("inf"))
+"""Seconds that `ask` may take before it becomes a job, where that is less than the deadline (the tasks extension)."""
+
+Dispatch = Callable[..., Awaitable[Job]]
+"""Starts a job: `await dispatch(caller, request, prompt=…, system=…)`."""
+
+ModelRef = Annotated[str, Field(description='"auto", "router/model" or a model name; see list_models')]
+RouterId = Annotated[str, Field(description='"auto" or a router, never answered by another')]
+Options = Annotated[
+    dict[str, Any],
+    Field(
+        description="Fields of chat completions: temperature, max_tokens, response_format, tools, messages (history)"
+    ),
+]
+Wait = Annotated[float, Field(json_schema_extra={"maximum": LONGEST_WAIT_SECONDS})]
+
+
+class Tools:
+    """The tools' bodies: words in, one call of the core, words out."""
+
+    def __init__(self, chomp: Chomp, desk: KeyDesk, dispatch: Dispatch) -> None:
+        self._chomp = chomp
+        self._desk = desk
+        self._dispatch = dispatch
+
+    async def ask(
+        self,
+        ctx: Context[Any, Any],
+        prompt: str,
+        model: ModelRef = "auto",
+        router: RouterId = "auto",
+        system: str = "",
+        options: Options = NOTHING,
+    ) -> CallToolResult:
+        """Ask another model, over the user's own router keys, and wait.
+
+        A slow answer comes back as status "running" with a job_id: then call result.
+        """
+        request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
+        job = await self._chomp.jobs.ask(
+            current_caller.get(),
+            request,
+            prompt=prompt,
+            system=system,
+            deadline_seconds=min(self._chomp.settings.deadline_seconds, patience.get()),
+            on_progress=_progress(ctx),
+            door="mcp",
+        )
+        return asked(job)
+
+    async def dispatch(
+        self,
+        prompt: str,
+        model: ModelRef = "auto",
+        router: RouterId = "auto",
+        system: str = "",
+        options: Options = NOTHING,
+    ) -> CallToolResult:
+        """Like ask, but in the background: returns a job_id at once. For long work, or several models at a time."""
+        request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
+        return dispatched(await self._dispatch(current_caller.get(), request, prompt=prompt, system=system))
+
+    async def result(self, job_id: str, wait_seconds: Wait = 0) -> CallToolResult:
+        """A job's answer, or its text so far. Finished jobs are kept for 24 hours."""
+        wait = min(max(wait_seconds, 0), LONGEST_WAIT_SECONDS)
+        return collected(await self._chomp.result(job_id, wait_seconds=wait, caller=current_caller.get()))
+
+    async def list_models(
+        self,
+        router: Annotated[str, Field(description='A router, or "auto": all that have a key')] = "auto",
+        query: Annotated[str, Field(description="Part of the id or name")] = "",
+        free_only: bool = False,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> CallToolResult:
+        """The models the user's keys reach, with context length and prices."""
+        return models_listed(
+            await self._chomp.list_models(
+                router, query=query, free_only=free_only, limit=limit, cursor=cursor, caller=current_caller.get()
+            )
+        )
+
+    async def register_keys(
+        self,
+        ctx: Context[Any, Any],
+        router: Annotated[str, Field(description="Whose key; without keys a local page opens to type it")] = "",
+        keys: Annotated[
+            dict[str, str], Field(description='{router: key}; "" removes. Never ask for keys in the chat')
+        ] = NOTHING,
+        openrouter_key: str = "",
+    ) -> CallToolResult | InputRequiredResult:
+        """Add or remove router keys. Call it without keys: the user types them on a page, not here."""
+        given = merged(keys, openrouter_key)
+        return await (self._desk.given(given) if given else self._desk.asked(ctx, router))
+
+    async def status(self) -> CallToolResult:
+        """Routers with their keys, health and quota, spend against budgets, recent jobs."""
+        return status_told(await self._chomp.status(current_caller.get()))
+
+
+def tools(chomp: Chomp, desk: KeyDesk, dispatch: Dispatch | None = None) -> list[Tool]:
+    """All six, ready for `MCPServer(tools=…)`. Without `dispatch`, dispatched jobs run in this process.
+
+    Asking sends the user's words to someone else and may cost money, so it is no read; it changes and destroys nothing.
+    """
+    bodies = Tools(chomp, desk, dispatch or partial(chomp.jobs.dispatch, door="mcp"))
+    return [
+        _tool(bodies.ask, "Ask a model", _hints(open_world=True)),
+        _tool(bodies.dispatch, "Ask in the background", _hints(open_world=True)),
+        _tool(bodies.result, "Collect a job", _hints(reads=True)),
+        _tool(bodies.list_models, "List models", _hints(reads=True, open_world=True)),
+        _tool(bodies.register_keys, "Manage router keys", _hints(destroys=True)),
+        _tool(bodies.status, "Show status", _hints(reads=True)),
+    ]
+
+
+def _hints(*, reads: bool = False, destroys: bool = False, open_world: bool = False) -> ToolAnnotations:
+    """All four, because the specification takes what is missing for the worst. Every ask is a new one."""
+    return ToolAnnotations(
+        read_only_hint=reads,
+        destructive_hint=destroys,
+        idempotent_hint=reads or destroys,
+        open_world_hint=open_world,
+    )
+
+
+def _tool(body: Callable[..., Awaitable[Any]], title: str, hints: ToolAnnotations) -> Tool:
+    made = ChompTool.from_function(
+        body,
+        title=title,
+        description=" ".join((body.__doc__ or "").split()),
+        annotations=hints,
+        structured_output=False,
+    )
+    made.parameters = slim(made.parameters)
+    made.fn_metadata.output_schema = OUTPUTS[made.name]
+    return made
+
+
+class ChompTool(Tool):
+    """A tool whose failures tell the model the next step: what `mcp` says of them names our classes or pydantic's."""
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        given = {name: value for name, value in arguments.items() if value is not None}
+        self._refuse_unknown(given)
+        try:
+            return await super().run(given, context, convert_result)
+        except ToolError as error:
+            raise self._told(error) from error.__cause__
+
+    def _refuse_unknown(self, given: Mapping[str, Any]) -> None:
+        known = self.parameters.get("properties", {})
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            more = " Fields of chat completions go into options." if "options" in known else ""
+            raise ToolError(f"{self.name} takes no {unknown[0]}; it takes {', '.join(known) or 'nothing'}.{more}")
+
+    def _told(self, error: ToolError) -> ToolError:
+        match error.__cause__:
+            case ChompError() as cause:
+                return ToolError(str(cause))
+            case ValidationError() as cause:
+                return ToolError(f"{self.name}: {_wrong_arguments(cause)}. Correct that and call again.")
+            case _:
+                return UnexpectedToolError(
+                    f"{self.name} failed inside chomp. The server's log (stderr) says why; status shows what works."
+                )
+
+
+_WRONG = {
+    "missing": "is missing",
+    "string_type": "is not text",
+    "string_unicode": "is not valid Unicode",
+    "dict_type": "is not an object",
+    "bool_parsing": "is not true or false",
+    "bool_type": "is not true or false",
+    "int_parsing": "is not a whole number",
+    "int_type": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_parsing": "is not a number",
+    "float_type": "is not a number",
+}
+"""pydantic's error types in words; none repeats the value, which may be a key."""
+
+
+def _wrong_arguments(error: ValidationError) -> str:
+    return ", ".join(
+        f"{'.'.join(map(str, detail['loc']))} {_WRONG.get(detail['type'], 'is wrong')}"
+        for detail in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _progress(ctx: Context[Any, Any]) -> Callable[[int], Awaitable[None]]:
+    """Tells the client how many characters have come; a client that gave no token costs nothing."""
+    told_at, told = float("-inf"), 0
+
+    async def tell(characters: int) -> None:
+        nonlocal told_at, told
+        now = anyio.current_time()
+        if characters > told and now - told_at >= PROGRESS_SECONDS:
+            told_at, told = now, characters
+            await ctx.report_progress(characters, None, f"{characters} characters so far")
+
+    return tell
+
+
+def slim(schema: Any) -> Any:
+    """A schema without what says nothing to a model: pydantic's titles and open `additionalProperties`."""
+    if isinstance(schema, list):
+        return [slim(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {}
+    for name, inner in schema.items():
+        if name == "properties":
+            kept[name] = {parameter: slim(its) for parameter, its in inner.items()}
+        elif not (name == "title" and isinstance(inner, str)) and (name, inner) != ("additionalProperties", True):
+            kept[name] = slim(inner)
+    return kept

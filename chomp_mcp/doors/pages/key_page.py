@@ -1,0 +1,228 @@
+"""The one-time local page where a person types a key.
+
+A page is a 24-byte nonce in a URL, bound to one caller, good for ten minutes and for one saved key. The key goes from
+the browser to this process and into the key store; no chat, no model and no log sees it. The same route serves inside
+the HTTP app, in whichever of its processes the browser meets, or, for a stdio server, on a listener of its own that
+starts with the first page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import Protocol
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from chomp_mcp.doors.http.auth import is_loopback
+from chomp_mcp.doors.http.server.serve import Listener
+from chomp_mcp.errors import ChompError, InvalidRequest
+from chomp_mcp.messages import Caller, Router
+from chomp_mcp.store.key_pages import Page, Pages
+
+__all__ = ["KeyPages", "KeyTaker"]
+
+POLL_SECONDS = 0.2
+"""How often a page is looked at while somebody waits for its key."""
+BODY_LIMIT = 64 * 1024
+"""A router, a key and nothing else."""
+
+
+class KeyTaker(Protocol):
+    """The part of `Chomp` that a page needs."""
+
+    @property
+    def routers(self) -> Mapping[str, Router]: ...
+
+    @property
+    def pages(self) -> Pages: ...
+
+    async def register_keys(self, keys: Mapping[str, str], *, caller: Caller = ...) -> Mapping[str, str]: ...
+
+
+class KeyPages:
+    """Opens pages and serves them: on a listener of its own, or `mounted` in an app that listens already."""
+
+    def __init__(self, chomp: KeyTaker, *, mounted: bool = False) -> None:
+        self._chomp = chomp
+        self._mounted = mounted
+        self._pages = chomp.pages
+        self._listener = Listener(self.routes())
+
+    async def open(self, caller: Caller, router: str = "", *, host: str = "") -> str:
+        """The URL of a new page for this caller, with `router` chosen on it.
+
+        `host` is the Host header by which the caller found the app that the route is mounted in.
+
+        Raises:
+            InvalidRequest: no such router, or one that takes no key.
+        """
+        if router:
+            self._check(router)
+        base = f"http://{host}" if self._mounted else await self._listener.start()
+        return f"{base}/keys/{await self._pages.open(caller, router)}"
+
+    async def wait(self, nonce: str, seconds: float) -> str | None:
+        """The router whose key was saved on the page; None when nothing was saved within `seconds`."""
+        saved = await self._pages.outcome(nonce)
+        with anyio.move_on_after(seconds):
+            while saved == "":
+                await anyio.sleep(POLL_SECONDS)
+                saved = await self._pages.outcome(nonce)
+        return saved or None
+
+    async def forget(self, nonce: str) -> None:
+        """The person said no: the page is gone."""
+        await self._pages.forget(nonce)
+
+    def routes(self) -> list[BaseRoute]:
+        """What to mount; it asks for no bearer token, the nonce is the proof."""
+        return [Route("/keys/{nonce}", self._serve, methods=["GET", "POST"])]
+
+    async def close(self) -> None:
+        """Stop the listener, if a page started one."""
+        await self._listener.stop()
+
+    def _takers(self) -> dict[str, Router]:
+        return {router.id: router for router in self._chomp.routers.values() if router.needs_key}
+
+    def _check(self, router: str) -> None:
+        takers = self._takers()
+        if router not in takers:
+            raise InvalidRequest(
+                f"{router!r} is no router that takes a key.", hint=f"These do: {', '.join(takers)}.", param="router"
+            )
+
+    async def _serve(self, request: Request) -> Response:
+        """Host, page, origin: in this order, so that a stranger learns nothing."""
+        if not is_loopback(_hostname(request)):
+            return _said(421, "Not here", "This page opens only on the machine that runs chomp.")
+        nonce = request.path_params["nonce"]
+        page = await self._pages.find(nonce)
+        if page is None:
+            return _used_up()
+        if request.method != "POST":
+            return self._form(page)
+        if request.headers.get("origin") != f"{request.url.scheme}://{request.headers['host']}":
+            return _said(403, "Not from here", "The form came from another site, so nothing was saved.")
+        return await self._submit(nonce, await _fields(request))
+
+    async def _submit(self, nonce: str, fields: Mapping[str, str]) -> Response:
+        """Save what was typed. A page is closed while it saves, and stays closed after: of two submissions one wins."""
+        page = await self._pages.take(nonce)
+        if page is None:
+            return _used_up()
+        try:
+            router = await self._save(page.caller, fields)
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await self._pages.give_back(nonce)
+            if not isinstance(error, ChompError):
+                raise
+            return self._form(page, problem=str(error), router=fields.get("router", ""))
+        await self._pages.save(nonce, router.id)
+        return _said(
+            200,
+            f"{html.escape(router.name)} is ready",
+            "The key is saved on this machine. Close this page and go on in the chat.",
+        )
+
+    async def _save(self, caller: Caller, fields: Mapping[str, str]) -> Router:
+        router, key = fields.get("router", ""), fields.get("key", "").strip()
+        self._check(router)
+        if not key:
+            raise InvalidRequest("There is no key yet.", hint="Paste one, then save.", param="key")
+        await self._chomp.register_keys({router: key}, caller=caller)
+        return self._chomp.routers[router]
+
+    def _form(self, page: Page, *, problem: str = "", router: str = "") -> Response:
+        takers = self._takers().values()
+        content = _template("key_form.html").substitute(
+            alert=f'<p role="alert">{html.escape(problem)}</p>\n' if problem else "",
+            options=_options(takers, router or page.router),
+            links=_links(takers),
+        )
+        return _page(400 if problem else 200, "Add a router key", content)
+
+
+def _hostname(request: Request) -> str:
+    """What the browser called this machine; anything but a name of itself is DNS rebinding."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or "?"
+    except ValueError:
+        return "?"
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """The form's fields; a body over the limit has none."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            return {}
+    parsed = parse_qs(body.decode("utf-8", "replace"))
+    return {name: values[0] for name, values in parsed.items()}
+
+
+def _options(routers: Iterable[Router], chosen: str) -> str:
+    return "\n".join(
+        f'<option value="{html.escape(router.id)}"{" selected" if router.id == chosen else ""}>'
+        f"{html.escape(router.name)}</option>"
+        for router in routers
+    )
+
+
+def _links(routers: Iterable[Router]) -> str:
+    return "\n".join(
+        f'<li><a href="{html.escape(router.keys_page)}" target="_blank" rel="noopener noreferrer">'
+        f"{html.escape(router.name)}</a></li>"
+        for router in routers
+        if router.keys_page
+    )
+
+
+@cache
+def _template(name: str) -> Template:
+    return Template((files("chomp_mcp.doors.pages") / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _style() -> tuple[str, str]:
+    """The style sheet, and its hash for the content security policy."""
+    text = (files("chomp_mcp.doors.pages") / "key_page.css").read_text(encoding="utf-8").strip()
+    return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _used_up() -> Response:
+    return _said(410, "This page is used up", "It works once and for ten minutes. Ask for a new one in the chat.")
+
+
+def _said(status: int, title: str, sentence: str) -> Response:
+    return _page(status, title, f"<p>{sentence}</p>")
+
+
+def _page(status: int, title: str, content: str) -> Response:
+    style, digest = _style()
+    return HTMLResponse(
+        _template("key_page.html").substitute(title=title, style=style, content=content),
+        status_code=status,
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
+            "frame-ancestors 'none'; base-uri 'none'",
+            # Not "no-referrer": under that, browsers send `Origin: null` with the form (Fetch, "serializing a request
+            # origin"), and the same-origin check could not tell our form from a stranger's.
+            "Referrer-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Opener-Policy": "same-origin",
+        },
+    )

@@ -1,0 +1,1 @@
+"""The KV that everything durable lives in, and its backends."""

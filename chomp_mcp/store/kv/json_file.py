@@ -1,0 +1,226 @@
+"""One JSON document on disk: the key store."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from chomp_mcp.errors import StoreError
+from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
+from chomp_mcp.store.kv.finish import finished
+from chomp_mcp.store.kv.protocol import Change, Entry, Value, Write
+from chomp_mcp.store.kv.turn import turns
+
+__all__ = ["JsonFile"]
+
+_EXPIRES = "_expires"
+"""The reserved entry `{key: epoch seconds}`, so that values without an end keep the plain shape `{key: value}`."""
+_PATIENCE_SECONDS = 10.0
+_POLL_SECONDS = 0.005
+_TRIES = 100
+_TOO_DEEP = "it is nested too deeply"
+_Signature = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class _Document:
+    values: dict[str, Value] = field(default_factory=dict)
+    ends: dict[str, float] = field(default_factory=dict)
+
+    def live(self, key: str, now: float) -> Value | None:
+        end = self.ends.get(key)
+        return None if end is not None and end <= now else self.values.get(key)
+
+    def write(self, key: str, write: Write, now: float) -> None:
+        self.values.pop(key, None)
+        self.ends.pop(key, None)
+        if write.value is not None:
+            self.values[key] = write.value
+            if write.expires_in is not None:
+                self.ends[key] = now + write.expires_in
+
+    def sweep(self, now: float) -> None:
+        for key in [key for key, end in self.ends.items() if end <= now]:
+            self.values.pop(key, None)
+            del self.ends[key]
+
+    def text(self) -> str:
+        document: dict[str, Any] = {**self.values, **({_EXPIRES: self.ends} if self.ends else {})}
+        return json.dumps(document, indent=2) + "\n"
+
+
+class JsonFile:
+    """A `KV` in one readable file, 0600 in a 0700 folder, shared by the processes of this machine.
+
+    Reads look at the file's state, once in a turn of the event loop, and parse it only when it changed. A write holds
+    `<file>.lock`, starts from what is on disk, and replaces the file in one step: whoever is killed in between leaves
+    the old document. Files and folders are born with the first write.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._clock = clock
+        self._document = _Document()
+        self._signature: _Signature | None = None
+        self._turn: int | None = None
+
+    async def get(self, key: str) -> Value | None:
+        return self._current().live(key, self._clock())
+
+    async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
+        document, now = self._current(), self._clock()
+        return [document.live(key, now) for key in keys]
+
+    async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
+        await self.update([key], lambda _: [Write(value, expires_in)])
+
+    async def delete(self, key: str) -> bool:
+        found = False
+
+        def remove(old: Sequence[Value | None]) -> Sequence[Write | None]:
+            nonlocal found
+            found = old[0] is not None
+            return [Write(None) if found else None]
+
+        await self.update([key], remove)
+        return found
+
+    async def list(self, prefix: str, *, limit: int | None = None, newest_first: bool = False) -> builtins.list[Entry]:
+        document, now = self._current(), self._clock()
+        keys = sorted((key for key in document.values if key.startswith(prefix)), reverse=newest_first)
+        live = ((key, document.live(key, now)) for key in keys)
+        return [Entry(key, value) for key, value in live if value is not None][:limit]
+
+    async def update(self, keys: Sequence[str], change: Change) -> None:
+        await finished(anyio.to_thread.run_sync(self._update, keys, change))
+
+    async def close(self) -> None:
+        """Nothing stays open."""
+
+    def _current(self) -> _Document:
+        if self._turn != (turn := turns.now()):
+            self._look()
+            self._turn = turn
+        return self._document
+
+    def _look(self) -> None:
+        try:
+            if self._signature != _signature(os.stat(self._path)):  # noqa: PTH116 - half the time of Path.stat
+                self._document, self._signature = self._load()
+        except (FileNotFoundError, NotADirectoryError):
+            self._document, self._signature = _Document(), None
+        except OSError as error:
+            raise unusable(self._path, error) from None
+
+    def _load(self) -> tuple[_Document, _Signature]:
+        with self._path.open("rb") as file:
+            # Taken first: whoever edits the file in place after this moment changes the signature again.
+            signature = _signature(os.fstat(file.fileno()))
+            return self._parse(file.read()), signature
+
+    def _parse(self, data: bytes) -> _Document:
+        try:
+            values = json.loads(data.decode("utf-8-sig"))
+        except ValueError as error:
+            raise self._damaged(f"it is not JSON ({error})") from None
+        except RecursionError:
+            raise self._damaged(_TOO_DEEP) from None
+        if not isinstance(values, dict):
+            raise self._damaged("it is not a JSON object")
+        ends = values.pop(_EXPIRES, {})
+        if not all(isinstance(value, dict) for value in (ends, *values.values())):
+            raise self._damaged("an entry is not a JSON object")
+        try:
+            return _Document(values, {key: float(end) for key, end in ends.items()})
+        except (TypeError, ValueError, OverflowError):
+            raise self._damaged(f"{_EXPIRES} holds something that is not a time") from None
+
+    def _damaged(self, reason: str) -> StoreError:
+        return StoreError(
+            f"{self._path} is damaged: {reason}. Nothing was overwritten.",
+            hint="Mend it by hand, or move it away and register the keys again.",
+        )
+
+    def _update(self, keys: Sequence[str], change: Change) -> None:
+        from filelock import FileLock, Timeout
+
+        # A link to a file elsewhere (dotfiles) stays a link.
+        target = Path(os.path.realpath(self._path))
+        try:
+            make_folder(target.parent)
+            with FileLock(f"{target}.lock", timeout=_PATIENCE_SECONDS, mode=PRIVATE_FILE, poll_interval=_POLL_SECONDS):
+                self._rewrite(target, keys, change)
+        except Timeout:
+            raise StoreError(
+                f"{self._path} is held by another process for {_PATIENCE_SECONDS:.0f} seconds.",
+                hint="Try again; if it stays so, end the other chomp-mcp processes.",
+            ) from None
+        except OSError as error:
+            raise unusable(self._path, error) from None
+
+    def _rewrite(self, target: Path, keys: Sequence[str], change: Change) -> None:
+        document = self._load()[0] if target.exists() else _Document()
+        now = self._clock()
+        writes = change([document.live(key, now) for key in keys])
+        wanted = [(key, write) for key, write in zip(keys, writes, strict=True) if write is not None]
+        if not wanted:
+            return
+        for key, write in wanted:
+            document.write(key, write, now)
+        document.sweep(now)
+        try:
+            text = document.text()
+        except RecursionError:
+            raise self._damaged(_TOO_DEEP) from None
+        _replace(target, text)
+
+
+def _signature(state: os.stat_result) -> _Signature:
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write, fsync, rename. Only the holder of the lock comes here, so one name serves all and is left by nobody."""
+    temporary = target.with_name(f"{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    _rename(temporary, target)
+    _sync_folder(target.parent)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    """Windows does not replace a file that anybody has open, be it for a moment: a reader, a virus scanner."""
+    for _ in range(_TRIES):
+        try:
+            temporary.replace(target)
+        except PermissionError:
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+    temporary.unlink(missing_ok=True)
+    raise StoreError(
+        f"{target} cannot be replaced: another program has it open, or may not let go of it. Nothing was changed.",
+        hint="Close that program, or make the file writable, and try again.",
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where folders can be synced (not on Windows)."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

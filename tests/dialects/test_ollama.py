@@ -1,0 +1,301 @@
+"""The ollama dialect: /v1 as a rule, /api/chat where a context length is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.ollama import compatible as ollama
+from chomp_mcp.messages import ChatRequest, Completion, Failed, FailureKind, Route, Usage
+from chomp_mcp.routers.catalog import load
+from chomp_mcp.settings import Settings
+from tests.dialects.chunking import outcome, pieces, read, singly
+
+ROUTER = load(Settings(home=Path("nowhere")))["ollama"]
+HELLO = {"messages": [{"role": "user", "content": "hello"}]}
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+
+
+def sent(body=HELLO, *, router=ROUTER, stream=False):
+    request = ollama.encode(Route(router, "qwen3"), ChatRequest(body=body, stream=stream))
+    return request.url, wire.loads(request.body)
+
+
+def told(body):
+    return ollama.notes(Route(ROUTER, "qwen3"), ChatRequest(body=body))
+
+
+# ---- what is sent
+
+
+def test_a_plain_question_goes_to_v1():
+    url, body = sent({**HELLO, "max_completion_tokens": 5, "n": 2}, stream=True)
+    assert url == "http://localhost:11434/v1/chat/completions"
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    assert body == {**HELLO, "model": "qwen3", "max_tokens": 5, **options}
+    assert told({**HELLO, "n": 2}) == ("ollama takes no n: dropped",)
+
+
+def test_the_url_may_be_written_with_v1_too():
+    router = load(Settings(home=Path("nowhere"), environment={"OLLAMA_BASE_URL": "box:11434/v1/"}))["ollama"]
+    assert sent(router=router)[0] == "http://box:11434/v1/chat/completions"
+    assert ollama.encode_list(router, "").url == "http://box:11434/api/tags"
+
+
+def test_the_choice_of_no_tool_sends_no_tools():
+    assert sent({**HELLO, "tools": TOOLS, "tool_choice": "none"})[1] == sent()[1]
+    forced = {**HELLO, "tools": TOOLS, "tool_choice": "required"}
+    assert sent(forced)[1]["tools"] == TOOLS
+    assert told(forced) == ("ollama heeds no tool_choice: the model decides",)
+
+
+@pytest.mark.parametrize("more", [{"num_ctx": 32_768}, {"options": {"num_ctx": 32_768}}])
+def test_a_context_length_is_asked_for_at_its_own_endpoint(more):
+    url, body = sent({**HELLO, "max_tokens": 5, "temperature": 0.1, "stop": ["x"], **more})
+    assert url == "http://localhost:11434/api/chat"
+    options = {"num_ctx": 32_768, "num_predict": 5, "temperature": 0.1, "stop": ["x"]}
+    assert body == {**HELLO, "model": "qwen3", "stream": False, "options": options}
+    assert told({**HELLO, "logprobs": True, **more}) == ("ollama takes no logprobs with options: dropped",)
+
+
+def test_its_own_endpoint_takes_images_arguments_and_tool_names_apart():
+    parts = [
+        {"type": "text", "text": "this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
+    ]
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"at": "Rome"}'}}
+    messages = [
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "sun"},
+    ]
+    _, body = sent({"messages": messages, "options": {}, "tools": TOOLS})
+    assert body["messages"] == [
+        {"role": "user", "content": "this?", "images": ["QUJD"]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"function": {"name": "weather", "arguments": {"at": "Rome"}}}],
+        },
+        {"role": "tool", "content": "sun", "tool_name": "weather"},
+    ]
+    assert body["tools"] == TOOLS
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name", "becomes"),
+    [
+        ("response_format", {"type": "json_object"}, "format", "json"),
+        (
+            "response_format",
+            {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}},
+            "format",
+            {"type": "object"},
+        ),
+        ("response_format", {"type": "text"}, "format", None),
+        ("reasoning_effort", "high", "think", "high"),
+        ("reasoning_effort", "none", "think", False),
+        ("think", True, "think", True),
+        ("keep_alive", "5m", "keep_alive", "5m"),
+    ],
+)
+def test_formats_and_thinking_have_other_names_there(field, value, name, becomes):
+    assert sent({**HELLO, "options": {}, field: value})[1].get(name) == becomes
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(0, 9) | st.text(max_size=3),
+        lambda x: (
+            st.lists(x, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["role", "content", "type", "text", "tool_calls", "function", "arguments", "image_url", "url"]
+                ),
+                x,
+                max_size=3,
+            )
+        ),
+    )
+)
+def test_messages_of_any_shape_are_the_routers_to_judge(odd):
+    body = {
+        "messages": [odd, {"role": odd, "content": odd, "tool_calls": odd}],
+        "options": odd,
+        "num_ctx": 1,
+        "tool_choice": odd,
+    }
+    sent(body)
+    told(body)
+
+
+# ---- whole answers
+
+
+NATIVE = {
+    "model": "qwen3",
+    "created_at": "2026-11-01T10:00:00Z",
+    "message": {"role": "assistant", "content": "hi", "thinking": "hm"},
+    "done": True,
+    "done_reason": "stop",
+    "prompt_eval_count": 7,
+    "eval_count": 3,
+}
+
+
+def test_an_answer_of_v1_is_taken_as_it_is():
+    body = {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    answer = ollama.decode(wire.dumps(body))
+    assert isinstance(answer, Completion)
+    assert (answer.body, answer.usage) == (body, Usage(7, 3))
+
+
+def test_an_answer_of_its_own_becomes_a_completion():
+    answer = ollama.decode(wire.dumps(NATIVE))
+    assert isinstance(answer, Completion)
+    assert answer.usage == Usage(7, 3)
+    assert answer.message == {"role": "assistant", "content": "hi", "reasoning_content": "hm"}
+    assert answer.body["choices"][0]["finish_reason"] == "stop"
+
+
+def test_tool_calls_of_its_own_get_ids_and_text_arguments():
+    call = {"function": {"name": "weather", "arguments": {"at": "Rome"}}}
+    answer = ollama.decode(
+        wire.dumps({**NATIVE, "message": {"role": "assistant", "content": "", "tool_calls": [call]}})
+    )
+    assert isinstance(answer, Completion)
+    function = {"name": "weather", "arguments": '{"at":"Rome"}'}
+    assert answer.message["tool_calls"] == [{"id": "call_0", "type": "function", "function": function}]
+    assert answer.body["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_limit_that_was_hit_is_told():
+    answer = ollama.decode(wire.dumps({**NATIVE, "done_reason": "length"}))
+    assert isinstance(answer, Completion)
+    assert answer.body["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"error": "model \'x\' not found"}'])
+def test_a_200_that_is_no_answer_is_a_failure(body):
+    assert isinstance(ollama.decode(body), Failed)
+
+
+# ---- streams
+
+
+def line(content="", done=False, **more):
+    value = {"model": "qwen3", "message": {"role": "assistant", "content": content, **more}, "done": done}
+    return (
+        wire.dumps({**value, **({"done_reason": "stop", "prompt_eval_count": 7, "eval_count": 3} if done else {})})
+        + b"\n"
+    )
+
+
+CALL = {"function": {"name": "weather", "arguments": {"at": "Rome {}"}}}
+STREAM = [
+    line(thinking="hm"),
+    line("hé"),
+    line("llo"),
+    line(tool_calls=[CALL]),
+    line(tool_calls=[CALL]),
+    line(done=True),
+]
+
+
+def test_a_stream_of_its_own_becomes_chunks():
+    decoder = ollama.decoder()
+    deltas = read(decoder, *STREAM)
+    assert "".join(delta.text for delta in deltas) == "héllo"
+    assert deltas[0].choice["reasoning_content"] == "hm"
+    calls = [call for delta in deltas for call in delta.choice.get("tool_calls", [])]
+    assert [(call["index"], call["id"], call["function"]["arguments"]) for call in calls] == [
+        (0, "call_0", '{"at":"Rome {}"}'),
+        (1, "call_1", '{"at":"Rome {}"}'),
+    ]
+    assert (deltas[-2].finish_reason, deltas[-1].is_usage_only) == ("tool_calls", True)
+    assert (decoder.usage, decoder.finished, decoder.done) == (Usage(7, 3), True, True)
+
+
+def test_a_stream_of_v1_is_relayed():
+    frame = b'{"choices":[{"index":0,"delta":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+    decoder = ollama.decoder()
+    deltas = read(decoder, b"data: " + frame + b"\n\n", b"data: [DONE]\n\n")
+    assert (deltas[0].data, decoder.finished, decoder.done) == (frame, True, True)
+
+
+def test_an_error_line_ends_the_stream():
+    decoder = ollama.decoder()
+    deltas = read(decoder, line("hi"), b'{"error": "out of memory"}\n', line("more"))
+    assert [delta.text for delta in deltas] == ["hi"]
+    assert decoder.error
+    assert "out of memory" in decoder.error.message
+
+
+def test_a_stream_that_just_stops_is_not_finished():
+    decoder = ollama.decoder()
+    read(decoder, line("hi"), line("there")[:20])
+    assert (decoder.finished, decoder.error) == (False, None)
+
+
+def test_the_last_line_may_lack_its_end():
+    decoder = ollama.decoder()
+    read(decoder, line("hi"), line(done=True).strip())
+    assert decoder.finished
+
+
+def test_one_answer_of_v1_instead_of_a_stream_is_an_answer_too():
+    decoder = ollama.decoder()
+    deltas = read(decoder, b'{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}')
+    assert (deltas[0].text, decoder.finished) == ("hi", True)
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"<html>", b"{]}", b'{"a": 1}', b"Bad gateway"])
+def test_something_else_than_a_stream_is_a_failure(body):
+    decoder = ollama.decoder()
+    assert read(decoder, body) == []
+    assert decoder.error
+    assert decoder.error.kind is FailureKind.TRANSIENT
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*STREAM, b"\n", b'{"error": "no luck"}\n', b"}", b'{"a": "\\"{"}', b"{", b'"', b"data: [DONE]\n\n"]
+        ),
+        max_size=10,
+    ),
+    st.data(),
+)
+def test_any_chunking_gives_the_same(frames, data):
+    stream = b"".join(frames)
+    cut = data.draw(pieces(stream))
+    assert outcome(ollama.decoder(), cut) == outcome(ollama.decoder(), [stream])
+    assert outcome(ollama.decoder(), singly(stream)) == outcome(ollama.decoder(), [stream])
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_end_in_deltas_or_an_error(noise):
+    decoder = ollama.decoder()
+    read(decoder, noise)
+    assert decoder.error is None or decoder.error.message
+
+
+# ---- lists
+
+
+def test_the_list_holds_what_is_pulled_and_chats():
+    rows = [
+        {"name": "qwen3:8b", "model": "qwen3:8b", "details": {"family": "qwen3"}},
+        {"name": "nomic-embed-text:latest", "model": "nomic-embed-text:latest"},
+        {"name": "mxbai:latest", "model": "mxbai:latest", "details": {"family": "bert"}},
+        {"size": 3},
+    ]
+    (model,) = ollama.decode_list(ROUTER, wire.dumps({"models": rows}))
+    assert (model.ref, model.free) == ("ollama/qwen3:8b", True)
+    assert ollama.decode_list(ROUTER, b'{"models": []}') == ()
+    with pytest.raises(ValueError, match="model list"):
+        ollama.decode_list(ROUTER, b"<html>")

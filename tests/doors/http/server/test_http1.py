@@ -1,0 +1,59 @@
+"""How an answer's pieces go out: the head with the first of its body, and by itself where no body is there yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chomp_mcp.doors.http.server.http1 import Joining
+
+pytestmark = pytest.mark.anyio
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+
+class Wire(asyncio.Transport):
+    """A transport that tells what was done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[bytes | str] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.done.append(bytes(data))
+
+    def close(self) -> None:
+        self.done.append("closed")
+
+
+@pytest.fixture
+async def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+async def joining(wire: Wire) -> Joining:
+    return Joining(wire, asyncio.get_running_loop())
+
+
+async def test_head_and_body_are_one_write(wire: Wire, joining: Joining) -> None:
+    joining.write(HEAD)
+    joining.write(b"hi")
+    joining.write(b"more")
+    await asyncio.sleep(0)
+    assert wire.done == [HEAD + b"hi", b"more"]
+
+
+async def test_a_head_waits_for_no_body_that_comes_later(wire: Wire, joining: Joining) -> None:
+    joining.write(HEAD)
+    await asyncio.sleep(0)
+    joining.write(b"hi")
+    assert wire.done == [HEAD, b"hi"]
+
+
+async def test_a_head_goes_out_before_the_connection_closes(wire: Wire, joining: Joining) -> None:
+    joining.write(HEAD)
+    joining.close()
+    await asyncio.sleep(0)
+    assert wire.done == [HEAD, "closed"]
