@@ -18,8 +18,8 @@ SOURCE = ROOT / "chomp_mcp"
 MODULES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FUNCTION = 60
 MEDIAN_FUNCTION = 10
-LONGEST_MODULE = 550
-"""messages.py: the nouns of all layers, one after the other."""
+LONGEST_MODULE = 460
+
 MEDIAN_MODULE = 150
 
 

@@ -33,7 +33,7 @@ pytestmark = [
 
 ASK = {"model": "mock/echo", "messages": [{"role": "user", "content": "Say hello."}]}
 SPAWNED = (
-    "import multiprocessing; from chomp_mcp.doors import workers; from chomp_mcp.doors.cli import main; "
+    "import multiprocessing; from chomp_mcp.doors.http.server import workers; from chomp_mcp.doors.cli import main; "
     "workers.CONTEXT = multiprocessing.get_context('spawn'); raise SystemExit(main())"
 )
 

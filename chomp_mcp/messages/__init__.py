@@ -1,0 +1,37 @@
+"""The nouns that all layers speak, a file each.
+
+Everything here is plain data: no I/O, no clock. Times are epoch seconds (`_at`, `_until`), durations seconds
+(`_seconds`) unless the name ends in `_ms`, money is `Decimal` US dollars (`_usd`).
+"""
+
+from __future__ import annotations
+
+from chomp_mcp.messages.answer import Completion, Delta, Failed, FailureKind, Usage
+from chomp_mcp.messages.job import Job, JobStatus
+from chomp_mcp.messages.receipt import Attempt, Receipt, receipt_line
+from chomp_mcp.messages.request import MAX_PROMPT_BYTES, OWNER, Caller, ChatRequest, WireRequest, is_conversation
+from chomp_mcp.messages.router import AUTO, Model, Plan, Route, Router
+
+__all__ = [
+    "AUTO",
+    "MAX_PROMPT_BYTES",
+    "OWNER",
+    "Attempt",
+    "Caller",
+    "ChatRequest",
+    "Completion",
+    "Delta",
+    "Failed",
+    "FailureKind",
+    "Job",
+    "JobStatus",
+    "Model",
+    "Plan",
+    "Receipt",
+    "Route",
+    "Router",
+    "Usage",
+    "WireRequest",
+    "is_conversation",
+    "receipt_line",
+]

@@ -1,0 +1,47 @@
+"""A dispatched exchange, to collect later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Job", "JobStatus"]
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in {JobStatus.DONE, JobStatus.ERROR, JobStatus.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A dispatched exchange to collect later. `text` is partial while it runs and stays after an error."""
+
+    id: str
+    caller: str
+    prompt: str
+    system: str
+    model: str
+    """`router/model`: what was planned, then what answered."""
+    router: str
+    status: JobStatus
+    created_at: float
+    finished_at: float | None = None
+    text: str = ""
+    error: str = ""
+    receipt: Mapping[str, Any] | None = None
+    process: str = ""
+    """The process that runs it; when that is gone, so is the run."""
+    request: Mapping[str, Any] | None = None
+    """What to send, for a job that another process is to run; dropped once it runs."""

@@ -1,0 +1,124 @@
+"""Who asks, and what; and what goes out to a router."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from chomp_mcp.errors import InvalidRequest, TooLarge
+from chomp_mcp.messages.router import AUTO
+
+__all__ = ["MAX_PROMPT_BYTES", "OWNER", "Caller", "ChatRequest", "WireRequest", "is_conversation"]
+
+MAX_PROMPT_BYTES = 4 * 1024 * 1024
+"""Text of one prompt, system prompt included; more than any model reads today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: `id` is "owner" or the SHA-256 of the caller's token in hex, never the token."""
+
+    id: str
+    is_owner: bool = False
+    limited: bool = False
+    """Asks over HTTP, where the rate limit holds."""
+
+
+OWNER = Caller("owner", is_owner=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What the caller wants: OpenAI's chat-completions body, with what we interpret taken out of it.
+
+    `body` holds everything but `model`, `router`, `stream` and `stream_options`, untouched; `model` and `router` are
+    as the caller wrote them, empty when not said. `stream` asks the router for a stream.
+    """
+
+    body: Mapping[str, Any]
+    model: str = ""
+    router: str = AUTO
+    stream: bool = True
+    session: str = ""
+    """A stable id of the conversation, for routers that insist on one."""
+    timeout_seconds: float | None = None
+    """How long the caller waits for the first token, all attempts together; None: as long as it takes."""
+
+    @classmethod
+    def from_prompt(
+        cls,
+        prompt: str,
+        *,
+        model: str = "",
+        router: str = AUTO,
+        system: str = "",
+        options: Mapping[str, Any] | None = None,
+    ) -> ChatRequest:
+        """A request from words. `options["messages"]` is the conversation before the prompt.
+
+        Raises:
+            InvalidRequest: nothing to send, or options of a wrong shape.
+            TooLarge: more text than `MAX_PROMPT_BYTES`.
+        """
+        for name, value in (("prompt", prompt), ("system", system)):
+            if not isinstance(value, str):
+                raise InvalidRequest(f"{name} is not text.", hint=f"Give {name} as text.", param=name)
+        options = dict(_object(options))
+        history = options.pop("messages", None) or []
+        if not is_conversation(history):
+            raise InvalidRequest(
+                "options.messages is not a list of messages.",
+                hint='Give [{"role": "user", "content": "…"}, …].',
+                param="options",
+            )
+        for ignored in ("stream", "stream_options", "model", "router"):
+            options.pop(ignored, None)
+        _check_text(prompt, system, bool(history))
+        messages = [*([{"role": "system", "content": system}] if system else []), *history]
+        if prompt.strip():
+            messages.append({"role": "user", "content": prompt})
+        return cls(body={"messages": messages, **options}, model=model or "", router=router or AUTO)
+
+    def with_stream(self, stream: bool) -> ChatRequest:
+        return replace(self, stream=stream)
+
+
+def is_conversation(messages: object) -> bool:
+    """A list of message objects."""
+    return isinstance(messages, list) and all(isinstance(message, Mapping) for message in messages)
+
+
+def _object(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise InvalidRequest(
+            f"options is a {type(options).__name__}, not an object.",
+            hint='Give an object such as {"temperature": 0.2}.',
+            param="options",
+        )
+    return options
+
+
+def _check_text(prompt: str, system: str, has_history: bool) -> None:
+    if not prompt.strip() and not has_history:
+        raise InvalidRequest("The prompt is empty.", hint="Say what to ask.", param="prompt")
+    size = len(prompt.encode("utf-8", "replace")) + len(system.encode("utf-8", "replace"))
+    if size > MAX_PROMPT_BYTES:
+        raise TooLarge(
+            f"The prompt has {size / 1e6:.1f} MB; the limit is {MAX_PROMPT_BYTES / 1e6:.1f} MB.",
+            hint="Shorten it, or send it in parts.",
+            param="prompt",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """What a dialect wants sent; `headers` hold the key and never show in a repr."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    """The request's own: whoever sends it may add to them."""
+    body: bytes = b""
