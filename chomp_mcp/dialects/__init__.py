@@ -8,7 +8,18 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from chomp_mcp.messages import ChatRequest, Completion, Delta, Failed, Model, Route, Router, Usage, WireRequest
+from chomp_mcp.messages import (
+    ChatRequest,
+    Completion,
+    Delta,
+    ErrorObject,
+    Failed,
+    Model,
+    Route,
+    Router,
+    Usage,
+    WireRequest,
+)
 
 __all__ = ["DIALECTS", "Decoder", "Dialect", "dialect"]
 
@@ -42,8 +53,8 @@ class Decoder(Protocol):
         """The router said that nothing comes after (`[DONE]` and its like); only a trailer may."""
 
     @property
-    def error(self) -> Failed | None:
-        """The router's error inside the stream; nothing comes after it."""
+    def error(self) -> Failed | ErrorObject | None:
+        """What ended the stream; nothing comes after it. The router's own error is not judged yet."""
 
     def feed(self, chunk: bytes) -> list[Delta]:
         """The deltas that these bytes complete."""
@@ -61,7 +72,7 @@ class Dialect(Protocol):
     def notes(self, route: Route, request: ChatRequest) -> tuple[str, ...]:
         """What of the request this router does not take, as sentences for the receipt."""
 
-    def decode(self, body: bytes) -> Completion | Failed:
+    def decode(self, body: bytes) -> Completion | Failed | ErrorObject:
         """A whole answer that came with status 200, which may hold an error all the same."""
 
     def decoder(self) -> Decoder:

@@ -15,6 +15,7 @@ from chomp_mcp.messages import (
     ChatRequest,
     Completion,
     Delta,
+    ErrorObject,
     Failed,
     FailureKind,
     Model,
@@ -23,7 +24,6 @@ from chomp_mcp.messages import (
     Usage,
     WireRequest,
 )
-from chomp_mcp.routers import failures
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
 
@@ -59,7 +59,7 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     return (f"{route.router.id} takes text only, no {', '.join(lost)}: dropped",) if lost else ()
 
 
-def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
+def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A whole answer; one that is still `pending` or `processing` ran out of time on the adapter's side."""
     try:
         answer = loads(body)
@@ -67,17 +67,17 @@ def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
         return nonsense(body)
     if not isinstance(answer, Mapping):
         return nonsense(body)
-    if failed := _failed(answer, now):
-        return failed
+    if error := _error(answer):
+        return error
     if answer.get("status") != "completed":
         return _unfinished(answer)
     top = head(str(answer.get("request_id", "")), str(answer.get("model") or _MODEL))
     return completion(top, {"content": str(answer.get("content") or "")}, "stop", _usage(answer))
 
 
-def decoder(now: float = 0.0) -> ObjectDecoder:
-    """A decoder for one stream; `now` (epoch seconds) is for errors that name a moment."""
-    return _Decoder(Objects(), decode, now)
+def decoder() -> ObjectDecoder:
+    """A decoder for one stream."""
+    return _Decoder(Objects(), decode)
 
 
 def encode_list(router: Router, key: str) -> WireRequest | None:  # noqa: ARG001 - the protocol's signature
@@ -96,8 +96,8 @@ class _Decoder(ObjectDecoder):
     __slots__ = ()
 
     def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
-        if failed := _failed(value, self._now):
-            self.error = failed
+        if error := _error(value):
+            self.error = error
             return ()
         top = head(str(value.get("request_id", "")), str(value.get("model") or _MODEL))
         self.usage = _usage(value) or self.usage
@@ -116,11 +116,11 @@ class _Decoder(ObjectDecoder):
         return [piece(top, {}, "stop")]
 
 
-def _failed(answer: Mapping[str, Any], now: float) -> Failed | None:
+def _error(answer: Mapping[str, Any]) -> ErrorObject | None:
     error = answer.get("error")
     if not error and answer.get("status") != "error":
         return None
-    return failures.judge_error(error or "The adapter reported an error without a reason.", None, now)
+    return ErrorObject(error or "The adapter reported an error without a reason.")
 
 
 def _unfinished(answer: Mapping[str, Any]) -> Failed:

@@ -28,6 +28,7 @@ from chomp_mcp.messages import (
     ChatRequest,
     Completion,
     Delta,
+    ErrorObject,
     Failed,
     FailureKind,
     Plan,
@@ -38,7 +39,7 @@ from chomp_mcp.messages import (
 from chomp_mcp.policy import failover, quota
 from chomp_mcp.routers.client import Client, Response, Unreachable
 from chomp_mcp.routers.envelopes import without_key
-from chomp_mcp.routers.failures import judge
+from chomp_mcp.routers.failures import judge, judge_error
 from chomp_mcp.telemetry.report import OK
 from chomp_mcp.telemetry.tracing import Trace
 
@@ -101,7 +102,8 @@ class Answer:
         if self.completion or self.decoder is None:
             return ""
         if self.decoder.error is not None:
-            return str(without_key(self.decoder.error.message, self.route.key))
+            said = _judged(self.decoder.error, now=0.0).message  # its words alone, which need no clock
+            return str(without_key(said, self.route.key))
         return "" if self.decoder.finished else f"{self.route.ref} stopped in the middle of the answer."
 
     def close(self) -> None:
@@ -290,8 +292,8 @@ class Attempts:
         if self._request.stream:
             return await self._peek(route, response)
         outcome = dialect(route.router.dialect).decode(await response.read(MAX_ANSWER_BYTES))
-        if isinstance(outcome, Failed):
-            return outcome
+        if not isinstance(outcome, Completion):
+            return _judged(outcome, now)
         response.close()
         return Answer(route, completion=outcome, response=response)
 
@@ -305,12 +307,14 @@ class Attempts:
             if any(delta.is_real for delta in fresh) or (decoder.finished and decoder.error is None and seen):
                 return Answer(route, first=seen, response=response, decoder=decoder)
             if decoder.error is not None:
-                return decoder.error
+                return _judged(decoder.error, self._clock())
         seen += decoder.close()
         response.close()
-        if decoder.error is None and not decoder.finished and not any(delta.is_real for delta in seen):
+        if decoder.error is not None:
+            return _judged(decoder.error, self._clock())
+        if not decoder.finished and not any(delta.is_real for delta in seen):
             return Failed(FailureKind.TRANSIENT, f"{route.router.id} stopped before it said anything.", response.status)
-        return decoder.error or Answer(route, first=seen, decoder=decoder)
+        return Answer(route, first=seen, decoder=decoder)
 
     def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:
         ms = max(0, round((self._clock() - started) * 1000))
@@ -372,6 +376,11 @@ class Attempts:
             hint=f"Try again in {wait:.0f} s, name another router, or see `chomp-mcp status`.",
             retry_after=wait,
         )
+
+
+def _judged(told: Failed | ErrorObject, now: float) -> Failed:
+    """What an answer that is none means; `now` is epoch seconds, for errors that name a moment."""
+    return judge_error(told.error, told.status, now) if isinstance(told, ErrorObject) else told
 
 
 def _without_key(failed: Failed, key: str) -> Failed:

@@ -6,7 +6,7 @@ Everything here is plain data: no I/O, no clock. Times are epoch seconds (`_at`,
 
 from __future__ import annotations
 
-from chomp_mcp.messages.answer import Completion, Delta, Failed, FailureKind, Usage
+from chomp_mcp.messages.answer import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 from chomp_mcp.messages.job import Job, JobStatus
 from chomp_mcp.messages.receipt import Attempt, Receipt, receipt_line
 from chomp_mcp.messages.request import MAX_PROMPT_BYTES, OWNER, Caller, ChatRequest, WireRequest, is_conversation
@@ -21,6 +21,7 @@ __all__ = [
     "ChatRequest",
     "Completion",
     "Delta",
+    "ErrorObject",
     "Failed",
     "FailureKind",
     "Job",

@@ -10,7 +10,7 @@ from typing import Any
 
 from chomp_mcp import wire
 
-__all__ = ["Completion", "Delta", "Failed", "FailureKind", "Usage"]
+__all__ = ["Completion", "Delta", "ErrorObject", "Failed", "FailureKind", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,16 @@ class Failed:
     body: Mapping[str, Any] = field(default_factory=dict)
     scope: str = ""
     """What rests: `key`, `model`, `free` (all free models of the key), or empty for the router's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorObject:
+    """A router's error inside a 200 or a stream, not judged yet: what it means is told by routers/failures.py."""
+
+    error: Any
+    """The object, or the text, as the router wrote it."""
+    status: int | None = None
+    """What the router wrote beside it, if it did."""
 
 
 class Delta:

@@ -16,6 +16,7 @@ from chomp_mcp.messages import ChatRequest, Completion, Failed, FailureKind, Mod
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
 from tests.dialects.chunking import outcome, pieces, read, singly
+from tests.dialects.judging import judged
 
 ROUTER = load(Settings(home=Path("nowhere")))["anthropic"]
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -286,7 +287,7 @@ OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": 
 
 
 def test_an_error_inside_a_200_is_judged():
-    failed = anthropic.decode(wire.dumps(OVERLOADED))
+    failed = judged(anthropic.decode(wire.dumps(OVERLOADED)))
     assert isinstance(failed, Failed)
     assert failed.message == "Overloaded"
 
@@ -367,7 +368,7 @@ def test_an_error_event_ends_the_stream():
     deltas = read(decoder, START, event("error", error=OVERLOADED["error"]), STREAM[7])
     assert [delta.text for delta in deltas] == [""]
     assert decoder.error
-    assert (decoder.error.message, decoder.finished) == ("Overloaded", False)
+    assert (judged(decoder.error).message, decoder.finished) == ("Overloaded", False)
 
 
 def test_a_stream_that_just_stops_is_not_finished():

@@ -14,6 +14,7 @@ from chomp_mcp.messages import ChatRequest, Completion, Failed, FailureKind, Rou
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
 from tests.dialects.chunking import outcome, pieces, read, singly
+from tests.dialects.judging import judged
 
 ROUTER = load(Settings(home=Path("nowhere")))["cursor"]
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -96,7 +97,7 @@ def test_an_unfinished_answer_is_a_timeout(status):
     ],
 )
 def test_a_200_that_is_no_answer_is_a_failure(body, says):
-    got = cursor.decode(body)
+    got = judged(cursor.decode(body))
     assert isinstance(got, Failed)
     assert says in got.message
 
@@ -131,7 +132,7 @@ def test_an_error_ends_the_stream():
     deltas = read(decoder, piece("a"), piece(status="error", error="no luck"), piece("b"))
     assert [delta.text for delta in deltas] == ["a"]
     assert decoder.error
-    assert "no luck" in decoder.error.message
+    assert "no luck" in judged(decoder.error).message
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"<html>", b"{]}", b"Bad gateway"])

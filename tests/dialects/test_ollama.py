@@ -14,6 +14,7 @@ from chomp_mcp.messages import ChatRequest, Completion, Failed, FailureKind, Rou
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
 from tests.dialects.chunking import outcome, pieces, read, singly
+from tests.dialects.judging import judged
 
 ROUTER = load(Settings(home=Path("nowhere")))["ollama"]
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -181,7 +182,7 @@ def test_a_limit_that_was_hit_is_told():
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"error": "model \'x\' not found"}'])
 def test_a_200_that_is_no_answer_is_a_failure(body):
-    assert isinstance(ollama.decode(body), Failed)
+    assert isinstance(judged(ollama.decode(body)), Failed)
 
 
 # ---- streams
@@ -232,7 +233,7 @@ def test_an_error_line_ends_the_stream():
     deltas = read(decoder, line("hi"), b'{"error": "out of memory"}\n', line("more"))
     assert [delta.text for delta in deltas] == ["hi"]
     assert decoder.error
-    assert "out of memory" in decoder.error.message
+    assert "out of memory" in judged(decoder.error).message
 
 
 def test_a_stream_that_just_stops_is_not_finished():
@@ -258,7 +259,7 @@ def test_something_else_than_a_stream_is_a_failure(body):
     decoder = ollama.decoder()
     assert read(decoder, body) == []
     assert decoder.error
-    assert decoder.error.kind is FailureKind.TRANSIENT
+    assert judged(decoder.error).kind is FailureKind.TRANSIENT
 
 
 @given(
@@ -281,7 +282,7 @@ def test_any_chunking_gives_the_same(frames, data):
 def test_any_bytes_end_in_deltas_or_an_error(noise):
     decoder = ollama.decoder()
     read(decoder, noise)
-    assert decoder.error is None or decoder.error.message
+    assert decoder.error is None or judged(decoder.error).message
 
 
 # ---- lists

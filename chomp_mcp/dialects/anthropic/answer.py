@@ -9,11 +9,11 @@ from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic.request import body_of, left_out
 from chomp_mcp.dialects.anthropic.stream import FINISH, MessageDecoder, usage_of
 from chomp_mcp.dialects.numbers import tokens
-from chomp_mcp.dialects.openai.answer import failed_in, loads, nonsense
+from chomp_mcp.dialects.openai.answer import error_in, loads, nonsense
 from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.request import list_url
 from chomp_mcp.dialects.openai.shapes import completion, head
-from chomp_mcp.messages import ChatRequest, Completion, Failed, Model, Route, Router, WireRequest
+from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Model, Route, Router, WireRequest
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
 
@@ -32,21 +32,16 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",) if dropped else ()
 
 
-def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
-    """A whole message as a `chat.completion`; thinking becomes `reasoning_content`.
-
-    Args:
-        body: what came with a status of 200.
-        now: epoch seconds, for errors that name a moment.
-    """
+def decode(body: bytes) -> Completion | Failed | ErrorObject:
+    """A whole message as a `chat.completion`; thinking becomes `reasoning_content`."""
     try:
         message = loads(body)
     except ValueError:
         return nonsense(body)
     if not isinstance(message, dict):
         return nonsense(body)
-    if failed := failed_in(message, now):
-        return failed
+    if error := error_in(message):
+        return error
     if not isinstance(message.get("content"), list):
         return nonsense(b"[]")
     finish = FINISH.get(str(message.get("stop_reason")), "stop")
@@ -54,9 +49,9 @@ def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
     return completion(top, _answer(message["content"]), finish, usage_of(message.get("usage"), None))
 
 
-def decoder(now: float = 0.0) -> MessageDecoder:
-    """A decoder for one stream; `now` (epoch seconds) is for errors that name a moment."""
-    return MessageDecoder(decode, now)
+def decoder() -> MessageDecoder:
+    """A decoder for one stream."""
+    return MessageDecoder(decode)
 
 
 def encode_list(router: Router, key: str) -> WireRequest | None:

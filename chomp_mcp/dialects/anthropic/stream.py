@@ -10,8 +10,7 @@ from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.shapes import head, piece, usage_piece
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
-from chomp_mcp.messages import Delta, Usage
-from chomp_mcp.routers import failures
+from chomp_mcp.messages import Delta, ErrorObject, Usage
 
 __all__ = ["FINISH", "MessageDecoder", "usage_of"]
 
@@ -50,8 +49,8 @@ class MessageDecoder(ObjectDecoder):
 
     __slots__ = ("_calls", "_top", "_unsaid")
 
-    def __init__(self, decode: Whole, now: float = 0.0) -> None:
-        super().__init__(Events(), decode, now)
+    def __init__(self, decode: Whole) -> None:
+        super().__init__(Events(), decode)
         self._top = head("", "")
         self._calls: dict[int, int] = {}
         """Index of a tool_use block -> index of the call."""
@@ -118,7 +117,7 @@ class MessageDecoder(ObjectDecoder):
         return (usage_piece(self._top, self.usage),) if self.usage else ()
 
     def _error(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        self.error = failures.judge_error(event.get("error"), None, self._now)
+        self.error = ErrorObject(event.get("error"))
         return ()
 
 

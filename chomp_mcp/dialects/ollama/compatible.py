@@ -12,7 +12,7 @@ from chomp_mcp.dialects.openai import request as openai
 from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.dialects.stream.framing import Either
-from chomp_mcp.messages import ChatRequest, Completion, Delta, Failed, Model, Route, Router, WireRequest
+from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
 
@@ -42,7 +42,7 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     return told
 
 
-def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
+def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A whole answer of either endpoint."""
     try:
         answer = answers.loads(body)
@@ -50,12 +50,12 @@ def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
         return answers.nonsense(body)
     if isinstance(answer, Mapping) and ollama_native.is_native(answer):
         return ollama_native.completion_of(answer)
-    return answers.decode(body, now)
+    return answers.decode(body)
 
 
-def decoder(now: float = 0.0) -> StreamDecoder:
-    """A decoder for a stream of either endpoint; `now` (epoch seconds) is for errors that name a moment."""
-    return _Decoder(now)
+def decoder() -> StreamDecoder:
+    """A decoder for a stream of either endpoint."""
+    return _Decoder()
 
 
 def encode_list(router: Router, key: str) -> WireRequest | None:
@@ -80,10 +80,10 @@ class _Decoder(StreamDecoder):
 
     __slots__ = ("_either", "_native")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self) -> None:
         self._either = Either()
         self._native = ollama_native.Pieces()
-        super().__init__(now, self._either, decode)
+        super().__init__(self._either, decode)
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         if not self._either.are_objects:
@@ -97,7 +97,7 @@ class _Decoder(StreamDecoder):
             self._garbage()
             return ()
         if not ollama_native.is_native(line):
-            return self._whole(decode(data, self._now))  # an error, or a whole answer of /v1
+            return self._whole(decode(data))  # an error, or a whole answer of /v1
         self.usage = ollama_native.usage_of(line) or self.usage
         self.finished = self.done = bool(line["done"])
         return self._native.of(line)

@@ -10,10 +10,9 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import MOST_COST, dollars, tokens
-from chomp_mcp.messages import Completion, Failed, FailureKind, Usage
-from chomp_mcp.routers import failures
+from chomp_mcp.messages import Completion, ErrorObject, Failed, FailureKind, Usage
 
-__all__ = ["decode", "failed_in", "loads", "nonsense", "read_cost", "read_usage", "share_reasoning"]
+__all__ = ["decode", "error_in", "loads", "nonsense", "read_cost", "read_usage", "share_reasoning"]
 
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 
@@ -34,21 +33,16 @@ def loads(data: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
-    """A whole `chat.completion`; the object is the router's own, `reasoning_content` added where only `reasoning` is.
-
-    Args:
-        body: what came with a status of 200.
-        now: epoch seconds, for errors that name a moment.
-    """
+def decode(body: bytes) -> Completion | Failed | ErrorObject:
+    """A whole `chat.completion`, the router's own object; `reasoning_content` is added where only `reasoning` is."""
     try:
         answer = loads(body)
     except ValueError:
         return nonsense(body)
     if not isinstance(answer, dict):
         return nonsense(body)
-    if failed := failed_in(answer, now):
-        return failed
+    if error := error_in(answer):
+        return error
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no choices.")
@@ -58,8 +52,8 @@ def decode(body: bytes, now: float = 0.0) -> Completion | Failed:
     return Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
 
 
-def failed_in(answer: Mapping[str, Any], now: float) -> Failed | None:
-    """The error that an answer or a chunk holds, judged; None when it holds none.
+def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:
+    """The error that an answer or a chunk holds; None when it holds none.
 
     OpenRouter and Groq put errors into a 200 or into the stream, Groq as `x_groq.error`, Cerebras nested or flat with
     a `status_code`, vLLM as `object: "error"`, OpenRouter also inside the choice.
@@ -68,8 +62,7 @@ def failed_in(answer: Mapping[str, Any], now: float) -> Failed | None:
     if not error:
         return None
     status = answer.get("status_code")
-    failed: Failed = failures.judge_error(error, status if isinstance(status, int) else None, now)
-    return failed
+    return ErrorObject(error, status if isinstance(status, int) else None)
 
 
 def _groq_error(answer: Mapping[str, Any]) -> Any:

@@ -69,9 +69,9 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",)
 
 
-def decoder(now: float = 0.0) -> StreamDecoder:
-    """A decoder for one stream; `now` (epoch seconds) is for errors that name a moment."""
-    return StreamDecoder(now)
+def decoder() -> StreamDecoder:
+    """A decoder for one stream."""
+    return StreamDecoder()
 
 
 def encode_list(router: Router, key: str) -> WireRequest | None:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp.dialects.openai.alike import Alike
-from chomp_mcp.dialects.openai.answer import decode, failed_in, loads, read_cost, read_usage, share_reasoning
+from chomp_mcp.dialects.openai.answer import decode, error_in, loads, read_cost, read_usage, share_reasoning
 from chomp_mcp.dialects.stream.decoder import FrameDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events, Frames
-from chomp_mcp.messages import Delta
-from chomp_mcp.routers import failures
+from chomp_mcp.messages import Delta, ErrorObject
 
 __all__ = ["StreamDecoder"]
 
@@ -23,8 +22,8 @@ class StreamDecoder(FrameDecoder):
 
     __slots__ = ("_alike", "_calls", "_ended", "_last")
 
-    def __init__(self, now: float = 0.0, frames: Frames | None = None, whole: Whole = decode) -> None:
-        super().__init__(frames or Events(), whole, now)
+    def __init__(self, frames: Frames | None = None, whole: Whole = decode) -> None:
+        super().__init__(frames or Events(), whole)
         self._alike = Alike()
         self._calls: dict[int, tuple[int, Any]] = {}
         self._ended: set[int] = set()
@@ -53,7 +52,7 @@ class StreamDecoder(FrameDecoder):
         self._learn(chunk)
         if self.done:
             return ()
-        self.error = failed_in(chunk, self._now)
+        self.error = error_in(chunk)
         return () if self.error else self._mended(chunk, data)
 
     def _odd(self, name: bytes, data: bytes) -> None:
@@ -61,7 +60,7 @@ class StreamDecoder(FrameDecoder):
         text = data.strip()
         self._seen = self._seen or bool(text)
         if name == b"error":
-            self.error = failures.judge_error(_error_object(text), None, self._now)
+            self.error = ErrorObject(_error_object(text))
         elif text == b"[DONE]":
             self.done = self.finished = True
         elif text and not self.done:

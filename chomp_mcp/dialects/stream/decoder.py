@@ -10,11 +10,11 @@ from typing import Any
 from chomp_mcp.dialects.openai.answer import loads, nonsense
 from chomp_mcp.dialects.openai.shapes import as_chunks
 from chomp_mcp.dialects.stream.framing import MAX_FRAME_BYTES, Frames
-from chomp_mcp.messages import Completion, Delta, Failed, FailureKind, Usage
+from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 
 __all__ = ["FrameDecoder", "ObjectDecoder", "Whole"]
 
-Whole = Callable[[bytes, float], Completion | Failed]
+Whole = Callable[[bytes], Completion | Failed | ErrorObject]
 """A dialect's `decode`."""
 
 
@@ -24,17 +24,16 @@ class FrameDecoder(ABC):
     A router that answers with one body all the same (mostly an error, or it ignored `stream`) is understood too.
     """
 
-    __slots__ = ("_decode", "_frames", "_now", "_seen", "cost_usd", "done", "error", "finished", "usage")
+    __slots__ = ("_decode", "_frames", "_seen", "cost_usd", "done", "error", "finished", "usage")
 
-    def __init__(self, frames: Frames, decode: Whole, now: float = 0.0) -> None:
+    def __init__(self, frames: Frames, decode: Whole) -> None:
         self.usage: Usage | None = None
         self.cost_usd: Decimal | None = None
         self.finished = False
         self.done = False
-        self.error: Failed | None = None
+        self.error: Failed | ErrorObject | None = None
         self._frames = frames
         self._decode = decode
-        self._now = now
         self._seen = False
 
     def feed(self, chunk: bytes) -> list[Delta]:
@@ -55,7 +54,7 @@ class FrameDecoder(ABC):
         if self.error is not None:
             return []
         if self._frames.body is not None:
-            return self._whole(self._decode(bytes(self._frames.body), self._now))
+            return self._whole(self._decode(bytes(self._frames.body)))
         deltas: list[Delta] = []
         for name, data in self._frames.close():
             if name == b"error" or _is_whole(data) or not self._seen:
@@ -75,8 +74,8 @@ class FrameDecoder(ABC):
         self._seen = True
         self._fail("The router's stream holds something that is not a JSON object.")
 
-    def _whole(self, answer: Completion | Failed) -> list[Delta]:
-        if isinstance(answer, Failed):
+    def _whole(self, answer: Completion | Failed | ErrorObject) -> list[Delta]:
+        if not isinstance(answer, Completion):
             self.error = answer
             return []
         self.usage, self.cost_usd = answer.usage, answer.cost_usd
