@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chomp_mcp.app import Answer, Chomp, ModelPage
+    from chomp_mcp.app import Answer, Chomp
     from chomp_mcp.client import ChompClient
     from chomp_mcp.errors import ChompError, LimitError, RequestError, StoreError, UpstreamError
+    from chomp_mcp.gateway.model_pages import ModelPage
     from chomp_mcp.messages import Caller, Job, Model, Receipt, Router, Usage
     from chomp_mcp.settings import Settings
 
@@ -36,9 +37,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "app": ("Answer", "Chomp", "ModelPage"),
+    "app": ("Answer", "Chomp"),
     "client": ("ChompClient",),
     "errors": ("ChompError", "LimitError", "RequestError", "StoreError", "UpstreamError"),
+    "gateway.model_pages": ("ModelPage",),
     "messages": ("Caller", "Job", "Model", "Receipt", "Router", "Usage"),
     "settings": ("Settings",),
 }

@@ -6,25 +6,26 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from hashlib import sha256
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
+from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.gateway.model_pages import ModelPage, ModelPages
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.planner import Planner
-from chomp_mcp.gateway.settlement import Prices, Settlement
+from chomp_mcp.gateway.prices import Prices
+from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.status import Status
-from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Model, Router, is_conversation
+from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Router, is_conversation
 from chomp_mcp.policy import budget, routing
 from chomp_mcp.policy.breaker import BreakerRules
 from chomp_mcp.policy.budget import Limits
-from chomp_mcp.policy.routing import Book
 from chomp_mcp.routers import catalog
 from chomp_mcp.routers.client import Client
 from chomp_mcp.settings import Settings
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Chat", "Chomp", "ModelPage"]
 
-MOST_MODELS = 1000
-MOST_BOOKS = 10_000
-MOST_DIGITS = 9
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -55,15 +52,6 @@ class Answer:
 
     text: str
     receipt: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPage:
-    """Some of the models; `next_cursor` is empty on the last page, `errors` names the routers that failed."""
-
-    models: tuple[Model, ...]
-    next_cursor: str
-    errors: Mapping[str, str]
 
 
 class Chat:
@@ -107,13 +95,14 @@ class Chomp:
         self.routers: Mapping[str, Router] = catalog.load(settings)
         self.clock = clock
         self.observers = Observers(observers)
-        self._books: dict[str, tuple[Mapping[str, tuple[str, ...]], Book]] = {}
         keys, state = _stores(settings, clock)
         self._stores: tuple[KV, ...] = (keys, state)
         self.pages = Pages(state, clock=clock)
         self.keyring = Keyring(keys, catalog.environment_keys(settings, self.routers), clock=clock)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
+        self.books = Books(settings, self.routers, self.keyring)
+        self._model_pages = ModelPages(self.routers, self.books, self.models)
         self.prices = Prices(self.models)
         self.ledger = Ledger(state, clock=clock)
         rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
@@ -128,7 +117,7 @@ class Chomp:
             clock=clock,
         )
         self.gateway = Gateway(
-            planner=Planner(self._book_of, self.models, self.health, self.credit),
+            planner=Planner(self.books, self.models, self.health, self.credit),
             admission=self.admission,
             prices=self.prices,
             health=self.health,
@@ -143,15 +132,14 @@ class Chomp:
         )
         self._status = Status(
             self.routers,
-            self._book_of,
+            self.books,
             self.health,
             self.credit,
             self.ledger,
             self.jobs,
             self.admission.limits,
             clock,
-            in_flight=lambda: len(self.gateway.under_way),
-            reachable=self.client.reachable,
+            self.client,
         )
 
     async def __aenter__(self) -> Self:
@@ -227,37 +215,19 @@ class Chomp:
         *,
         query: str = "",
         free_only: bool = False,
-        limit: int = 50,
+        limit: int | None = 50,
         cursor: str = "",
         caller: Caller = OWNER,
     ) -> ModelPage:
-        """The models that the caller can use: of one router, or of all that are keyed.
+        """The models that the caller can use: of one router, or of all that are keyed; `limit=None`: all on one page.
 
         Raises:
             InvalidRequest: no such router, or a cursor that is not ours.
             NoRouterKey: the named router tells its list to nobody without a key.
         """
-        router = router or AUTO
-        book = await self._book_of(caller)
-        wanted = routing.listed_routers(book) if router == AUTO else (routing.named_router(router, self.routers).id,)
-        lists = await self.models.of(wanted, book.keys)
-        if router != AUTO and lists[router].error and not book.usable(self.routers[router]):
-            raise routing.no_key(self.routers[router])
-        words = query.lower().split()
-        models = [
-            model
-            for router_id in wanted
-            for model in lists[router_id].models
-            if (model.free or not free_only) and all(word in f"{model.ref} {model.name}".lower() for word in words)
-        ]
-        start, size = _page(cursor, limit)
-        end = start + size
-        errors = {
-            router_id: known.error
-            for router_id, known in lists.items()
-            if known.error and _counts(router, router_id, self.routers)
-        }
-        return ModelPage(tuple(models[start:end]), str(end) if end < len(models) else "", errors)
+        return await self._model_pages.of(
+            caller, router or AUTO, query=query, free_only=free_only, limit=limit, cursor=cursor
+        )
 
     async def register_keys(self, keys: Mapping[str, str], *, caller: Caller = OWNER) -> dict[str, str]:
         """Store router keys ("" removes one) and return masked previews of all."""
@@ -266,7 +236,8 @@ class Chomp:
             if not router.needs_key:
                 raise InvalidRequest(f"{router.name} needs no key.", hint="Just ask it.", param="keys")
         await self.keyring.register(caller, keys)
-        book = await self._book_of(caller)
+        self.gateway.planner.forget(caller.id)
+        book = await self.books.of(caller)
         for router_id in keys:
             for _, name in book.keys.get(router_id, ()):
                 await self.health.forget_key(router_id, name)
@@ -280,7 +251,7 @@ class Chomp:
         """Cancel the caller's jobs and delete all that is theirs: jobs, keys, and the token with them."""
         await self.jobs.forget(caller)
         await self.keyring.revoke(caller)
-        self._books.pop(caller.id, None)
+        self.books.forget(caller.id)
         self.gateway.planner.forget(caller.id)
 
     @cached_property
@@ -296,36 +267,7 @@ class Chomp:
 
     async def metrics_snapshot(self) -> dict[str, Any]:
         """What `metrics.render` shows beside its counters: breakers, quotas, the owner's budgets, jobs."""
-        return await self._status.gauges()
-
-    async def _book_of(self, caller: Caller) -> Book:
-        keys = await self.keyring.keys_of(caller)
-        known = self._books.get(caller.id)
-        if known is None or known[0] is not keys:
-            if len(self._books) > MOST_BOOKS:
-                self._books.clear()
-            self.gateway.planner.forget(caller.id)
-            known = self._books[caller.id] = keys, self._book(keys)
-        return known[1]
-
-    def _book(self, keys: Mapping[str, tuple[str, ...]]) -> Book:
-        return Book(
-            routers=self.routers,
-            keys={
-                router: tuple((key, key_id(key)) for key in few)
-                for router, few in keys.items()
-                if router in self.routers
-            },
-            provider=self.settings.provider,
-            fallbacks=self.settings.fallbacks,
-            default_model=self.settings.default_model,
-        )
-
-
-@lru_cache(maxsize=4096)
-def key_id(key: str) -> str:
-    """A short name for a key, which tells nothing about it."""
-    return sha256(key.encode()).hexdigest()[:12]
+        return await self._status.gauges(in_flight=len(self.gateway.under_way))
 
 
 def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[KV, KV]:
@@ -342,16 +284,3 @@ def _limits(settings: Settings) -> Limits:
     """0 turns a budget off."""
     day, month = settings.daily_budget_usd, settings.monthly_budget_usd
     return Limits(budget.micro(day) if day else None, budget.micro(month) if month else None)
-
-
-def _page(cursor: str, limit: int) -> tuple[int, int]:
-    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MOST_DIGITS):
-        raise InvalidRequest("That cursor is not one of ours.", hint="Give next_cursor as you got it.", param="cursor")
-    if limit < 1:
-        raise InvalidRequest("limit is below 1.", hint=f"Give 1 to {MOST_MODELS}.", param="limit")
-    return int(cursor or 0), min(limit, MOST_MODELS)
-
-
-def _counts(asked: str, router_id: str, routers: Mapping[str, Router]) -> bool:
-    """An Ollama that does not run is no error for somebody who asked for everything."""
-    return asked != AUTO or routers[router_id].joins_auto != "reachable"

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from chomp_mcp.errors import BudgetExceeded, RateLimited
-from chomp_mcp.gateway.settlement import Prices
+from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
 from chomp_mcp.policy import budget, rate_limit
 from chomp_mcp.policy.budget import Limits

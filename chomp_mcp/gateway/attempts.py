@@ -36,7 +36,8 @@ from chomp_mcp.messages import (
     Usage,
     WireRequest,
 )
-from chomp_mcp.policy import failover, quota
+from chomp_mcp.policy import failover
+from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.client import Client, Response, Unreachable
 from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge, judge_error
@@ -286,7 +287,7 @@ class Attempts:
 
     async def _read(self, route: Route, response: Response) -> Answer | Failed:
         now = self._clock()
-        await self._health.learned(route, quota.read(response.headers, now, router=route.router.id))
+        await self._health.learned(route, quota_headers.read(response.headers, now, router=route.router.id))
         if not response.is_success:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
         if self._request.stream:

@@ -18,7 +18,8 @@ import anyio
 
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import ChompError, InvalidRequest, JobNotFound, Overloaded, StoreError
-from chomp_mcp.gateway.pipeline import Gateway, Reply
+from chomp_mcp.gateway.pipeline import Gateway
+from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, Receipt
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.processes import Processes

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from types import TracebackType
-from typing import Any
 
-from chomp_mcp.dialects.openai.collect import Folder
-from chomp_mcp.errors import ChompError, UpstreamError, UpstreamFailed
+from chomp_mcp.errors import ChompError, UpstreamError
 from chomp_mcp.gateway.admission import Admission
-from chomp_mcp.gateway.attempts import Answer, Attempts
+from chomp_mcp.gateway.attempts import Attempts
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.planner import Planner
-from chomp_mcp.gateway.settlement import Prices, Settlement
+from chomp_mcp.gateway.prices import Prices
+from chomp_mcp.gateway.reply import Reply
+from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.messages import (
     AUTO,
     Caller,
     ChatRequest,
-    Completion,
-    Delta,
     FailureKind,
     Plan,
     Receipt,
-    Route,
-    Usage,
 )
-from chomp_mcp.policy import pricing
-from chomp_mcp.routers.client import Client, Unreachable
+from chomp_mcp.routers.client import Client
 from chomp_mcp.store.ledger import Hold
 from chomp_mcp.telemetry.report import OK, Report
 from chomp_mcp.telemetry.tracing import Tracing
 
-__all__ = ["Exchange", "Gateway", "Reply"]
+__all__ = ["Exchange", "Gateway"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +105,15 @@ class Exchange:
         except UpstreamError as error:
             error.receipt = self._bare_receipt()
             raise
-        self._reply = Reply(gateway, self._attempts, answer, request, started=self._started, began=began)
+        self._reply = Reply(
+            self._attempts,
+            answer,
+            request,
+            prices=gateway.prices,
+            clock=gateway.clock,
+            started=self._started,
+            began=began,
+        )
         return self._reply
 
     async def __aexit__(
@@ -171,135 +173,3 @@ def _status(error: BaseException | None) -> str:
     if isinstance(error, ChompError):
         return error.code or error.type
     return "internal_error" if isinstance(error, Exception) else HUNG_UP
-
-
-class Reply:
-    """An answer on its way: iterate its deltas, or await the whole."""
-
-    def __init__(
-        self,
-        gateway: Gateway,
-        attempts: Attempts,
-        answer: Answer,
-        request: ChatRequest,
-        *,
-        started: float,
-        began: float,
-    ) -> None:
-        self.failure: UpstreamError | None = None
-        """What broke the answer after its first delta."""
-        self.first_token_seconds = gateway.clock() - started if request.stream else None
-        self._gateway = gateway
-        self._attempts = attempts
-        self._answer = answer
-        self._request = request
-        self._started = started
-        self._began = began
-        self.was_left = False
-        """The caller did not wait for the end."""
-        self._ended_at: float | None = None
-        self._final: Receipt | None = None
-        self._characters = 0
-        self._finish_reason: str | None = None
-
-    @property
-    def route(self) -> Route:
-        """The route that answers."""
-        return self._answer.route
-
-    async def __aiter__(self) -> AsyncIterator[Delta]:
-        async for batch in self.batches():
-            for delta in batch:
-                yield delta
-
-    async def batches(self) -> AsyncIterator[list[Delta]]:
-        """The deltas as they come in, those of one read together.
-
-        Raises:
-            UpstreamFailed: the router broke off in the middle; nobody else may go on from there.
-        """
-        try:
-            async for batch in self._answer.batches():
-                self._characters += sum([delta.characters for delta in batch])
-                if self._answer.is_finished and self._finish_reason is None:
-                    self._finish_reason = next((d.finish_reason for d in batch if d.finish_reason), None)
-                yield batch
-        except Unreachable as error:
-            await self._end(str(error))
-        else:
-            await self._end(self._answer.broken)
-        if self.failure is not None:
-            raise self.failure
-
-    async def completion(self) -> Completion:
-        """The whole answer; a stream is added up."""
-        if self._answer.completion is not None:
-            self._finish_reason = self._answer.completion.finish_reason
-            await self._end("")
-            return self._answer.completion
-        folder = Folder()
-        async for batch in self.batches():
-            folder.add(batch)
-        return Completion(folder.body(), self._answer.usage, self._answer.cost_usd)
-
-    def receipt(self) -> Receipt:
-        """Who answered and what was tried; usage and cost are there once the answer has ended."""
-        if self._ended_at is None:
-            return self._receipt(Usage(), None, self._gateway.clock())
-        if self._final is None:
-            usage = self._answer.usage or self._estimated()
-            cost = self._gateway.prices.cost(self._answer.route, usage, self._answer.cost_usd)
-            self._final = self._receipt(usage, cost, self._ended_at)
-        return self._final
-
-    def _receipt(self, usage: Usage, cost: Decimal | None, now: float) -> Receipt:
-        plan, notes = self._attempts.plan, self._attempts.notes
-        told = (*plan.notes, *notes, *_ending(self._finish_reason))
-        return Receipt(
-            asked=plan.asked,
-            served=self.route.ref,
-            attempts=tuple(self._attempts.done),
-            usage=usage,
-            cost_usd=cost,
-            latency_ms=max(0, round((now - self._started) * 1000)),
-            notes=tuple(dict.fromkeys(told)) if told else (),
-        )
-
-    def _estimated(self) -> Usage:
-        """The router sent no usage: streamed usage counts all the same, and says that it is a guess."""
-        completion = self._answer.completion
-        answered = len(completion.text) if completion else self._characters
-        return pricing.estimate_usage(_prompt_characters(self._request.body), answered)
-
-    def end(self) -> None:
-        """The exchange is over. A caller that left before the answer's end hung up, which is nobody's failure."""
-        self._answer.close()
-        if self._ended_at is None:
-            self._ended_at = self._gateway.clock()
-            self.was_left = True
-            self._attempts.abandon(self._answer, self._began)
-
-    async def _end(self, broken: str) -> None:
-        if self._ended_at is not None:
-            return
-        self._ended_at = self._gateway.clock()
-        await self._attempts.finish(self._answer, broken, self._began)
-        if broken:
-            self.failure = UpstreamFailed(broken, hint="The answer is incomplete: ask again.", receipt=self.receipt())
-
-
-_ENDINGS = {
-    "length": "stopped at the token limit: raise max_tokens for the rest",
-    "content_filter": "cut by the router's content filter",
-}
-
-
-def _ending(finish_reason: str | None) -> tuple[str, ...]:
-    """What a caller must know of an answer that is complete for the router only."""
-    return (_ENDINGS[finish_reason],) if finish_reason in _ENDINGS else ()
-
-
-def _prompt_characters(body: Mapping[str, Any]) -> int:
-    return sum(
-        len(str(message.get("content") or "")) for message in body.get("messages") or () if isinstance(message, Mapping)
-    )

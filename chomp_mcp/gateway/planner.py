@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from chomp_mcp.gateway.account import CreditReader
+from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.model_list import KnownLists, ModelList
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan
@@ -23,6 +24,7 @@ class _RememberedPlan:
 
     def __init__(self, target: Target, book: Book, lists: KnownLists, needed: Iterable[str]) -> None:
         self._target = target
+        self.made_of = book
         self._leaves_choice = bool(needed)
         self.lists = lists
         self.keys: tuple[tuple[str, str], ...] = ()
@@ -47,20 +49,22 @@ class _RememberedPlan:
 class Planner:
     """Reads the model lists that a ref needs, and no others."""
 
-    book_of: Callable[[Caller], Awaitable[Book]]
-    """The caller's keys and the settings that routing reads; whoever makes another one lets us `forget` first."""
+    books: Books
     models: ModelList
     health: Health
     credit: CreditReader
     _plans: dict[tuple[str, str, str], _RememberedPlan] = field(default_factory=dict)
 
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
-        book = await self.book_of(caller)
+        book = await self.books.of(caller)
         name = (caller.id, request.model, request.router)
         remembered = self._plans.get(name)
+        if remembered and remembered.made_of is not book:
+            self.forget(caller.id)  # old keys are in all of them
+            remembered = None
         if remembered is None or not remembered.lists.are_current():
             remembered = await self._plan_anew(request, book)
-            if await self.book_of(caller) is book:  # else the keys changed while lists were read
+            if await self.books.of(caller) is book:  # else the keys changed while lists were read
                 self._remember(name, remembered)
         if remembered.keys:
             await self._ask(remembered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from chomp_mcp.gateway.account import CreditReader
+from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health, KeyHealth, Rest
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.messages import OWNER, Caller, Job, Router
@@ -18,6 +19,7 @@ from chomp_mcp.policy.breaker import BreakerState
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.quota import Reading
 from chomp_mcp.policy.routing import Book
+from chomp_mcp.routers.client import Client
 from chomp_mcp.store.ledger import Ledger, Spend
 
 __all__ = ["Status"]
@@ -36,18 +38,17 @@ class Status:
     """
 
     routers: Mapping[str, Router]
-    book_of: Callable[[Caller], Awaitable[Book]]
+    books: Books
     health: Health
     credit: CreditReader
     ledger: Ledger
     jobs: JobRunner
     limits: Limits
     clock: Callable[[], float]
-    in_flight: Callable[[], int]
-    reachable: Callable[[str], Awaitable[bool]]
+    client: Client
 
     async def of(self, caller: Caller) -> dict[str, Any]:
-        book = await self.book_of(caller)
+        book = await self.books.of(caller)
         spend = await self.ledger.spent(caller.id)
         jobs = await self.jobs.recent(caller, RECENT_JOBS)
         breakers, keys = await self.health.breakers_of(self.routers), await self._keys(book, self.routers)
@@ -60,9 +61,9 @@ class Status:
             "jobs": [_job(job) for job in jobs],
         }
 
-    async def gauges(self) -> dict[str, Any]:
+    async def gauges(self, *, in_flight: int) -> dict[str, Any]:
         """What `telemetry.metrics.Metrics.render` takes; quotas and budgets are the owner's."""
-        book, spend = await self.book_of(OWNER), await self.ledger.spent(OWNER.id)
+        book, spend = await self.books.of(OWNER), await self.ledger.spent(OWNER.id)
         quotas = [
             {"router": router, **asdict(reading)}
             for router, keys in (await self._keys(book, book.keys)).items()
@@ -72,7 +73,7 @@ class Status:
         ]
         spent = {"day": (self.limits.day_micro, spend.day_micro), "month": (self.limits.month_micro, spend.month_micro)}
         return {
-            "in_flight": self.in_flight(),
+            "in_flight": in_flight,
             "breakers": {
                 router: state.state for router, (state, _) in (await self.health.breakers_of(self.routers)).items()
             },
@@ -131,7 +132,7 @@ class Status:
 
     async def _answers(self, router: Router) -> bool:
         """Programs on this machine run or do not run; a look tells."""
-        return router.joins_auto != "reachable" or await self.reachable(router.url)
+        return router.joins_auto != "reachable" or await self.client.reachable(router.url)
 
     def _spend(self, spend: Spend) -> dict[str, Any]:
         return {

@@ -1,16 +1,12 @@
-"""What a key has left, read from the headers of every answer."""
+"""What a key has left, and whether that is nothing."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Literal
 
-__all__ = ["Reading", "exhausted", "parse_reset", "read", "retry_after"]
+__all__ = ["Kind", "Reading", "Source", "Window", "exhausted"]
 
 Kind = Literal["requests", "tokens"]
 Window = Literal["", "minute", "hour", "day"]
@@ -29,169 +25,7 @@ class Reading:
     source: Source = "headers"
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """What a header's name says: a field of a limit."""
-
-    field: Literal["limit", "remaining", "reset"]
-    kind: Kind
-    window: Window
-    part: str
-    """What tells limits of one kind apart: input-tokens, tokens-prompt, project-tokens."""
-
-
-_UNNAMED_WINDOWS: Mapping[str, Mapping[Kind, Window]] = {
-    "groq": {"requests": "day", "tokens": "minute"},  # console.groq.com/docs/rate-limits: RPD and TPM
-    "sambanova": {"requests": "minute"},  # the daily one is named -requests-day
-    "anthropic": {"requests": "minute", "tokens": "minute"},
-}
-"""Windows that routers mean without saying so in the header's name."""
-
-
-def read(headers: Mapping[str, str], now: float, *, router: str = "") -> tuple[Reading, ...]:
-    """The limits told by an answer's headers (names in lower case), the tightest one of each kind and window.
-
-    Names: `x-ratelimit-{limit,remaining,reset}[-{requests,tokens}[-{minute,hour,day}]]` (OpenAI, Groq, Cerebras,
-    SambaNova, Fireworks; OpenRouter's bare ones count requests) and `anthropic-ratelimit-*-{limit,remaining,reset}`.
-    `router` is the id of who sent them, for the windows that the names leave out.
-    """
-    told: dict[tuple[Kind, Window, str], dict[str, str]] = {}
-    for header, value in headers.items():
-        if "ratelimit" in header and (name := _parse_name(header)):
-            told.setdefault((name.kind, name.window, name.part), {})[name.field] = value
-    if not told:
-        return ()
-    unnamed = _UNNAMED_WINDOWS.get(router, {})
-    readings = (
-        _reading(kind, window or unnamed.get(kind, ""), fields, now) for (kind, window, _part), fields in told.items()
-    )
-    return _tightest(reading for reading in readings if reading.limit is not None or reading.remaining is not None)
-
-
-@lru_cache(maxsize=256)
-def _parse_name(header: str) -> _Name | None:
-    words = [word for word in header.split("-") if word not in {"x", "anthropic", "ratelimit"}]
-    fields = [word for word in words if word in {"limit", "remaining", "reset"}]
-    kinds = [word for word in words if word in {"requests", "tokens"}]
-    windows = [word for word in words if word in {"minute", "hour", "day"}]
-    part = "-".join(word for word in words if word not in {*fields, *kinds, *windows})
-    if len(fields) != 1 or len(kinds) > 1 or len(windows) > 1 or (part and not kinds):
-        return None  # x-ratelimit-over-limit, anthropic-ratelimit-unified-5h-reset and their like
-    return _Name(fields[0], kinds[0] if kinds else "requests", windows[0] if windows else "", part)  # type: ignore[arg-type]  # just checked
-
-
-def _reading(kind: Kind, window: Window, fields: Mapping[str, str], now: float) -> Reading:
-    return Reading(
-        kind,
-        window,
-        limit=_count(fields.get("limit")),
-        remaining=_count(fields.get("remaining")),
-        resets_at=parse_reset(fields["reset"], now) if "reset" in fields else None,
-    )
-
-
-def _count(text: str | None) -> int | None:
-    """A whole number; negative ones mean "no limit" where they occur."""
-    try:
-        count = int(float(text or ""))
-    except (ValueError, OverflowError):
-        return None
-    return count if count >= 0 else None
-
-
-def _tightest(readings: Iterable[Reading]) -> tuple[Reading, ...]:
-    found: dict[tuple[Kind, Window], Reading] = {}
-    for reading in readings:
-        other = found.get((reading.kind, reading.window))
-        if other is None or _left(reading) < _left(other):
-            found[reading.kind, reading.window] = reading
-    return tuple(found.values())
-
-
-def _left(reading: Reading) -> float:
-    return math.inf if reading.remaining is None else reading.remaining
-
-
 def exhausted(readings: Iterable[Reading], now: float) -> float | None:
     """Until when nothing is left, epoch seconds: the last reset of the limits that are used up. None: go on."""
     resets = [r.resets_at for r in readings if r.remaining == 0 and r.resets_at is not None and r.resets_at > now]
     return max(resets, default=None)
-
-
-_RETRY_MS = ("retry-after-ms", "x-ms-retry-after-ms")
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until the router takes requests again; None when it does not say.
-
-    Its Retry-After in milliseconds, in seconds or as a date, else the reset of its used-up limits.
-    """
-    for name in _RETRY_MS:
-        if (wait := _number(headers.get(name, ""))) is not None:
-            return max(0.0, wait / 1000)
-    told = headers.get("retry-after")
-    until = parse_reset(told, now) if told else None
-    if until is None:
-        until = exhausted(read(headers, now), now)
-    return None if until is None else max(0.0, until - now)
-
-
-_EPOCH_MS, _EPOCH_S = 1e12, 1e9
-"""Numbers above are moments, in ms or s; below they are seconds from now (31 years of them)."""
-
-_UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PIECE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|us|µs|ns|[dhms])")
-_DURATION = re.compile(rf"(?:{_PIECE.pattern})+", re.ASCII)
-_LONGEST_TEXT = 64
-_FARTHEST = 31 * 86_400.0
-"""Seconds: limits are of a month at most, and a reset that is farther away was not meant as one."""
-
-
-def parse_reset(text: str, now: float) -> float | None:
-    """A reset as epoch seconds, None for what nobody writes, and for more than 31 days from now.
-
-    Takes every form seen: Go durations (`2m59.56s`, `6m0s`, `1h`, `500ms`), seconds from now, epoch seconds, epoch
-    milliseconds, RFC 3339 and HTTP dates.
-    """
-    text = text.strip()
-    if not text or len(text) > _LONGEST_TEXT:
-        return None
-    until = _moment(text, now)
-    return until if until is not None and abs(until - now) <= _FARTHEST else None
-
-
-def _moment(text: str, now: float) -> float | None:
-    number = _number(text)
-    if number is not None:
-        return _from_number(number, now)
-    if _DURATION.fullmatch(text):
-        return now + sum(float(amount) * _UNITS[unit] for amount, unit in _PIECE.findall(text))
-    return _from_date(text)
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _from_number(number: float, now: float) -> float | None:
-    if number < 0:
-        return None
-    if number > _EPOCH_MS:
-        return number / 1000
-    return number if number > _EPOCH_S else now + number
-
-
-def _from_date(text: str) -> float | None:
-    from email.utils import parsedate_to_datetime  # knows RFC 9110's three date forms, in any locale
-
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, OverflowError, IndexError):
-            continue
-    return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chomp_mcp.messages import Failed, FailureKind
-from chomp_mcp.policy import quota
+from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.envelopes import Told, parsed, read
 
 __all__ = ["judge", "judge_error"]
@@ -148,8 +148,8 @@ _WAITS = frozenset({FailureKind.TRANSIENT, FailureKind.RATE_LIMITED, FailureKind
 def _wait(told: Told, headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until it is worth another try: by the headers, by the copy of them in the body, by the words."""
     hints: Iterable[float | None] = (
-        quota.retry_after(headers, now),
-        quota.retry_after(_copied_headers(told.details), now),
+        quota_headers.retry_after(headers, now),
+        quota_headers.retry_after(_copied_headers(told.details), now),
         _number(told.details.get("retry_after_seconds")),
         _told_wait(told.message, now),
     )
@@ -169,7 +169,7 @@ _SECONDS = re.compile(r"(?:again|retry) (?:in|after) (\d+(?:\.\d+)?) ?sec", re.I
 def _told_wait(message: str, now: float) -> float | None:
     """Groq: "Please try again in 5.289s"; others: "in 20 seconds"."""
     if found := _DURATION.search(message):
-        until = quota.parse_reset(found[1].lower(), now)
+        until = quota_headers.parse_reset(found[1].lower(), now)
         return None if until is None else until - now
     found = _SECONDS.search(message)
     return float(found[1]) if found else None

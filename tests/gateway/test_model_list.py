@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from chomp_mcp.app import key_id
 from chomp_mcp.gateway import model_list
+from chomp_mcp.gateway.book import key_id
 from chomp_mcp.gateway.model_list import FRESH_SECONDS, ModelList
 from chomp_mcp.messages import OWNER, Caller, ChatRequest
 from tests.support.clock import Clock

@@ -108,7 +108,7 @@ async def test_no_plan_in_memory_has_the_old_key_once_it_was_replaced_or_the_cal
         await w.chomp.forget(other)
         assert "new-key" not in keys_in_plans()
         assert "key-groq" in keys_in_plans(), "others keep theirs"
-        assert other.id not in w.chomp._books
+        assert other.id not in w.chomp.books._books
 
 
 async def test_a_plan_whose_key_is_replaced_while_lists_are_read_is_not_remembered(home: Path) -> None:

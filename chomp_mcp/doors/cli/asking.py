@@ -8,9 +8,9 @@ import sys
 import anyio
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.cli import launch
 from chomp_mcp.doors.cli.output import answer, remark, show_json
 from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.gateway import detached
 from chomp_mcp.messages import OWNER, ChatRequest
 from chomp_mcp.settings import Settings
 
@@ -73,7 +73,7 @@ async def _dispatch(args: argparse.Namespace) -> int:
     prompt = _prompt(args)
     request = ChatRequest.from_prompt(prompt, model=args.model, router=args.router, system=args.system)
     async with Chomp(Settings.load()) as chomp:
-        job = await launch.dispatch(chomp.jobs, OWNER, request, prompt=prompt, system=args.system)
+        job = await detached.dispatch(chomp.jobs, OWNER, request, prompt=prompt, system=args.system)
     if args.json:
         show_json({"job_id": job.id, "status": str(job.status), "model": job.model, "router": job.router})
     else:

@@ -14,12 +14,13 @@ from typing import Any, Self
 
 import anyio
 
-from chomp_mcp.app import Chomp, key_id
+from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli import exit_code, launch
 from chomp_mcp.doors.cli.output import show_json, table
 from chomp_mcp.doors.cli.probe import NoAnswer, Server
 from chomp_mcp.doors.cli.stores import try_stores
 from chomp_mcp.errors import ChompError
+from chomp_mcp.gateway.book import key_id
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings

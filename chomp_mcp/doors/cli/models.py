@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +16,6 @@ from chomp_mcp.settings import Settings
 
 __all__ = ["models"]
 
-PAGE = 500
-
 
 def models(args: argparse.Namespace) -> int:
     """A table of models; routers that could not be asked are named on stderr, exit code 4 if that is the named one."""
@@ -25,24 +23,13 @@ def models(args: argparse.Namespace) -> int:
 
 
 async def _models(args: argparse.Namespace) -> int:
-    found: list[Model] = []
-    errors: Mapping[str, str] = {}
-    cursor = ""
     async with Chomp(Settings.load()) as chomp:
-        while True:
-            page = await chomp.list_models(
-                args.router, query=args.query, free_only=args.free, limit=PAGE, cursor=cursor
-            )
-            found += page.models
-            errors = {**errors, **page.errors}
-            cursor = page.next_cursor
-            if not cursor:
-                break
-    _show(args, found, errors)
-    return 4 if args.router in errors and not found else 0
+        page = await chomp.list_models(args.router, query=args.query, free_only=args.free, limit=None)
+    _show(args, page.models, page.errors)
+    return 4 if args.router in page.errors and not page.models else 0
 
 
-def _show(args: argparse.Namespace, found: list[Model], errors: Mapping[str, str]) -> None:
+def _show(args: argparse.Namespace, found: Sequence[Model], errors: Mapping[str, str]) -> None:
     if args.json:
         show_json({"models": [_as_json(model) for model in found], "errors": errors})
     elif found:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["CLIENTS", "RUN_JOB", "parsed", "parser"]
+from chomp_mcp.gateway.detached import RUN_JOB
+
+__all__ = ["CLIENTS", "parsed", "parser"]
 
 DAY_SECONDS = 86_400
 LAST_PORT = 65_535
-RUN_JOB = "run-job"
 MOST_WORKERS = 64
 CLIENTS = ("claude-desktop", "cursor", "vscode", "claude-code", "windsurf", "zed", "gemini")
 

@@ -1,19 +1,18 @@
-"""What the JSON doors share: OpenAI's body -> ChatRequest, the receipt as extension and headers, whole model lists."""
+"""What the JSON doors share: OpenAI's body -> ChatRequest, the receipt as extension and headers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from chomp_mcp.app import MOST_MODELS, Chomp, ModelPage
 from chomp_mcp.doors.http.asgi import header_value
 from chomp_mcp.errors import InvalidRequest, UpstreamFailed
-from chomp_mcp.messages import AUTO, Caller, ChatRequest, Receipt, Usage
+from chomp_mcp.gateway.model_pages import ModelPage
+from chomp_mcp.messages import AUTO, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
-__all__ = ["chat_request", "every_model", "extension", "headers_of", "list_failed", "openai_usage", "patience_of"]
+__all__ = ["chat_request", "extension", "headers_of", "list_failed", "openai_usage", "patience_of"]
 
 _ENVELOPE: Mapping[str, tuple[type, ...]] = {
     "model": (str, type(None)),
@@ -66,18 +65,6 @@ def _check(body: Mapping[str, Any]) -> None:
             hint='Send "messages": [{"role": "user", "content": "…"}].',
             param="messages",
         )
-
-
-async def every_model(chomp: Chomp, caller: Caller, router: str = AUTO, *, free_only: bool = False) -> ModelPage:
-    """The whole list: these APIs know no pages."""
-    page = await chomp.list_models(router, free_only=free_only, limit=MOST_MODELS, caller=caller)
-    models = list(page.models)
-    while page.next_cursor:
-        page = await chomp.list_models(
-            router, free_only=free_only, limit=MOST_MODELS, cursor=page.next_cursor, caller=caller
-        )
-        models += page.models
-    return replace(page, models=tuple(models))
 
 
 def list_failed(router: str, page: ModelPage) -> UpstreamFailed:

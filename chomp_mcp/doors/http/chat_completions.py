@@ -1,43 +1,33 @@
-"""/v1/chat/completions, /v1/models: OpenAI JSON and SSE."""
+"""/v1/chat/completions: OpenAI JSON and SSE."""
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
-from chomp_mcp.app import Chomp, ModelPage
-from chomp_mcp.doors.http.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
 from chomp_mcp.doors.http.chat import (
     chat_request,
-    every_model,
     extension,
     headers_of,
-    list_failed,
     openai_usage,
     patience_of,
 )
-from chomp_mcp.errors import UnknownModel
-from chomp_mcp.messages import AUTO, Caller, ChatRequest, Delta, Model, Receipt
+from chomp_mcp.messages import Caller, ChatRequest, Delta, Receipt
 
 __all__ = ["ChatCompletions", "routes"]
 
 
 def routes(chomp: Chomp) -> list[Route]:
     """The OpenAI API's part of the route table."""
-    models = _Models(chomp)
-    return [
-        Route("/v1/chat/completions", ChatCompletions(chomp), methods=["POST"]),
-        Route("/v1/models", models.list),
-        Route("/v1/models/{id:path}", models.one),
-    ]
+    return [Route("/v1/chat/completions", ChatCompletions(chomp), methods=["POST"])]
 
 
 class ChatCompletions:
@@ -104,49 +94,3 @@ class _Relay:
             "usage": openai_usage(receipt.usage),
         }
         return {**ours, **self._usage, "chomp": extension(receipt)}
-
-
-class _Models:
-    def __init__(self, chomp: Chomp) -> None:
-        self._chomp = chomp
-
-    async def list(self, request: Request) -> Json:
-        """GET /v1/models: every keyed router's models, or those of `?router=`; routers that failed are in `errors`."""
-        router = request.query_params.get("router") or AUTO
-        page = await every_model(self._chomp, caller_of(request.scope), router)
-        listed = {"object": "list", "data": [_entry(model) for model in page.models]}
-        return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
-
-    async def one(self, request: Request) -> Json:
-        """GET /v1/models/{id}: `router/model`, or a model's own id as its router lists it."""
-        wanted, caller = request.path_params["id"], caller_of(request.scope)
-        known = _by_name(await every_model(self._chomp, caller))
-        router = wanted.partition("/")[0]
-        if wanted not in known and router in self._chomp.routers:  # one that is in no `auto` list, or has failed there
-            page = await every_model(self._chomp, caller, router)
-            if page.errors and not page.models:
-                raise list_failed(router, page)
-            known = _by_name(page) | known
-        if wanted in known:
-            return Json(_entry(known[wanted]))
-        close = difflib.get_close_matches(wanted, known, n=3)
-        hint = f"Did you mean {', '.join(close)}?" if close else "GET /v1/models lists them."
-        raise UnknownModel(f"No model {wanted[:200]!r} is listed.", hint=hint, did_you_mean=close)
-
-
-def _by_name(page: ModelPage) -> dict[str, Model]:
-    """By ref, and by the id that the router itself uses."""
-    return {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
-
-
-def _entry(model: Model) -> dict[str, Any]:
-    """OpenAI's model object, and what more is known; `created` is not."""
-    more = {"name": model.name, "context_length": model.context_length, "max_output": model.max_output}
-    return {
-        "id": model.ref,
-        "object": "model",
-        "created": 0,
-        "owned_by": model.router,
-        **{name: value for name, value in more.items() if value},
-        "free": model.free,
-    }

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
 from chomp_mcp.doors.http.auth import may_register
-from chomp_mcp.doors.http.chat import every_model, list_failed
+from chomp_mcp.doors.http.chat import list_failed
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
 from chomp_mcp.messages import Caller, ChatRequest, Job, Model
@@ -196,14 +196,14 @@ class _Models:
     async def of_router(self, request: Request) -> Json:
         """GET /api/models/{router}: its models, ids as the router writes them."""
         router = request.path_params["router"]
-        page = await every_model(self._chomp, caller_of(request.scope), router)
+        page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
         if page.errors and not page.models:
             raise list_failed(router, page)
         return Json(_listed(router, [_model(model, model.id) for model in page.models]))
 
     async def free(self, request: Request) -> Json:
         """GET /api/models/free: every keyed router's free models, ids as `router/model`."""
-        page = await every_model(self._chomp, caller_of(request.scope), free_only=True)
+        page = await self._chomp.list_models(free_only=True, limit=None, caller=caller_of(request.scope))
         listed = _listed("free", [_model(model, model.ref) for model in page.models])
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
 

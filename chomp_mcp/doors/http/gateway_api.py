@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,20 +16,12 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
 from chomp_mcp.doors.http.chat import chat_request, headers_of, openai_usage
 from chomp_mcp.errors import InvalidRequest, NotAllowed
-from chomp_mcp.gateway.pipeline import Reply
-from chomp_mcp.messages import Caller, ChatRequest, FailureKind
+from chomp_mcp.gateway.reply import Reply
+from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.telemetry.calls import Calls
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
-from chomp_mcp.telemetry.report import OK, Report, Transition
 
 __all__ = ["routes"]
-
-MOST_CALLERS = 4096
-"""Whose calls are counted apart; who has asked nothing for the longest time starts again."""
-
-_REPORTED = 12
-"""What `Report.caller_id` holds of a caller's id."""
-_BLAMELESS = frozenset({OK, FailureKind.HUNG_UP.value})
-"""Outcomes that are no failure of the router's."""
 
 
 def routes(chomp: Chomp) -> list[Route]:
@@ -90,7 +81,7 @@ class _Views:
     def __init__(self, chomp: Chomp) -> None:
         self._chomp = chomp
         self._metrics = chomp.metrics
-        self._calls = _Calls()
+        self._calls = Calls()
         chomp.observers.add(self._calls)
 
     async def healthz(self, _request: Request) -> Json:
@@ -123,57 +114,3 @@ def _cost(status: Mapping[str, Any]) -> dict[str, float | None]:
     }
     told = {name: status["spend"][word] for name, word in words.items()}
     return {name: None if amount is None else float(amount) for name, amount in told.items()}
-
-
-class _Calls:
-    """An observer that counts since the start of this process: each caller's exchanges, and all of them together."""
-
-    def __init__(self) -> None:
-        self._all = _Counts()
-        self._of: OrderedDict[str, _Counts] = OrderedDict()
-
-    def exchange(self, report: Report) -> None:
-        self._all.add(report)
-        if report.caller_id not in self._of:
-            self._of[report.caller_id] = _Counts()
-        self._of.move_to_end(report.caller_id)
-        self._of[report.caller_id].add(report)
-        if len(self._of) > MOST_CALLERS:
-            self._of.popitem(last=False)
-
-    def transition(self, transition: Transition) -> None:
-        """Breakers are read as they stand."""
-
-    def of(self, caller: Caller) -> _Counts:
-        """What the caller may see: the owner everything, everybody else their own."""
-        return self._all if caller.is_owner else self._of.get(caller.id[:_REPORTED]) or _Counts()
-
-
-class _Counts:
-    """Exchanges that reached a router, and their attempts."""
-
-    def __init__(self) -> None:
-        self._exchanges = 0
-        self._failovers = 0
-        self._calls: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
-
-    def add(self, report: Report) -> None:
-        attempts = report.receipt.attempts
-        routes = set()
-        for attempt in attempts:
-            routes.add((attempt.router, attempt.model))
-            self._calls[attempt.router] += 1
-            self._failures[attempt.router] += attempt.outcome not in _BLAMELESS
-        self._exchanges += bool(attempts)
-        self._failovers += max(0, len(routes) - 1)
-
-    def totals(self) -> dict[str, int]:
-        return {"total_calls": self._exchanges, "failovers": self._failovers}
-
-    def beside(self, routers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """The counts of each router in front of what else is known of it."""
-        return {
-            router: {"calls": self._calls[router], "failures": self._failures[router], **known}
-            for router, known in routers.items()
-        }

@@ -12,7 +12,7 @@ from chomp_mcp import wire
 from chomp_mcp.messages import Job, JobStatus, Model, receipt_line
 
 if TYPE_CHECKING:
-    from chomp_mcp.app import ModelPage
+    from chomp_mcp.gateway.model_pages import ModelPage
 
 __all__ = ["OUTPUTS", "asked", "collected", "dispatched", "model_row", "models_listed", "said", "status_told", "utf8"]
 

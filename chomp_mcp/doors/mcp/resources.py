@@ -20,7 +20,6 @@ from chomp_mcp.messages import Job, Router
 __all__ = ["add_resources"]
 
 JSON = "application/json"
-PAGE = 500
 
 P = ParamSpec("P")
 
@@ -39,16 +38,8 @@ def add_resources(server: MCPServer[Any], chomp: Chomp) -> None:
     @_as_json
     async def models(router: str) -> Any:
         """All models of one router, or of all keyed ones for `auto`, with prices per million tokens."""
-        rows: list[dict[str, Any]] = []
-        errors: dict[str, str] = {}
-        cursor = ""
-        while True:
-            page = await chomp.list_models(router, limit=PAGE, cursor=cursor, caller=current_caller.get())
-            rows += [model_row(model) for model in page.models]
-            errors |= page.errors
-            cursor = page.next_cursor
-            if not cursor:
-                return {"models": rows, "errors": errors}
+        page = await chomp.list_models(router, limit=None, caller=current_caller.get())
+        return {"models": [model_row(model) for model in page.models], "errors": page.errors}
 
     @server.resource("chomp://jobs", title="Recent jobs", mime_type=JSON)
     @_as_json

@@ -59,9 +59,9 @@ def serve_stdio(settings: Settings) -> None:
 
 async def _dispatch(jobs: JobRunner, *args: Any, **named: Any) -> Job:
     """In a process of its own: this one ends with its client."""
-    from chomp_mcp.doors.cli import launch
+    from chomp_mcp.gateway import detached
 
-    return await launch.dispatch(jobs, *args, **named)
+    return await detached.dispatch(jobs, *args, **named)
 
 
 def _log(level: str) -> list[Observer]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chomp_mcp.app import key_id
-from chomp_mcp.gateway import settlement
+from chomp_mcp.gateway import prices
+from chomp_mcp.gateway.book import key_id
 from chomp_mcp.gateway.model_list import FRESH_SECONDS
 from chomp_mcp.messages import Route
 from tests.support.clock import Clock
@@ -56,7 +56,7 @@ async def test_each_key_pays_what_its_own_list_says(home: Path) -> None:
 
 
 async def test_names_that_callers_make_up_do_not_fill_the_memory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlement, "MOST_PRICES", 3)
+    monkeypatch.setattr(prices, "MOST_PRICES", 3)
     async with world(home, "openrouter") as w:
         listing(w, odd="2")
         await w.chomp.prices.load([route(w, "odd")])

@@ -1,0 +1,72 @@
+"""GET /v1/models, /v1/models/{id}: every model that the caller can use, in OpenAI's shape."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.http.asgi import Json, caller_of
+from chomp_mcp.doors.http.chat import (
+    list_failed,
+)
+from chomp_mcp.errors import UnknownModel
+from chomp_mcp.gateway.model_pages import ModelPage
+from chomp_mcp.messages import AUTO, Model
+
+__all__ = ["routes"]
+
+
+def routes(chomp: Chomp) -> list[Route]:
+    """The models' part of the route table."""
+    models = _Models(chomp)
+    return [Route("/v1/models", models.list), Route("/v1/models/{id:path}", models.one)]
+
+
+class _Models:
+    def __init__(self, chomp: Chomp) -> None:
+        self._chomp = chomp
+
+    async def list(self, request: Request) -> Json:
+        """GET /v1/models: every keyed router's models, or those of `?router=`; routers that failed are in `errors`."""
+        router = request.query_params.get("router") or AUTO
+        page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
+        listed = {"object": "list", "data": [_entry(model) for model in page.models]}
+        return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
+
+    async def one(self, request: Request) -> Json:
+        """GET /v1/models/{id}: `router/model`, or a model's own id as its router lists it."""
+        wanted, caller = request.path_params["id"], caller_of(request.scope)
+        known = _by_name(await self._chomp.list_models(limit=None, caller=caller))
+        router = wanted.partition("/")[0]
+        if wanted not in known and router in self._chomp.routers:  # one that is in no `auto` list, or has failed there
+            page = await self._chomp.list_models(router, limit=None, caller=caller)
+            if page.errors and not page.models:
+                raise list_failed(router, page)
+            known = _by_name(page) | known
+        if wanted in known:
+            return Json(_entry(known[wanted]))
+        close = difflib.get_close_matches(wanted, known, n=3)
+        hint = f"Did you mean {', '.join(close)}?" if close else "GET /v1/models lists them."
+        raise UnknownModel(f"No model {wanted[:200]!r} is listed.", hint=hint, did_you_mean=close)
+
+
+def _by_name(page: ModelPage) -> dict[str, Model]:
+    """By ref, and by the id that the router itself uses."""
+    return {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
+
+
+def _entry(model: Model) -> dict[str, Any]:
+    """OpenAI's model object, and what more is known; `created` is not."""
+    more = {"name": model.name, "context_length": model.context_length, "max_output": model.max_output}
+    return {
+        "id": model.ref,
+        "object": "model",
+        "created": 0,
+        "owned_by": model.router,
+        **{name: value for name, value in more.items() if value},
+        "free": model.free,
+    }

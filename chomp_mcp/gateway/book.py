@@ -1,0 +1,61 @@
+"""The book of each caller: their keys, and the settings that routing reads, as `policy.routing` wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import sha256
+
+from chomp_mcp.messages import Caller, Router
+from chomp_mcp.policy.routing import Book
+from chomp_mcp.settings import Settings
+from chomp_mcp.store.keyring import Keyring
+
+__all__ = ["Books", "key_id"]
+
+MOST_BOOKS = 10_000
+"""Books in memory; beyond that all are made anew."""
+
+
+class Books:
+    """Makes a caller's book once, and again when their keys have changed: the same keys are the same object."""
+
+    def __init__(self, settings: Settings, routers: Mapping[str, Router], keyring: Keyring) -> None:
+        self._settings = settings
+        self._routers = routers
+        self._keyring = keyring
+        self._books: dict[str, tuple[Mapping[str, tuple[str, ...]], Book]] = {}
+        """Caller id -> the keys as the keyring gave them, and the book made of them."""
+
+    async def of(self, caller: Caller) -> Book:
+        keys = await self._keyring.keys_of(caller)
+        known = self._books.get(caller.id)
+        if known is None or known[0] is not keys:
+            if len(self._books) > MOST_BOOKS:
+                self._books.clear()
+            known = self._books[caller.id] = keys, self._make(keys)
+        return known[1]
+
+    def forget(self, caller_id: str) -> None:
+        """Router keys are in it."""
+        self._books.pop(caller_id, None)
+
+    def _make(self, keys: Mapping[str, tuple[str, ...]]) -> Book:
+        settings = self._settings
+        return Book(
+            routers=self._routers,
+            keys={
+                router: tuple((key, key_id(key)) for key in few)
+                for router, few in keys.items()
+                if router in self._routers
+            },
+            provider=settings.provider,
+            fallbacks=settings.fallbacks,
+            default_model=settings.default_model,
+        )
+
+
+@lru_cache(maxsize=4096)
+def key_id(key: str) -> str:
+    """A short name for a key, which tells nothing about it."""
+    return sha256(key.encode()).hexdigest()[:12]

@@ -1,0 +1,76 @@
+"""The models that a caller can use, of all lists together: filtered, a page at a time or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.gateway.book import Books
+from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.messages import AUTO, Caller, Model, Router
+from chomp_mcp.policy import routing
+
+__all__ = ["ModelPage", "ModelPages"]
+
+MOST_MODELS = 1000
+"""The largest page."""
+MOST_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Some of the models; `next_cursor` is empty on the last page, `errors` names the routers that failed."""
+
+    models: tuple[Model, ...]
+    next_cursor: str
+    errors: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPages:
+    """Every door's answer to "which models are there?"."""
+
+    routers: Mapping[str, Router]
+    books: Books
+    models: ModelList
+
+    async def of(
+        self, caller: Caller, router: str, *, query: str, free_only: bool, limit: int | None, cursor: str
+    ) -> ModelPage:
+        """The models of one router, or of all that the caller has keys for; no `limit`: all of them on one page.
+
+        Raises:
+            InvalidRequest: no such router, or a cursor that is not ours.
+            NoRouterKey: the named router tells its list to nobody without a key.
+        """
+        book = await self.books.of(caller)
+        wanted = (routing.named_router(router, self.routers).id,) if router != AUTO else routing.listed_routers(book)
+        start, size = _page(cursor, limit)
+        lists = await self.models.of(wanted, book.keys)
+        if router != AUTO and lists[router].error and not book.usable(self.routers[router]):
+            raise routing.no_key(self.routers[router])
+        words = query.lower().split()
+        models = [
+            model
+            for known in lists.values()
+            for model in known.models
+            if (model.free or not free_only) and all(word in f"{model.ref} {model.name}".lower() for word in words)
+        ]
+        end = len(models) if size is None else start + size
+        # An Ollama that does not run is no error for somebody who asked for everything.
+        errors = {
+            listed: known.error
+            for listed, known in lists.items()
+            if known.error and (router != AUTO or self.routers[listed].joins_auto != "reachable")
+        }
+        return ModelPage(tuple(models[start:end]), str(end) if end < len(models) else "", errors)
+
+
+def _page(cursor: str, limit: int | None) -> tuple[int, int | None]:
+    """Where the page starts, and how many models it may hold."""
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MOST_DIGITS):
+        raise InvalidRequest("That cursor is not one of ours.", hint="Give next_cursor as you got it.", param="cursor")
+    if limit is not None and limit < 1:
+        raise InvalidRequest("limit is below 1.", hint=f"Give 1 to {MOST_MODELS}.", param="limit")
+    return int(cursor or 0), None if limit is None else min(limit, MOST_MODELS)
