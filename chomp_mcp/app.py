@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -92,6 +93,8 @@ class Chomp:
         observers: Sequence[Observer] = (),
     ) -> None:
         self.settings = settings = settings or Settings.load()
+        for name, value in settings.network.items():
+            os.environ.setdefault(name, value)  # where the HTTP library and OpenSSL look, ours and our processes' alike
         self.routers: Mapping[str, Router] = catalog.load(settings)
         self.clock = clock
         self.observers = Observers(observers)

@@ -20,7 +20,10 @@ import platformdirs
 
 from chomp_mcp.errors import InvalidSetting
 
-__all__ = ["Settings", "checked_url"]
+__all__ = ["NETWORK", "Settings", "checked_url"]
+
+NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""What leads out of this network, and whom to trust there; the proxies are read in small letters too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Settings:
     """`[routers.*]` of config.toml, as written."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where the catalog looks up the owner's keys and URL overrides."""
+    network: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Proxies and certificates of config.toml that the environment lacks; a proxy's URL may hold a password."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -69,6 +74,7 @@ class Settings:
         if not isinstance(rows, dict):
             raise InvalidSetting("[routers] in config.toml is not a table.", hint="Write rows as [routers.<id>].")
         urls = _urls_in(config)
+        network = _network_in(config, environment)
         _refuse_unknown(config, home)
         environment |= {name: url for name, url in urls.items() if not environment.get(name, "").strip()}
         given = {**{name: (value, "config.toml") for name, value in config.items()}, **_from_environment(environment)}
@@ -77,7 +83,7 @@ class Settings:
             for name, setting in _SETTINGS.items()
             if name in given
         }
-        return cls(home=home, router_rows=rows, environment=environment, **values)
+        return cls(home=home, router_rows=rows, environment=environment, network=network, **values)
 
 
 def checked_url(text: str) -> str:
@@ -229,13 +235,20 @@ _SETTINGS: Mapping[str, _Setting] = {
     "CHOMP_OPEN_REGISTRATION": _Setting("open_registration", _flag),
 }
 
+_WHOLE_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|%\w+%|\{\{[^}]*\}\}")
+
 _SECRET = frozenset({"GATEWAY_AUTH_TOKEN", "CHOMP_STORE"})
 
 
 def _home(environment: Mapping[str, str]) -> Path:
     named = environment.get("CHOMP_HOME", "").strip()
     if not named:
-        return platformdirs.user_data_path("chomp-mcp", appauthor=False)
+        return _default_home()
+    if _PLACEHOLDER.search(named):
+        raise InvalidSetting(
+            f"CHOMP_HOME in the environment is wrong: {_short(named)} holds a placeholder that nothing filled in.",
+            hint="Write the folder's whole path there.",
+        )
     try:
         home = Path(named).expanduser().absolute()
         is_usable = "\0" not in named and _is_folder(home)
@@ -247,6 +260,19 @@ def _home(environment: Mapping[str, str]) -> Path:
             hint="Name a folder; it may be new.",
         )
     return home
+
+
+_PLACEHOLDER = re.compile(r"\$\{.*?\}|\$\w+|%\w+%|\{\{.*?\}\}")
+"""Hosts differ in which of these they fill in, and hand on the others as they stand (claude-code #69123)."""
+
+
+def _default_home() -> Path:
+    """The user's data folder; a user without HOME and without an entry in the system's list has none."""
+    try:
+        return platformdirs.user_data_path("chomp-mcp", appauthor=False)
+    except RuntimeError:
+        hint = "Set CHOMP_HOME to a folder that it may write to."
+        raise InvalidSetting("This user has no home folder.", hint=hint) from None
 
 
 def _is_folder(home: Path) -> bool:
@@ -271,6 +297,12 @@ def _urls_in(config: dict[str, Any]) -> dict[str, str]:
         for name in list(config)
         if _URL_NAME.fullmatch(name)
     }
+
+
+def _network_in(config: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
+    """Take out proxies and certificates; the environment's own win, in capitals or not, as everywhere."""
+    named = {name: str(config.pop(name)) for name in NETWORK if isinstance(config.get(name), str)}
+    return {name: value for name, value in named.items() if not (environment.keys() & {name, name.lower()})}
 
 
 def _router_url(text: str) -> str:
@@ -310,7 +342,7 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
     if unknown:
         raise InvalidSetting(
             f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.",
-            hint=f"Known: {', '.join(_SETTINGS)}, and rows under [routers.<id>].",
+            hint=f"Known: {', '.join((*_SETTINGS, *NETWORK))}, and rows under [routers.<id>].",
         )
 
 
@@ -319,6 +351,8 @@ def _parse(name: str, parse: Callable[[str], Any], value: Any, place: str) -> An
     try:
         if isinstance(value, Mapping):
             raise ValueError("must be a text or a number")  # noqa: TRY301, TRY004 - as every other wrong value
+        if _WHOLE_PLACEHOLDER.fullmatch(text):
+            raise ValueError("must be a value: nothing filled in that placeholder")  # noqa: TRY301 - likewise
         return parse(text)
     except ValueError as error:
         reason = str(error) if str(error).startswith("must be") else "must be a number"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from chomp_mcp.app import Chomp
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.settings import Settings, checked_url
+from tests.support.scripted import ScriptedRouter
+
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "a/" * 3_000, "a\0b", "~nobody-of-that-name/x"])
@@ -53,3 +60,54 @@ def test_half_a_url_is_none(url: str) -> None:
 )
 def test_a_whole_url_stands_as_it_is_meant(url: str, meant: str) -> None:
     assert checked_url(url) == meant
+
+
+@pytest.mark.parametrize(
+    "name", ["${CLAUDE_PROJECT_DIR}/.chomp", "$HOME/.chomp", "%APPDATA%\\chomp", "{{home}}/.chomp"]
+)
+def test_a_home_with_a_placeholder_that_nothing_filled_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidSetting, match="placeholder that nothing filled in") as caught:
+        Settings.load({"CHOMP_HOME": name})
+    assert name.partition("/")[0].partition("\\")[0] in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["${user_config.token_of_sixteen}", "%GATEWAY_TOKEN%", "{{ token }}"])
+def test_a_setting_that_is_a_placeholder_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidSetting, match="GATEWAY_AUTH_TOKEN in the environment") as caught:
+        Settings.load({"CHOMP_HOME": str(tmp_path), "GATEWAY_AUTH_TOKEN": text})
+    assert text not in str(caught.value)
+
+
+def test_proxies_and_certificates_may_stand_in_the_config_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('HTTPS_PROXY = "http://proxy:3128"\nSSL_CERT_FILE = "/corp.pem"\n')
+    given = {"CHOMP_HOME": str(tmp_path), "https_proxy": "http://other:3128"}
+    assert Settings.load(given).network == {"SSL_CERT_FILE": "/corp.pem"}
+
+
+async def test_a_proxy_in_the_config_is_used_where_the_environment_names_none(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    async with ScriptedRouter() as proxy:
+        home.mkdir()  # noqa: ASYNC240 - the test has nothing else to do
+        row = '[routers.far]\nurl = "http://router.invalid/v1"\n'
+        (home / "config.toml").write_text(f'HTTP_PROXY = "{proxy.base}"\n{row}')
+        async with Chomp(Settings.load()) as chomp:
+            answer = await chomp.ask("hi", model="far/m")
+    assert answer.receipt["served"] == "far/m"
+    assert {seen.target.partition("/v1")[0] for seen in proxy.requests} == {"http://router.invalid"}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be another user")
+def test_a_user_without_a_home_gets_one_line_that_names_the_setting() -> None:
+    source = "import os; from chomp_mcp.settings import Settings; os.setuid(54321); Settings.load()"
+    done = subprocess.run(
+        [sys.executable, "-c", source], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
+    assert "InvalidSetting: This user has no home folder. Set CHOMP_HOME" in done.stderr

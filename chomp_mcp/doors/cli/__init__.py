@@ -41,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return PIPE_CLOSED
+    except BaseExceptionGroup as errors:  # of the servers' task groups, whose client has gone
+        if errors.split((BrokenPipeError, ConnectionResetError))[1]:
+            raise
+        _forget_stdout()
+        return PIPE_CLOSED
     return code
 
 

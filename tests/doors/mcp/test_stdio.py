@@ -218,3 +218,15 @@ def test_on_a_terminal_it_says_what_it_waits_for_and_ctrl_c_ends_it(tmp_path: Pa
         assert process.wait(timeout=10) == 128 + number
     os.close(keyboard)
     os.close(terminal)
+
+
+def test_a_client_that_goes_before_its_answer_leaves_no_traceback(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.close()
+        process.stdin.write(f"{json.dumps(INITIALIZE)}\n")
+        process.stdin.close()
+        assert process.wait(20) == 141
+        assert process.stderr
+        assert process.stderr.read() == ""
