@@ -20,7 +20,7 @@ import platformdirs
 
 from chomp_mcp.errors import InvalidSetting
 
-__all__ = ["NETWORK", "Settings", "checked_url"]
+__all__ = ["NETWORK", "Settings", "checked_router_url", "checked_url"]
 
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What leads out of this network, and whom to trust there; the proxies are read in small letters too."""
@@ -96,6 +96,19 @@ def checked_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not is_sane or (parts.port is not None and parts.port < 1):
         raise ValueError(f"not an http(s) URL: {text!r}")
     return url.rstrip("/")
+
+
+def checked_router_url(text: str) -> str:
+    """The base URL of a router; `ValueError` says what it must be, and repeats no password."""
+    if text.startswith("mock://"):
+        return text.rstrip("/")
+    try:
+        url = checked_url(text)
+    except ValueError:
+        raise ValueError("must be an http(s) URL") from None
+    if "@" in url.split("/")[2]:
+        raise ValueError("must not hold a password; name the variable that holds the key in `key`")
+    return url
 
 
 @dataclass(frozen=True, slots=True)

@@ -287,7 +287,7 @@ class Attempts:
 
     async def _read(self, route: Route, response: Response) -> Answer | Failed:
         now = self._clock()
-        await self._health.learned(route, quota_headers.read(response.headers, now, router=route.router.id))
+        await self._health.learned(route, quota_headers.read(response.headers, now, windows=route.router.quota_windows))
         if not response.is_success:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
         if self._request.stream:

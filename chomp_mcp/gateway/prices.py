@@ -97,6 +97,6 @@ def _look_up(route: Route, listed: Model | None) -> Price | None:
         return pricing.FREE
     return (
         (pricing.from_model(listed) if listed else None)
-        or prices.genai_price(route.router.id, route.model)
-        or pricing.known(route.router.id, route.model)
+        or prices.genai_price(route.router.genai_prices, route.model)
+        or pricing.known(route.router, route.model)
     )

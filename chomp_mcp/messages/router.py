@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 __all__ = ["AUTO", "Model", "Plan", "Route", "Router"]
 
 AUTO = "auto"
 
+PriceUnit = Literal["token", "million", "unclear"]
+QuotaKind = Literal["requests", "tokens"]
+QuotaWindow = Literal["", "minute", "hour", "day"]
+
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """A named place that serves models: one row of catalog.toml or of the user's config.toml."""
+    """A named place that serves models: one row of catalog.toml or of the user's config.toml.
+
+    A field here is a field of a row, checked by its type (routers/rows.py says where it must be more than that).
+    """
 
     id: str
     name: str
     url: str
     """Base URL without a trailing slash; the dialect adds its paths."""
+    url_variable: str = ""
+    """A variable that moves it to another URL, beside `CHOMP_ROUTER_<ID>_URL`."""
     dialect: str = "openai"
     key_variable: str = ""
     """The environment variable that holds the owner's key; empty: the router needs none."""
@@ -31,25 +41,37 @@ class Router:
     """Where the live list is: a path below `url`, or a whole URL."""
     hide: tuple[str, ...] = ()
     """Glob patterns of listed ids that cannot chat, or not for us."""
-    max_tokens: str = "max_completion_tokens"
-    """The field this router reads the output limit from; the other spelling is renamed to it."""
+    max_tokens: Literal["max_tokens", "max_completion_tokens", ""] = "max_completion_tokens"
+    """The field this router reads the output limit from; the other spelling is renamed to it. Empty: as it came."""
     drop: tuple[str, ...] = ()
     """Request fields this router refuses; `messages[].name` drops the field inside messages."""
-    joins_auto: str = "keyed"
+    joins_auto: Literal["keyed", "reachable", "last", "never"] = "keyed"
     """keyed: with a key; reachable: when named in the settings or answering; last: when nothing else; never."""
     deprecated: bool = False
     note: str = ""
     """A sentence for the receipt whenever this router answers."""
     free: bool = False
     """Costs nothing by nature (the user's own machine)."""
-    quota_scope: str = "key"
+    quota_scope: Literal["key", "model"] = "key"
     """What a 429 rests: `key`, or `model` where the router counts per model."""
+    quota_windows: Mapping[QuotaKind, QuotaWindow] = field(default_factory=dict)
+    """The windows of its rate-limit headers that their names leave out: minute, hour or day."""
     key_info: str = ""
     """Path below `url` that tells what a key has left, in OpenRouter's shape."""
     session_header: str = ""
     """Header that must carry one stable id per conversation."""
     limits: str = ""
     """The documented free limits in words, shown as `documented` where nothing better is known."""
+    genai_prices: str = ""
+    """Its provider id at genai-prices; empty: it is not there."""
+    price_unit: PriceUnit = "token"
+    """What the prices on its list are for. unclear: from $0.001 up they are per million tokens."""
+    price_names: Mapping[str, str] = field(default_factory=dict)
+    """Its list's names of prices -> `prompt`, `completion`, `input_cache_read`."""
+    prices: Mapping[str, Mapping[Literal["input", "output", "cached"], Decimal]] = field(default_factory=dict)
+    """Model -> USD per million tokens, where neither its list nor genai-prices tells them."""
+    price_source: str = ""
+    """Where `prices` were read, and when."""
 
     @property
     def needs_key(self) -> bool:

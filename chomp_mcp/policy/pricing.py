@@ -11,8 +11,7 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.messages import Model, Usage
-from chomp_mcp.policy.price_snapshot import SNAPSHOT, SOURCES
+from chomp_mcp.messages import Model, Router, Usage
 
 __all__ = ["FREE", "Price", "cost", "estimate_usage", "from_model", "known", "upper_estimate"]
 
@@ -54,14 +53,12 @@ def from_model(model: Model) -> Price | None:
     return Price(model.price_in, model.price_out, model.price_cached, "the router's list")
 
 
-def known(router_id: str, model_id: str) -> Price | None:
-    """The price in our own snapshot, for the routers that are in no other."""
-    row = SNAPSHOT.get(router_id, {}).get(model_id)
-    if row is None:
+def known(router: Router, model_id: str) -> Price | None:
+    """The price in the router's row, for what no list tells."""
+    row = router.prices.get(model_id)
+    if row is None or "input" not in row or "output" not in row:
         return None
-    given, answered, cached = row
-    cached_price = None if cached is None else Decimal(cached)
-    return Price(Decimal(given), Decimal(answered), cached_price, SOURCES[router_id])
+    return Price(row["input"], row["output"], row.get("cached"), router.price_source or "the router's row")
 
 
 _CHARS_PER_TOKEN = 4

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from chomp_mcp.messages.router import QuotaKind, QuotaWindow
+
 __all__ = ["Kind", "Reading", "Source", "Window", "exhausted"]
 
-Kind = Literal["requests", "tokens"]
-Window = Literal["", "minute", "hour", "day"]
+Kind = QuotaKind
+Window = QuotaWindow
 Source = Literal["headers", "key", "learned", "documented"]
 
 

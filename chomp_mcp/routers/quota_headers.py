@@ -15,12 +15,14 @@ from chomp_mcp.policy.quota import Kind, Reading, Window, exhausted
 __all__ = ["parse_reset", "read", "retry_after"]
 
 
-def read(headers: Mapping[str, str], now: float, *, router: str = "") -> tuple[Reading, ...]:
+def read(
+    headers: Mapping[str, str], now: float, *, windows: Mapping[Kind, Window] | None = None
+) -> tuple[Reading, ...]:
     """The limits told by an answer's headers (names in lower case), the tightest one of each kind and window.
 
     Names: `x-ratelimit-{limit,remaining,reset}[-{requests,tokens}[-{minute,hour,day}]]` (OpenAI, Groq, Cerebras,
     SambaNova, Fireworks; OpenRouter's bare ones count requests) and `anthropic-ratelimit-*-{limit,remaining,reset}`.
-    `router` is the id of who sent them, for the windows that the names leave out.
+    `windows` are those that the names leave out, as the router's row has them.
     """
     told: dict[tuple[Kind, Window, str], dict[str, str]] = {}
     for header, value in headers.items():
@@ -28,7 +30,7 @@ def read(headers: Mapping[str, str], now: float, *, router: str = "") -> tuple[R
             told.setdefault((name.kind, name.window, name.part), {})[name.field] = value
     if not told:
         return ()
-    unnamed = _UNNAMED_WINDOWS.get(router, {})
+    unnamed = windows or {}
     readings = (
         _reading(kind, window or unnamed.get(kind, ""), fields, now) for (kind, window, _part), fields in told.items()
     )
@@ -72,14 +74,6 @@ class _Name:
     window: Window
     part: str
     """What tells limits of one kind apart: input-tokens, tokens-prompt, project-tokens."""
-
-
-_UNNAMED_WINDOWS: Mapping[str, Mapping[Kind, Window]] = {
-    "groq": {"requests": "day", "tokens": "minute"},  # console.groq.com/docs/rate-limits: RPD and TPM
-    "sambanova": {"requests": "minute"},  # the daily one is named -requests-day
-    "anthropic": {"requests": "minute", "tokens": "minute"},
-}
-"""Windows that routers mean without saying so in the header's name."""
 
 
 @lru_cache(maxsize=256)

@@ -107,6 +107,6 @@ def test_an_answer_that_is_nested_without_end_is_no_answer():
     ("price", "per_million"), [("0.6", "0.6"), ("3", "3"), ("0.0000006", "0.6"), ("0.000999", "999"), ("0", "0")]
 )
 def test_sambanovas_prices_are_per_million_where_per_token_would_be_absurd(price, per_million):
-    sambanova = Router("sambanova", "SambaNova", "https://samba.test/v1")
+    sambanova = Router("sambanova", "SambaNova", "https://samba.test/v1", price_unit="unclear")
     assert listed(price, router=sambanova).price_in == Decimal(per_million)
     assert wire.dumps(str(listed(price, router=sambanova).price_in))

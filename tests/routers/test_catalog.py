@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tomllib
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from chomp_mcp import routers
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import Router
 from chomp_mcp.routers.catalog import environment_keys, load
 from chomp_mcp.settings import Settings
 
+CATALOG = Path(routers.__file__).with_name("catalog.toml")
 ORDER = [
     "zen",
     "groq",
@@ -89,6 +96,43 @@ def test_a_users_row_takes_every_field_of_the_catalog():
     )
 
 
+def test_a_users_row_says_what_a_router_counts_and_costs():
+    row = {
+        "url": "http://127.0.0.1:8099/v1",
+        "quota_windows": {"requests": "minute"},
+        "genai_prices": "mistral",
+        "price_unit": "million",
+        "price_names": {"in": "prompt"},
+        "prices": {"qwen3": {"input": 0.1, "output": 1}},
+        "price_source": "our contract",
+    }
+    lab = load(settings({"lab": row}))["lab"]
+    assert lab.quota_windows == {"requests": "minute"}
+    assert (lab.genai_prices, lab.price_unit, lab.price_names) == ("mistral", "million", {"in": "prompt"})
+    assert lab.prices == {"qwen3": {"input": Decimal("0.1"), "output": Decimal(1)}}
+    assert lab.price_source == "our contract"
+
+
+def test_the_shipped_rows_stand_the_check_of_a_users_row_and_mean_the_same():
+    rows = tomllib.loads(CATALOG.read_text(encoding="utf-8"))["routers"]
+    shipped = load(settings())
+    assert load(settings(rows)) == shipped
+    amounts = [price for router in shipped.values() for row in router.prices.values() for price in row.values()]
+    assert all(type(amount) is Decimal for amount in amounts)
+
+
+def test_a_start_without_rows_of_the_users_imports_no_pydantic(tmp_path):
+    program = "from chomp_mcp import Chomp; Chomp(); import sys; print('pydantic' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "CHOMP_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "False"
+
+
 def test_a_users_row_changes_a_built_in_router_field_by_field():
     routers = load(settings({"groq": {"models": ["mine"]}}))
     assert list(routers) == ORDER
@@ -143,6 +187,12 @@ def test_an_empty_variable_counts_as_absent():
         ({"lab": {"url": "http://lab", "joins_auto": "always"}}, ("lab", "joins_auto", "keyed")),
         ({"lab": {"url": "http://lab", "max_tokens": "limit"}}, ("lab", "max_tokens")),
         ({"lab": {"url": "http://lab", "models_path": "models"}}, ("lab", "models_path")),
+        ({"lab": {"url": "http://lab", "prices": {"m": {"input": "dear"}}}}, ("lab", "prices", "per million")),
+        ({"lab": {"url": "http://lab", "prices": {"m": {"input": -1}}}}, ("lab", "prices", "per million")),
+        ({"lab": {"url": "http://lab", "prices": {"m": {"in": 1}}}}, ("lab", "prices", "input = ")),
+        ({"lab": {"url": "http://lab", "quota_windows": {"requests": "year"}}}, ("lab", "quota_windows", "day")),
+        ({"lab": {"url": "http://lab", "price_unit": "cent"}}, ("lab", "price_unit", "million")),
+        ({"lab": {"url": "http://lab", "url_variable": "LAB URL"}}, ("lab", "url_variable", "variable")),
         ({"Lab 1": {"url": "http://lab"}}, ("Lab 1", "a-z")),
         ({"auto": {"url": "http://lab"}}, ("auto", "reserved")),
         ({"lab": "http://lab"}, ("lab", "table")),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chomp_mcp.policy.quota import Reading
+from chomp_mcp.routers.catalog import load
 from chomp_mcp.routers.quota_headers import parse_reset, read, retry_after
+from chomp_mcp.settings import Settings
 
+ROUTERS = load(Settings(home=Path("nowhere")))
 DAY = 86_400
 NOW = datetime(2026, 11, 22, 7, 31, tzinfo=UTC).timestamp()
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC).timestamp()
@@ -200,7 +204,8 @@ def test_every_form_of_one_moment_says_the_same(epoch):
     ],
 )
 def test_headers_become_readings(router, headers, expected):
-    assert read(headers, NOW, router=router) == expected
+    row = ROUTERS.get(router)
+    assert read(headers, NOW, windows=row and row.quota_windows) == expected
 
 
 names = st.from_regex(
@@ -210,7 +215,7 @@ names = st.from_regex(
 
 @given(st.dictionaries(names, st.text(max_size=12) | st.integers(-5, 10**15).map(str), max_size=8))
 def test_no_header_makes_the_reader_raise(headers):
-    readings = read(headers, NOW, router="groq")
+    readings = read(headers, NOW, windows=ROUTERS["groq"].quota_windows)
 
     assert len({(reading.kind, reading.window) for reading in readings}) == len(readings)
     assert all(reading.remaining is None or reading.remaining >= 0 for reading in readings)

@@ -43,15 +43,8 @@ _NO_CHAT = re.compile(
 )
 _CHAT_TYPES = frozenset({"", "chat", "language", "llm", "vlm", "code", "model", "text"})
 
-# Fireworks sells by SKU.
-_SKUS = {
-    "LLM input tokens (uncached)": "prompt",
-    "LLM input tokens (cached)": "input_cache_read",
-    "LLM output tokens": "completion",
-}
-
-# SambaNova's documents say USD per token, those who read its list say per million: nothing costs $1,000 a million.
-_PER_MILLION_FROM: Mapping[str, Decimal] = {"sambanova": Decimal("0.001")}
+_PER_MILLION_FROM: Mapping[str, Decimal | int] = {"token": MOST_PRICE, "million": 0, "unclear": Decimal("0.001")}
+"""`Router.price_unit` -> the amount in USD from which a price is taken to be per million tokens."""
 _NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currency", "unit"})
 
 
@@ -78,7 +71,7 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     model_id = row.get("id")
     if not isinstance(model_id, str) or not model_id or is_hidden(router, model_id) or not _chats(row):
         return None
-    prices = _prices(row.get("pricing"), _PER_MILLION_FROM.get(router.id, MOST_PRICE))
+    prices = _prices(router, row.get("pricing"))
     name = row.get("name") or row.get("display_name")
     return Model(
         router=router.id,
@@ -113,27 +106,25 @@ def _first_whole(row: Mapping[str, Any], paths: Sequence[str]) -> int | None:
     return None
 
 
-def _prices(pricing: Any, per_million_from: Decimal | int) -> dict[str, Decimal]:
+def _prices(router: Router, pricing: Any) -> dict[str, Decimal]:
     """USD per token (or per request …) by OpenRouter's names; what does not parse is left out."""
-    rows = _fireworks_rows(pricing) if isinstance(pricing, list) else _plain_rows(pricing)
+    per_million_from = _PER_MILLION_FROM[router.price_unit]
     prices = {}
-    for name, amount, divisor in rows:
+    for name, amount, divisor in _rows(pricing):
         price = dollars(amount, MOST_PRICE)
         if price is not None:
-            prices[name] = price / (divisor if price < per_million_from else _PER_MILLION)
+            named = router.price_names.get(name, name)
+            prices[named] = price / (divisor if price < per_million_from else _PER_MILLION)
     return prices
 
 
-def _plain_rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:
+def _rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:
+    """Name, amount and what it is for: of OpenRouter's object, or of Fireworks' list of SKUs."""
     if isinstance(pricing, Mapping):
         yield from ((str(name), amount, 1) for name, amount in pricing.items() if name not in _NOT_A_PRICE)
-
-
-def _fireworks_rows(pricing: list[Any]) -> Iterator[tuple[str, Any, int]]:
-    for row in pricing:
+    for row in pricing if isinstance(pricing, list) else ():
         if isinstance(row, Mapping) and row.get("unit") == "1M tokens":
-            sku = str(row.get("sku"))
-            yield _SKUS.get(sku, sku), row.get("amount"), _PER_MILLION
+            yield str(row.get("sku")), row.get("amount"), _PER_MILLION
 
 
 def _per_million(per_token: Decimal | None) -> Decimal | None:
