@@ -13,6 +13,7 @@ from typing import Any
 
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import AUTO, Router
+from chomp_mcp.policy.key_shape import cleaned_keys
 from chomp_mcp.settings import Settings, checked_router_url
 
 __all__ = ["environment_keys", "load"]
@@ -38,15 +39,17 @@ def load(settings: Settings) -> dict[str, Router]:
 def environment_keys(settings: Settings, routers: Mapping[str, Router]) -> dict[str, tuple[str, ...]]:
     """Router id -> the owner's keys in the environment; several in one variable are separated by commas.
 
+    Quotes and `NAME=` around a key are taken off, and a placeholder that nobody filled in counts as no key.
+
     Raises:
         InvalidSetting: names the variable, never the key.
     """
     found = {}
     for router in routers.values():
-        keys = tuple(filter(None, map(str.strip, settings.environment.get(router.key_variable, "").split(","))))
-        if router.key_variable and keys:
+        keys = cleaned_keys(settings.environment.get(router.key_variable, "")) if router.key_variable else ()
+        if keys:
             _refuse_odd_keys(router.key_variable, keys)
-            found[router.id] = tuple(dict.fromkeys(keys))
+            found[router.id] = keys
     return found
 
 

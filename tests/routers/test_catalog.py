@@ -237,6 +237,15 @@ def test_a_users_key_variable_is_read_too():
     assert environment_keys(there, load(there)) == {"lab": ("secret",)}
 
 
+def test_a_key_comes_without_its_quotes_and_a_placeholder_is_none():
+    there = settings(
+        GROQ_API_KEY='"gsk_abc"',
+        OPENAI_API_KEY="${user_config.openai_api_key}",
+        CEREBRAS_API_KEY="CEREBRAS_API_KEY=csk",
+    )
+    assert environment_keys(there, load(there)) == {"groq": ("gsk_abc",), "cerebras": ("csk",)}
+
+
 def test_a_key_with_white_space_inside_is_refused_without_repeating_it():
     there = settings(GROQ_API_KEY="gsk_a gsk_b")
     with pytest.raises(InvalidSetting) as wrong:
