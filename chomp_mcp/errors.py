@@ -18,10 +18,7 @@ happened, the hint says what to do next; neither ever holds a key.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
-
-if TYPE_CHECKING:
-    from chomp_mcp.messages import Receipt
+from typing import Any, ClassVar, Protocol
 
 __all__ = [
     "BudgetExceeded",
@@ -40,6 +37,7 @@ __all__ = [
     "StoreError",
     "TooLarge",
     "TooSlow",
+    "Tried",
     "UnknownModel",
     "UpstreamError",
     "UpstreamFailed",
@@ -194,6 +192,18 @@ class Overloaded(LimitError):
     code = "overloaded"
 
 
+class Tried(Protocol):
+    """What an `UpstreamError` knows of its attempts: a `messages.Receipt`, by its shape; errors import no layer."""
+
+    @property
+    def asked(self) -> str:
+        """The model ref, as the caller wrote it."""
+
+    @property
+    def attempts(self) -> Sequence[Any]:
+        """Each with its `router`, `model`, `outcome`, `status` and `ms`."""
+
+
 class UpstreamError(ChompError):
     """The plan ran out. `receipt` tells every attempt; `retry_after` is in seconds where a router told it."""
 
@@ -205,7 +215,7 @@ class UpstreamError(ChompError):
         message: str,
         *,
         hint: str = "",
-        receipt: Receipt | None = None,
+        receipt: Tried | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
@@ -223,7 +233,7 @@ class UpstreamRefused(UpstreamError):
         status: int,
         body: Mapping[str, Any] | None = None,
         hint: str = "",
-        receipt: Receipt | None = None,
+        receipt: Tried | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint, receipt=receipt, retry_after=retry_after)

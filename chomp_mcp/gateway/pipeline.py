@@ -46,14 +46,20 @@ class Gateway:
     """The exchanges that run now, in this process."""
 
     def exchange(
-        self, caller: Caller, request: ChatRequest, *, door: str = "", is_job: Callable[[], bool] | None = None
+        self,
+        caller: Caller,
+        request: ChatRequest,
+        *,
+        door: str = "",
+        plan: Plan | None = None,
+        is_let_in: bool = False,
     ) -> Exchange:
         """One request, all its attempts: `async with gateway.exchange(caller, request) as reply:`.
 
         Entering raises every error that comes before the first real delta; leaving settles, whatever happened.
-        `is_job`, asked at the end, is given by who has counted the request against the rate limit already.
+        `plan` and `is_let_in` are given by who has planned, or has asked the rate limit, already.
         """
-        return Exchange(self, caller, request, door=door, is_job=is_job)
+        return Exchange(self, caller, request, door=door, plan=plan, is_let_in=is_let_in)
 
     def plan(self, caller: Caller, request: ChatRequest) -> Awaitable[Plan]:
         """Where the request would go now."""
@@ -64,20 +70,33 @@ class Exchange:
     """The way of one request, from admission to settlement."""
 
     def __init__(
-        self, gateway: Gateway, caller: Caller, request: ChatRequest, *, door: str, is_job: Callable[[], bool] | None
+        self,
+        gateway: Gateway,
+        caller: Caller,
+        request: ChatRequest,
+        *,
+        door: str,
+        plan: Plan | None,
+        is_let_in: bool,
     ) -> None:
         self._gateway = gateway
         self._caller = caller
         self._request = request
         self._door = door
-        self._is_job = is_job
+        self._plan = plan
+        self._is_let_in = is_let_in
+        self.is_job = False
+        """It goes on in the background, whoever asked: for the report."""
         self._started = gateway.clock()
         self._trace = gateway.tracing.exchange(request.model, door=door, stream=request.stream, body=request.body)
-        self.planned = ""
-        """The first route of the plan, once there is one."""
         self._hold: Hold | None = None
         self._attempts: Attempts | None = None
         self._reply: Reply | None = None
+
+    @property
+    def planned(self) -> str:
+        """The ref that is tried first; empty until there is a plan."""
+        return self._plan.routes[0].ref if self._plan else ""
 
     async def __aenter__(self) -> Reply:
         self._gateway.under_way.add(self)
@@ -91,11 +110,11 @@ class Exchange:
     async def _open(self) -> Reply:
         """Admit, plan, attempt."""
         gateway, request = self._gateway, self._request
-        if self._is_job is None:
+        if not self._is_let_in:
             gateway.admission.check_rate(self._caller)
-        plan = await gateway.plan(self._caller, request)
-        self.planned = plan.routes[0].ref
-        plan, self._hold = await gateway.admission.reserve(self._caller, request, plan)
+        if self._plan is None:
+            self._plan = await gateway.plan(self._caller, request)
+        plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan)
         self._attempts = Attempts(
             plan, request, client=gateway.client, health=gateway.health, clock=gateway.clock, trace=self._trace
         )
@@ -149,7 +168,7 @@ class Exchange:
             duration_seconds=gateway.clock() - self._started,
             first_token_seconds=reply.first_token_seconds if reply else None,
             price="unknown" if cost is None else "known" if cost else "zero",
-            job=self._is_job is not None and self._is_job(),
+            job=self.is_job,
         )
 
     def _bare_receipt(self) -> Receipt:

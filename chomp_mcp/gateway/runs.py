@@ -1,0 +1,243 @@
+"""Exchanges in the background of this process: each one's text so far, its end, and what the store knows of it.
+
+A run is owned by nobody's request. Once stored it tells its partial text once a second, so that any process on the
+store can read it, and looks whether one of them has cancelled it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from chomp_mcp.dialects.openai.collect import Folder
+from chomp_mcp.errors import ChompError, StoreError
+from chomp_mcp.gateway.pipeline import Exchange, Gateway
+from chomp_mcp.gateway.reply import Reply
+from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, Plan, Receipt
+from chomp_mcp.store.jobs import Jobs
+from chomp_mcp.store.processes import Processes
+
+__all__ = ["Progress", "Run", "Runs"]
+
+TELL_SECONDS = 1.0
+"""How often a stored job tells its partial text and looks whether it was cancelled."""
+RENEW_SECONDS = 5.0
+"""How often the process says that it is alive, while it has stored jobs."""
+
+STOPPED = "The gateway was stopped before the answer was complete. Dispatch it again."
+
+_log = logging.getLogger("chomp_mcp.jobs")
+
+Progress = Callable[[int], Awaitable[None]]
+"""Told how many characters of the answer are there."""
+
+
+@dataclass(slots=True)
+class Run:
+    """An exchange in the background of this process."""
+
+    caller: Caller
+    job: Job
+    exchange: Exchange
+    task: asyncio.Task[None] | None = None
+    parts: list[str] = field(default_factory=list)
+    characters: int = 0
+    served: str = ""
+    """The route that answers."""
+    error: ChompError | None = None
+    stopping: str = ""
+    """Why it is being cancelled, when nobody asked for it."""
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set and replaced whenever text came in or the run ended."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Other processes know of it."""
+        return self.exchange.is_job
+
+    @property
+    def is_over(self) -> bool:
+        return self.job.status.is_final
+
+    def add(self, text: str) -> None:
+        if text:
+            self.parts.append(text)
+            self.characters += len(text)
+            self.wake()
+
+    def wake(self) -> None:
+        self.moved.set()
+        self.moved = asyncio.Event()
+
+    def now(self, **ending: Any) -> Job:
+        """The job as it stands, with the text so far, and with what its end adds to it."""
+        if self.is_over:
+            return replace(self.job, **ending) if ending else self.job
+        ref = self.served or self.job.model or self.exchange.planned
+        return replace(self.job, text="".join(self.parts), model=ref, router=ref.partition("/")[0], **ending)
+
+    async def watch(self, on_progress: Progress | None = None) -> None:
+        """Until the run ends, telling how far it is."""
+        reported = 0
+        while not self.is_over:
+            moved = self.moved
+            if on_progress and self.characters > reported:
+                reported = self.characters
+                await on_progress(reported)
+            await moved.wait()
+
+
+class Runs:
+    """Starts runs, ends them, and keeps the stored ones told."""
+
+    def __init__(self, gateway: Gateway, jobs: Jobs, processes: Processes, *, clock: Callable[[], float]) -> None:
+        self.by_id: dict[str, Run] = {}
+        """Those that have not ended, or whose end could not be stored yet."""
+        self._gateway = gateway
+        self._jobs = jobs
+        self._processes = processes
+        self._clock = clock
+        self._teller: asyncio.Task[None] | None = None
+
+    def of(self, caller: Caller) -> list[Run]:
+        return [run for run in self.by_id.values() if run.caller.id == caller.id]
+
+    def start(self, caller: Caller, job: Job, request: ChatRequest, *, door: str, plan: Plan | None = None) -> Run:
+        """Begin the exchange, whose caller the rate limit has let in already."""
+        exchange = self._gateway.exchange(caller, request, door=door, plan=plan, is_let_in=True)
+        run = self.by_id[job.id] = Run(caller, job, exchange)
+        run.task = asyncio.create_task(self._exchange(run))
+        return run
+
+    async def store(self, run: Run) -> None:
+        """Make a job of it that other processes know. What nobody could ever collect must not go on spending."""
+        try:
+            run.job = replace(run.job, process=await self._processes.announce())
+            run.exchange.is_job = True
+            await self._jobs.save(run.now())
+            if run.is_over:  # it ended while it was being saved as running
+                await self._write_end(run)
+            self.keep_told()
+        except BaseException:
+            await self.cancel(run)
+            raise
+
+    def keep_told(self) -> None:
+        """Have the stored runs told from now on."""
+        if self._teller is None or self._teller.done():
+            self._teller = asyncio.create_task(self._tell())
+
+    async def cancel(self, run: Run) -> None:
+        """Stop it and wait until it has settled."""
+        if run.task is None:
+            return
+        run.task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([run.task])
+            if not run.is_over:  # cancelled before its first step
+                await self._finish(run, JobStatus.ERROR if run.stopping else JobStatus.CANCELLED, None, run.stopping)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Let what runs finish for a while; then stop it, and say so in the stored jobs."""
+        tasks = [run.task for run in self.by_id.values() if run.task]
+        if tasks and grace_seconds:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        for run in list(self.by_id.values()):
+            run.stopping = STOPPED
+            await self.cancel(run)
+        if self._teller:
+            self._teller.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._teller
+
+    async def _exchange(self, run: Run) -> None:
+        """The exchange itself; whatever happens to it ends up in the job."""
+        folder = Folder()
+        reply: Reply | None = None
+        try:
+            async with run.exchange as reply:
+                run.served = reply.route.ref
+                async for batch in reply.batches():
+                    run.add(folder.add(batch))
+        except ChompError as error:
+            receipt = reply.receipt() if reply else getattr(error, "receipt", None)
+            await self._finish(run, JobStatus.ERROR, receipt, str(error), error)
+        except asyncio.CancelledError:
+            receipt = reply.receipt() if reply else None
+            status = JobStatus.ERROR if run.stopping else JobStatus.CANCELLED
+            with anyio.CancelScope(shield=True):
+                await self._finish(run, status, receipt, run.stopping)
+        except Exception:  # noqa: BLE001 - told in the job and in the log; a task has nobody to raise to
+            _log.exception("an exchange in the background failed")
+            failure = ChompError("The gateway made a mistake.", hint="Its log tells which.")
+            await self._finish(run, JobStatus.ERROR, None, str(failure), failure)
+        else:
+            run.parts = [Completion(folder.body()).text]
+            await self._finish(run, JobStatus.DONE, reply.receipt(), "")
+
+    async def _finish(
+        self, run: Run, status: JobStatus, receipt: Receipt | None, error: str, cause: ChompError | None = None
+    ) -> None:
+        run.error = cause
+        run.job = run.now(
+            status=status,
+            error=error,
+            receipt=receipt.as_dict() if receipt else None,
+            finished_at=self._clock(),
+            request=None,
+        )
+        try:
+            if run.is_stored:
+                await self._write_end(run)
+        except StoreError:
+            # It stays among the runs, where `result` finds it, until the teller can write it.
+            _log.exception("the end of job %s could not be stored yet", run.job.id)
+        else:
+            self.by_id.pop(run.job.id, None)
+        run.wake()
+
+    async def _write_end(self, run: Run) -> None:
+        """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away."""
+
+        def change(stored: Job) -> Job | None:
+            if stored.status is not JobStatus.CANCELLED:
+                return run.job
+            return replace(run.job, status=stored.status, error="", finished_at=stored.finished_at)
+
+        stored = await self._jobs.change(run.caller.id, run.job.id, change)
+        if stored is not None:
+            run.job = stored
+
+    async def _tell(self) -> None:
+        """Once a second: partial text out, cancellations in. Ends when nothing is left to tell."""
+        renewed_at = self._clock()
+        while any(run.is_stored for run in self.by_id.values()):
+            await asyncio.sleep(TELL_SECONDS)
+            with suppress(StoreError):
+                if self._clock() - renewed_at >= RENEW_SECONDS:
+                    renewed_at = self._clock()
+                    await self._processes.renew()
+                for run in [run for run in self.by_id.values() if run.is_stored]:
+                    await self._tell_one(run)
+
+    async def _tell_one(self, run: Run) -> None:
+        if run.is_over:
+            await self._write_end(run)
+            self.by_id.pop(run.job.id, None)
+            return
+        job = run.now()
+
+        def change(stored: Job) -> Job | None:
+            if stored.status.is_final:
+                return None
+            return job if len(job.text) > len(stored.text) or job.model != stored.model else None
+
+        stored = await self._jobs.change(run.caller.id, run.job.id, change)
+        if stored is None or stored.status is JobStatus.CANCELLED:
+            await self.cancel(run)
