@@ -9,18 +9,36 @@ from typing import TYPE_CHECKING, Any
 from mcp.types import CallToolResult, TextContent
 
 from chomp_mcp import wire
+from chomp_mcp.doors.mcp.hosts import Host
 from chomp_mcp.messages import Job, JobStatus, Model, receipt_line
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.model_pages import ModelPage
 
-__all__ = ["OUTPUTS", "asked", "collected", "dispatched", "model_row", "models_listed", "said", "status_told", "utf8"]
+__all__ = [
+    "OUTPUTS",
+    "asked",
+    "collected",
+    "dispatched",
+    "model_row",
+    "models_listed",
+    "said",
+    "settled",
+    "status_told",
+    "unfinished",
+    "utf8",
+]
+
+MOST_SERVED = 56
+"""A short answer costs at most 60 bytes more than itself, blank line included."""
 
 
-def said(*texts: str, **structured: Any) -> CallToolResult:
-    """One text block for each text that is not empty, and the structured content."""
-    content = [TextContent(type="text", text=utf8(text)) for text in texts if text]
-    return CallToolResult(content=[*content], structured_content=utf8(structured))
+def said(text: str, /, **structured: Any) -> CallToolResult:
+    """One text block, which hosts that read text show, and the structured content for all others.
+
+    One, because hosts glue several together, show the first alone, or print a list of them.
+    """
+    return CallToolResult(content=[TextContent(type="text", text=utf8(text))], structured_content=utf8(structured))
 
 
 def utf8(value: Any) -> Any:
@@ -40,33 +58,26 @@ def _mended(value: Any) -> Any:
             return value
 
 
-def asked(job: Job) -> CallToolResult:
-    """`ask`: the answer; or, past the deadline, the text so far and where the rest will be."""
-    if job.status.is_final:
-        return said(
-            job.text, _receipt_line(job), status="done", text=job.text, job_id=_stored_id(job), receipt=job.receipt
-        )
-    told = f"Still running as job {job.id}. {_collect(job)}"
-    return said(job.text, told, status="running", text=job.text, job_id=job.id, receipt=job.receipt)
+def asked(job: Job, host: Host) -> CallToolResult:
+    """`ask`: the answer; or, past the deadline, where the rest will be and the text so far."""
+    status = "done" if job.status.is_final else "running"
+    job_id = job.id if job.process or status == "running" else ""
+    words = _in_words(job, host)
+    return _of_job(job, host, words, status=status, text=job.text, job_id=job_id, receipt=job.receipt)
 
 
-def _stored_id(job: Job) -> str:
-    """Only a job that outlived the deadline is stored; the id of any other leads nowhere."""
-    return job.id if job.process else ""
-
-
-def dispatched(job: Job) -> CallToolResult:
+def dispatched(job: Job, host: Host) -> CallToolResult:
     """`dispatch`: the job's id, and how to collect it."""
-    told = f"Job {job.id} is {job.status} for {job.model}. {_collect(job)}"
-    return said(told, job_id=job.id, status=str(job.status), model=job.model, router=job.router)
+    words = f"Job {job.id} is {job.status} for {job.model or 'the first model that answers'}. {_collect(job)}"
+    return _of_job(job, host, words, job_id=job.id, status=str(job.status), model=job.model, router=job.router)
 
 
-def collected(job: Job) -> CallToolResult:
-    """`result`: a finished job's answer, a running one's text so far, or why there is none."""
-    told = _ENDINGS.get(job.status, _still_running)(job)
-    return said(
-        job.text,
-        told,
+def collected(job: Job, host: Host) -> CallToolResult:
+    """`result`: a finished job's answer; or where it stands, and the text so far."""
+    return _of_job(
+        job,
+        host,
+        _in_words(job, host),
         job_id=job.id,
         status=str(job.status),
         text=job.text,
@@ -75,27 +86,71 @@ def collected(job: Job) -> CallToolResult:
     )
 
 
+def settled(job: Job, host: Host) -> CallToolResult:
+    """What a task ends with: it fits the schemas of `ask`, `dispatch` and `result`, whichever began it."""
+    result = _of_job(
+        job,
+        host,
+        _in_words(job, host),
+        job_id=job.id,
+        status=str(job.status),
+        model=job.model,
+        router=job.router,
+        text=job.text,
+        error=job.error or None,
+        receipt=job.receipt,
+    )
+    return result.model_copy(update={"is_error": True}) if job.status is JobStatus.ERROR else result
+
+
+def unfinished(result: CallToolResult) -> str:
+    """The id of the job that a result tells as not finished; empty for any other result."""
+    told = (result.meta or {}).get("chomp/job") or result.structured_content or {}
+    return str(told["job_id"]) if told.get("status") in {JobStatus.QUEUED, JobStatus.RUNNING} else ""
+
+
+def _of_job(job: Job, host: Host, words: str, **structured: Any) -> CallToolResult:
+    """For a host that would show JSON in its place, the text stands alone; programs find the rest in `_meta`."""
+    result = said(words, **structured)
+    if not host.takes_text_alone:
+        return result
+    job_id, status = structured["job_id"], structured["status"]
+    meta = {"chomp/job": {"job_id": job_id, "status": status, "model": job.model, "router": job.router}}
+    if job.receipt:
+        meta["chomp/receipt"] = dict(job.receipt)
+    return CallToolResult(content=result.content, _meta=utf8(meta))
+
+
+def _in_words(job: Job, host: Host) -> str:
+    """The answer and who gave it. Of any other job the first words say that this is no answer."""
+    if job.status is JobStatus.DONE:
+        trailer = _receipt(job, host)
+        return f"{job.text}\n\n{trailer}" if trailer else job.text
+    if job.status is JobStatus.ERROR:
+        told = f"Job {job.id} failed: {job.error}"
+    elif job.status is JobStatus.CANCELLED:
+        told = f"Job {job.id} was cancelled."
+    else:
+        told = f"Still {job.status} as job {job.id}. {_collect(job)}"
+    return f"{told}\n\nIts text so far, unfinished:\n{job.text}" if job.text else told
+
+
 def _collect(job: Job) -> str:
     return f'Call result(job_id="{job.id}", wait_seconds=30) to collect it.'
 
 
-def _still_running(job: Job) -> str:
-    return f"Job {job.id} is {job.status}. {_collect(job)}"
+def _receipt(job: Job, host: Host) -> str:
+    """A line; for a host where each answer's bytes were counted, the model alone and what must be told."""
+    if not job.receipt:
+        return ""
+    if not host.takes_text_alone:
+        return receipt_line(job.receipt)
+    served = str(job.receipt["served"])
+    return " · ".join([served if len(served) <= MOST_SERVED else f"{served[: MOST_SERVED - 1]}…", *_notes(job)])
 
 
-def _failed(job: Job) -> str:
-    return f"Job {job.id} failed: {job.error}"
-
-
-def _cancelled(job: Job) -> str:
-    return f"Job {job.id} was cancelled."
-
-
-def _receipt_line(job: Job) -> str:
-    return receipt_line(job.receipt) if job.receipt else ""
-
-
-_ENDINGS = {JobStatus.DONE: _receipt_line, JobStatus.ERROR: _failed, JobStatus.CANCELLED: _cancelled}
+def _notes(job: Job) -> Sequence[str]:
+    return tuple((job.receipt or {}).get("notes", ()))
 
 
 def model_row(model: Model) -> dict[str, Any]:
@@ -200,7 +255,7 @@ OUTPUTS: Mapping[str, dict[str, Any]] = {
     "dispatch": _schema(job_id=_TEXT, status=_STATUS, model=_TEXT, router=_TEXT),
     "result": _schema(job_id=_TEXT, status=_STATUS, text=_TEXT, error=_MAYBE_TEXT, receipt=_RECEIPT),
     "list_models": _schema(models={"type": "array", "items": _MODEL}, next_cursor=_TEXT, errors=_TEXT_OF_ROUTER),
-    "register_keys": _schema(["routers"], routers=_TEXT_OF_ROUTER, page_url=_TEXT),
+    "register_keys": _schema(["routers"], routers=_TEXT_OF_ROUTER, page_url=_TEXT, message=_TEXT),
     "status": {"type": "object"},
 }
 """JSON schemas of the structured results, by tool."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
 from mcp import MCPError
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, ElicitRequest, ElicitRequestURLParams, ElicitResult, InputRequiredResult
@@ -17,14 +18,16 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import said
+from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest, NotAllowed
 
 __all__ = ["KeyDesk", "merged"]
 
 PATIENCE_SECONDS = 25.0
-"""How long a call waits for the person once the page is open; clients end calls after as little as 30 s."""
+"""How long a call waits for the client and the person together; clients end calls after as little as 30 s."""
 INPUT = "page"
+NEVER = "Never ask for the key in the chat."
 
 
 class KeyDesk:
@@ -34,14 +37,14 @@ class KeyDesk:
         self._chomp = chomp
         self._pages = pages
 
-    async def given(self, keys: Mapping[str, str]) -> CallToolResult:
+    async def given(self, ctx: Context[Any, Any], keys: Mapping[str, str]) -> CallToolResult:
         """Store these keys; `""` removes one."""
         previews = await self._chomp.register_keys(keys, caller=current_caller.get())
         removed = [router for router, key in keys.items() if not key.strip()]
         saved = [router for router in keys if router not in removed]
         told = [f"Saved: {', '.join(saved)}."] if saved else []
         told += [f"Removed: {', '.join(removed)}."] if removed else []
-        return said(f"{' '.join(told)} {_next(previews)}", routers=previews)
+        return _told(ctx, f"{' '.join(told)} {_next(previews)}", routers=previews)
 
     async def asked(self, ctx: Context[Any, Any], router: str) -> CallToolResult | InputRequiredResult:
         """Have the person type the key of `router` (or of one they choose) on the page."""
@@ -51,7 +54,7 @@ class KeyDesk:
                 hint=f"Give the key to POST /api/keys, or run `{_command(router)}` on the server.",
             )
         if ctx.request_state:
-            return await self._answered(self._pages, ctx.request_state, router, _action(ctx))
+            return await self._answered(ctx, self._pages, ctx.request_state, router, _action(ctx), PATIENCE_SECONDS)
         url = await self._pages.open(current_caller.get(), router, host=(ctx.headers or {}).get("host", ""))
         if not _opens_urls(ctx):
             return await self._pending(url, router)
@@ -59,36 +62,56 @@ class KeyDesk:
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             page = ElicitRequest(params=ElicitRequestURLParams(message=message, url=url))
             return InputRequiredResult(input_requests={INPUT: page}, request_state=url)
+        return await self._elicited(ctx, self._pages, url, router, message)
+
+    async def _elicited(
+        self, ctx: Context[Any, Any], pages: KeyPages, url: str, router: str, message: str
+    ) -> CallToolResult:
+        """Some clients declare that they open pages, and never answer (claude-code #85442, #94806)."""
+        gives_up_at = anyio.current_time() + PATIENCE_SECONDS
         try:
-            answer = await ctx.elicit_url(message, url, _nonce(url))
-        except MCPError:  # the client said it could, and then could not
+            with anyio.fail_after(PATIENCE_SECONDS):
+                answer = await ctx.elicit_url(message, url, _nonce(url))
+        except (MCPError, TimeoutError):  # the client said it could, and then could not
             return await self._pending(url, router)
-        result = await self._answered(self._pages, url, router, answer.action)
+        left = max(0.0, gives_up_at - anyio.current_time())
+        result = await self._answered(ctx, pages, url, router, answer.action, left)
         await ctx.session.send_elicit_complete(_nonce(url), ctx.request_id)
         return result
 
-    async def _answered(self, pages: KeyPages, url: str, router: str, action: str) -> CallToolResult:
+    async def _answered(
+        self, ctx: Context[Any, Any], pages: KeyPages, url: str, router: str, action: str, seconds: float
+    ) -> CallToolResult:
         """The person agreed to open the page (and may be typing), or said no."""
         if action != "accept":
             await pages.forget(_nonce(url))
             previews = await self._previews()
-            return said(f"The page was not opened. `{_command(router)}` in a terminal does the same.", routers=previews)
-        saved = await pages.wait(_nonce(url), PATIENCE_SECONDS)
+            return _told(
+                ctx, f"The page was not opened. `{_command(router)}` in a terminal does the same.", routers=previews
+            )
+        saved = await pages.wait(_nonce(url), seconds)
         if not saved:
             return await self._pending(url, router)
         previews = await self._previews()
-        return said(f"Saved: {saved}. {_next(previews)}", routers=previews)
+        return _told(ctx, f"Saved: {saved}. {_next(previews)}", routers=previews)
 
     async def _pending(self, url: str, router: str) -> CallToolResult:
         told = (
             f"Ask the user to open {url} on this machine and enter {_whose(router)} key there (works once, for ten "
-            f"minutes), or to run `{_command(router)}` in a terminal. Never ask for the key in the chat. "
-            "Once it is saved, list_models shows the models."
+            f"minutes), or to run `{_command(router)}` in a terminal. {NEVER} Once it is saved, list_models shows the "
+            "models."
         )
-        return said(told, routers=await self._previews(), page_url=url)
+        return said(told, routers=await self._previews(), page_url=url, message=told)
 
     async def _previews(self) -> dict[str, str]:
         return await self._chomp.keyring.previews(current_caller.get())
+
+
+def _told(ctx: Context[Any, Any], message: str, **structured: Any) -> CallToolResult:
+    """The words stand in the structured content too where the host shows its model nothing else."""
+    if host_of(ctx.request_context).takes_text_alone:
+        return said(message, message=message, **structured)
+    return said(message, **structured)
 
 
 def merged(keys: Mapping[str, str], openrouter_key: str) -> dict[str, str]:

@@ -12,10 +12,17 @@ from mcp import MCPError
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
+from mcp.types import (
+    INVALID_PARAMS,
+    GetPromptResult,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+)
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +31,7 @@ from starlette.types import Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk
 from chomp_mcp.doors.mcp.prompts import add_completion, add_prompts
 from chomp_mcp.doors.mcp.resources import add_resources
@@ -41,16 +49,30 @@ INSTRUCTIONS = (
     "register_keys."
 )
 UNCHANGING = CacheHint(ttl_ms=3_600_000, scope="public")
+BY_HOST = CacheHint(ttl_ms=3_600_000, scope="private")
+TEXT_ALONE = frozenset({"ask", "dispatch", "result"})
 MAX_BODY_BYTES = 4 * MAX_PROMPT_BYTES
 """Room for a prompt over our limit, so that the refusal comes from us and says what to do."""
 
 
 class _Server(MCPServer[Any]):
-    """The SDK's server; a prompt that is not there is the client's mistake, not one of ours with a traceback."""
+    """The SDK's server, with tools as the host of the moment takes them."""
+
+    async def _handle_list_tools(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        """Where text stands alone, no schema may promise more: clients refuse a result that breaks the promise."""
+        listed = await super()._handle_list_tools(ctx, params)
+        if host_of(ctx).takes_text_alone:
+            for tool in listed.tools:
+                if tool.name in TEXT_ALONE:
+                    tool.output_schema = None
+        return listed
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
+        """A prompt that is not there is the client's mistake, not one of ours with a traceback."""
         try:
             return await super().get_prompt(name, arguments, context)
         except ValueError as error:  # the SDK's for an unknown name and for missing arguments
@@ -75,7 +97,7 @@ def build_server(
         tools=tools(chomp, KeyDesk(chomp, pages), dispatch),
         extensions=[Tasks(chomp)],
         log_level="WARNING",
-        cache_hints={"tools/list": UNCHANGING, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
+        cache_hints={"tools/list": BY_HOST, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
         request_state_security=RequestStateSecurity(
             keys=[state_key or secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
         ),

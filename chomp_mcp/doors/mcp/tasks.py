@@ -15,13 +15,14 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension, MethodBinding
 from mcp.server.mcpserver import require_client_extension
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
-from mcp.types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, RequestParams, TextContent
+from mcp.types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, RequestParams
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import Field
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
-from chomp_mcp.doors.mcp.answers import asked, utf8
+from chomp_mcp.doors.mcp.answers import settled, unfinished
+from chomp_mcp.doors.mcp.hosts import Host, host_of
 from chomp_mcp.doors.mcp.tools import patience
 from chomp_mcp.errors import JobNotFound
 from chomp_mcp.messages import Job, JobStatus
@@ -29,8 +30,9 @@ from chomp_mcp.messages import Job, JobStatus
 __all__ = ["Tasks"]
 
 IDENTIFIER = "io.modelcontextprotocol/tasks"
-GRACE_SECONDS = 2.0
-"""An answer that is here by then needs no task."""
+WAIT_SECONDS = 30.0
+"""How long `ask` waits at most before it is a task: a task costs some hosts a turn more than an answer does."""
+TOOLS = frozenset({"ask", "dispatch"})
 KEPT_MS = 24 * 3600 * 1000
 POLL_MS = 1000
 HEADER_MISMATCH = -32020
@@ -57,13 +59,12 @@ class UpdateParams(TaskParams):
 
 
 class Tasks(Extension):
-    """Turns a slow `ask` into a task for the clients that declare the extension."""
+    """Makes a task of a slow `ask`, and of `dispatch` at once, for the clients that declare the extension."""
 
     identifier = IDENTIFIER
 
-    def __init__(self, chomp: Chomp, *, grace_seconds: float | None = None) -> None:
+    def __init__(self, chomp: Chomp) -> None:
         self._chomp = chomp
-        self._grace = GRACE_SECONDS if grace_seconds is None else grace_seconds
 
     def methods(self) -> Sequence[MethodBinding]:
         modern = frozenset(MODERN_PROTOCOL_VERSIONS)
@@ -76,23 +77,21 @@ class Tasks(Extension):
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        """Give `ask` the grace instead of the deadline; what is still running then is told as a task."""
-        if params.name != "ask" or not _declared(ctx):
+        """What still runs when the tool answers is told as a task."""
+        if params.name not in TOOLS or not _declared(ctx):
             return await call_next(ctx)
-        token = patience.set(self._grace)
+        token = patience.set(WAIT_SECONDS)
         try:
             result = await call_next(ctx)
         finally:
             patience.reset(token)
-        told = result.structured_content if isinstance(result, CallToolResult) else None
-        if not told or told.get("status") != "running":
-            return result
-        return {"resultType": "task", **_task(await self._find(told["job_id"]))}
+        job_id = unfinished(result) if isinstance(result, CallToolResult) else ""
+        return {"resultType": "task", **_task(await self._find(job_id))} if job_id else result
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         job = await self._gate(ctx, params)
         task = _task(job)
-        return {**task, "result": _result(job)} if task["status"] == "completed" else task
+        return {**task, "result": _result(job, host_of(ctx))} if task["status"] == "completed" else task
 
     async def _update(self, ctx: ServerRequestContext[Any, Any], params: UpdateParams) -> dict[str, Any]:
         await self._gate(ctx, params)
@@ -137,12 +136,8 @@ def _task(job: Job) -> dict[str, Any]:
     return {**task, "statusMessage": f"{len(job.text)} characters so far"} if job.text else task
 
 
-def _result(job: Job) -> dict[str, Any]:
-    """The `CallToolResult` that `ask` would have given."""
-    result = asked(job)
-    if job.status is JobStatus.ERROR:
-        result = CallToolResult(content=[TextContent(type="text", text=utf8(job.error))], is_error=True)
-    dumped = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+def _result(job: Job, host: Host) -> dict[str, Any]:
+    dumped = settled(job, host).model_dump(by_alias=True, mode="json", exclude_none=True)
     dumped.pop("resultType", None)
     return dumped
 

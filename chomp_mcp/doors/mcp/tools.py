@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_told
+from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import ChatRequest, Job
@@ -42,6 +43,7 @@ Options = Annotated[
         description="Fields of chat completions: temperature, max_tokens, response_format, tools, messages (history)"
     ),
 ]
+AnyObject = dict[str, Any]
 Wait = Annotated[float, Field(json_schema_extra={"maximum": LONGEST_WAIT_SECONDS})]
 
 
@@ -66,34 +68,38 @@ class Tools:
 
         A slow answer comes back as status "running" with a job_id: then call result.
         """
+        host = host_of(ctx.request_context)
         request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
         job = await self._chomp.jobs.ask(
             current_caller.get(),
             request,
             prompt=prompt,
             system=system,
-            deadline_seconds=min(self._chomp.settings.deadline_seconds, patience.get()),
+            deadline_seconds=min(self._chomp.settings.deadline_seconds, host.ask_seconds, patience.get()),
             on_progress=_progress(ctx),
             door="mcp",
         )
-        return asked(job)
+        return asked(job, host)
 
     async def dispatch(
         self,
+        ctx: Context[Any, Any],
         prompt: str,
-        model: ModelRef = "auto",
-        router: RouterId = "auto",
+        model: str = "auto",
+        router: str = "auto",
         system: str = "",
-        options: Options = NOTHING,
+        options: AnyObject = NOTHING,
     ) -> CallToolResult:
-        """Like ask, but in the background: returns a job_id at once. For long work, or several models at a time."""
+        """Like ask, in the background: returns a job_id at once. For long work, or several models at a time."""
         request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
-        return dispatched(await self._dispatch(current_caller.get(), request, prompt=prompt, system=system))
+        job = await self._dispatch(current_caller.get(), request, prompt=prompt, system=system)
+        return dispatched(job, host_of(ctx.request_context))
 
-    async def result(self, job_id: str, wait_seconds: Wait = 0) -> CallToolResult:
+    async def result(self, ctx: Context[Any, Any], job_id: str, wait_seconds: Wait = 0) -> CallToolResult:
         """A job's answer, or its text so far. Finished jobs are kept for 24 hours."""
         wait = min(max(wait_seconds, 0), LONGEST_WAIT_SECONDS)
-        return collected(await self._chomp.result(job_id, wait_seconds=wait, caller=current_caller.get()))
+        job = await self._chomp.result(job_id, wait_seconds=wait, caller=current_caller.get())
+        return collected(job, host_of(ctx.request_context))
 
     async def list_models(
         self,
@@ -121,7 +127,7 @@ class Tools:
     ) -> CallToolResult | InputRequiredResult:
         """Add or remove router keys. Call it without keys: the user types them on a page, not here."""
         given = merged(keys, openrouter_key)
-        return await (self._desk.given(given) if given else self._desk.asked(ctx, router))
+        return await (self._desk.given(ctx, given) if given else self._desk.asked(ctx, router))
 
     async def status(self) -> CallToolResult:
         """Routers with their keys, health and quota, spend against budgets, recent jobs."""
@@ -135,12 +141,12 @@ def tools(chomp: Chomp, desk: KeyDesk, dispatch: Dispatch | None = None) -> list
     """
     bodies = Tools(chomp, desk, dispatch or partial(chomp.jobs.dispatch, door="mcp"))
     return [
-        _tool(bodies.ask, "Ask a model", _hints(open_world=True)),
-        _tool(bodies.dispatch, "Ask in the background", _hints(open_world=True)),
-        _tool(bodies.result, "Collect a job", _hints(reads=True)),
-        _tool(bodies.list_models, "List models", _hints(reads=True, open_world=True)),
-        _tool(bodies.register_keys, "Manage router keys", _hints(destroys=True)),
-        _tool(bodies.status, "Show status", _hints(reads=True)),
+        _tool(bodies.ask, "Ask a model", _hints(open_world=True), {"anthropic/alwaysLoad": True}),
+        _tool(bodies.dispatch, "Ask in the background", _hints(open_world=True), _found("ask in the background")),
+        _tool(bodies.result, "Collect a job", _hints(reads=True), _found("collect the answer of a chomp job")),
+        _tool(bodies.list_models, "List models", _hints(reads=True, open_world=True), _found("list models, prices")),
+        _tool(bodies.register_keys, "Manage router keys", _hints(destroys=True), _found("add router API keys")),
+        _tool(bodies.status, "Show status", _hints(reads=True), _found("router health, quota, spend, budgets, jobs")),
     ]
 
 
@@ -154,12 +160,18 @@ def _hints(*, reads: bool = False, destroys: bool = False, open_world: bool = Fa
     )
 
 
-def _tool(body: Callable[..., Awaitable[Any]], title: str, hints: ToolAnnotations) -> Tool:
+def _found(words: str) -> dict[str, Any]:
+    """Claude Code defers tools and lets its model search for them; what it loads at once costs no search."""
+    return {"anthropic/searchHint": words}
+
+
+def _tool(body: Callable[..., Awaitable[Any]], title: str, hints: ToolAnnotations, meta: dict[str, Any]) -> Tool:
     made = ChompTool.from_function(
         body,
         title=title,
         description=" ".join((body.__doc__ or "").split()),
         annotations=hints,
+        meta=meta,
         structured_output=False,
     )
     made.parameters = slim(made.parameters)
@@ -235,7 +247,10 @@ def _progress(ctx: Context[Any, Any]) -> Callable[[int], Awaitable[None]]:
 
 
 def slim(schema: Any) -> Any:
-    """A schema without what says nothing to a model: pydantic's titles and open `additionalProperties`."""
+    """A schema without what says nothing to a model: pydantic's titles.
+
+    An open object goes on saying so: frameworks close one that does not to `{}` (pydantic-ai; hermes #96734).
+    """
     if isinstance(schema, list):
         return [slim(inner) for inner in schema]
     if not isinstance(schema, dict):
@@ -244,6 +259,6 @@ def slim(schema: Any) -> Any:
     for name, inner in schema.items():
         if name == "properties":
             kept[name] = {parameter: slim(its) for parameter, its in inner.items()}
-        elif not (name == "title" and isinstance(inner, str)) and (name, inner) != ("additionalProperties", True):
+        elif not (name == "title" and isinstance(inner, str)):
             kept[name] = slim(inner)
     return kept

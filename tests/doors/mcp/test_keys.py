@@ -83,6 +83,25 @@ async def test_a_person_who_says_no_closes_the_page(chomp: Chomp, pages: KeyPage
     assert result.structured_content == {"routers": {}}
 
 
+async def test_a_client_that_never_answers_is_given_up_and_told_the_page(
+    chomp: Chomp, pages: KeyPages, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mode == "auto":  # is asked by an answer, and nobody waits
+        return
+    monkeypatch.setattr(mcp_keys, "PATIENCE_SECONDS", 0.05)
+    asked, never = anyio.Event(), anyio.Event()
+
+    async def silent(_context: Any, _params: Any) -> ElicitResult:
+        asked.set()
+        await never.wait()
+        raise AssertionError
+
+    result = await register(chomp, pages, mode, silent)
+    assert asked.is_set()
+    assert result.structured_content["page_url"] in text_of(result)
+    assert "`chomp-mcp keys add groq`" in text_of(result)
+
+
 async def test_a_client_that_opens_no_pages_is_told_the_page_and_the_command(
     chomp: Chomp, pages: KeyPages, mode: str
 ) -> None:

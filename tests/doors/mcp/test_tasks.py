@@ -85,7 +85,7 @@ async def ask(client: Client) -> Task:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chomp_mcp.doors.mcp.tasks.GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("chomp_mcp.doors.mcp.tasks.WAIT_SECONDS", 0.3)
 
 
 async def test_a_slow_ask_is_a_task_and_its_result_that_of_ask(tmp_path: Path, upstream: ScriptedRouter) -> None:
@@ -112,14 +112,31 @@ async def test_a_slow_ask_is_a_task_and_its_result_that_of_ask(tmp_path: Path, u
         told = result.structured_content or {}
         assert (told["status"], told["text"]) == ("done", "Hello world")
         assert told["receipt"]["cost_usd"] is None
-        assert text_of(result).startswith("Hello world\nlab/scripted-small")
+        assert text_of(result).startswith("Hello world\n\nlab/scripted-small")
         assert (await call(client, "result", job_id=task.task_id))["text"] == "Hello world"
+
+
+async def test_dispatch_is_a_task_at_once_and_its_result_the_answer(tmp_path: Path, upstream: ScriptedRouter) -> None:
+    rest = anyio.Event()
+    upstream.stream(["Hello", rest, " world"])
+    extension = TaskClient()
+    async with running(tmp_path, upstream) as chomp, Client(build_server(chomp), extensions=[extension]) as client:
+        arguments = {"prompt": "hi", "model": "lab/scripted-small"}
+        task = await client.session.call_tool("dispatch", arguments, allow_claimed=True)
+        assert isinstance(task, Task)
+        rest.set()
+        with anyio.fail_after(10):
+            claim = ClaimContext(session=client.session, tool_name="dispatch", read_timeout_seconds=None)
+            result = await extension.resolve(task, claim)
+        assert text_of(result).startswith("Hello world\n\nlab/scripted-small")
+        told = result.structured_content or {}
+        assert (told["job_id"], told["status"], told["model"]) == (task.task_id, "done", "lab/scripted-small")
 
 
 async def test_an_answer_that_is_soon_there_is_no_task(
     tmp_path: Path, upstream: ScriptedRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chomp_mcp.doors.mcp.tasks.GRACE_SECONDS", 30)
+    monkeypatch.setattr("chomp_mcp.doors.mcp.tasks.WAIT_SECONDS", 30)
     extension = TaskClient()
     async with running(tmp_path, upstream) as chomp, Client(build_server(chomp), extensions=[extension]) as client:
         assert (await call(client, "ask", prompt="hi", router="lab"))["text"] == "hello"

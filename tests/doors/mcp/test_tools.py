@@ -80,10 +80,11 @@ async def test_every_tool_says_what_it_changes_and_whom_it_reaches(client: Clien
 async def test_ask_gives_the_answer_then_one_receipt_line(client: Client, upstream: ScriptedRouter) -> None:
     upstream.answer("four", usage=(7, 3))
     result = await client.call_tool("ask", {"prompt": "2+2?", "router": "lab"})
-    answer, receipt = (block.text for block in result.content if block.type == "text")
-    assert answer == "four"
+    (block,) = result.content
+    assert block.type == "text"
+    answer, blank, receipt = block.text.split("\n")
+    assert (answer, blank) == ("four", "")
     assert receipt.startswith("lab/scripted-small · 7 in, 3 out · price unknown")
-    assert "\n" not in receipt
     told = result.structured_content or {}
     assert (told["status"], told["text"], told["job_id"]) == ("done", "four", "")
     assert told["receipt"]["served"] == "lab/scripted-small"
@@ -143,6 +144,8 @@ async def test_at_the_deadline_ask_becomes_a_job_that_goes_on(
         result = await client.call_tool("ask", {"prompt": "hi", "router": "lab"})
         told = result.structured_content or {}
         assert not result.is_error
+        assert len(result.content) == 1
+        assert text_of(result).startswith(f"Still running as job {told['job_id']}. Call result(")
         assert (told["status"], told["receipt"]) == ("running", None)
         assert told["text"] in {"", "Hello"}  # what had come by then
         assert f'result(job_id="{told["job_id"]}"' in text_of(result)
@@ -167,7 +170,9 @@ async def test_a_failed_job_keeps_its_text_and_says_why(client: Client, upstream
     result = await client.call_tool("result", {"job_id": job["job_id"], "wait_seconds": 5})
     told = result.structured_content or {}
     assert (told["status"], told["text"]) == ("error", "Hello")
-    assert told["error"] in text_of(result)
+    assert text_of(result).startswith(f"Job {job['job_id']} failed: {told['error']}")
+    assert text_of(result).endswith("Its text so far, unfinished:\nHello")
+    assert len(result.content) == 1
 
 
 @pytest.mark.parametrize(
