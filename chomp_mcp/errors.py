@@ -32,6 +32,7 @@ __all__ = [
     "NotAllowed",
     "NotAuthenticated",
     "Overloaded",
+    "PromptTooLong",
     "RateLimited",
     "RequestError",
     "StoreError",
@@ -245,6 +246,10 @@ class UpstreamRefused(UpstreamError):
         inner = {"type": "invalid_request_error", "code": None, "param": None, **self.body}
         words = {name: _word(inner[name]) for name in ("type", "code", "param")}
         return {"error": {**inner, **words, "message": str(self)}}
+
+
+class PromptTooLong(UpstreamRefused):
+    """The prompt and the room for its answer exceed the model's context window."""
 
 
 def _word(value: Any) -> str | None:

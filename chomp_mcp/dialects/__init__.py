@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
@@ -21,7 +21,7 @@ from chomp_mcp.messages import (
     WireRequest,
 )
 
-__all__ = ["DIALECTS", "Decoder", "Dialect", "dialect"]
+__all__ = ["DIALECTS", "NATIVE", "Decoder", "Dialect", "Speech", "counter", "dialect", "speech"]
 
 _MODULES = {
     "openai": "openai.request",
@@ -31,6 +31,9 @@ _MODULES = {
     "mock": "mock",
 }
 """Where each dialect's own functions are."""
+
+NATIVE = {"anthropic": "anthropic.native"}
+"""Where requests and answers of a dialect go through untouched, for the doors that speak it themselves."""
 
 
 class Decoder(Protocol):
@@ -63,8 +66,8 @@ class Decoder(Protocol):
         """The deltas left at the end of the bytes; sets `error` when there was no answer in them at all."""
 
 
-class Dialect(Protocol):
-    """One wire format; every dialect module is one."""
+class Speech(Protocol):
+    """What is said with one route: the call, and what comes back."""
 
     def encode(self, route: Route, request: ChatRequest) -> WireRequest:
         """The call to make. `request.body` is never changed."""
@@ -77,6 +80,10 @@ class Dialect(Protocol):
 
     def decoder(self) -> Decoder:
         """A fresh decoder for one streamed answer."""
+
+
+class Dialect(Speech, Protocol):
+    """One wire format; every dialect module is one."""
 
     def encode_list(self, router: Router, key: str) -> WireRequest | None:
         """The call for the router's list; None: there is none, and `decode_list(router, b"")` gives the fixed one."""
@@ -108,6 +115,11 @@ def _load(name: str) -> Dialect:
     return cast("Dialect", import_module(f"{__name__}.{_MODULES[name]}"))
 
 
+@cache
+def _load_native(name: str) -> Speech:
+    return cast("Speech", import_module(f"{__name__}.{NATIVE[name]}"))
+
+
 DIALECTS: Mapping[str, Dialect] = _Dialects()
 
 
@@ -116,11 +128,24 @@ def dialect(name: str) -> Dialect:
     return DIALECTS[name]
 
 
+def speech(route: Route, request: ChatRequest) -> Speech:
+    """How this request is put to that route: as it came where both speak one dialect, else translated."""
+    name = route.router.dialect
+    return _load_native(name) if request.is_native_to(route) else DIALECTS[name]
+
+
+def counter(route: Route, request: ChatRequest) -> Callable[[Route, ChatRequest], WireRequest] | None:
+    """What encodes the question how many tokens the request is; None where that route has no call for it."""
+    return getattr(speech(route, request), "encode_count", None)
+
+
 if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `cast` above does not
     from chomp_mcp.dialects import cursor as _cursor
     from chomp_mcp.dialects import mock as _mock
     from chomp_mcp.dialects.anthropic import answer as _anthropic
+    from chomp_mcp.dialects.anthropic import native as _anthropic_native
     from chomp_mcp.dialects.ollama import compatible as _ollama
     from chomp_mcp.dialects.openai import request as _openai
 
     _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _ollama, _cursor, _mock)
+    _CHECKED_NATIVE: tuple[Speech, ...] = (_anthropic_native,)

@@ -11,11 +11,12 @@ from decimal import Decimal
 
 import anyio
 
-from chomp_mcp.dialects import Decoder, dialect
+from chomp_mcp.dialects import Decoder, speech
 from chomp_mcp.errors import (
     ChompError,
     InvalidRequest,
     NoRouteAvailable,
+    PromptTooLong,
     StoreError,
     UpstreamError,
     UpstreamFailed,
@@ -275,8 +276,10 @@ class Attempts:
         return outcome
 
     def _encode(self, route: Route) -> WireRequest:
-        speak = dialect(route.router.dialect)
-        self.notes.extend(note for note in speak.notes(route, self._request) if note not in self.notes)
+        speak = speech(route, self._request)
+        translated = () if self._request.is_native_to(route) else self._request.notes
+        told = (*translated, *speak.notes(route, self._request))
+        self.notes.extend(note for note in told if note not in self.notes)
         try:
             wired = speak.encode(route, self._request)
         except (TypeError, ValueError) as error:
@@ -292,7 +295,7 @@ class Attempts:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
         if self._request.stream:
             return await self._peek(route, response)
-        outcome = dialect(route.router.dialect).decode(await response.read(MAX_ANSWER_BYTES))
+        outcome = speech(route, self._request).decode(await response.read(MAX_ANSWER_BYTES))
         if not isinstance(outcome, Completion):
             return _judged(outcome, now)
         response.close()
@@ -300,7 +303,7 @@ class Attempts:
 
     async def _peek(self, route: Route, response: Response) -> Answer | Failed:
         """Read until the first real delta: until then nothing is promised, and another route may still answer."""
-        decoder = dialect(route.router.dialect).decoder()
+        decoder = speech(route, self._request).decoder()
         seen: list[Delta] = []
         async for chunk in response.iter_bytes():
             fresh = decoder.feed(chunk)
@@ -340,7 +343,8 @@ class Attempts:
         retry_after = min(waits, default=None)
         told = "; ".join(f"{r.ref}: {f.message}" for r, f in self._failures)
         if kinds <= _REFUSALS.keys() and (len(kinds) == 1 or last.kind in _FINAL):
-            return UpstreamRefused(
+            refused = PromptTooLong if last.kind is FailureKind.TOO_LONG else UpstreamRefused
+            return refused(
                 told,
                 status=last.status if last.status and last.status >= FIRST_ERROR_STATUS else _REFUSALS[last.kind][0],
                 body=last.body,

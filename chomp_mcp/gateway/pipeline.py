@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 from chomp_mcp.errors import ChompError, UpstreamError
 from chomp_mcp.gateway.admission import Admission
@@ -14,6 +15,7 @@ from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.gateway.settlement import Settlement
+from chomp_mcp.gateway.token_count import count_tokens
 from chomp_mcp.messages import (
     AUTO,
     Caller,
@@ -64,6 +66,10 @@ class Gateway:
     def plan(self, caller: Caller, request: ChatRequest) -> Awaitable[Plan]:
         """Where the request would go now."""
         return self.planner.plan(caller, request)
+
+    async def count_tokens(self, caller: Caller, request: ChatRequest) -> Mapping[str, Any] | None:
+        """The count by the router that would answer; None where it has no call for that. See `token_count`."""
+        return await count_tokens(self.client, await self.plan(caller, request), request)
 
 
 class Exchange:

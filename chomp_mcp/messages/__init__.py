@@ -9,7 +9,15 @@ from __future__ import annotations
 from chomp_mcp.messages.answer import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 from chomp_mcp.messages.job import Job, JobStatus
 from chomp_mcp.messages.receipt import Attempt, Receipt, receipt_line
-from chomp_mcp.messages.request import MAX_PROMPT_BYTES, OWNER, Caller, ChatRequest, WireRequest, is_conversation
+from chomp_mcp.messages.request import (
+    MAX_PROMPT_BYTES,
+    OWNER,
+    Caller,
+    ChatRequest,
+    Native,
+    WireRequest,
+    is_conversation,
+)
 from chomp_mcp.messages.router import AUTO, Model, Plan, Route, Router
 
 __all__ = [
@@ -27,6 +35,7 @@ __all__ = [
     "Job",
     "JobStatus",
     "Model",
+    "Native",
     "Plan",
     "Receipt",
     "Route",

@@ -71,14 +71,18 @@ class Delta:
     A relayed frame stays bytes until somebody looks into it; a dialect that builds chunks hands objects in.
     """
 
-    __slots__ = ("_choices", "_chunk", "_data", "plain")
+    __slots__ = ("_choices", "_chunk", "_data", "plain", "raw")
 
-    def __init__(self, *, data: bytes | None = None, chunk: dict[str, Any] | None = None, plain: str = "") -> None:
+    def __init__(
+        self, *, data: bytes | None = None, chunk: dict[str, Any] | None = None, plain: str = "", raw: bytes = b""
+    ) -> None:
         self._data = data
         self._chunk = chunk
         self._choices: list[dict[str, Any]] | None = None
         self.plain = plain
         """The text, where whoever made the piece knows that it says nothing else; empty: look into it."""
+        self.raw = raw
+        """The router's own event, framed, where the request went out as its door's API wrote it."""
 
     @property
     def data(self) -> bytes:
@@ -178,6 +182,8 @@ class Completion:
     usage: Usage | None = None
     cost_usd: Decimal | None = None
     """What the router itself says it cost."""
+    raw: bytes = b""
+    """The router's own body, where the request went out as its door's API wrote it."""
 
     @property
     def _choice(self) -> dict[str, Any]:

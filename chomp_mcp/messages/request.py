@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chomp_mcp.errors import InvalidRequest, TooLarge
-from chomp_mcp.messages.router import AUTO
+from chomp_mcp.messages.router import AUTO, Route
 
-__all__ = ["MAX_PROMPT_BYTES", "OWNER", "Caller", "ChatRequest", "WireRequest", "is_conversation"]
+__all__ = ["MAX_PROMPT_BYTES", "OWNER", "Caller", "ChatRequest", "Native", "WireRequest", "is_conversation"]
 
 MAX_PROMPT_BYTES = 4 * 1024 * 1024
 """Text of one prompt, system prompt included; more than any model reads today."""
@@ -29,6 +29,21 @@ OWNER = Caller("owner", is_owner=True)
 
 
 @dataclass(frozen=True, slots=True)
+class Native:
+    """The request as its door's own API wrote it: a route that speaks that dialect gets it untouched.
+
+    The router's answer comes back the same way, as `Delta.raw` and `Completion.raw`.
+    """
+
+    dialect: str
+    """A name of `dialects.NATIVE`."""
+    body: Mapping[str, Any]
+    """The whole body; only the model is replaced."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The client's headers that belong to that API (versions, betas), in lower case; never a credential."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """What the caller wants: OpenAI's chat-completions body, with what we interpret taken out of it.
 
@@ -44,6 +59,14 @@ class ChatRequest:
     """A stable id of the conversation, for routers that insist on one."""
     timeout_seconds: float | None = None
     """How long the caller waits for the first token, all attempts together; None: as long as it takes."""
+    native: Native | None = None
+    """What `body` was translated from, where a door speaks another dialect than chat completions."""
+    notes: tuple[str, ...] = ()
+    """What that translation could not carry, as sentences for the receipt of a route that gets `body`."""
+
+    def is_native_to(self, route: Route) -> bool:
+        """The route speaks the dialect that the request was written in."""
+        return self.native is not None and self.native.dialect == route.router.dialect
 
     @classmethod
     def from_prompt(

@@ -27,7 +27,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http import chat_completions, chomp_api, gateway_api, models
+from chomp_mcp.doors.http import chat_completions, chomp_api, gateway_api, messages, models
 from chomp_mcp.doors.http.asgi import error_answer
 from chomp_mcp.doors.http.auth import Authentication, check_bind, is_loopback
 from chomp_mcp.doors.http.guard import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
@@ -81,9 +81,13 @@ def build_app(
     return _App(
         edge=partial(Edge, settings=chomp.settings, traffic=traffic, body_seconds=body_seconds),
         authentication=partial(Authentication, settings=chomp.settings, keyring=chomp.keyring),
-        direct={("POST", "/v1/chat/completions"): chat_completions.ChatCompletions(chomp)},
+        direct={
+            ("POST", "/v1/chat/completions"): chat_completions.ChatCompletions(chomp),
+            ("POST", "/v1/messages"): messages.Messages(chomp),
+        },
         routes=[
             *chat_completions.routes(chomp),
+            *messages.routes(chomp),
             *models.routes(chomp),
             *gateway_api.routes(chomp),
             *chomp_api.routes(chomp),
@@ -170,7 +174,7 @@ def _no_such_route(request: Request, error: Exception) -> Response:
         f"There is no {request.method} {request.url.path[:200]}.", hint="The paths are in the README, under HTTP."
     )
     told.status, told.code = status, HTTPStatus(status).name.lower()
-    answer = error_answer(told)
+    answer = error_answer(told, request.scope)
     answer.headers.update(getattr(error, "headers", None) or {})
     return answer
 

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
+from chomp_mcp.doors.http import anthropic_errors
 from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, Overloaded, UpstreamError
 from chomp_mcp.messages import Caller
 
@@ -33,6 +34,7 @@ __all__ = [
     "header_value",
     "number",
     "read_json",
+    "request_id_of",
     "send_json",
     "shutting_down",
     "told",
@@ -86,6 +88,12 @@ def caller_of(scope: Scope) -> Caller:
     """Who asks, as auth.py found out."""
     caller: Caller = scope["state"]["caller"]
     return caller
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that the answer's `x-request-id` tells."""
+    named: bytes = scope["state"]["request_id"]
+    return named.decode("latin-1")
 
 
 async def read_json(receive: Receive) -> dict[str, Any]:
@@ -153,10 +161,11 @@ def told(error: Exception) -> ChompError:
     return ChompError("The gateway made a mistake.", hint="Its log tells which.")
 
 
-def error_answer(error: ChompError) -> Json:
+def error_answer(error: ChompError, scope: Scope | None = None) -> Json:
     """The envelope, `retry-after` where known, and `x-should-retry: false` when the plan or the budget is used up.
 
-    OpenAI's SDKs retry 408, 409, 429 and 5xx by themselves; after our own failover that would multiply the tries.
+    The SDKs retry 408, 409, 429 and 5xx by themselves; after our own failover that would multiply the tries. The
+    envelope is OpenAI's, or Anthropic's where `scope` is a request of that API.
     """
     headers: dict[str, str] = {}
     retry_after = getattr(error, "retry_after", None)
@@ -171,7 +180,9 @@ def error_answer(error: ChompError) -> Json:
         headers["connection"] = "close"
     if isinstance(error, NotAuthenticated):
         headers["www-authenticate"] = "Bearer"
-    return Json(error.envelope(), error.status, headers)
+    if scope is None or not anthropic_errors.are_asked_for(scope):
+        return Json(error.envelope(), error.status, headers)
+    return Json(anthropic_errors.envelope(error, request_id_of(scope)), anthropic_errors.status(error), headers)
 
 
 class EventStream:
@@ -190,6 +201,9 @@ class EventStream:
         self.has_lost_client = False
         self.last = b"data: [DONE]\n\n"
         """The frame that ends the stream."""
+        self.pulse = b": keepalive\n\n"
+        """The frame that keeps a silent stream alive."""
+        self.error_frame: Callable[[ChompError], bytes] = _error_frame
 
     @property
     def has_started(self) -> bool:
@@ -215,7 +229,7 @@ class EventStream:
 
     async def keep_alive(self) -> None:
         if self.has_started and not self._has_ended and self._now() >= self.silent_until:
-            await self.write(b": keepalive\n\n")
+            await self.write(self.pulse)
 
     async def __aenter__(self) -> Self:
         return self
@@ -234,9 +248,13 @@ class EventStream:
 
     async def _end(self, error: Exception | None) -> None:
         if error is not None:
-            await self.event(told(error).envelope())
+            await self.write(self.error_frame(told(error)))
         self._has_ended = True
         await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
+
+
+def _error_frame(error: ChompError) -> bytes:
+    return b"data: %b\n\n" % wire.dumps(error.envelope())
 
 
 def shutting_down() -> Overloaded:

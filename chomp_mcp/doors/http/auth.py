@@ -71,7 +71,7 @@ class Authentication:
         if scope["type"] != "http" or scope["path"].startswith(OPEN_PREFIXES):
             await self._app(scope, receive, send)
             return
-        credential = _credential(scope)
+        credential = self._credential(scope)
         if not credential and scope["path"] == "/api/keys" and scope["method"] == "POST":
             await self._app(scope, receive, send)
             return
@@ -83,9 +83,19 @@ class Authentication:
         finally:
             current_caller.reset(before)
 
+    def _credential(self, scope: Scope) -> bytes:
+        """`Authorization`, or Anthropic's `x-api-key`. Claude Code may send both, one for Anthropic: ours counts."""
+        headers = scope["headers"]
+        shown = [value.strip() for name, value in headers if name == b"authorization"][:1]
+        shown += [value.strip() for name, value in headers if name == b"x-api-key"][:1]
+        return next((each for each in shown if self._is_ours(_bare(each))), next(filter(None, shown), b""))
+
+    def _is_ours(self, token: bytes) -> bool:
+        return token.startswith(_TOKEN) or bool(self._owner_token and hmac.compare_digest(token, self._owner_token))
+
     async def _identify(self, credential: bytes) -> Caller:
         """The caller, or NotAuthenticated. Stored tokens are found by their hash, so their bytes are never compared."""
-        token = credential[7:].strip() if credential[:7].lower() == b"bearer " else credential
+        token = _bare(credential)
         if self._owner_token and hmac.compare_digest(token, self._owner_token):
             return _OWNER
         if token.startswith(_TOKEN):
@@ -101,8 +111,5 @@ class Authentication:
         return replace(caller, limited=True)
 
 
-def _credential(scope: Scope) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            return bytes(value).strip()
-    return b""
+def _bare(credential: bytes) -> bytes:
+    return credential[7:].strip() if credential[:7].lower() == b"bearer " else credential

@@ -30,7 +30,10 @@ BODY_SECONDS: Final = 30.0
 _DRAIN_SECONDS = 5.0
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _METHODS = b"GET, POST, DELETE, OPTIONS"
-_EXPOSED = b"x-request-id, x-chomp-router, x-chomp-model, x-chomp-attempts, retry-after, x-should-retry, mcp-session-id"
+_EXPOSED = (
+    b"x-request-id, x-chomp-router, x-chomp-model, x-chomp-attempts, x-chomp-notes, retry-after, x-should-retry, "
+    b"mcp-session-id"
+)
 
 Headers = Mapping[bytes, bytes]
 
@@ -78,7 +81,8 @@ class Edge:
         # RFC 9110, 5.5: blanks around a value are not part of it; httptools leaves those at its end.
         scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]
         headers: Headers = dict(scope["headers"])
-        answer = _Answer(send, [(b"x-request-id", request_id(headers)), *self._cors(headers)])
+        scope.setdefault("state", {})["request_id"] = named = request_id(headers)
+        answer = _Answer(send, [(b"x-request-id", named), *self._cors(headers)])
         try:
             with self._traffic:
                 await self._pass(scope, headers, receive, answer)
@@ -90,11 +94,12 @@ class Edge:
                 raise
             if isinstance(error, TooLarge) and b"expect" not in headers:
                 await _drain(receive)
-            await error_answer(told(error))(scope, receive, answer)
+            await error_answer(told(error), scope)(scope, receive, answer)
         except asyncio.CancelledError:
             # Nobody but the server cancels a whole request: its patience at a shutdown is over, and it ends after us.
             with anyio.move_on_after(LAST_WORDS_SECONDS):
-                await (answer.finish() if answer.has_started else error_answer(shutting_down())(scope, receive, answer))
+                last = error_answer(shutting_down(), scope)
+                await (answer.finish() if answer.has_started else last(scope, receive, answer))
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
         self._check_host(headers)

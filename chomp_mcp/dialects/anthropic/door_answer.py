@@ -1,0 +1,100 @@
+"""A `chat.completion` -> a Message, for the Messages door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp.dialects.anthropic.signatures import sign
+from chomp_mcp.dialects.openai.answer import loads
+from chomp_mcp.messages import Completion, Usage
+
+__all__ = ["as_input", "message_id", "message_of", "reasoning_in", "stop_reason", "usage_object"]
+
+_STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use"}
+_REFUSALS = frozenset({"content_filter", "refusal"})
+
+
+def message_of(completion: Completion, usage: Usage, *, model: str) -> dict[str, Any]:
+    """The whole answer; `model` is what it is called where the router did not say."""
+    said, body = completion.message, completion.body
+    thought, calls = reasoning_in(said), said.get("tool_calls")
+    text = said.get("content") or said.get("refusal") or ""
+    content: list[dict[str, Any]] = []
+    if thought:
+        signature = sign(said.get("reasoning_details"))
+        content.append({"type": "thinking", "thinking": thought, "signature": signature})
+    if isinstance(text, str) and text:
+        content.append({"type": "text", "text": text})
+    uses = [_use(call) for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
+    reason, sequence = stop_reason(completion.finish_reason, _stop_sequence(body), has_calls=bool(uses))
+    return {
+        "id": message_id(body.get("id")),
+        "type": "message",
+        "role": "assistant",
+        "model": str(body.get("model") or model),
+        "content": [*content, *uses],
+        "stop_reason": "refusal" if said.get("refusal") and not uses else reason,
+        "stop_sequence": sequence,
+        "usage": usage_object(usage),
+    }
+
+
+def message_id(answer_id: Any) -> str:
+    """The router's id, as Anthropic's look."""
+    told = str(answer_id or "chomp")
+    return told if told.startswith("msg_") else f"msg_{told}"
+
+
+def reasoning_in(said: Mapping[str, Any]) -> str:
+    """What a message or a delta says of the model's thinking."""
+    thought = said.get("reasoning_content") or said.get("reasoning")
+    return thought if isinstance(thought, str) else ""
+
+
+def stop_reason(finish: str | None, sequence: str | None, *, has_calls: bool) -> tuple[str, str | None]:
+    """`stop_reason` and `stop_sequence`; some routers say `stop` to an answer that calls tools."""
+    if has_calls and finish != "length":
+        return "tool_use", None
+    if finish in _REFUSALS:
+        return "refusal", None
+    reason = _STOPS.get(finish or "", "end_turn")
+    return ("stop_sequence", sequence) if sequence and reason == "end_turn" else (reason, None)
+
+
+def usage_object(usage: Usage) -> dict[str, int]:
+    """Messages counts cached input apart."""
+    return {
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens),
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+
+
+def as_input(arguments: Any) -> Mapping[str, Any]:
+    """A call's arguments as an object; words that are none travel inside one."""
+    try:
+        value = loads(arguments.encode()) if isinstance(arguments, str) and arguments.strip() else arguments or {}
+    except ValueError:
+        value = arguments
+    return value if isinstance(value, Mapping) else {"arguments": value}
+
+
+def _use(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else {}
+    return {
+        "type": "tool_use",
+        "id": str(call.get("id") or ""),
+        "name": str(function.get("name") or ""),
+        "input": as_input(function.get("arguments")),
+    }
+
+
+def _stop_sequence(body: Mapping[str, Any]) -> str | None:
+    """The text that ended the answer: vLLM and its like tell it as `stop_reason` of the choice."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    told = first.get("stop_reason") if isinstance(first, Mapping) else None
+    return told if isinstance(told, str) else None

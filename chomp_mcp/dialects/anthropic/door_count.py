@@ -1,0 +1,59 @@
+"""How many tokens a Messages body is, for models whose own tokenizer nobody can ask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp import wire
+
+__all__ = ["estimate"]
+
+_BYTES_PER_TOKEN = 4
+_IMAGE = 1_600
+"""Tokens of an image as large as Anthropic keeps one (platform.claude.com, Vision)."""
+_PAGE = 2_250
+"""Tokens of a PDF's page: its text and its picture (1,500 to 3,000, platform.claude.com, PDF support)."""
+_BASE64_PER_PAGE = 100_000
+_PER_MESSAGE = 4
+_MEDIA = frozenset({"image", "document"})
+
+
+def estimate(body: Mapping[str, Any]) -> int:
+    """Input tokens, at four bytes of UTF-8 each; images and pages count flat, whatever their bytes."""
+    messages = body.get("messages")
+    turns = messages if isinstance(messages, list) else []
+    size = sum(_content(turn.get("content")) for turn in turns if isinstance(turn, Mapping))
+    size += _content(body.get("system")) + _json(body.get("tools"))
+    return math.ceil(size / _BYTES_PER_TOKEN) + _PER_MESSAGE * len(turns)
+
+
+def _content(content: Any) -> int:
+    if isinstance(content, str):
+        return _bytes(content)
+    return sum(_block(block) for block in content if isinstance(block, Mapping)) if isinstance(content, list) else 0
+
+
+def _block(block: Mapping[str, Any]) -> int:
+    kind = block.get("type")
+    source = block.get("source")
+    if kind in _MEDIA and isinstance(source, Mapping):
+        data = str(source.get("data") or "")
+        if source.get("type") in {"text", "content"}:
+            return _bytes(data) + _content(source.get("content"))
+        pages = 1 + len(data) // _BASE64_PER_PAGE
+        return _BYTES_PER_TOKEN * (_IMAGE if kind == "image" else pages * _PAGE)
+    if kind == "text":
+        return _bytes(str(block.get("text") or ""))
+    if kind in {"tool_result", "search_result"}:
+        return _content(block.get("content"))
+    return _json({name: value for name, value in block.items() if name not in {"signature", "cache_control"}})
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _json(value: Any) -> int:
+    return len(wire.dumps(value)) if value else 0

@@ -1,0 +1,209 @@
+"""Deltas of chat completions -> the events of a streamed Message, for the Messages door.
+
+The order is Anthropic's: `message_start`, block after block (start, deltas, stop), `message_delta`, `message_stop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.anthropic.door_answer import message_id, reasoning_in, stop_reason, usage_object
+from chomp_mcp.dialects.anthropic.signatures import sign
+from chomp_mcp.messages import Delta, Usage
+
+__all__ = ["PING", "MessageEvents", "event"]
+
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+_TEXT_DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+    b'"delta":{"type":"text_delta","text":%b}}\n\n'
+)
+
+
+def event(value: Mapping[str, Any]) -> bytes:
+    """A server-sent event, named by its `type`."""
+    return b"event: %b\ndata: %b\n\n" % (str(value["type"]).encode(), wire.dumps(value))
+
+
+class MessageEvents:
+    """One stream; `model` is what the answer's model is called where the router did not say."""
+
+    def __init__(self, *, model: str, usage: Usage) -> None:
+        self._model = model
+        self._usage = usage
+        self._index = -1
+        """Of the open block, or of the last one."""
+        self._open = ""
+        """The kind of the open block: text, thinking, tool, or none."""
+        self._call: Any = None
+        """The index of the call that the open tool block is."""
+        self._arguments: list[str] = []
+        """What the open tool block has of its arguments."""
+        self._waiting: list[tuple[str, Any]] = []
+        """What came in between the pieces of one call: blocks follow each other here."""
+        self._details: list[Any] = []
+        self._has_started = False
+        self._has_calls = False
+        self._finish: str | None = None
+        self._sequence: str | None = None
+
+    @property
+    def has_started(self) -> bool:
+        return self._has_started
+
+    def feed(self, deltas: Iterable[Delta]) -> bytes:
+        """The events for these deltas; neighbouring pieces of text become one."""
+        out: list[bytes] = []
+        texts: list[str] = []
+        for delta in deltas:
+            if delta.plain and self._has_started:
+                texts.append(delta.plain)
+                continue
+            self._say(texts, out)
+            self._take(delta, out)
+        self._say(texts, out)
+        return b"".join(out)
+
+    def end(self, usage: Usage) -> bytes:
+        """The last events, with the final counts."""
+        out: list[bytes] = []
+        self._start({}, out)
+        waiting, self._waiting = self._waiting, []
+        for kind, piece in _by_call(waiting):
+            if not self._goes_on(kind, piece):
+                self._stop(out)
+            self._piece(kind, piece, out)
+        self._stop(out)
+        reason, sequence = stop_reason(self._finish, self._sequence, has_calls=self._has_calls)
+        out.append(
+            event(
+                {
+                    "type": "message_delta",
+                    "delta": {"stop_reason": reason, "stop_sequence": sequence},
+                    "usage": usage_object(usage),
+                }
+            )
+        )
+        out.append(event({"type": "message_stop"}))
+        return b"".join(out)
+
+    def _say(self, texts: list[str], out: list[bytes]) -> None:
+        if texts:
+            self._piece("text", "".join(texts), out)
+            texts.clear()
+
+    def _take(self, delta: Delta, out: list[bytes]) -> None:
+        self._start(delta.chunk, out)
+        said = delta.choice
+        if thought := reasoning_in(said):
+            self._piece("thinking", thought, out)
+        if isinstance(details := said.get("reasoning_details"), list):
+            self._details += details
+        if text := delta.text or said.get("refusal"):
+            self._piece("text", str(text), out)
+        calls = said.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, Mapping):
+                self._piece("tool", call, out)
+        if reason := delta.finish_reason:
+            self._finish = reason
+            told = delta.choices[0].get("stop_reason")
+            self._sequence = told if isinstance(told, str) else None
+
+    def _start(self, chunk: Mapping[str, Any], out: list[bytes]) -> None:
+        if self._has_started:
+            return
+        self._has_started = True
+        message: dict[str, Any] = {
+            "id": message_id(chunk.get("id")),
+            "type": "message",
+            "role": "assistant",
+            "model": str(chunk.get("model") or self._model),
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": usage_object(self._usage),
+        }
+        out += (event({"type": "message_start", "message": message}), PING)
+
+    def _piece(self, kind: str, piece: Any, out: list[bytes]) -> None:
+        """One piece of text, of thinking, or of a call; what would part the pieces of a call waits for its end."""
+        is_same = self._goes_on(kind, piece)
+        if self._open == "tool" and not is_same and (self._waiting or not self._is_complete()):
+            self._waiting.append((kind, piece))
+            return
+        if not is_same:
+            self._stop(out)
+            self._begin(kind, piece, out)
+        self._go_on(kind, piece, out)
+        if self._waiting and self._is_complete():
+            waiting, self._waiting = self._waiting, []
+            for each in _by_call(waiting):
+                self._piece(*each, out)
+
+    def _goes_on(self, kind: str, piece: Any) -> bool:
+        """The piece belongs to the open block."""
+        return kind == self._open and (kind != "tool" or piece.get("index") == self._call)
+
+    def _is_complete(self) -> bool:
+        """The open call's arguments are whole."""
+        try:
+            return isinstance(wire.loads("".join(self._arguments) or "null"), dict)
+        except ValueError:
+            return False
+
+    def _begin(self, kind: str, piece: Any, out: list[bytes]) -> None:
+        self._index += 1
+        self._open = kind
+        block: dict[str, Any] = {"type": "text", "text": ""}
+        if kind == "thinking":
+            block = {"type": "thinking", "thinking": "", "signature": ""}
+        elif kind == "tool":
+            self._has_calls, self._call, self._arguments = True, piece.get("index"), []
+            name = _function(piece).get("name")
+            given = str(piece.get("id") or f"toolu_{self._index}")
+            block = {"type": "tool_use", "id": given, "name": str(name or ""), "input": {}}
+        out.append(event({"type": "content_block_start", "index": self._index, "content_block": block}))
+
+    def _go_on(self, kind: str, piece: Any, out: list[bytes]) -> None:
+        if kind == "text":
+            out.append(_TEXT_DELTA % (self._index, wire.dumps(piece)))
+        elif kind == "thinking":
+            self._delta({"type": "thinking_delta", "thinking": piece}, out)
+        elif arguments := _arguments(_function(piece).get("arguments")):
+            self._arguments.append(arguments)
+            self._delta({"type": "input_json_delta", "partial_json": arguments}, out)
+
+    def _delta(self, delta: Mapping[str, Any], out: list[bytes]) -> None:
+        out.append(event({"type": "content_block_delta", "index": self._index, "delta": delta}))
+
+    def _stop(self, out: list[bytes]) -> None:
+        if not self._open:
+            return
+        if self._open == "thinking":
+            self._delta({"type": "signature_delta", "signature": sign(self._details)}, out)
+            self._details = []
+        elif self._open == "tool" and not self._arguments:
+            self._delta({"type": "input_json_delta", "partial_json": "{}"}, out)
+        out.append(event({"type": "content_block_stop", "index": self._index}))
+        self._open = ""
+
+
+def _by_call(waiting: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """The pieces of each call together, in the order in which the calls began."""
+    order: dict[Any, int] = {}
+    for kind, piece in waiting:
+        order.setdefault(piece.get("index") if kind == "tool" else kind, len(order))
+    return sorted(waiting, key=lambda each: order[each[1].get("index") if each[0] == "tool" else each[0]])
+
+
+def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function")
+    return function if isinstance(function, Mapping) else {}
+
+
+def _arguments(value: Any) -> str:
+    return value if isinstance(value, str) else wire.dumps(value).decode() if value else ""

@@ -1,0 +1,84 @@
+"""Tools of a Messages body -> functions of chat completions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from chomp_mcp.errors import InvalidRequest
+
+__all__ = ["Tools"]
+
+_WORDS = {"auto": "auto", "any": "required", "none": "none"}
+_EMPTY_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}}
+_SEARCH = "tool_search_tool"
+"""Anthropic's own search for deferred tools; the type begins with it."""
+
+
+class Tools:
+    """`fields` are `tools`, `tool_choice` and `parallel_tool_calls`; `notes` say which tools cannot go.
+
+    A deferred tool goes once the history refers to it (`tool_reference`), as Anthropic would show it to the model then.
+    Where Anthropic's own search was to find it, which nobody else has, it goes at once.
+    """
+
+    def __init__(self, body: Mapping[str, Any], referenced: Collection[str]) -> None:
+        self.notes: list[str] = []
+        self.fields: dict[str, Any] = {}
+        given = body.get("tools") or []
+        if not isinstance(given, list) or not all(isinstance(tool, Mapping) for tool in given):
+            raise InvalidRequest(
+                "tools is not a list of tools.", hint='Send [{"name", "input_schema"}, …].', param="tools"
+            )
+        waits = not any(str(tool.get("type", "")).startswith(_SEARCH) for tool in given)
+        deferred = {str(t.get("name")) for t in given if t.get("defer_loading") and waits} - set(referenced)
+        functions = [
+            function
+            for index, tool in enumerate(given)
+            if tool.get("name") not in deferred and (function := self._function(tool, index))
+        ]
+        if deferred:
+            self.notes.append(f"{len(deferred)} deferred tools wait until a tool_reference names them")
+        if functions:
+            names = {function["function"]["name"] for function in functions}
+            self.fields = {"tools": functions, **self._choice(body.get("tool_choice"), names)}
+
+    def _function(self, tool: Mapping[str, Any], index: int) -> dict[str, Any] | None:
+        """None for a tool that only Anthropic runs or knows the schema of."""
+        name, schema = tool.get("name"), tool.get("input_schema")
+        kind = tool.get("type") or "custom"
+        if kind != "custom":
+            self.notes.append(f"the tool {kind} is Anthropic's own: left out")
+            return None
+        if not isinstance(name, str) or not name:
+            raise InvalidRequest(
+                f"tools.{index}.name: a tool needs a name.", hint="Name it.", param=f"tools.{index}.name"
+            )
+        if schema is not None and not isinstance(schema, Mapping):
+            where = f"tools.{index}.input_schema"
+            raise InvalidRequest(f"{where} is not an object.", hint="Send a JSON schema.", param=where)
+        if tool.get("allowed_callers") and "direct" not in tool["allowed_callers"]:
+            self.notes.append(f"the tool {name} may only be called by Anthropic's code execution: left out")
+            return None
+        function = {"name": name, "parameters": schema or _EMPTY_SCHEMA}
+        function |= {field: tool[field] for field in ("description", "strict") if tool.get(field) is not None}
+        if tool.get("input_examples"):
+            self.notes.append("input_examples of tools have no place in chat completions: left out")
+        marks = {"cache_control": tool["cache_control"]} if tool.get("cache_control") else {}
+        return {"type": "function", "function": function, **marks}
+
+    def _choice(self, given: Any, names: Collection[str]) -> dict[str, Any]:
+        if given is None:
+            return {}
+        kind = given.get("type") if isinstance(given, Mapping) else None
+        if kind not in {*_WORDS, "tool"}:
+            raise InvalidRequest(
+                "tool_choice is none of auto, any, tool and none.", hint='Send {"type": "auto"}.', param="tool_choice"
+            )
+        parallel = {"parallel_tool_calls": False} if given.get("disable_parallel_tool_use") else {}
+        if kind != "tool":
+            return {"tool_choice": _WORDS[kind], **parallel}
+        if given.get("name") not in names:
+            self.notes.append(f"tool_choice names {str(given.get('name'))[:100]}, which is not sent: auto")
+            return {"tool_choice": "auto", **parallel}
+        return {"tool_choice": {"type": "function", "function": {"name": given["name"]}}, **parallel}

@@ -1,0 +1,98 @@
+"""Messages in, Messages out: a request of the Messages door on an Anthropic route, and its answer, as they came.
+
+Only the model and the key are ours. An event is looked into where something is to be learned of it: usage, why the
+answer ended, an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.anthropic import answer
+from chomp_mcp.dialects.anthropic.signatures import without_ours
+from chomp_mcp.dialects.anthropic.stream import MessageDecoder
+from chomp_mcp.dialects.stream.decoder import Whole
+from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
+
+__all__ = ["decode", "decoder", "encode", "encode_count", "notes"]
+
+_VERSION = "2023-06-01"
+_DELTA = b"content_block_delta"
+_NOTHING: dict[str, Any] = {}
+
+
+def encode(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /messages with the client's own body."""
+    return _call(route, request, "/messages", _body(route, request, stream=request.stream))
+
+
+def encode_count(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /messages/count_tokens with the client's own body."""
+    return _call(route, request, "/messages/count_tokens", _body(route, request, stream=False))
+
+
+def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:  # noqa: ARG001 - the protocol's signature
+    """Nothing is left out."""
+    return ()
+
+
+def decode(body: bytes) -> Completion | Failed | ErrorObject:
+    """The answer as the router wrote it, and what the gateway reads of it."""
+    outcome = answer.decode(body)
+    return replace(outcome, raw=body) if isinstance(outcome, Completion) else outcome
+
+
+def decoder() -> NativeDecoder:
+    """A decoder for one stream."""
+    return NativeDecoder(answer.decode)
+
+
+class NativeDecoder(MessageDecoder):
+    """One delta for each event, with the event in it; once the answer has begun, its pieces are not parsed."""
+
+    __slots__ = ("_has_begun",)
+
+    def __init__(self, decode_whole: Whole) -> None:
+        super().__init__(decode_whole)
+        self._has_begun = False
+
+    def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
+        if self._has_begun and name == _DELTA and not self.done and data.endswith(b"}"):
+            return (Delta(chunk=_NOTHING, raw=b"event: content_block_delta\ndata: %b\n\n" % data),)
+        was_done = self.done
+        deltas = list(super()._frame(name, data))
+        if self.error is not None or was_done or not data.strip():
+            return ()
+        self._has_begun = self._has_begun or (self.usage is not None and any(delta.is_real for delta in deltas))
+        chunk = deltas[0].chunk if deltas else _NOTHING
+        return (Delta(chunk=chunk, raw=b"event: %b\ndata: %b\n\n" % (name or _name(data), data)),)
+
+
+def _name(data: bytes) -> bytes:
+    """The event's name, where the router gave it only inside."""
+    value = wire.loads(data)
+    return str(value.get("type", "")).encode() if isinstance(value, Mapping) else b""
+
+
+def _body(route: Route, request: ChatRequest, *, stream: bool) -> bytes:
+    native = request.native
+    given = dict(native.body) if native else {}
+    given.pop("stream", None)
+    messages = without_ours(given.get("messages"))
+    return wire.dumps({**given, "model": route.model, "messages": messages, **({"stream": True} if stream else {})})
+
+
+def _call(route: Route, request: ChatRequest, path: str, body: bytes) -> WireRequest:
+    """The client's version and betas; the router's own headers win, so a row may replace any of them."""
+    native = request.native
+    headers = {
+        "anthropic-version": _VERSION,
+        **(native.headers if native else {}),
+        "content-type": "application/json",
+        **({"x-api-key": route.key} if route.key else {}),
+        **{name.lower(): value for name, value in route.router.headers.items()},
+    }
+    return WireRequest("POST", f"{route.router.url}{path}", headers, body)

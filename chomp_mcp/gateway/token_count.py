@@ -1,0 +1,33 @@
+"""How many tokens a request is, by the router that would answer it, where its dialect has a call for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects import counter
+from chomp_mcp.messages import ChatRequest, Plan
+from chomp_mcp.routers.client import Client, Unreachable
+
+__all__ = ["count_tokens"]
+
+MAX_BYTES = 64 * 1024
+
+
+async def count_tokens(client: Client, plan: Plan, request: ChatRequest) -> Mapping[str, Any] | None:
+    """The router's own answer; None where the plan's first route has no such call, or does not answer it."""
+    route = plan.routes[0]
+    count = counter(route, request)
+    if count is None:
+        return None
+    try:
+        response = await client.send(count(route, request))
+        try:
+            told = wire.loads(await response.read(MAX_BYTES))
+        finally:
+            response.close()
+    except (Unreachable, ValueError):
+        return None
+    counted = isinstance(told, Mapping) and isinstance(told.get("input_tokens"), int)
+    return told if response.is_success and counted else None
