@@ -41,10 +41,14 @@ class Router:
     """Where the live list is: a path below `url`, or a whole URL."""
     hide: tuple[str, ...] = ()
     """Glob patterns of listed ids that cannot chat, or not for us."""
+    show: tuple[str, ...] = ()
+    """Glob patterns of ids that chat all the same."""
     max_tokens: Literal["max_tokens", "max_completion_tokens", ""] = "max_completion_tokens"
     """The field this router reads the output limit from; the other spelling is renamed to it. Empty: as it came."""
     drop: tuple[str, ...] = ()
     """Request fields this router refuses; `messages[].name` drops the field inside messages."""
+    replace: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    """Values that some models refuse: glob pattern of ids -> request field -> value -> what is sent instead."""
     joins_auto: Literal["keyed", "reachable", "last", "never"] = "keyed"
     """keyed: with a key; reachable: when named in the settings or answering; last: when nothing else; never."""
     deprecated: bool = False

@@ -108,6 +108,7 @@ _DESCRIPTIONS: Mapping[Any, str] = {
 }
 _OTHER_DESCRIPTIONS: Mapping[str, str] = {
     "prices": 'a table of USD per million tokens, such as { "model" = { input = 0.15, output = 0.60 } }',
+    "replace": 'a table such as { "*gpt-oss*" = { reasoning_effort = { none = "low" } } }',
     "quota_windows": 'a table such as { requests = "day", tokens = "minute" }',
 }
 _SPELLINGS = {"key_variable": "key"}

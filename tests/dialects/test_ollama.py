@@ -52,6 +52,7 @@ def test_the_choice_of_no_tool_sends_no_tools():
     forced = {**HELLO, "tools": TOOLS, "tool_choice": "required"}
     assert sent(forced)[1]["tools"] == TOOLS
     assert told(forced) == ("ollama heeds no tool_choice: the model decides",)
+    assert told({**forced, "num_ctx": 8192}) == ("ollama heeds no tool_choice: the model decides",)
 
 
 @pytest.mark.parametrize("more", [{"num_ctx": 32_768}, {"options": {"num_ctx": 32_768}}])

@@ -736,6 +736,29 @@ def test_what_cannot_chat_is_left_out(row):
     assert listed("groq", row) == ()
 
 
+def test_zen_shows_the_one_qwen_that_chats_and_hides_what_speaks_responses():
+    ids = ["grok-5", "grok-build-0.1", "muse-spark-1.1", "qwen3.8-flash", "qwen3.8-max", "glm-5.3-flash"]
+    assert [model.id for model in listed("zen", *({"id": i} for i in ids))] == ["qwen3.8-max", "glm-5.3-flash"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_value_that_a_model_refuses_is_replaced_and_told(stream):
+    request = ChatRequest(body={**HELLO, "reasoning_effort": "none"}, stream=stream)
+    oss, qwen = (Route(ROUTERS["groq"], model, "k-1") for model in ("openai/gpt-oss-120b", "qwen/qwen3.8-27b"))
+    assert wire.loads(openai.encode(oss, request).body)["reasoning_effort"] == "low"
+    assert openai.notes(oss, request) == ("groq/openai/gpt-oss-120b takes no reasoning_effort none: low was sent",)
+    assert wire.loads(openai.encode(qwen, request).body)["reasoning_effort"] == "none"
+    assert openai.notes(qwen, request) == ()
+
+
+@pytest.mark.parametrize("value", ["high", None, 0, ["none"], {"none": 1}])
+def test_a_value_that_it_takes_or_that_is_none_of_ours_travels_as_it_is(value):
+    route = Route(ROUTERS["groq"], "openai/gpt-oss-20b", "k-1")
+    request = ChatRequest(body={**HELLO, "reasoning_effort": value})
+    assert wire.loads(openai.encode(route, request).body).get("reasoning_effort") == value
+    assert openai.notes(route, request) == ()
+
+
 def test_zen_hides_what_only_opencode_may_use_or_another_endpoint_serves():
     ids = [
         "deepseek-v4.1-flash",

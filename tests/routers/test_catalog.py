@@ -74,6 +74,15 @@ def test_what_costs_nothing_by_nature_is_marked():
     assert {r.id for r in load(settings()).values() if r.free} == {"ollama", "cursor", "mock"}
 
 
+def test_what_auto_tries_first_is_what_lives_longest():
+    routers = load(settings())
+    assert routers["fireworks"].models[0] == "accounts/fireworks/routers/glm-flash-latest"
+    assert routers["openai"].models[0] == "gpt-6-luna"
+    assert "glm-5.3-flash" in routers["zen"].models[:2]
+    retired = {"accounts/fireworks/models/gpt-oss-20b", "gpt-5-mini"}
+    assert not retired & {model for router in routers.values() for model in router.models}
+
+
 def test_a_users_row_needs_only_a_url():
     lab = load(settings({"lab": {"url": "http://127.0.0.1:8099/v1/"}}))["lab"]
     assert lab == Router(id="lab", name="lab", url="http://127.0.0.1:8099/v1", max_tokens="")

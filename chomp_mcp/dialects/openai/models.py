@@ -62,7 +62,9 @@ def entries(body: bytes) -> list[Mapping[str, Any]]:
 
 
 def is_hidden(router: Router, model_id: str) -> bool:
-    """The catalog's `hide` patterns name it, or its name says that it does not chat."""
+    """The row's `hide` patterns name it and its `show` patterns do not, or its name says that it does not chat."""
+    if any(fnmatchcase(model_id, pattern) for pattern in router.show):
+        return False
     return bool(_NO_CHAT.search(model_id)) or any(fnmatchcase(model_id, pattern) for pattern in router.hide)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +50,7 @@ def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
     body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in fields}
     body["messages"] = [_message(message, in_messages) for message in _messages(body)]
     _rename_limit(body, route.router.max_tokens)
+    body |= {field: value for field, _refused_value, value in _replaced(route, body)}
     body["model"] = route.model
     if request.stream:
         body["stream"] = True
@@ -63,10 +65,14 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     for message in _messages(request.body) if in_messages else ():
         if isinstance(message, dict):
             told += [_IN_MESSAGES + name for name in _said(message, in_messages)]
+    replaced = tuple(
+        f"{route.ref} takes no {field} {refused}: {value} was sent"
+        for field, refused, value in _replaced(route, request.body)
+    )
     if not told:
-        return ()
+        return replaced
     dropped = [field for field in route.router.drop if field in told]
-    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",)
+    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped", *replaced)
 
 
 def decoder() -> StreamDecoder:
@@ -89,6 +95,17 @@ def list_url(router: Router) -> str:
 def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
     """The models that chat, in the router's order; `ValueError` when the body is no list."""
     return tuple(model for row in entries(body) if (model := as_model(router, row)))
+
+
+def _replaced(route: Route, body: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Field, value and what this model takes instead, by the row's `replace`."""
+    return [
+        (field, body[field], values[body[field]])
+        for pattern, fields in route.router.replace.items()
+        if fnmatchcase(route.model, pattern)
+        for field, values in fields.items()
+        if isinstance(body.get(field), str) and body[field] in values
+    ]
 
 
 def _messages(body: Mapping[str, Any]) -> list[Any]:

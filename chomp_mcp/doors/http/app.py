@@ -27,7 +27,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http import chat_completions, chomp_api, gateway_api, messages, models
+from chomp_mcp.doors.http import chat_completions, chomp_api, gateway_api, messages, models, responses
 from chomp_mcp.doors.http.asgi import error_answer
 from chomp_mcp.doors.http.auth import Authentication, check_bind, is_loopback
 from chomp_mcp.doors.http.guard import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
@@ -84,10 +84,12 @@ def build_app(
         direct={
             ("POST", "/v1/chat/completions"): chat_completions.ChatCompletions(chomp),
             ("POST", "/v1/messages"): messages.Messages(chomp),
+            ("POST", "/v1/responses"): responses.Responses(chomp),
         },
         routes=[
             *chat_completions.routes(chomp),
             *messages.routes(chomp),
+            *responses.routes(chomp),
             *models.routes(chomp),
             *gateway_api.routes(chomp),
             *chomp_api.routes(chomp),

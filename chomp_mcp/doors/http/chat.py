@@ -22,6 +22,9 @@ _ENVELOPE: Mapping[str, tuple[type, ...]] = {
 }
 """The fields that we interpret, and so take out; everything else is between the caller and the router."""
 
+MOST_NOTES = 4096
+"""Bytes of `x-chomp-notes`; the receipt has all of them."""
+
 _WORDS = {str: "text", bool: "true or false", dict: "an object"}
 
 
@@ -77,14 +80,17 @@ def list_failed(router: str, page: ModelPage) -> UpstreamFailed:
 
 
 def headers_of(receipt: Receipt) -> list[tuple[bytes, bytes]]:
-    """Who answers, and with which attempt; the receipt has that one only once the answer has ended."""
+    """Who answers, with which attempt (in the receipt only once the answer has ended), and the notes so far."""
     router, _, model = receipt.served.partition("/")
     failed = [attempt for attempt in receipt.attempts if attempt.outcome != OK]
-    return [
+    headers = [
         (b"x-chomp-router", router.encode()),
         (b"x-chomp-model", header_value(model)),
         (b"x-chomp-attempts", b"%d" % (len(failed) + 1)),
     ]
+    if receipt.notes:
+        headers.append((b"x-chomp-notes", header_value("; ".join(receipt.notes))[:MOST_NOTES]))
+    return headers
 
 
 def extension(receipt: Receipt) -> dict[str, Any]:

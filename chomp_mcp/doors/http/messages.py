@@ -19,7 +19,6 @@ from chomp_mcp.doors.http import anthropic_errors
 from chomp_mcp.doors.http.asgi import (
     EventStream,
     caller_of,
-    header_value,
     read_json,
     request_id_of,
     send_json,
@@ -35,8 +34,6 @@ __all__ = ["Messages", "routes"]
 _OURS = "claude-via-chomp/"
 """Before a model ref in lists for programs that show nothing but Claude's names; see models.py."""
 _PASSED_ON = frozenset({b"anthropic-version", b"anthropic-beta"})
-_MOST_NOTES = 4096
-"""Bytes of `x-chomp-notes`; the receipt has all of them."""
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "model": (str,),
     "stream": (bool, type(None)),
@@ -75,12 +72,12 @@ class Messages:
             completion = await reply.completion()
             receipt = reply.receipt()
             message = completion.raw or wire.dumps(message_of(completion, receipt.usage, model=reply.route.model))
-            await send_json(send, message, _headers(receipt))
+            await send_json(send, message, headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
         async with events, self._gateway.exchange(caller, request, door="messages_api") as reply:
             relay = _Relay(reply, request)
-            await events.start(_headers(reply.receipt()))
+            await events.start(headers_of(reply.receipt()))
             async for batch in reply.batches():
                 if frames := relay.frames(batch):
                     await events.write(frames)
@@ -158,14 +155,6 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]]) ->
 
 
 _WORDS: Mapping[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
-
-
-def _headers(receipt: Receipt) -> list[tuple[bytes, bytes]]:
-    """Who answers, and what of the request it did not get."""
-    headers = headers_of(receipt)
-    if receipt.notes:
-        headers.append((b"x-chomp-notes", header_value("; ".join(receipt.notes))[:_MOST_NOTES]))
-    return headers
 
 
 def _error_frame(request_id: str, error: ChompError) -> bytes:

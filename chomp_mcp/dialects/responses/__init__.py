@@ -1,0 +1,1 @@
+"""OpenAI's Responses as a door: its requests -> chat completions, answers and streams back."""

@@ -1,0 +1,105 @@
+"""/v1/responses: OpenAI's Responses, without state, for Codex and for SDKs that default to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NoReturn
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from chomp_mcp import wire
+from chomp_mcp.app import Chomp
+from chomp_mcp.dialects.responses.answer import response, skeleton
+from chomp_mcp.dialects.responses.request import Chat, to_chat
+from chomp_mcp.dialects.responses.stream import ResponseEvents
+from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
+from chomp_mcp.doors.http.chat import chat_request, extension, headers_of, patience_of
+from chomp_mcp.errors import BudgetExceeded, InvalidRequest, UpstreamError
+from chomp_mcp.messages import Caller, ChatRequest
+
+__all__ = ["Responses", "routes"]
+
+
+def routes(chomp: Chomp) -> list[Route]:
+    """The Responses API's part of the route table."""
+    return [
+        Route("/v1/responses", Responses(chomp), methods=["POST"]),
+        Route("/v1/responses/{id:path}", _nothing_is_stored, methods=["GET", "POST", "DELETE"]),
+    ]
+
+
+class Responses:
+    """POST /v1/responses as an ASGI app: translate in, the gateway's exchange, translate out."""
+
+    def __init__(self, chomp: Chomp) -> None:
+        self._gateway = chomp.gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_json(receive)
+        chat = to_chat(body)
+        envelope: dict[str, Any] = {
+            name: body[name] for name in ("model", "router", "stream", "stream_options") if name in body
+        }
+        request = chat_request({**chat.body, **envelope}, patience=patience_of(scope["headers"]))
+        request = replace(request, notes=tuple(chat.notes))
+        shell = skeleton(body, response_id=f"resp_{uuid4().hex}", created_at=int(time.time()))
+        caller = caller_of(scope)
+        try:
+            if request.stream:
+                events, told = EventStream(send), ResponseEvents(chat, shell)
+                events.last, events.error_frame = b"", lambda error: _frames(told.fail(error))
+                work = partial(self._stream, caller, request, told, events)
+                await while_connected(scope, receive, work, events)
+            else:
+                await while_connected(scope, receive, partial(self._answer, caller, request, (chat, shell), send))
+        except (BudgetExceeded, UpstreamError) as error:
+            if _asks_again(scope["headers"]):
+                error.status = 400
+            raise
+
+    async def _answer(
+        self, caller: Caller, request: ChatRequest, asked: tuple[Chat, Mapping[str, Any]], send: Send
+    ) -> None:
+        async with self._gateway.exchange(caller, request, door="responses_api") as reply:
+            completion = await reply.completion()
+            receipt = reply.receipt()
+            answer = response(*asked, completion, receipt.usage, receipt.served)
+            await send_json(send, wire.dumps({**answer, "chomp": extension(receipt)}), headers_of(receipt))
+
+    async def _stream(self, caller: Caller, request: ChatRequest, told: ResponseEvents, events: EventStream) -> None:
+        async with events:
+            async with self._gateway.exchange(caller, request, door="responses_api") as reply:
+                receipt = reply.receipt()
+                await events.start(headers_of(receipt))
+                await events.write(_frames(told.start(receipt.served)))
+                async for batch in reply.batches():
+                    if made := told.take(batch):
+                        await events.write(_frames(made))
+            await events.write(_frames(told.finish(reply.receipt().usage)))
+
+
+def _frames(events: Sequence[Mapping[str, Any]]) -> bytes:
+    return b"".join([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), wire.dumps(event)) for event in events])
+
+
+def _asks_again(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Codex repeats a 503 up to 30 times within a minute, whatever `x-should-retry` says, and a 400 never.
+
+    What is left of a plan that ran out, or of a budget, is the same every time.
+    """
+    return any(name == b"originator" and value.startswith(b"codex") for name, value in headers)
+
+
+async def _nothing_is_stored(request: Request) -> NoReturn:
+    error = InvalidRequest(
+        f"There is no {request.method} {request.url.path[:200]}: responses are not stored here.",
+        hint="Send what was said before in input of POST /v1/responses.",
+    )
+    error.status, error.code = 404, "not_found"
+    raise error

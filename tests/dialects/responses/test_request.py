@@ -1,0 +1,249 @@
+"""A Responses request as chat completions: nothing is lost but what the notes name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chomp_mcp.dialects.responses.request import seal, to_chat, unseal
+from chomp_mcp.errors import InvalidRequest
+
+ASK = {"type": "function", "name": "ask", "parameters": {"type": "object", "properties": {}}, "strict": False}
+PATCH = {
+    "type": "custom",
+    "name": "apply_patch",
+    "description": "Edit files.",
+    "format": {"type": "grammar", "syntax": "lark", "definition": "start: begin"},
+}
+
+
+def call(call_id: str, name: str = "ask", **more: object) -> dict:
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": "{}", **more}
+
+
+def output(call_id: str, said: object = "done") -> dict:
+    return {"type": "function_call_output", "call_id": call_id, "output": said}
+
+
+def messages(*items: object, **body: object) -> list[dict]:
+    return to_chat({"input": list(items), **body}).body["messages"]
+
+
+def test_text_is_one_message_and_instructions_stand_before_it():
+    chat = to_chat({"model": "m", "instructions": "Be brief.", "input": "hi"})
+    assert chat.body == {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]}
+    assert chat.notes == []
+
+
+def test_parts_of_text_become_text_and_pictures_stay_parts():
+    see = {"type": "input_text", "text": "see"}
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"}
+    said = messages({"role": "user", "content": [see, see]}, {"role": "user", "content": [see, image]})
+    assert said[0] == {"role": "user", "content": "see\nsee"}
+    assert said[1]["content"] == [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}},
+    ]
+
+
+def test_what_was_thought_said_and_called_is_one_turn_and_its_results_follow():
+    thought = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I ask."}]}
+    found = messages(thought, said, call("a"), call("b"), output("b", "2"), output("a", "1"), tools=[ASK])
+    assert [message["role"] for message in found] == ["assistant", "tool", "tool"]
+    assert found[0]["reasoning_content"] == "hm"
+    assert found[0]["content"] == "I ask."
+    assert [one["id"] for one in found[0]["tool_calls"]] == ["a", "b"]
+    assert [(message["tool_call_id"], message["content"]) for message in found[1:]] == [("a", "1"), ("b", "2")]
+
+
+def test_a_result_comes_right_behind_its_call_wherever_it_stood():
+    found = messages(call("a"), {"role": "user", "content": "wait"}, output("a"))
+    assert [message["role"] for message in found] == ["assistant", "tool", "user"]
+    assert found[0]["content"] is None
+
+
+def test_a_picture_of_a_tool_is_shown_by_the_user():
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    found = messages(call("a"), output("a", [{"type": "input_text", "text": "a map"}, picture]))
+    assert found[1] == {"role": "tool", "tool_call_id": "a", "content": "a map"}
+    assert found[2]["role"] == "user"
+    assert [part["type"] for part in found[2]["content"]] == ["text", "image_url"]
+
+
+def test_a_result_without_a_call_is_told_as_text_and_noted():
+    chat = to_chat({"input": [output("ghost", "42"), {"role": "user", "content": "go on"}]})
+    assert chat.body["messages"][0] == {"role": "user", "content": "Result of the tool call ghost: 42"}
+    assert chat.notes == ["input[0] is the result of no call in input: sent as text"]
+
+
+def test_a_call_without_a_result_gets_one_that_says_so():
+    chat = to_chat({"input": [call("a"), {"role": "user", "content": "stop"}]})
+    assert chat.body["messages"][1] == {"role": "tool", "tool_call_id": "a", "content": "(no result)"}
+    assert chat.notes == ["the call a has no result in input: told as such"]
+
+
+def test_two_calls_of_one_id_stay_two_pairs():
+    found = messages(call("a"), output("a", "1"), call("a"), output("a", "2"))
+    pairs = [(found[0]["tool_calls"][0]["id"], found[1]), (found[2]["tool_calls"][0]["id"], found[3])]
+    assert [(ident, said["tool_call_id"], said["content"]) for ident, said in pairs] == [
+        ("a", "a", "1"),
+        ("a_2", "a_2", "2"),
+    ]
+
+
+def test_a_freeform_tool_is_a_function_with_one_text_and_its_grammar_in_words():
+    chat = to_chat({"input": "hi", "tools": [PATCH]})
+    function = chat.body["tools"][0]["function"]
+    assert function["name"] == "apply_patch"
+    assert function["parameters"]["required"] == ["input"]
+    assert "start: begin" in function["description"]
+
+
+@given(st.text())
+def test_nothing_of_a_freeform_text_is_lost_on_its_way_there_and_back(text):
+    item = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": text}
+    chat = to_chat({"input": [item], "tools": [PATCH]})
+    sent = chat.body["messages"][0]["tool_calls"][0]["function"]
+    assert chat.tools.call(sent["name"], sent["arguments"]).text == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('{"input": "x"}', "x"),
+        ('{"patch": "x"}', "x"),
+        ('"x"', "x"),
+        ("*** Begin Patch", "*** Begin Patch"),
+        ('{"input": "x", "note": "y"}', "x"),
+        ('{"a": "x", "b": "y"}', '{"a": "x", "b": "y"}'),
+    ],
+)
+def test_models_write_a_freeform_input_in_many_ways(arguments, text):
+    chat = to_chat({"input": "hi", "tools": [PATCH]})
+    assert chat.tools.call("apply_patch", arguments).text == text
+
+
+def test_a_namespaces_tool_finds_its_way_back():
+    tools = [{"type": "namespace", "name": "mcp__chomp", "description": "Models.", "tools": [ASK]}, ASK]
+    chat = to_chat({"input": [call("a", namespace="mcp__chomp"), output("a")], "tools": tools})
+    names = [tool["function"]["name"] for tool in chat.body["tools"]]
+    assert names == ["mcp__chomp__ask", "ask"]
+    assert chat.body["messages"][0]["tool_calls"][0]["function"]["name"] == "mcp__chomp__ask"
+    back = chat.tools.call("mcp__chomp__ask", "{}").tool
+    assert (back.namespace, back.name) == ("mcp__chomp", "ask")
+
+
+@pytest.mark.parametrize("name", ["x" * 80, "über.tool", "a b"])
+def test_names_that_no_router_takes_are_shortened_and_stay_apart(name):
+    tools = [{"type": "namespace", "name": "n", "tools": [{**ASK, "name": name}, {**ASK, "name": name + "!"}]}]
+    chat = to_chat({"input": "hi", "tools": tools})
+    first, second = (tool["function"]["name"] for tool in chat.body["tools"])
+    assert first != second
+    assert len(first) <= 64
+    assert first.replace("_", "").replace("-", "").isascii()
+    assert chat.tools.call(first, "{}").tool.name == name
+
+
+def test_built_in_tools_are_left_out_and_named():
+    chat = to_chat({"input": "hi", "tools": [{"type": "web_search", "external_web_access": True}, ASK]})
+    assert len(chat.body["tools"]) == 1
+    assert chat.notes == ["the built-in tool web_search is left out: a chat model does not have it"]
+
+
+def test_fields_find_their_place_and_unknown_ones_travel():
+    chat = to_chat(
+        {
+            "input": "hi",
+            "max_output_tokens": 5,
+            "reasoning": {"effort": "low", "summary": "auto"},
+            "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": True}, "verbosity": "low"},
+            "tools": [ASK],
+            "tool_choice": {"type": "function", "name": "ask"},
+            "parallel_tool_calls": False,
+            "prompt_cache_key": "k",
+            "include": ["reasoning.encrypted_content"],
+            "client_metadata": {"turn": "1"},
+            "odd": {"deep": [1]},
+        }
+    )
+    body = {name: value for name, value in chat.body.items() if name not in {"messages", "tools"}}
+    assert body == {
+        "max_completion_tokens": 5,
+        "reasoning_effort": "low",
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strict": True}},
+        "verbosity": "low",
+        "tool_choice": {"type": "function", "function": {"name": "ask"}},
+        "parallel_tool_calls": False,
+        "prompt_cache_key": "k",
+        "odd": {"deep": [1]},
+    }
+    assert chat.notes == []
+    assert chat.keeps_reasoning
+    assert chat.summarizes
+
+
+def test_allowed_tools_leave_the_others_out():
+    other = {**ASK, "name": "other"}
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "other"}]}
+    chat = to_chat({"input": "hi", "tools": [ASK, other], "tool_choice": choice})
+    assert [tool["function"]["name"] for tool in chat.body["tools"]] == ["other"]
+    assert chat.body["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"input": "hi", "previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"input": "hi", "conversation": "conv_1"}, "conversation"),
+        ({"input": "hi", "background": True}, "background"),
+        ({"input": "hi", "prompt": {"id": "p"}}, "prompt"),
+        ({}, "input"),
+        ({"input": []}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": ["hi"]}, "input[0]"),
+        ({"input": [{"content": "hi"}]}, "input[0].type"),
+        ({"input": [{"role": "tool", "content": "hi"}]}, "input[0].role"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+        ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
+        ({"input": [{"type": "function_call", "call_id": "c"}]}, "input[0].name"),
+        ({"input": "hi", "tools": {}}, "tools"),
+        ({"input": "hi", "tools": [{"name": "f"}]}, "tools[0]"),
+        ({"input": "hi", "tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"input": "hi", "tools": [ASK, ASK]}, "tools"),
+        ({"input": "hi", "text": "x"}, "text"),
+        ({"input": "hi", "reasoning": "x"}, "reasoning"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_place(body, param):
+    with pytest.raises(InvalidRequest) as refused:
+        to_chat(body)
+    assert refused.value.param == param
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("kind", ["web_search_call", "local_shell_call", "compaction", "mcp_call", "new_kind"])
+def test_items_of_other_kinds_are_left_out_and_named(kind):
+    chat = to_chat({"input": [{"type": kind, "id": "x"}, {"role": "user", "content": "hi"}]})
+    assert chat.body["messages"] == [{"role": "user", "content": "hi"}]
+    assert chat.notes == [f"input[0], a {kind}, is left out: a chat model cannot read it"]
+
+
+def test_reasoning_that_we_sealed_comes_back_and_foreign_one_is_named():
+    thought = {"reasoning_content": "hm", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}
+    ours = {"type": "reasoning", "summary": [], "encrypted_content": seal(thought, "groq/m")}
+    foreign = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
+    chat = to_chat({"input": [ours, call("a"), output("a"), foreign, {"role": "user", "content": "hi"}]})
+    assert chat.body["messages"][0] == {
+        "role": "assistant",
+        "content": None,
+        **thought,
+        "tool_calls": chat.body["messages"][0]["tool_calls"],
+    }
+    assert chat.notes == ["input[3], reasoning that only its maker can read, is left out"]
+
+
+@pytest.mark.parametrize("text", ["", "chomp1.", "chomp1.!!!", "chomp1.AAAA", None, 5])
+def test_a_seal_that_is_none_is_no_reasoning(text):
+    assert unseal(text) is None
