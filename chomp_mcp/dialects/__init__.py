@@ -56,6 +56,10 @@ class Decoder(Protocol):
         """The router said that nothing comes after (`[DONE]` and its like); only a trailer may."""
 
     @property
+    def is_mute(self) -> bool:
+        """The router told an end that needs no words: its token limit, its filter, or all that its dialect allows."""
+
+    @property
     def error(self) -> Failed | ErrorObject | None:
         """What ended the stream; nothing comes after it. The router's own error is not judged yet."""
 

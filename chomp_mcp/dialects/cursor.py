@@ -7,8 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.openai.answer import loads, nonsense, read_usage
+from chomp_mcp.dialects.openai.answer import nonsense, read_usage
 from chomp_mcp.dialects.openai.shapes import completion, head, piece
+from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder
 from chomp_mcp.dialects.stream.framing import Objects
 from chomp_mcp.messages import (

@@ -11,7 +11,10 @@ from decimal import Decimal
 
 import anyio
 
-from chomp_mcp.dialects import Decoder, speech
+from chomp_mcp.dialects import Decoder, Speech, speech
+from chomp_mcp.dialects.openai.answer import NOTHING_SAID
+from chomp_mcp.dialects.openai.collect import Folder
+from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import (
     ChompError,
     InvalidRequest,
@@ -49,7 +52,6 @@ __all__ = ["Answer", "Attempts"]
 
 _log = logging.getLogger("chomp_mcp.attempts")
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 FIRST_ERROR_STATUS = 400
 TRAILER_SECONDS = 0.25
@@ -295,7 +297,7 @@ class Attempts:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
         if self._request.stream:
             return await self._peek(route, response)
-        outcome = speech(route, self._request).decode(await response.read(MAX_ANSWER_BYTES))
+        outcome = _whole(speech(route, self._request), response.headers, await response.read(MAX_ANSWER_BYTES))
         if not isinstance(outcome, Completion):
             return _judged(outcome, now)
         response.close()
@@ -308,16 +310,18 @@ class Attempts:
         async for chunk in response.iter_bytes():
             fresh = decoder.feed(chunk)
             seen += fresh
-            if any(delta.is_real for delta in fresh) or (decoder.finished and decoder.error is None and seen):
+            if _is_answer(fresh, decoder):
                 return Answer(route, first=seen, response=response, decoder=decoder)
             if decoder.error is not None:
                 return _judged(decoder.error, self._clock())
+            if decoder.done:
+                break
         seen += decoder.close()
         response.close()
         if decoder.error is not None:
             return _judged(decoder.error, self._clock())
-        if not decoder.finished and not any(delta.is_real for delta in seen):
-            return Failed(FailureKind.TRANSIENT, f"{route.router.id} stopped before it said anything.", response.status)
+        if not _is_answer(seen, decoder):
+            return _nothing_said(decoder)
         return Answer(route, first=seen, decoder=decoder)
 
     def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:
@@ -381,6 +385,38 @@ class Attempts:
             hint=f"Try again in {wait:.0f} s, name another router, or see `chomp-mcp status`.",
             retry_after=wait,
         )
+
+
+def _is_answer(deltas: Iterable[Delta], decoder: Decoder) -> bool:
+    """Something is said, called or refused in them, or the router told why nothing is."""
+    return any(delta.is_real for delta in deltas) or decoder.is_mute
+
+
+def _nothing_said(decoder: Decoder) -> Failed:
+    """It failed, and may cost something all the same."""
+    message = NOTHING_SAID if decoder.finished else "The router stopped before it said anything."
+    return Failed(FailureKind.TRANSIENT, message, usage=decoder.usage, cost_usd=decoder.cost_usd)
+
+
+def _whole(speak: Speech, headers: Mapping[str, str], body: bytes) -> Completion | Failed | ErrorObject:
+    """An answer that was asked for whole; some routers stream all the same, and it is added up here."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _STREAMED and not body.lstrip(b"\xef\xbb\xbf\r\n ").startswith(_EVENTS):
+        return speak.decode(body)
+    decoder, folder = speak.decoder(), Folder()
+    deltas = [*decoder.feed(body), *decoder.close()]
+    if decoder.error is not None:
+        return decoder.error
+    if not _is_answer(deltas, decoder):
+        return _nothing_said(decoder)
+    if not decoder.finished:
+        return Failed(FailureKind.TRANSIENT, "The router stopped in the middle of the answer.")
+    folder.add(deltas)
+    return Completion(folder.body(), decoder.usage, decoder.cost_usd)
+
+
+_STREAMED = frozenset({"text/event-stream", "application/x-ndjson"})
+_EVENTS = (b"data:", b"event:", b"id:", b":")
 
 
 def _judged(told: Failed | ErrorObject, now: float) -> Failed:

@@ -6,7 +6,7 @@ Everything here is plain data: no I/O, no clock. Times are epoch seconds (`_at`,
 
 from __future__ import annotations
 
-from chomp_mcp.messages.answer import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
+from chomp_mcp.messages.answer import MUTE_ENDS, Completion, Delta, ErrorObject, Failed, FailureKind, Usage, text_of
 from chomp_mcp.messages.job import Job, JobStatus
 from chomp_mcp.messages.receipt import Attempt, Receipt, receipt_line
 from chomp_mcp.messages.request import (
@@ -23,6 +23,7 @@ from chomp_mcp.messages.router import AUTO, Model, Plan, Route, Router
 __all__ = [
     "AUTO",
     "MAX_PROMPT_BYTES",
+    "MUTE_ENDS",
     "OWNER",
     "Attempt",
     "Caller",
@@ -44,4 +45,5 @@ __all__ = [
     "WireRequest",
     "is_conversation",
     "receipt_line",
+    "text_of",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from chomp_mcp import wire
 
-__all__ = ["Completion", "Delta", "ErrorObject", "Failed", "FailureKind", "Usage"]
+__all__ = ["MUTE_ENDS", "Completion", "Delta", "ErrorObject", "Failed", "FailureKind", "Usage", "text_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class Failed:
     body: Mapping[str, Any] = field(default_factory=dict)
     scope: str = ""
     """What rests: `key`, `model`, `free` (all free models of the key), or empty for the router's own default."""
+    usage: Usage | None = None
+    """What the router counted for it all the same."""
+    cost_usd: Decimal | None = None
+    """What the router says it cost all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,11 @@ class Delta:
 
     @property
     def text(self) -> str:
-        """The answer's text in this piece (choice 0)."""
+        """The answer's text in this piece (choice 0), a refusal's words included."""
         if self.plain:
             return self.plain
-        content = self.choice.get("content")
-        return content if isinstance(content, str) else ""
+        said = self.choice
+        return text_of(said.get("content")) + text_of(said.get("refusal"))
 
     @property
     def characters(self) -> int:
@@ -132,12 +136,7 @@ class Delta:
     @property
     def is_real(self) -> bool:
         """Carries content, reasoning or a tool call of any choice: the answer has begun."""
-        return bool(self.plain) or any(
-            delta.get(name)
-            for choice in self.choices
-            if isinstance(delta := choice.get("delta"), dict)
-            for name in _REAL
-        )
+        return bool(self.plain) or any(_says(choice.get("delta")) for choice in self.choices)
 
     @property
     def finish_reason(self) -> str | None:
@@ -152,7 +151,33 @@ class Delta:
         return not self.plain and bool(self.chunk.get("usage")) and not self.choices
 
 
-_REAL = ("content", "reasoning", "reasoning_content", "tool_calls", "function_call", "refusal", "audio")
+_REAL = (
+    "content",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "thinking_blocks",
+    "tool_calls",
+    "function_call",
+    "refusal",
+    "audio",
+    "images",
+)
+MUTE_ENDS = frozenset({"length", "content_filter"})
+"""Whoever has no tokens left, or may not speak, has answered without a word."""
+
+
+def _says(said: Any) -> bool:
+    return isinstance(said, dict) and any(said.get(name) for name in _REAL)
+
+
+def text_of(content: Any) -> str:
+    """A text, or the texts of content parts (Mistral streams those) one after the other."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    texts = [part.get("text") or part.get("refusal") for part in parts if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _characters(said: Any) -> int:
@@ -203,10 +228,26 @@ class Completion:
         return reason if isinstance(reason, str) else None
 
     @property
+    def is_answer(self) -> bool:
+        """At least one choice says, calls or refuses something, or tells why it cannot."""
+        choices = self.body.get("choices")
+        return any(
+            _says(choice.get("message")) or choice.get("finish_reason") in MUTE_ENDS
+            for choice in (choices if isinstance(choices, list) else ())
+            if isinstance(choice, dict)
+        )
+
+    @property
     def text(self) -> str:
-        """The answer's text; the tool calls as JSON when the model answered with those alone."""
-        content = self.message.get("content")
-        if isinstance(content, str) and content:
-            return content
-        calls = self.message.get("tool_calls")
-        return wire.dumps({"tool_calls": calls}).decode() if calls else ""
+        """All that the answer says, for who takes nothing but text: its words, its refusal, its tool calls as JSON.
+
+        What the model thought stands for the answer only where there is nothing else.
+        """
+        said = self.message
+        audio = said.get("audio")
+        spoken = text_of(audio.get("transcript")) if isinstance(audio, dict) else ""
+        calls = {name: said[name] for name in ("tool_calls", "function_call") if said.get(name)}
+        words = (text_of(said.get("content")), text_of(said.get("refusal")), spoken)
+        parts = [*words, wire.dumps(calls).decode() if calls else ""]
+        thought = text_of(said.get("reasoning_content")) or text_of(said.get("reasoning"))
+        return "\n\n".join(part for part in parts if part) or thought

@@ -448,8 +448,8 @@ def test_one_json_body_instead_of_a_stream_is_an_answer_too():
         "finish_reason": "stop",
     }
     deltas, decoder = read(wire.dumps({**body, "choices": [choice]}))
-    assert (deltas[0].text, deltas[0].choice["tool_calls"][0]["index"], deltas[0].finish_reason) == ("hi", 0, "stop")
-    assert deltas[1].is_usage_only
+    assert (deltas[0].text, deltas[0].choice["tool_calls"][0]["index"], deltas[1].finish_reason) == ("hi", 0, "stop")
+    assert deltas[2].is_usage_only
     assert (decoder.usage, decoder.finished) == (Usage(7, 3, 2), True)
 
 
@@ -472,14 +472,14 @@ def test_something_else_than_a_stream_says_what_came(body, says):
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_an_endless_event_is_an_error_and_not_kept(ended):
-    piece = b"x" * (framing.MAX_FRAME_BYTES // 4)
+    piece = b"x" * (framing.MAX_ANSWER_BYTES // 4)
     _, decoder = read(event(chunk({"content": "hi"})), b"data: {", *[piece] * 5, b"}\n\n" if ended else b"")
     assert decoder.error
     assert "MiB" in judged(decoder.error).message
 
 
 def test_the_events_before_an_oversized_one_are_kept():
-    huge = b'data: "' + b"x" * framing.MAX_FRAME_BYTES + b'"\n\n'
+    huge = b'data: "' + b"x" * framing.MAX_ANSWER_BYTES + b'"\n\n'
     deltas, decoder = read(event(chunk({"content": "hi"})) + huge + event(chunk({"content": "more"})))
     assert [delta.text for delta in deltas] == ["hi"]
     assert decoder.error
@@ -575,7 +575,6 @@ TEXTS = [
     '\\"',
     "\\n",
     "\\u00e4",
-    "\\ud83d",
     "👋",
     "\u200b",
     "\x7f",

@@ -9,10 +9,11 @@ from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic.request import body_of, left_out
 from chomp_mcp.dialects.anthropic.stream import FINISH, MessageDecoder, usage_of
 from chomp_mcp.dialects.numbers import tokens
-from chomp_mcp.dialects.openai.answer import error_in, loads, nonsense
+from chomp_mcp.dialects.openai.answer import error_in, nonsense
 from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.request import list_url
 from chomp_mcp.dialects.openai.shapes import completion, head
+from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Model, Route, Router, WireRequest
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp.dialects.anthropic.signatures import sign
-from chomp_mcp.dialects.openai.answer import loads
+from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.messages import Completion, Usage
 
 __all__ = ["as_input", "message_id", "message_of", "reasoning_in", "stop_reason", "usage_object"]

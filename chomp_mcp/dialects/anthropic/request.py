@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chomp_mcp.dialects.openai.answer import loads
+from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.messages import ChatRequest, Route
 
 __all__ = ["body_of", "left_out"]

@@ -47,11 +47,12 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_cr
 class MessageDecoder(ObjectDecoder):
     """`message_start`, content blocks, `message_delta`, `message_stop`; pings and what is new are passed over."""
 
-    __slots__ = ("_calls", "_top", "_unsaid")
+    __slots__ = ("_begun", "_calls", "_top", "_unsaid")
 
     def __init__(self, decode: Whole) -> None:
         super().__init__(Events(), decode)
         self._top = head("", "")
+        self._begun = False
         self._calls: dict[int, int] = {}
         """Index of a tool_use block -> index of the call."""
         self._unsaid: dict[int, str] = {}
@@ -67,6 +68,10 @@ class MessageDecoder(ObjectDecoder):
         return take(self, value) if take else ()
 
     def _start(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        if self._begun:
+            self._fail("The router began a second answer in the middle of the first.")
+            return ()
+        self._begun = True
         message = _mapping(event.get("message"))
         self._top = head(str(message.get("id", "")), str(message.get("model", "")))
         self.usage = usage_of(message.get("usage"), self.usage)
@@ -109,7 +114,7 @@ class MessageDecoder(ObjectDecoder):
         reason = _mapping(event.get("delta")).get("stop_reason")
         if not reason:
             return ()
-        self.finished = True
+        self.finished = self.is_mute = True  # Claude may end its turn without a word, mostly after a tool's result
         return (piece(self._top, {}, FINISH.get(str(reason), "stop")),)
 
     def _stop(self, event: Mapping[str, Any]) -> Iterable[Delta]:  # noqa: ARG002 - the table's signature

@@ -11,6 +11,7 @@ from chomp_mcp.dialects.openai import answer as answers
 from chomp_mcp.dialects.openai import request as openai
 from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.stream import StreamDecoder
+from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.stream.framing import Either
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
@@ -45,7 +46,7 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A whole answer of either endpoint."""
     try:
-        answer = answers.loads(body)
+        answer = loads(body)
     except ValueError:
         return answers.nonsense(body)
     if isinstance(answer, Mapping) and ollama_native.is_native(answer):
@@ -92,7 +93,7 @@ class _Decoder(StreamDecoder):
             return ()
         self._seen = True
         try:
-            line = answers.loads(data)
+            line = loads(data)
         except ValueError:
             self._garbage()
             return ()

@@ -7,8 +7,8 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import tokens
-from chomp_mcp.dialects.openai.answer import loads
 from chomp_mcp.dialects.openai.shapes import completion, head, piece, usage_piece
+from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.messages import Completion, Delta, Usage
 
 __all__ = ["Pieces", "body_of", "completion_of", "is_native", "left_out", "usage_of"]

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import MOST_COST, dollars, tokens
+from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.openai.tool_calls import mend_message
 from chomp_mcp.messages import Completion, ErrorObject, Failed, FailureKind, Usage
 
-__all__ = ["decode", "error_in", "loads", "nonsense", "read_cost", "read_usage", "share_reasoning"]
+__all__ = ["NOTHING_SAID", "decode", "error_in", "nonsense", "read_cost", "read_usage", "share_reasoning"]
 
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 
 
-def loads(data: bytes) -> Any:
-    """Parse JSON; half an emoji (a lone surrogate, as some routers cut them) becomes `?`.
-
-    Raises:
-        ValueError: not JSON, or nested too deeply to be an answer.
-    """
-    try:
-        return wire.loads(data)
-    except ValueError:
-        pass
-    try:
-        return wire.loads(json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "replace"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
-    """A whole `chat.completion`, the router's own object; `reasoning_content` is added where only `reasoning` is."""
+    """A whole `chat.completion`, the router's own object.
+
+    `reasoning_content` is added where only `reasoning` is, and tool calls are mended.
+    """
     try:
         answer = loads(body)
     except ValueError:
@@ -45,11 +32,24 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
         return error
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
-        return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no choices.")
-    for choice in choices:
-        if isinstance(choice, dict):
-            share_reasoning(choice.get("message"))
-    return Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
+        return _no_answer(answer, "The router answered with JSON that holds no choices.")
+    kept = [choice for choice in choices if isinstance(choice, dict) and isinstance(choice.get("message"), dict)]
+    if not kept:
+        return _no_answer(answer, "The router answered with a choice that holds no message.")
+    answer["choices"] = kept
+    for choice in kept:
+        share_reasoning(choice["message"])
+        mend_message(choice["message"])
+    completion = Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
+    return completion if completion.is_answer else _no_answer(answer, NOTHING_SAID)
+
+
+NOTHING_SAID = "The router answered with nothing: no text, no tool call, no refusal."
+
+
+def _no_answer(answer: Mapping[str, Any], message: str) -> Failed:
+    """It failed, and may cost something all the same."""
+    return Failed(FailureKind.TRANSIENT, message, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
 
 
 def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:

@@ -2,96 +2,168 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from chomp_mcp import wire
-from chomp_mcp.messages import Delta
+from chomp_mcp.dialects.openai.shapes import INDEXED
+from chomp_mcp.dialects.openai.tool_calls import CallStream, mend_message
+from chomp_mcp.messages import Completion, Delta, text_of
 
 __all__ = ["Folder"]
 
-_TEXTS = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
-
-
-@dataclass(slots=True)
-class _Call:
-    """A tool call so far."""
-
-    id: str = ""
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        function = {"name": self.name, "arguments": "".join(self.arguments)}
-        return {"id": self.id, "type": "function", "function": function}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _arguments(value: Any) -> str:
-    """Some routers send the object itself, whole, where OpenAI sends its JSON bit by bit."""
-    if not isinstance(value, Mapping):
-        return _text(value)
-    try:
-        return wire.dumps(value).decode()
-    except ValueError:  # nested too deeply for a tool to take
-        return ""
+_TEXTS = frozenset(
+    {"content", "reasoning_content", "reasoning", "refusal", "arguments", "text", "summary", "data", "transcript"}
+)
+"""What comes bit by bit, and is one text in the end; every other text is told once."""
 
 
 class Folder:
-    """Adds up the deltas of choice 0 into a `chat.completion` object."""
+    """Adds up the deltas of all choices into a `chat.completion` object."""
 
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
-        self._texts: defaultdict[str, list[str]] = defaultdict(list)
-        self._calls: dict[int, _Call] = {}
-        self._finish: str | None = None
+        self._plain: list[str] = []
+        """Texts of choice 0 that are not in its sum yet."""
+        self._choices: dict[int, dict[str, Any]] = {}
+        self._calls = CallStream()
         self._usage: Any = None
+        self._said: list[str] = []
 
     def add(self, deltas: Iterable[Delta]) -> str:
-        """Take these in; returns the text they carried."""
-        return "".join([self._add(delta) for delta in deltas])
+        """Take these in; returns the text they carried (choice 0)."""
+        text = "".join([self._add(delta) for delta in deltas])
+        self._said.append(text)
+        return text
+
+    def rest(self) -> str:
+        """At the end: what the answer says beyond the text that `add` returned, tool calls as JSON."""
+        whole, said = Completion(self.body()).text, "".join(self._said)
+        return whole.removeprefix(said) if whole.startswith(said) else ""
+
+    def body(self) -> dict[str, Any]:
+        """The `chat.completion` object so far."""
+        choices = [self._choice(index) for index in sorted(self._choices)] or [self._choice(0)]
+        body = {**self._head, "object": "chat.completion", "choices": choices}
+        return {**body, "usage": self._usage} if self._usage else body
 
     def _add(self, delta: Delta) -> str:
         if self._head and (text := delta.plain):
-            self._texts["content"].append(text)
+            self._plain.append(text)
             return text
         chunk = delta.chunk
         if not self._head:
             self._head = {name: chunk.get(name) for name in ("id", "created", "model")}
         self._usage = chunk.get("usage") or self._usage
-        self._finish = delta.finish_reason or self._finish
-        for name, value in delta.choice.items():
-            if name in _TEXTS and value and isinstance(value, str):
-                self._texts[name].append(value)
-            elif name == "tool_calls" and isinstance(value, list):
-                self._add_calls(value)
+        for choice in delta.choices:
+            self._add_choice(choice)
         return delta.text
 
-    def _add_calls(self, pieces: list[Any]) -> None:
-        for piece in pieces:
-            if isinstance(piece, Mapping):
-                self._add_call(piece)
+    def _add_choice(self, choice: Mapping[str, Any]) -> None:
+        index = choice.get("index")
+        index = index if isinstance(index, int) else 0
+        so_far = self._choices.setdefault(index, {"message": {}})
+        self._take_plain()
+        for name, value in choice.items():
+            if name == "delta" and isinstance(value, Mapping):
+                delta = dict(value)
+                self._calls.mend(index, delta)
+                _plain_content(delta)
+                _merge(so_far["message"], delta)
+            elif name == "logprobs" and isinstance(value, Mapping):
+                _merge(so_far.setdefault("logprobs", {}), value)
+            elif name not in {"index", "delta"} and value is not None:
+                so_far[name] = value
 
-    def _add_call(self, piece: Mapping[str, Any]) -> None:
-        """Tool calls come in pieces: names and ids once, arguments bit by bit. What is no text there is left out."""
-        index, function = piece.get("index"), piece.get("function")
-        call = self._calls.setdefault(index if isinstance(index, int) else 0, _Call())
-        call.id = _text(piece.get("id")) or call.id
-        if isinstance(function, Mapping):
-            call.name += _text(function.get("name"))
-            call.arguments.append(_arguments(function.get("arguments")))
+    def _take_plain(self) -> None:
+        if self._plain:
+            text = "".join(self._plain)
+            self._plain.clear()
+            _merge(self._choices.setdefault(0, {"message": {}})["message"], {"content": text})
 
-    def body(self) -> dict[str, Any]:
-        """The `chat.completion` object so far."""
-        message: dict[str, Any] = {"role": "assistant", "content": None}
-        message.update({name: "".join(parts) for name, parts in self._texts.items()})
-        if self._calls:
-            message["tool_calls"] = [self._calls[index].as_dict() for index in sorted(self._calls)]
-        choice = {"index": 0, "message": message, "finish_reason": self._finish or "stop", "logprobs": None}
-        body = {**self._head, "object": "chat.completion", "choices": [choice]}
-        return {**body, "usage": self._usage} if self._usage else body
+    def _choice(self, index: int) -> dict[str, Any]:
+        self._take_plain()
+        so_far = self._choices.get(index, {"message": {}})
+        more = {name: value for name, value in so_far.items() if name != "message"}
+        message = {"role": "assistant", "content": None, **_whole(so_far["message"])}
+        return {"index": index, "message": message, "finish_reason": "stop", "logprobs": None, **more}
+
+
+def _plain_content(delta: dict[str, Any]) -> None:
+    """Content that comes as parts (Mistral's) becomes the texts that other routers send."""
+    parts = delta.get("content")
+    if not isinstance(parts, list):
+        return
+    delta["content"] = text_of(parts)
+    thoughts = [part.get("thinking") for part in parts if isinstance(part, Mapping)]
+    if thought := "".join(map(text_of, thoughts)):
+        delta["reasoning_content"] = thought
+
+
+_DEPTH = 6
+"""What a router nests deeper is taken as it is."""
+
+
+class _Text(list[str]):
+    """A text so far, bit by bit."""
+
+
+def _merge(so_far: dict[str, Any], piece: Mapping[str, Any], depth: int = _DEPTH) -> None:
+    """Texts are joined, lists are put together entry by entry, anything else is told once."""
+    for name, value in piece.items():
+        known = so_far.get(name)
+        if name in _TEXTS and isinstance(value, str) and value:
+            if not isinstance(known, _Text):
+                known = so_far[name] = _Text()
+            known.append(value)
+        elif isinstance(value, Mapping) and depth:
+            if not isinstance(known, dict):
+                known = so_far[name] = {}
+            _merge(known, value, depth - 1)
+        elif isinstance(value, list) and depth:
+            if not isinstance(known, list) or isinstance(known, _Text):
+                known = so_far[name] = []
+            _merge_list(known, value, depth - 1)
+        elif value not in (None, "") and not isinstance(known, _Text):
+            so_far[name] = value
+
+
+def _merge_list(so_far: list[Any], pieces: list[Any], depth: int) -> None:
+    """Entries with an index go on where the entry of that index (and kind) is; all others are entries of their own."""
+    for piece in pieces:
+        if not isinstance(piece, Mapping):
+            so_far.append(piece)
+            continue
+        known = None
+        if isinstance(piece.get("index"), int):
+            known = next((entry for entry in so_far if _is_same(entry, piece)), None)
+        if known is None:
+            known = {}
+            so_far.append(known)
+        _merge(known, piece, depth)
+
+
+def _is_same(entry: Any, piece: Mapping[str, Any]) -> bool:
+    if not isinstance(entry, dict) or entry.get("index") != piece["index"]:
+        return False
+    kinds = {kind for kind in (entry.get("type"), piece.get("type")) if isinstance(kind, str)}
+    return len(kinds) < 2  # noqa: PLR2004 - two kinds
+
+
+def _whole(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The message with its texts joined, and without the indices that only pieces have."""
+    whole = {name: _joined(value) for name, value in message.items()}
+    for name in INDEXED & whole.keys():
+        entries = whole[name] if isinstance(whole[name], list) else []
+        whole[name] = [{k: v for k, v in entry.items() if k != "index"} for entry in entries if isinstance(entry, dict)]
+    mend_message(whole)
+    return whole
+
+
+def _joined(value: Any, depth: int = _DEPTH + 2) -> Any:
+    if isinstance(value, _Text):
+        return "".join(value)
+    if not depth:
+        return value
+    if isinstance(value, dict):
+        return {name: _joined(item, depth - 1) for name, item in value.items()}
+    return [_joined(item, depth - 1) for item in value] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from typing import Any
 
 from chomp_mcp.messages import Completion, Delta, Usage
 
-__all__ = ["as_chunks", "completion", "head", "piece", "usage_object", "usage_piece"]
+__all__ = ["INDEXED", "as_chunks", "as_delta", "completion", "head", "piece", "usage_object", "usage_piece"]
 
 
 def head(answer_id: str, model: str) -> dict[str, Any]:
@@ -43,22 +43,31 @@ def completion(top: Mapping[str, Any], message: Mapping[str, Any], finish: str, 
 
 
 def as_chunks(body: Mapping[str, Any]) -> list[Delta]:
-    """A whole `chat.completion` as the chunks of a stream: the answer, then its usage."""
+    """A whole `chat.completion` as the chunks of a stream: the answer, why it ended, its usage."""
     top = {**{k: v for k, v in body.items() if k not in {"choices", "usage"}}, "object": "chat.completion.chunk"}
-    choices = [
-        {**{k: v for k, v in choice.items() if k != "message"}, "delta": _as_delta(choice.get("message"))}
-        for choice in body["choices"]
-        if isinstance(choice, Mapping)
+    choices = [choice for choice in body["choices"] if isinstance(choice, Mapping)]
+    said = [
+        {**{k: v for k, v in choice.items() if k != "message"}, "delta": as_delta(choice), "finish_reason": None}
+        for choice in choices
     ]
-    chunks = [Delta(chunk={**top, "choices": choices})]
+    ends = [
+        {"index": choice.get("index", 0), "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
+        for choice in choices
+    ]
+    chunks = [Delta(chunk={**top, "choices": said}), Delta(chunk={**top, "choices": ends})]
     return [*chunks, Delta(chunk={**top, "choices": [], "usage": body["usage"]})] if body.get("usage") else chunks
 
 
-def _as_delta(message: Any) -> dict[str, Any]:
+def as_delta(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """The message of a whole choice as the one delta that says all of it."""
+    message = choice.get("message")
     delta = dict(message) if isinstance(message, Mapping) else {}
-    calls = delta.get("tool_calls")
-    if isinstance(calls, list):
-        delta["tool_calls"] = [
-            {"index": index, **call} for index, call in enumerate(calls) if isinstance(call, Mapping)
-        ]
+    for name in INDEXED & delta.keys():
+        entries = delta[name]
+        if isinstance(entries, list):
+            delta[name] = [{"index": at, **entry} for at, entry in enumerate(entries) if isinstance(entry, Mapping)]
     return delta
+
+
+INDEXED = frozenset({"tool_calls", "thinking_blocks"})
+"""What OpenAI's clients add up entry by entry, each by its index."""

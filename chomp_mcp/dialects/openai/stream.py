@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp.dialects.openai.alike import Alike
-from chomp_mcp.dialects.openai.answer import decode, error_in, loads, read_cost, read_usage, share_reasoning
+from chomp_mcp.dialects.openai.answer import decode, error_in, read_cost, read_usage, share_reasoning
+from chomp_mcp.dialects.openai.shapes import as_delta
+from chomp_mcp.dialects.openai.text import Halves, loads, read
+from chomp_mcp.dialects.openai.tool_calls import CallStream
 from chomp_mcp.dialects.stream.decoder import FrameDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events, Frames
-from chomp_mcp.messages import Delta, ErrorObject
+from chomp_mcp.messages import MUTE_ENDS, Delta, ErrorObject
 
 __all__ = ["StreamDecoder"]
 
@@ -20,12 +23,14 @@ class StreamDecoder(FrameDecoder):
     The router's usage comes out as OpenAI tells it: in one chunk of its own, the last one, whatever chunk it came in.
     """
 
-    __slots__ = ("_alike", "_calls", "_ended", "_last")
+    __slots__ = ("_alike", "_begun", "_calls", "_ended", "_halves", "_last")
 
     def __init__(self, frames: Frames | None = None, whole: Whole = decode) -> None:
         super().__init__(frames or Events(), whole)
         self._alike = Alike()
-        self._calls: dict[int, tuple[int, Any]] = {}
+        self._calls = CallStream()
+        self._halves = Halves()
+        self._begun: set[int] = set()
         self._ended: set[int] = set()
         """The choices that have told their finish reason."""
         self._last: Delta | None = None
@@ -36,24 +41,30 @@ class StreamDecoder(FrameDecoder):
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         """One event. Nothing goes on that is not JSON, be it parsed or known to be like a frame that was."""
-        if not (name or self.done) and (text := self._alike.text_in(data)):
+        if not (name or self.done or self._halves) and (text := self._alike.text_in(data)):
             return (Delta(data=data, plain=text),)
         try:
-            chunk = loads(data) if b"{" in data else None  # an error costs more than all else here
+            chunk, is_exact = read(data) if b"{" in data else (None, False)  # an error costs more than all else here
         except ValueError:
-            chunk = None
+            chunk, is_exact = None, False
         if not isinstance(chunk, dict) or name == b"error":
             self._odd(name, data)
             return ()
         self._seen = True
-        if not self.done and _is_plain(chunk):
+        if is_exact and not self.done and _is_plain(chunk) and not self._may_be_cut(data):
+            for choice in chunk["choices"]:
+                self._begun.add(_index(choice))
             self._alike.learn(data, chunk)
             return (Delta(data=data, chunk=chunk),)
         self._learn(chunk)
         if self.done:
             return ()
         self.error = error_in(chunk)
-        return () if self.error else self._mended(chunk, data)
+        return () if self.error else self._mended(chunk, data, is_exact)
+
+    def _may_be_cut(self, data: bytes) -> bool:
+        """Half an emoji may be in it, or was in a frame before."""
+        return bool(self._halves) or b"\\ud" in data or b"\\uD" in data
 
     def _odd(self, name: bytes, data: bytes) -> None:
         """The end mark, an `event: error`, or garbage."""
@@ -61,8 +72,9 @@ class StreamDecoder(FrameDecoder):
         self._seen = self._seen or bool(text)
         if name == b"error":
             self.error = ErrorObject(_error_object(text))
-        elif text == b"[DONE]":
-            self.done = self.finished = True
+        elif text == b"[DONE]":  # the end of all choices, also where none tells its own
+            self.done = True
+            self.finished = not self._ended or self._ended >= self._begun
         elif text and not self.done:
             self._garbage()
 
@@ -73,24 +85,41 @@ class StreamDecoder(FrameDecoder):
         cost = read_cost(chunk)
         self.cost_usd = self.cost_usd if cost is None else cost
 
-    def _mended(self, chunk: dict[str, Any], data: bytes) -> Iterable[Delta]:
+    def _mended(self, chunk: dict[str, Any], data: bytes, is_exact: bool) -> Iterable[Delta]:
         """The chunk as OpenAI would have sent it, in the router's own bytes where nothing had to change."""
         choices = [choice for choice in _list(chunk.get("choices")) if isinstance(choice, dict)]
-        deltas = [delta for choice in choices if isinstance(delta := choice.get("delta"), dict)]
-        shared = [share_reasoning(delta) for delta in deltas]
-        changed = self._number_calls(choices) or any(shared)
+        changed = not is_exact
+        for choice in choices:
+            changed = self._mend_choice(choice) or changed
+        self._begun.update(map(_index, choices))
         if usage := chunk.get("usage"):
             self._keep(chunk, usage)
             # What is left says nothing new: OpenRouter repeats the finished choice in its usage chunk.
-            is_empty = self._ended.issuperset(map(_index, choices)) and not any(map(_says, deltas))
+            is_repeated = self._ended.issuperset(map(_index, choices))
+            is_empty = is_repeated and not any(_says(choice.get("delta")) for choice in choices)
             changed = True
         else:
             is_empty = self.finished and not choices  # Zen's cost chunk
         if is_empty or "choices" not in chunk:
             return ()
         self._ended.update(_index(choice) for choice in choices if choice.get("finish_reason"))
-        self.finished = self.finished or bool(self._ended)
+        self.is_mute = self.is_mute or any(choice.get("finish_reason") in MUTE_ENDS for choice in choices)
+        self.finished = bool(self._ended) and self._ended >= self._begun
         return (Delta(data=None if changed else data, chunk=chunk),)
+
+    def _mend_choice(self, choice: dict[str, Any]) -> bool:
+        delta, index = choice.get("delta"), _index(choice)
+        changed = not isinstance(delta, dict)
+        if not isinstance(delta, dict):  # some end with the whole message instead
+            delta = choice["delta"] = as_delta(choice)
+            choice.pop("message", None)
+        changed = share_reasoning(delta) or changed
+        changed = self._calls.mend(index, delta) or changed
+        is_end = bool(choice.get("finish_reason"))
+        if is_end and (pieces := self._calls.unargued(index)):
+            delta["tool_calls"] = [*_list(delta.get("tool_calls")), *pieces]
+            changed = True
+        return self._halves.join(index, delta, is_end=is_end) or changed
 
     def _keep(self, chunk: dict[str, Any], usage: Any) -> None:
         """Take the usage out of the chunk and keep it for the end, with all that the router tells in it."""
@@ -99,26 +128,9 @@ class StreamDecoder(FrameDecoder):
             head = {name: value for name, value in chunk.items() if name not in {"choices", "x_groq"}}
             self._last = Delta(chunk={**head, "choices": [], "usage": usage})
 
-    def _number_calls(self, choices: list[dict[str, Any]]) -> bool:
-        """Tool calls without an index get one: OpenAI's clients put the pieces together by it."""
-        changed = False
-        for choice in choices:
-            delta = choice.get("delta")
-            for call in _list(delta.get("tool_calls") if isinstance(delta, dict) else None):
-                if isinstance(call, dict) and not isinstance(call.get("index"), int):
-                    call["index"] = self._call_index(_index(choice), call)
-                    changed = True
-        return changed
 
-    def _call_index(self, choice: int, call: Mapping[str, Any]) -> int:
-        """The next index for a new id or name, the last one for a piece that goes on."""
-        index, last_id = self._calls.get(choice, (-1, None))
-        function, call_id = call.get("function"), call.get("id")
-        is_named = isinstance(function, dict) and bool(function.get("name"))
-        if index < 0 or (call_id and call_id != last_id) or (not call_id and is_named):
-            index += 1
-        self._calls[choice] = (index, call_id or last_id)
-        return index
+_MENDED = frozenset({"reasoning", "tool_calls", "function_call"})
+"""What of a delta may have to change."""
 
 
 def _is_plain(chunk: Mapping[str, Any]) -> bool:
@@ -130,7 +142,7 @@ def _is_plain(chunk: Mapping[str, Any]) -> bool:
         return False
     for choice in choices:
         delta = choice.get("delta") if type(choice) is dict else None
-        if type(delta) is not dict or "reasoning" in delta or "tool_calls" in delta or choice.get("finish_reason"):
+        if type(delta) is not dict or choice.get("finish_reason") or not _MENDED.isdisjoint(delta):
             return False
     return True
 
@@ -140,8 +152,8 @@ def _index(choice: Mapping[str, Any]) -> int:
     return index if isinstance(index, int) else 0
 
 
-def _says(delta: Mapping[str, Any]) -> bool:
-    return any(value for name, value in delta.items() if name != "role")
+def _says(delta: Any) -> bool:
+    return isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role")
 
 
 def _error_object(text: bytes) -> Any:

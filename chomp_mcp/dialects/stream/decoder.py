@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from chomp_mcp.dialects.openai.answer import loads, nonsense
+from chomp_mcp.dialects.openai.answer import nonsense
 from chomp_mcp.dialects.openai.shapes import as_chunks
-from chomp_mcp.dialects.stream.framing import MAX_FRAME_BYTES, Frames
+from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES, Frames
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 
 __all__ = ["FrameDecoder", "ObjectDecoder", "Whole"]
@@ -24,13 +25,14 @@ class FrameDecoder(ABC):
     A router that answers with one body all the same (mostly an error, or it ignored `stream`) is understood too.
     """
 
-    __slots__ = ("_decode", "_frames", "_seen", "cost_usd", "done", "error", "finished", "usage")
+    __slots__ = ("_decode", "_frames", "_seen", "cost_usd", "done", "error", "finished", "is_mute", "usage")
 
     def __init__(self, frames: Frames, decode: Whole) -> None:
         self.usage: Usage | None = None
         self.cost_usd: Decimal | None = None
         self.finished = False
         self.done = False
+        self.is_mute = False
         self.error: Failed | ErrorObject | None = None
         self._frames = frames
         self._decode = decode
@@ -46,7 +48,7 @@ class FrameDecoder(ABC):
             if self.error is not None:
                 return deltas
         if self._frames.overflow:
-            self._fail(f"The router sent one event of more than {MAX_FRAME_BYTES // 2**20} MiB.")
+            self._fail(f"The router sent one event of more than {MAX_ANSWER_BYTES // 2**20} MiB.")
         return deltas
 
     def close(self) -> list[Delta]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-__all__ = ["MAX_FRAME_BYTES", "Either", "Event", "Events", "Frames", "Objects"]
+__all__ = ["MAX_ANSWER_BYTES", "Either", "Event", "Events", "Frames", "Objects"]
 
-MAX_FRAME_BYTES = 8 * 1024 * 1024
-"""One event of a stream; a larger one is no answer but a fault, and would be held in memory."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""A whole answer, or one event of a stream; a larger one is no answer but a fault, and would be held in memory."""
 
 Event = tuple[bytes, bytes]
 """(event name or b"", data); several data lines are joined by a space, which is the same JSON on one line."""
 
-_SSE_STARTS = b"deir:\xef"
-"""data, event, id, retry, a comment, a byte order mark; a body that starts otherwise is no event stream."""
+_BOM = b"\xef\xbb\xbf"
+_SSE_STARTS = b"deir:"
+"""data, event, id, retry, a comment; a body that starts otherwise is no event stream."""
 
 
 class Frames(Protocol):
@@ -22,7 +23,7 @@ class Frames(Protocol):
 
     @property
     def overflow(self) -> bool:
-        """A frame was larger than MAX_FRAME_BYTES; the bytes after it are not read."""
+        """A frame was larger than MAX_ANSWER_BYTES; the bytes after it are not read."""
 
     @property
     def body(self) -> bytearray | None:
@@ -38,13 +39,15 @@ class Frames(Protocol):
 class Events:
     """Server-sent events: comments, events without data and unknown fields are left out.
 
-    Rules: the HTML standard, 9.2.6; in addition an event that lacks its final blank line counts at the end.
+    Rules: the HTML standard, 9.2.5 (a byte order mark at the start is nothing) and 9.2.6; in addition an event that
+    lacks its final blank line counts at the end.
     """
 
-    __slots__ = ("_cr", "_rest", "_sniffing", "body", "overflow")
+    __slots__ = ("_cr", "_rest", "_sniffed", "_sniffing", "body", "overflow")
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._sniffed = b""
         self._cr = False
         self._sniffing = True
         self.overflow = False
@@ -71,7 +74,7 @@ class Events:
         blocks = chunk.split(b"\n\n")
         if rest := blocks.pop():
             self._rest += rest
-        if len(chunk) > MAX_FRAME_BYTES:
+        if len(chunk) > MAX_ANSWER_BYTES:
             blocks = self._measured(blocks)
         return _events(blocks)
 
@@ -82,7 +85,12 @@ class Events:
         return _events([block]) if block and not self.overflow else []
 
     def _sniff(self, chunk: bytes) -> bytes:
-        chunk = chunk.lstrip()
+        chunk = (self._sniffed + chunk).lstrip()
+        if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+            self._sniffed = chunk
+            return b""
+        chunk = chunk.removeprefix(_BOM).lstrip()
+        self._sniffed = b""
         if chunk:
             self._sniffing = False
             self.body = None if chunk[0] in _SSE_STARTS else bytearray()
@@ -98,12 +106,12 @@ class Events:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _measure(self, size: int) -> None:
-        if size > MAX_FRAME_BYTES:
+        if size > MAX_ANSWER_BYTES:
             self.overflow = True
 
     def _measured(self, blocks: list[bytes]) -> list[bytes]:
         for at, block in enumerate(blocks):
-            if len(block) > MAX_FRAME_BYTES:
+            if len(block) > MAX_ANSWER_BYTES:
                 self.overflow = True
                 return blocks[:at]
         self._measure(len(self._rest))
@@ -164,7 +172,7 @@ class Objects:
             self._seen = len(self._rest)
         del self._rest[:start]
         self._seen -= start
-        self.overflow = self.overflow or len(self._rest) > MAX_FRAME_BYTES
+        self.overflow = self.overflow or len(self._rest) > MAX_ANSWER_BYTES
         return frames
 
     def close(self) -> list[Event]:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
+from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.doors.http.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
 from chomp_mcp.doors.http.chat import chat_request, headers_of, openai_usage
 from chomp_mcp.errors import InvalidRequest, NotAllowed
@@ -68,9 +69,12 @@ class _Chat:
             served = _served(reply)
             events.last = b"data: %b\n\n" % wire.dumps({"done": True, **served})
             await events.start(headers_of(reply.receipt()))
+            folder = Folder()
             async for batch in reply.batches():
-                if text := "".join(delta.text for delta in batch):
+                if text := folder.add(batch):
                     await events.event({"content": text, **served})
+            if rest := folder.rest():
+                await events.event({"content": rest, **served})
 
 
 def _served(reply: Reply) -> dict[str, str]:

@@ -60,11 +60,11 @@ def test_odd_pieces_spoil_nothing(odd: Any) -> None:
     assert wire.dumps(message)
 
 
-def test_arguments_nested_without_end_are_left_out() -> None:
+def test_arguments_nested_without_end_become_none() -> None:
     deep: Any = {}
     for _ in range(5_000):
         deep = {"a": deep}
-    assert folded(call(function={"name": "f", "arguments": deep}))["tool_calls"][0]["function"]["arguments"] == ""
+    assert folded(call(function={"name": "f", "arguments": deep}))["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
 scalars = st.none() | st.booleans() | st.integers(-2, 2) | st.floats(allow_nan=False) | st.sampled_from(["", "a"])

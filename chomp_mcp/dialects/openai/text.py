@@ -1,0 +1,84 @@
+"""JSON and text as routers really send them: numbers that are none, halves of an emoji."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp import wire
+
+__all__ = ["Halves", "loads", "read"]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def loads(data: bytes) -> Any:
+    """Parse JSON as far as it can be meant; `ValueError` for what is none, or is nested too deeply to be an answer."""
+    return read(data)[0]
+
+
+def read(data: bytes) -> tuple[Any, bool]:
+    """The value, and whether these bytes are JSON to every parser.
+
+    NaN and Infinity are null, a byte order mark is nothing: a field that nobody needs must not cost a whole answer.
+
+    Raises:
+        ValueError: not JSON even so, or nested too deeply to be an answer.
+    """
+    try:
+        return wire.loads(data), True
+    except ValueError:
+        pass
+    try:
+        text = data.removeprefix(_BOM).decode()
+        return json.loads(text, parse_constant=lambda _: None), False
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+class Halves:
+    """Joins a character above U+FFFF that a router cut in two, one UTF-16 surrogate in each of two deltas.
+
+    Half a one is no text: it can be neither stored nor shown, and each half alone would become a question mark.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[Any, ...], str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def join(self, choice: int, delta: dict[str, Any], *, is_end: bool) -> bool:
+        """One delta, in place; true when something had to change. At the end a half that is left is shown as such."""
+        changed = False
+        for name in _TEXTS:
+            if name in delta or (choice, name) in self._held:
+                changed = self._join((choice, name), delta, name, is_end) or changed
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, Mapping) else None
+            if isinstance(function, dict) and "arguments" in function:
+                changed = self._join((choice, call.get("index")), function, "arguments", is_end) or changed
+        return changed
+
+    def _join(self, key: tuple[Any, ...], place: dict[str, Any], name: str, is_end: bool) -> bool:
+        said = place.get(name)
+        if not isinstance(said, str):
+            if not is_end or key not in self._held:
+                return False
+            said = ""
+        text = self._held.pop(key, "") + said
+        if text and "\ud800" <= text[-1] <= "\udbff" and not is_end:
+            self._held[key] = text[-1]
+            text = text[:-1]
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if text == said:
+            return False
+        place[name] = text
+        return True
+
+
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")

@@ -1,0 +1,218 @@
+"""Tool calls as OpenAI writes them, whatever a router made of them: one mender for whole answers and for streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.openai.text import loads
+
+__all__ = ["CallStream", "mend_message", "new_id"]
+
+_NOTHING = "{}"
+"""The arguments of a call without any: a client parses them as JSON, and the empty text is none."""
+
+
+def new_id() -> str:
+    """An id for a call that came without one; no other call of the conversation has it."""
+    return f"call_{uuid4().hex[:24]}"
+
+
+def mend_message(message: dict[str, Any]) -> bool:
+    """The calls of a whole message, mended in place; true when something had to change.
+
+    Every call gets an id of its own (LM Studio sends none: lmstudio #830), its type, and arguments that are a text
+    (llama.cpp #20198 sends the object). What is no call at all is left out.
+    """
+    changed = _mend_legacy(message)
+    calls = message.get("tool_calls")
+    if not calls:
+        return changed
+    listed = calls if isinstance(calls, list) else [calls]
+    kept = [call for call in listed if isinstance(call, dict)]
+    for call in kept:
+        changed = _mend_function(call, whole=True) or changed
+    kept = [call for call in kept if any(isinstance(body, dict) for body in call.values())]
+    if kept != calls:
+        message["tool_calls"] = kept
+        changed = True
+    return _mend_ids(kept) or changed
+
+
+def _mend_ids(calls: list[dict[str, Any]]) -> bool:
+    taken: set[str] = set()
+    changed = False
+    for call in calls:
+        call_id = _text(call.get("id"))
+        if not call_id or call_id in taken:
+            call_id = new_id()
+        changed = changed or call.get("id") != call_id
+        call["id"] = call_id
+        taken.add(call_id)
+    return changed
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _mend_legacy(said: dict[str, Any]) -> bool:
+    """`function_call`, the form before tools, of a message or a delta."""
+    call = said.get("function_call")
+    return isinstance(call, dict) and "arguments" in call and _mend_arguments(call, whole="name" in call)
+
+
+def _mend_function(call: dict[str, Any], *, whole: bool) -> bool:
+    changed = False
+    function = call.get("function")
+    if not isinstance(function, dict):
+        if not ("name" in call or "arguments" in call):  # nothing, or a free-form tool of OpenAI (`custom`)
+            return call.pop("function", None) is not None
+        function = call["function"] = {name: call.pop(name) for name in ("name", "arguments") if name in call}
+        changed = True
+    if whole and not call.get("type"):
+        call["type"] = "function"
+        changed = True
+    if "name" in function and not isinstance(function["name"], str):
+        function["name"] = _text(function["name"])
+        changed = True
+    return _mend_arguments(function, whole=whole) or changed
+
+
+def _mend_arguments(function: dict[str, Any], *, whole: bool) -> bool:
+    """Arguments as a text: of a whole call always JSON, of a piece maybe nothing."""
+    arguments = function.get("arguments")
+    if isinstance(arguments, str) and (arguments.strip() or not whole):
+        return False
+    if arguments is None or isinstance(arguments, str):
+        function["arguments"] = _NOTHING if whole else ""
+        return True
+    try:
+        function["arguments"] = wire.dumps(arguments).decode()
+    except ValueError:  # nested too deeply for any tool to take
+        function["arguments"] = _NOTHING
+    return True
+
+
+@dataclass(slots=True)
+class _Call:
+    """A streamed call so far."""
+
+    index: int
+    """Ours: the order of appearance."""
+    theirs: int | None
+    """The router's index."""
+    id: str
+    """The router's id; empty where it sent none."""
+    name: str
+    told: bool
+    """The client knows its id."""
+    arguments: str = ""
+
+    def is_whole(self) -> bool:
+        """Its arguments are an object, to which nothing can be added."""
+        try:
+            return isinstance(loads(self.arguments.encode("utf-8", "surrogatepass")), dict)
+        except ValueError:
+            return False
+
+
+class CallStream:
+    """The pieces of streamed calls, as OpenAI's clients put them together.
+
+    Those go by `index` alone, from 0, and add up every text they get: so ids and names are told once. Seen in the
+    world: no index at all, one that begins at 1, 0 for two calls with two ids (hermes #62940), the name in every piece.
+    """
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls: dict[int, list[_Call]] = {}
+
+    def mend(self, choice: int, delta: dict[str, Any]) -> bool:
+        """The pieces of one delta, in place; true when something had to change."""
+        changed = _mend_legacy(delta) if "function_call" in delta else False
+        pieces = delta.get("tool_calls")
+        if not pieces:
+            return changed
+        listed = pieces if isinstance(pieces, list) else [pieces]
+        mended = [self._piece(choice, _copy(piece)) for piece in listed if isinstance(piece, dict)]
+        if mended == pieces:
+            return changed
+        delta["tool_calls"] = mended
+        return True
+
+    def unargued(self, choice: int) -> list[dict[str, Any]]:
+        """At the end of a choice: the piece that gives each call without arguments an empty object."""
+        silent = [call for call in self._calls.get(choice, ()) if not call.arguments.strip()]
+        for call in silent:
+            call.arguments = _NOTHING
+        return [{"index": call.index, "function": {"arguments": _NOTHING}} for call in silent]
+
+    def _piece(self, choice: int, piece: dict[str, Any]) -> dict[str, Any]:
+        _mend_function(piece, whole=False)
+        calls = self._calls.setdefault(choice, [])
+        theirs, call_id = piece.get("index"), _text(piece.get("id"))
+        function = piece.get("function")
+        name = _text(function.get("name")) if isinstance(function, dict) else ""
+        arguments = _text(function.get("arguments")) if isinstance(function, dict) else ""
+        index = theirs if _is_number(theirs) else None
+        call = _meant(calls, index, call_id, name, arguments)
+        if call is None:
+            is_taken = any(other.id == call_id for other in calls)
+            call = _Call(len(calls), index, call_id, name, told=False)
+            calls.append(call)
+        else:
+            is_taken = call_id != call.id
+            _tell_name_once(piece, call, name)
+        if call.told:
+            piece.pop("id", None)
+        elif call_id or name:
+            call.told = True
+            piece["id"] = new_id() if is_taken or not call_id else call_id
+            piece.setdefault("type", "function")
+        call.arguments += arguments
+        piece["index"] = call.index
+        return piece
+
+
+def _copy(piece: dict[str, Any]) -> dict[str, Any]:
+    function = piece.get("function")
+    return {**piece, "function": dict(function)} if isinstance(function, dict) else dict(piece)
+
+
+def _tell_name_once(piece: dict[str, Any], call: _Call, name: str) -> None:
+    """A piece that goes on brings no name but what is still missing of it."""
+    function = piece.get("function")
+    if not isinstance(function, dict) or "name" not in function:
+        return
+    if not name or name == call.name or (call.name and call.arguments):
+        del function["name"]
+    else:
+        call.name += name
+
+
+def _meant(calls: list[_Call], index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:
+    """The call that a piece goes on with; None: it begins another."""
+    at_index = [call for call in calls if call.theirs == index] if index is not None else calls
+    if call_id:
+        known = next((call for call in reversed(calls) if call.id == call_id), None)
+        if known is None:  # an id that comes late belongs to a call that has none
+            return at_index[-1] if at_index and not at_index[-1].id and not name else None
+        is_same = not name or index in (None, known.theirs)
+        return known if is_same or (known.arguments and not known.is_whole()) else None
+    if not at_index:
+        return None if name or not calls else calls[-1]
+    last = at_index[-1]
+    if not name or (last.name == name and not (arguments and last.is_whole())):
+        return last
+    is_rest_of_name = last.id and not last.arguments and last.name != name and index is not None
+    return last if is_rest_of_name else None
+
+
+def _text(value: Any) -> str:
+    if _is_number(value):
+        return str(value)
+    return value if isinstance(value, str) else ""
