@@ -53,6 +53,10 @@ class Settings:
     upstream_timeout_seconds: float = 120.0
     log: str = ""
     """off, error, info or debug; empty: what suits the door."""
+    agent_model: str = "auto"
+    """What an agent's own model name stands for where no router lists it."""
+    agents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """`[agents.*]` of config.toml: a word of an agent's model names, such as opus -> a model ref."""
     router_rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`[routers.*]` of config.toml, as written."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -73,6 +77,7 @@ class Settings:
         rows = config.pop("routers", {})
         if not isinstance(rows, dict):
             raise InvalidSetting("[routers] in config.toml is not a table.", hint="Write rows as [routers.<id>].")
+        agents = _agents(config.pop("agents", {}))
         urls = _urls_in(config)
         network = _network_in(config, environment)
         _refuse_unknown(config, home)
@@ -83,7 +88,7 @@ class Settings:
             for name, setting in _SETTINGS.items()
             if name in given
         }
-        return cls(home=home, router_rows=rows, environment=environment, network=network, **values)
+        return cls(home=home, agents=agents, router_rows=rows, environment=environment, network=network, **values)
 
 
 def checked_url(text: str) -> str:
@@ -230,6 +235,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "LLM_PROVIDER": _Setting("provider", _text),
     "LLM_DEFAULT_MODEL": _Setting("default_model", _model_ref),
     "LLM_FALLBACKS": _Setting("fallbacks", _refs),
+    "CHOMP_AGENT_MODEL": _Setting("agent_model", _model_ref),
     "GATEWAY_HOST": _Setting("host", _text),
     "GATEWAY_PORT": _Setting("port", _whole(0, 65535)),
     "GATEWAY_WORKERS": _Setting("workers", _whole(1, 64)),
@@ -323,6 +329,24 @@ def _router_url(text: str) -> str:
         return checked_url(text)
     except ValueError:
         raise ValueError("must be an http(s) URL") from None
+
+
+def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:
+    """`[agents.claude]` with rows such as opus = "groq/openai/gpt-oss-120b"."""
+    rows = table if isinstance(table, dict) else {"": table}
+    for agent, tiers in rows.items():
+        if agent not in _AGENTS or not isinstance(tiers, dict):
+            raise InvalidSetting(
+                f"[agents.{agent}] in config.toml is no table of a known agent.",
+                hint=f"Write {' or '.join(f'[agents.{name}]' for name in _AGENTS)}, with rows such as {_AGENT_ROW}.",
+            )
+        for tier, ref in tiers.items():
+            _parse(f"{tier} of [agents.{agent}]", _model_ref, ref, "config.toml")
+    return rows
+
+
+_AGENTS = ("claude", "codex")
+_AGENT_ROW = 'opus = "groq/openai/gpt-oss-120b"'
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:

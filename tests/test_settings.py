@@ -111,3 +111,20 @@ def test_a_user_without_a_home_gets_one_line_that_names_the_setting() -> None:
         [sys.executable, "-c", source], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
     )
     assert "InvalidSetting: This user has no home folder. Set CHOMP_HOME" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'agents = "x"',
+        "[agents.cloud]\n",
+        "[agents]\nclaude = 5",
+        "[agents.claude]\nopus = 5 5",
+        '[agents.claude]\nopus = "a b"',
+    ],
+)
+def test_a_wrong_row_of_an_agent_is_named(home, text):
+    home.mkdir()
+    (home / "config.toml").write_text(text)
+    with pytest.raises(InvalidSetting, match=r"agents|TOML"):
+        Settings.load({"CHOMP_HOME": str(home)})

@@ -27,6 +27,7 @@ from chomp_mcp.errors import (
     UpstreamTimeout,
 )
 from chomp_mcp.gateway.health import Health, Rest
+from chomp_mcp.gateway.wishes import Wishes
 from chomp_mcp.messages import (
     Attempt,
     ChatRequest,
@@ -136,15 +137,19 @@ class Attempts:
         *,
         client: Client,
         health: Health,
+        wishes: Wishes,
         clock: Callable[[], float],
         trace: Trace,
     ) -> None:
         self.plan = plan
         self.done: list[Attempt] = []
         self.notes: list[str] = []
+        self._asked = request
         self._request = request
+        """As it is put to the route in turn: perhaps without some of its wishes."""
         self._client = client
         self._health = health
+        self._wishes = wishes
         self._clock = clock
         self._trace = trace
         self._probing: set[str] = set()
@@ -214,7 +219,11 @@ class Attempts:
     async def _on(self, route: Route) -> Answer | Failed:
         """This route, and once more where the failure table says so."""
         try:
+            self._request = self._wishes.fitted(route, self._asked)
             outcome = await self._try(route)
+            while isinstance(outcome, Failed) and (less := self._wishes.after(outcome, route, self._request)):
+                self._request = less
+                outcome = await self._try(route)
             if isinstance(outcome, Failed):
                 wait = failover.retry_wait(outcome, random.random())  # noqa: S311
                 if wait is not None:
@@ -279,8 +288,12 @@ class Attempts:
 
     def _encode(self, route: Route) -> WireRequest:
         speak = speech(route, self._request)
-        translated = () if self._request.is_native_to(route) else self._request.notes
-        told = (*translated, *speak.notes(route, self._request))
+        request = self._request
+        unmet = [
+            f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name not in request.wishes
+        ]
+        translated = () if request.is_native_to(route) else (*request.notes, *unmet)
+        told = (*translated, *speak.notes(route, request))
         self.notes.extend(note for note in told if note not in self.notes)
         try:
             wired = speak.encode(route, self._request)

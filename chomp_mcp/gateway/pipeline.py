@@ -16,6 +16,7 @@ from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.token_count import count_tokens
+from chomp_mcp.gateway.wishes import Wishes
 from chomp_mcp.messages import (
     AUTO,
     Caller,
@@ -44,6 +45,7 @@ class Gateway:
     client: Client
     tracing: Tracing
     clock: Callable[[], float]
+    wishes: Wishes = field(default_factory=Wishes)
     under_way: set[Exchange] = field(default_factory=set)
     """The exchanges that run now, in this process."""
 
@@ -122,7 +124,13 @@ class Exchange:
             self._plan = await gateway.plan(self._caller, request)
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan)
         self._attempts = Attempts(
-            plan, request, client=gateway.client, health=gateway.health, clock=gateway.clock, trace=self._trace
+            plan,
+            request,
+            client=gateway.client,
+            health=gateway.health,
+            wishes=gateway.wishes,
+            clock=gateway.clock,
+            trace=self._trace,
         )
         began = gateway.clock()
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health
@@ -22,8 +23,9 @@ MOST_PLANS = 2000
 class _RememberedPlan:
     """A plan and what it hangs on, besides the caller's keys: model lists, and what is gone or unpaid for."""
 
-    def __init__(self, target: Target, book: Book, lists: KnownLists, needed: Iterable[str]) -> None:
+    def __init__(self, target: Target, book: Book, lists: KnownLists, needed: Iterable[str], told: str = "") -> None:
         self._target = target
+        self._told = told
         self.made_of = book
         self._leaves_choice = bool(needed)
         self.lists = lists
@@ -35,7 +37,8 @@ class _RememberedPlan:
 
     def revise(self, book: Book) -> None:
         """Plan with what is gone or unpaid for now."""
-        self.plan = routing.plan(self._target, book, self.lists)
+        plan = routing.plan(self._target, book, self.lists)
+        self.plan = replace(plan, notes=(self._told, *plan.notes)) if self._told else plan
         self.book = book
         if self._leaves_choice:
             planned = [(route.router.id, route.key_id) for route in self.plan.routes]
@@ -53,11 +56,12 @@ class Planner:
     models: ModelList
     health: Health
     credit: CreditReader
-    _plans: dict[tuple[str, str, str], _RememberedPlan] = field(default_factory=dict)
+    _plans: dict[tuple[str, ...], _RememberedPlan] = field(default_factory=dict)
 
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
         book = await self.books.of(caller)
-        name = (caller.id, request.model, request.router)
+        stand_in = request.stand_in.ref if request.stand_in else ""
+        name = (caller.id, request.model, request.router, stand_in)
         remembered = self._plans.get(name)
         if remembered and remembered.made_of is not book:
             self.forget(caller.id)  # old keys are in all of them
@@ -76,15 +80,31 @@ class Planner:
             del self._plans[name]
 
     async def _plan_anew(self, request: ChatRequest, book: Book) -> _RememberedPlan:
+        """The plan for the ref; where an agent named it by itself, perhaps for another in its place."""
+        instead = request.stand_in
+        if instead is None:
+            return await self._plan_for(request.model, request.router, book)
+        try:
+            if not instead.is_chosen:
+                return await self._plan_for(request.model, request.router, book)
+            ref = instead.ref
+        except UnknownModel as error:
+            # A router that `auto` never takes, such as Anthropic, has the model under that very name.
+            listed = (ref for ref in error.did_you_mean if ref.partition("/")[2] == request.model)
+            ref = next(listed, instead.ref)
+        told = f"{request.model} stands for {ref} ({instead.setting})" if ref == instead.ref else ""
+        return await self._plan_for(ref, request.router, book, told)
+
+    async def _plan_for(self, model: str, router: str, book: Book, told: str = "") -> _RememberedPlan:
         lists = KnownLists(self.models, book.keys)
-        if routing.contradiction_to_check(request.model, request.router, book):
-            await lists.read([request.router])
-        target = routing.resolve(request.model, request.router, book, lists)
+        if routing.contradiction_to_check(model, router, book):
+            await lists.read([router])
+        target = routing.resolve(model, router, book, lists)
         needed = routing.lists_needed(target, book)
         await lists.read(needed)
-        return _RememberedPlan(target, book, lists, needed)
+        return _RememberedPlan(target, book, lists, needed, told)
 
-    def _remember(self, name: tuple[str, str, str], remembered: _RememberedPlan) -> None:
+    def _remember(self, name: tuple[str, ...], remembered: _RememberedPlan) -> None:
         """The latest stands last; the oldest make room, and those whose lists have ended."""
         plans = self._plans
         plans.pop(name, None)

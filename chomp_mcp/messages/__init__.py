@@ -15,6 +15,7 @@ from chomp_mcp.messages.request import (
     Caller,
     ChatRequest,
     Native,
+    StandIn,
     WireRequest,
     is_conversation,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Receipt",
     "Route",
     "Router",
+    "StandIn",
     "Usage",
     "WireRequest",
     "is_conversation",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chomp_mcp.errors import InvalidRequest, TooLarge
 from chomp_mcp.messages.router import AUTO, Route
 
-__all__ = ["MAX_PROMPT_BYTES", "OWNER", "Caller", "ChatRequest", "Native", "WireRequest", "is_conversation"]
+__all__ = ["MAX_PROMPT_BYTES", "OWNER", "Caller", "ChatRequest", "Native", "StandIn", "WireRequest", "is_conversation"]
 
 MAX_PROMPT_BYTES = 4 * 1024 * 1024
 """Text of one prompt, system prompt included; more than any model reads today."""
@@ -44,6 +44,17 @@ class Native:
 
 
 @dataclass(frozen=True, slots=True)
+class StandIn:
+    """What is asked for in place of a model that an agent names by itself."""
+
+    ref: str
+    setting: str
+    """Where the user said so."""
+    is_chosen: bool = False
+    """Chosen for this very name; else it only steps in where none of the caller's routers lists that."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """What the caller wants: OpenAI's chat-completions body, with what we interpret taken out of it.
 
@@ -63,6 +74,11 @@ class ChatRequest:
     """What `body` was translated from, where a door speaks another dialect than chat completions."""
     notes: tuple[str, ...] = ()
     """What that translation could not carry, as sentences for the receipt of a route that gets `body`."""
+
+    wishes: tuple[str, ...] = ()
+    """Fields of `body` that may be left out where a router refuses them; see policy/wishes.py."""
+    stand_in: StandIn | None = None
+    """For `model`, where an agent names it by itself."""
 
     def is_native_to(self, route: Route) -> bool:
         """The route speaks the dialect that the request was written in."""
@@ -102,6 +118,11 @@ class ChatRequest:
         if prompt.strip():
             messages.append({"role": "user", "content": prompt})
         return cls(body={"messages": messages, **options}, model=model or "", router=router or AUTO)
+
+    def without(self, names: Collection[str]) -> ChatRequest:
+        """Without these fields of the body."""
+        body = {name: value for name, value in self.body.items() if name not in names}
+        return replace(self, body=body, wishes=tuple(name for name in self.wishes if name not in names))
 
     def with_stream(self, stream: bool) -> ChatRequest:
         return replace(self, stream=stream)

@@ -159,9 +159,9 @@ async def test_few_plans_are_kept_and_none_for_a_ref_of_any_length(home: Path, m
         kept = w.chomp.gateway.planner._plans
         for n in range(25):
             await planned(w.chomp, f"groq/m{n}")
-        assert [model for _, model, _ in kept] == [f"groq/m{n}" for n in range(15, 25)]
+        assert [model for _, model, *_ in kept] == [f"groq/m{n}" for n in range(15, 25)]
         assert await refs(w, " " * 1000 + "groq/m") == ["groq/m"]
-        assert max(len(model) for _, model, _ in kept) < 10
+        assert max(len(model) for _, model, *_ in kept) < 10
 
 
 async def test_plans_whose_lists_have_ended_make_room(home: Path) -> None:
@@ -173,4 +173,4 @@ async def test_plans_whose_lists_have_ended_make_room(home: Path) -> None:
             await planned(w.chomp, ref)
         clock.advance(FRESH_SECONDS)
         await planned(w.chomp, "groq/c")
-        assert [model for _, model, _ in kept] == ["groq/c"]
+        assert [model for _, model, *_ in kept] == ["groq/c"]

@@ -28,12 +28,14 @@ from chomp_mcp.doors.http.chat import headers_of, patience_of
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Receipt, Usage
+from chomp_mcp.policy.agents import stand_in, without_prefix
+from chomp_mcp.settings import Settings
 
 __all__ = ["Messages", "routes"]
 
-_OURS = "claude-via-chomp/"
-"""Before a model ref in lists for programs that show nothing but Claude's names; see models.py."""
 _PASSED_ON = frozenset({b"anthropic-version", b"anthropic-beta"})
+_WISHES = ("reasoning_effort", "max_tokens", "user")
+"""What Claude Code sends to every model."""
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "model": (str,),
     "stream": (bool, type(None)),
@@ -54,10 +56,11 @@ class Messages:
 
     def __init__(self, chomp: Chomp) -> None:
         self._gateway = chomp.gateway
+        self._settings = chomp.settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        request = _request(body, scope["headers"])
+        request = _request(body, scope["headers"], self._settings)
         caller = caller_of(scope)
         if not request.stream:
             await while_connected(scope, receive, partial(self._answer, caller, request, send))
@@ -93,10 +96,11 @@ class CountTokens:
 
     def __init__(self, chomp: Chomp) -> None:
         self._gateway = chomp.gateway
+        self._settings = chomp.settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        request = _request(body, scope["headers"])
+        request = _request(body, scope["headers"], self._settings)
         caller = caller_of(scope)
         counted = await while_connected(scope, receive, partial(self._gateway.count_tokens, caller, request))
         told = {"input_tokens": estimate(body)} if counted is None else counted
@@ -128,7 +132,7 @@ class _Relay:
         return self._made.end(receipt.usage) if self._made else b""
 
 
-def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> ChatRequest:
+def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], settings: Settings) -> ChatRequest:
     """A Messages body as a request.
 
     Raises:
@@ -143,12 +147,15 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]]) ->
             )
     chat, notes = chat_of(body)
     headers = list(headers)
+    model = without_prefix(body["model"])
     passed = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PASSED_ON}
     return ChatRequest(
         body=chat,
-        model=body["model"].removeprefix(_OURS),
+        model=model,
+        stand_in=stand_in("claude", model, settings.agents, settings.agent_model),
         stream=bool(body.get("stream")),
         timeout_seconds=patience_of(headers),
+        wishes=tuple(name for name in _WISHES if name in chat),
         native=Native("anthropic", body, passed),
         notes=notes,
     )

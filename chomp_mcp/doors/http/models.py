@@ -1,4 +1,4 @@
-"""GET /v1/models, /v1/models/{id}: every model that the caller can use, in OpenAI's shape."""
+"""GET /v1/models, /v1/models/{id}: every model that the caller can use, in OpenAI's shape or Anthropic's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.doors.http import anthropic_models
 from chomp_mcp.doors.http.asgi import Json, caller_of
 from chomp_mcp.doors.http.chat import (
     list_failed,
@@ -16,6 +17,7 @@ from chomp_mcp.doors.http.chat import (
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, Model
+from chomp_mcp.policy.agents import without_prefix
 
 __all__ = ["routes"]
 
@@ -34,12 +36,15 @@ class _Models:
         """GET /v1/models: every keyed router's models, or those of `?router=`; routers that failed are in `errors`."""
         router = request.query_params.get("router") or AUTO
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
+        if _is_for_anthropic(request):
+            entries = [anthropic_models.entry(model, self._chomp.routers[model.router].name) for model in page.models]
+            return Json(anthropic_models.page(entries, request.query_params))
         listed = {"object": "list", "data": [_entry(model) for model in page.models]}
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
 
     async def one(self, request: Request) -> Json:
         """GET /v1/models/{id}: `router/model`, or a model's own id as its router lists it."""
-        wanted, caller = request.path_params["id"], caller_of(request.scope)
+        wanted, caller = without_prefix(request.path_params["id"]), caller_of(request.scope)
         known = _by_name(await self._chomp.list_models(limit=None, caller=caller))
         router = wanted.partition("/")[0]
         if wanted not in known and router in self._chomp.routers:  # one that is in no `auto` list, or has failed there
@@ -47,11 +52,19 @@ class _Models:
             if page.errors and not page.models:
                 raise list_failed(router, page)
             known = _by_name(page) | known
+        if wanted in known and _is_for_anthropic(request):
+            model = known[wanted]
+            return Json(anthropic_models.entry(model, self._chomp.routers[model.router].name))
         if wanted in known:
             return Json(_entry(known[wanted]))
         close = difflib.get_close_matches(wanted, known, n=3)
         hint = f"Did you mean {', '.join(close)}?" if close else "GET /v1/models lists them."
         raise UnknownModel(f"No model {wanted[:200]!r} is listed.", hint=hint, did_you_mean=close)
+
+
+def _is_for_anthropic(request: Request) -> bool:
+    """Asked by a program that speaks Anthropic's API, which has the same path."""
+    return "anthropic-version" in request.headers
 
 
 def _by_name(page: ModelPage) -> dict[str, Model]:

@@ -339,3 +339,74 @@ async def test_a_router_that_fails_before_the_first_word_is_replaced(home):
             assert told.headers["x-chomp-router"] == "good"
             assert int(told.headers["x-chomp-attempts"]) > 1
             assert events(told.text)[-1] == {"type": "message_stop"}
+
+
+# ---- what an agent's model names stand for
+
+
+async def test_claudes_names_stand_for_the_model_that_the_user_chose(home, upstream):
+    (home / "config.toml").parent.mkdir(parents=True)
+    (home / "config.toml").write_text('[agents.claude]\nhaiku = "lab/small"\n')
+    upstream.models(["m", "claude-sonnet-5-5"])
+    settings = settings_for(home, environ={"CHOMP_AGENT_MODEL": "lab/m"}, lab=upstream.url)
+    async with serving(settings) as gateway:
+        for asked, served in (
+            ("claude-opus-5-5", "m"),
+            ("claude-haiku-5-5", "small"),
+            ("claude-sonnet-5-5", "claude-sonnet-5-5"),
+            ("claude-via-chomp/lab/x/y", "x/y"),
+        ):
+            told = await post(gateway, model=asked)
+            assert (told.status_code, told.headers["x-chomp-model"]) == (200, served)
+            stood_in = "stands for lab/" in told.headers.get("x-chomp-notes", "")
+            assert stood_in == (served in {"m", "small"})
+        assert (await post(gateway, "/v1/messages/count_tokens", model="claude-opus-5-5")).status_code == 200
+        assert (await post(gateway, model="claudette")).status_code == 404
+
+
+async def test_a_router_that_auto_never_takes_serves_claudes_names_itself(home, upstream):
+    upstream.models([{"id": "claude-opus-5-5", "type": "model"}])
+    upstream.fail(500)
+    environ = {
+        "ANTHROPIC_API_KEY": "sk-ant-1",
+        "CHOMP_ROUTER_ANTHROPIC_URL": upstream.url,
+        "CHOMP_AGENT_MODEL": "lab/m",
+    }
+    async with ScriptedRouter() as lab, serving(settings_for(home, environ=environ, lab=lab.url)) as gateway:
+        await post(gateway, model="claude-opus-5-5")
+        assert [request.path for request in upstream.chats][:1] == ["/v1/messages"]
+        assert not lab.chats
+
+
+# ---- lists
+
+
+async def test_the_models_come_in_anthropics_shape(client, gateway, upstream):
+    upstream.models([{"id": "big", "context_length": 1000}, "claude-x", "z"])
+    first = await client.models.list(limit=2)
+    assert [(model.id, model.type) for model in first.data] == [
+        ("claude-via-chomp/lab/big", "model"),
+        ("lab/claude-x", "model"),
+    ]
+    assert first.data[0].display_name == "big (lab)"
+    assert first.data[0].max_input_tokens == 1000
+    assert first.has_more
+    assert (first.first_id, first.last_id) == ("claude-via-chomp/lab/big", "lab/claude-x")
+    assert [model.id async for model in client.models.list(limit=1)][:3] == [
+        "claude-via-chomp/lab/big",
+        "lab/claude-x",
+        "claude-via-chomp/lab/z",
+    ]
+    before = await client.models.list(before_id="lab/claude-x", limit=5)
+    assert [model.id for model in before.data] == ["claude-via-chomp/lab/big"]
+    one = await client.models.retrieve("claude-via-chomp/lab/big")
+    assert one == first.data[0]
+    for wrong in ("limit=0", "limit=x", "after_id=nope"):
+        told = await gateway.http.get(f"/v1/models?{wrong}", headers={"anthropic-version": "2023-06-01"})
+        assert (told.status_code, told.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_without_anthropics_header_the_list_stays_openais(gateway, upstream):
+    told = (await gateway.http.get("/v1/models")).json()
+    assert told["object"] == "list"
+    assert told["data"][0]["id"] == "lab/scripted-small"

@@ -1,0 +1,53 @@
+"""Which wishes a model has refused: so that each is refused once, and not with every request."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Route
+from chomp_mcp.policy import wishes
+
+__all__ = ["Wishes"]
+
+MOST_MODELS = 2_000
+"""Models in memory; those that were asked longest ago go first."""
+
+
+class Wishes:
+    """In memory, for a refusal costs one quick call: another process learns it by itself."""
+
+    def __init__(self) -> None:
+        self._refused: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        """Ref -> field -> the value that was refused, the smallest of a number."""
+
+    def fitted(self, route: Route, request: ChatRequest) -> ChatRequest:
+        """The request without the wishes that this model has refused."""
+        known = self._refused.get(route.ref)
+        if not known or request.is_native_to(route):
+            return request
+        self._refused.move_to_end(route.ref)
+        names = [name for name in request.wishes if name in known and _is_like(request.body[name], known[name])]
+        return request.without(names) if names else request
+
+    def after(self, failed: Failed, route: Route, request: ChatRequest) -> ChatRequest | None:
+        """The request without the wish that was refused just now; None where nothing can be left out."""
+        name = "" if request.is_native_to(route) else wishes.refused(failed, request.wishes)
+        if not name:
+            return None
+        if failed.kind is not FailureKind.TOO_LONG:  # then it is this prompt that leaves no room for it
+            self._learn(route.ref, name, request.body[name])
+        return request.without([name])
+
+    def _learn(self, ref: str, name: str, value: Any) -> None:
+        self._refused.setdefault(ref, {})[name] = value
+        self._refused.move_to_end(ref)
+        if len(self._refused) > MOST_MODELS:
+            self._refused.popitem(last=False)
+
+
+def _is_like(value: Any, refused: Any) -> bool:
+    """The same, or a number as large."""
+    if isinstance(value, int) and isinstance(refused, int):
+        return value >= refused
+    return bool(value == refused)
