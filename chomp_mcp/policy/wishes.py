@@ -1,7 +1,7 @@
 """Wishes: fields that a program sends whatever the model, and that an answer can do without.
 
-Claude Code asks every model for 64,000 tokens and for an effort. A router that refuses one of them is asked again without
-it, rather than refusing the whole conversation.
+Claude Code asks every model for 64,000 tokens and for an effort. A router that refuses one of them is asked again
+without it, for else no conversation could begin there.
 """
 
 from __future__ import annotations

@@ -33,6 +33,12 @@ async def test_the_openai_sdk_in_python(gateway):
     assert told.endswith(" models\n")
 
 
+async def test_the_anthropic_sdk_in_python(gateway):
+    told = await run(gateway, sys.executable, EXAMPLES / "anthropic_sdk.py")
+    assert told.startswith("Say hello.\nanswered by mock after 1 attempts\nCount to three.\n")
+    assert told.endswith(" models\n")
+
+
 async def test_chomp_client(gateway):
     told = await run(gateway, sys.executable, EXAMPLES / "chomp_client.py")
     assert told.startswith("Say hello.\nCount to three.\ndone Say hello, when you have the time.\n")
