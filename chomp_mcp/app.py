@@ -22,7 +22,7 @@ from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.settlement import Settlement
-from chomp_mcp.gateway.status import Status
+from chomp_mcp.gateway.status import Status, StatusView
 from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Router, is_conversation
 from chomp_mcp.policy import budget, routing
 from chomp_mcp.policy.breaker import BreakerRules
@@ -246,8 +246,8 @@ class Chomp:
                 await self.health.forget_key(router_id, name)
         return await self.keyring.previews(caller)
 
-    async def status(self, caller: Caller = OWNER) -> dict[str, Any]:
-        """What can be used now, until when, and what it cost: see `gateway/status.py` for the shape."""
+    async def status(self, caller: Caller = OWNER) -> StatusView:
+        """What can be used now, until when, and what it cost."""
         return await self._status.of(caller)
 
     async def forget(self, caller: Caller) -> None:

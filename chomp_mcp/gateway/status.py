@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
@@ -22,20 +22,95 @@ from chomp_mcp.policy.routing import Book
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.ledger import Ledger, Spend
 
-__all__ = ["Status"]
+__all__ = ["CreditView", "QuotaView", "RecentJob", "RestView", "RouterStatus", "SpendView", "Status", "StatusView"]
 
 RECENT_JOBS = 5
 
 
+class RestView(TypedDict):
+    """What is not asked for a while: `what` is `key`, `free`, or `model:` and its id."""
+
+    what: str
+    reason: str
+    until: str | None
+
+
+class QuotaView(TypedDict):
+    """One limit of a key; None is unknown."""
+
+    kind: str
+    """requests or tokens."""
+    window: str
+    """minute, hour, day, or empty where nobody says."""
+    limit: int | None
+    remaining: int | None
+    resets_at: str | None
+    known: str
+    """headers, key (the account page), learned or documented."""
+    model: str
+    """Empty: it counts for the whole key."""
+
+
+class CreditView(TypedDict):
+    """What the account page says of a key."""
+
+    free_only: bool
+    remaining_usd: str | None
+
+
+class RouterStatus(TypedDict):
+    """One router, as this caller can use it now."""
+
+    name: str
+    key: bool | None
+    """None: it needs none."""
+    ready: bool
+    breaker: str
+    """closed, open or half_open."""
+    cooldown_until: str | None
+    reason: str
+    resting: list[RestView]
+    quota: list[QuotaView]
+    credit: list[CreditView]
+    limits: str
+    """The documented ones, in words."""
+    spent_today_usd: str
+
+
+class SpendView(TypedDict):
+    """Today and this month against the budgets: decimal numbers of US dollars; no budget is None."""
+
+    today_usd: str
+    month_usd: str
+    reserved_usd: str
+    daily_budget_usd: str | None
+    monthly_budget_usd: str | None
+    calls_today: int
+    unpriced_calls_today: int
+    input_tokens_today: int
+    output_tokens_today: int
+
+
+class RecentJob(TypedDict):
+    """One of the newest jobs."""
+
+    job_id: str
+    status: str
+    model: str
+    created: str | None
+
+
+class StatusView(TypedDict):
+    """What can be used now, until when, and what it cost, as JSON; times are ISO 8601 in the user's time zone."""
+
+    routers: dict[str, RouterStatus]
+    spend: SpendView
+    jobs: list[RecentJob]
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Reads what the pipeline left behind; asks no router but for the account pages, every five minutes.
-
-    `of(caller)` gives JSON: `routers` {id: `key`, `ready`, `breaker`, `cooldown_until`, `reason`, `resting`, `quota`
-    [{`kind`, `window`, `limit`, `remaining`, `resets_at`, `known`, `model`}], `credit` (what the account page says),
-    `limits` (the documented ones, in words), `spent_today_usd`}, `spend` (today and month against the budgets, in US
-    dollars as strings), `jobs` (the newest). Times are ISO 8601 in the user's time zone.
-    """
+    """Reads what the pipeline left behind; asks no router but for the account pages, every five minutes."""
 
     routers: Mapping[str, Router]
     books: Books
@@ -47,7 +122,7 @@ class Status:
     clock: Callable[[], float]
     client: Client
 
-    async def of(self, caller: Caller) -> dict[str, Any]:
+    async def of(self, caller: Caller) -> StatusView:
         book = await self.books.of(caller)
         spend = await self.ledger.spent(caller.id)
         jobs = await self.jobs.recent(caller, RECENT_JOBS)
@@ -104,7 +179,7 @@ class Status:
         spend: Spend,
         breaker: tuple[BreakerState, float | None],
         keys: Sequence[KeyHealth],
-    ) -> dict[str, Any]:
+    ) -> RouterStatus:
         state, breaker_until = breaker
         now = self.clock()
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
@@ -134,7 +209,7 @@ class Status:
         """Programs on this machine run or do not run; a look tells."""
         return router.joins_auto != "reachable" or await self.client.reachable(router.url)
 
-    def _spend(self, spend: Spend) -> dict[str, Any]:
+    def _spend(self, spend: Spend) -> SpendView:
         return {
             "today_usd": _usd(spend.day_micro),
             "month_usd": _usd(spend.month_micro),
@@ -148,7 +223,7 @@ class Status:
         }
 
 
-def _rests(known: KeyHealth, now: float) -> list[dict[str, Any]]:
+def _rests(known: KeyHealth, now: float) -> list[RestView]:
     return [
         {"what": scope, "reason": rest.reason, "until": _when(rest.until)}
         for scope, rest in known.rests.items()
@@ -156,17 +231,23 @@ def _rests(known: KeyHealth, now: float) -> list[dict[str, Any]]:
     ]
 
 
-def _quota(quotas: Mapping[str, tuple[Reading, ...]]) -> list[dict[str, Any]]:
-    rows = []
-    for model, readings in quotas.items():
-        for reading in readings:
-            row = asdict(reading)
-            row.update(known=row.pop("source"), model=model, resets_at=_when(reading.resets_at))
-            rows.append(row)
-    return rows
+def _quota(quotas: Mapping[str, tuple[Reading, ...]]) -> list[QuotaView]:
+    return [
+        {
+            "kind": reading.kind,
+            "window": reading.window,
+            "limit": reading.limit,
+            "remaining": reading.remaining,
+            "resets_at": _when(reading.resets_at),
+            "known": reading.source,
+            "model": model,
+        }
+        for model, readings in quotas.items()
+        for reading in readings
+    ]
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job(job: Job) -> RecentJob:
     return {"job_id": job.id, "status": job.status.value, "model": job.model, "created": _when(job.created_at)}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from chomp_mcp.messages.answer import MUTE_ENDS, Completion, Delta, ErrorObject, Failed, FailureKind, Usage, text_of
 from chomp_mcp.messages.job import Job, JobStatus
-from chomp_mcp.messages.receipt import Attempt, Receipt, receipt_line
+from chomp_mcp.messages.receipt import Attempt, AttemptView, Receipt, ReceiptView, UsageView, receipt_line
 from chomp_mcp.messages.request import (
     MAX_PROMPT_BYTES,
     OWNER,
@@ -27,6 +27,7 @@ __all__ = [
     "MUTE_ENDS",
     "OWNER",
     "Attempt",
+    "AttemptView",
     "Caller",
     "ChatRequest",
     "Completion",
@@ -40,10 +41,12 @@ __all__ = [
     "Native",
     "Plan",
     "Receipt",
+    "ReceiptView",
     "Route",
     "Router",
     "StandIn",
     "Usage",
+    "UsageView",
     "WireRequest",
     "is_conversation",
     "receipt_line",

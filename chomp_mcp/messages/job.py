@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from chomp_mcp.messages.receipt import ReceiptView
+
 __all__ = ["Job", "JobStatus"]
 
 
@@ -40,7 +42,7 @@ class Job:
     finished_at: float | None = None
     text: str = ""
     error: str = ""
-    receipt: Mapping[str, Any] | None = None
+    receipt: ReceiptView | None = None
     process: str = ""
     """The process that runs it; when that is gone, so is the run."""
     request: Mapping[str, Any] | None = None

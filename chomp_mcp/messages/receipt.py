@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from chomp_mcp.messages.answer import Usage
 
-__all__ = ["Attempt", "Receipt", "receipt_line"]
+__all__ = ["Attempt", "AttemptView", "Receipt", "ReceiptView", "UsageView", "receipt_line"]
+
+
+class AttemptView(TypedDict):
+    """An attempt as JSON; `message` holds the router's words after a failure."""
+
+    router: str
+    model: str
+    outcome: str
+    """`ok`, or a failure kind."""
+    status: int | None
+    """The HTTP status, where there was one."""
+    ms: int
+    message: NotRequired[str]
+
+
+class UsageView(TypedDict):
+    """Tokens as JSON; `estimated` stands there only when they were counted from the text."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    estimated: NotRequired[bool]
+
+
+class ReceiptView(TypedDict):
+    """A receipt as JSON, the same at every door."""
+
+    asked: str
+    served: str
+    """`router/model`; empty when nobody answered."""
+    attempts: list[AttemptView]
+    usage: UsageView
+    cost_usd: str | None
+    """A decimal number of US dollars; None: the price is unknown."""
+    latency_ms: int
+    notes: NotRequired[list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +58,18 @@ class Attempt:
     ms: int = 0
     message: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """The receipt's row: `{router, model, outcome, status, ms}`, and the router's words after a failure."""
-        row = {
+    def as_dict(self) -> AttemptView:
+        """The receipt's row."""
+        view: AttemptView = {
             "router": self.router,
             "model": self.model,
             "outcome": self.outcome,
             "status": self.status,
             "ms": self.ms,
         }
-        return {**row, "message": self.message} if self.message else row
+        if self.message:
+            view["message"] = self.message
+        return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +90,16 @@ class Receipt:
         """`cost_usd` as JSON tells it: exactly, without exponents or trailing zeros."""
         return None if self.cost_usd is None else format(self.cost_usd.normalize() + 0, "f")
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON: `cost_usd` is a string or null; `usage.estimated` and `notes` appear only when they say something."""
-        usage: dict[str, Any] = {
+    def as_dict(self) -> ReceiptView:
+        """JSON: `usage.estimated` and `notes` appear only when they say something."""
+        usage: UsageView = {
             "input_tokens": self.usage.input_tokens,
             "output_tokens": self.usage.output_tokens,
             "cached_tokens": self.usage.cached_tokens,
         }
         if self.usage.estimated:
             usage["estimated"] = True
-        told: dict[str, Any] = {
+        view: ReceiptView = {
             "asked": self.asked,
             "served": self.served,
             "attempts": [attempt.as_dict() for attempt in self.attempts],
@@ -70,23 +107,25 @@ class Receipt:
             "cost_usd": self.cost,
             "latency_ms": self.latency_ms,
         }
-        return {**told, "notes": list(self.notes)} if self.notes else told
+        if self.notes:
+            view["notes"] = list(self.notes)
+        return view
 
     def line(self) -> str:
         return receipt_line(self.as_dict())
 
 
-def receipt_line(told: Mapping[str, Any]) -> str:
-    """A receipt, as JSON tells it, in one line for a person: who answered, tokens, cost, time, what failed before."""
-    usage, cost = told["usage"], told["cost_usd"]
-    parts = [told["served"] or "no answer", f"{usage['input_tokens']} in, {usage['output_tokens']} out"]
+def receipt_line(receipt: ReceiptView) -> str:
+    """A receipt in one line for a person: who answered, tokens, cost, time, what failed before, the notes."""
+    usage, cost = receipt["usage"], receipt["cost_usd"]
+    parts = [receipt["served"] or "no answer", f"{usage['input_tokens']} in, {usage['output_tokens']} out"]
     parts.append("price unknown" if cost is None else f"${cost}")
-    parts.append(f"{told['latency_ms'] / 1000:.1f} s")
+    parts.append(f"{receipt['latency_ms'] / 1000:.1f} s")
     failed = [
-        f"{tried['router']}/{tried['model']} {tried['outcome']}"
-        for tried in told["attempts"]
-        if tried["outcome"] != "ok"
+        f"{attempt['router']}/{attempt['model']} {attempt['outcome']}"
+        for attempt in receipt["attempts"]
+        if attempt["outcome"] != "ok"
     ]
     if failed:
         parts.append("after " + ", ".join(failed))
-    return " · ".join([*parts, *told.get("notes", ())])
+    return " · ".join([*parts, *receipt.get("notes", ())])

@@ -106,10 +106,13 @@ def _facts(report: Report) -> dict[str, Any]:
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    row = attempt.as_dict()
-    row.pop("message", None)
-    row["model"] = shown(attempt.model)
-    return row
+    return {
+        "router": attempt.router,
+        "model": shown(attempt.model),
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "ms": attempt.ms,
+    }
 
 
 class _Line:

@@ -9,6 +9,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, remark, show_json
+from chomp_mcp.doors.views import job_head
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway import detached
 from chomp_mcp.messages import OWNER, ChatRequest
@@ -75,7 +76,7 @@ async def _dispatch(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         job = await detached.dispatch(chomp.jobs, OWNER, request, prompt=prompt, system=args.system)
     if args.json:
-        show_json({"job_id": job.id, "status": str(job.status), "model": job.model, "router": job.router})
+        show_json(job_head(job))
     else:
         print(job.id)
         remark(f"{job.model or 'the first model that answers'} · collect it with: chomp-mcp result {job.id} --wait 60")

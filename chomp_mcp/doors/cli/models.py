@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
+from chomp_mcp.doors.views import model_view
 from chomp_mcp.messages import AUTO, Model
 from chomp_mcp.settings import Settings
 
@@ -31,7 +31,7 @@ async def _models(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace, found: Sequence[Model], errors: Mapping[str, str]) -> None:
     if args.json:
-        show_json({"models": [_as_json(model) for model in found], "errors": errors})
+        show_json({"models": [model_view(model) for model in found], "errors": errors})
     elif found:
         rows = [(m.ref, m.context_length, m.max_output, _price(m.price_in), _price(m.price_out), m.free) for m in found]
         table(("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE"), rows)
@@ -49,15 +49,3 @@ def _why_none(args: argparse.Namespace) -> str:
 
 def _price(price: Decimal | None) -> str | None:
     return None if price is None else f"{price.normalize():f}"
-
-
-def _as_json(model: Model) -> dict[str, Any]:
-    """The row of the `list_models` tool; prices in USD per million tokens, null when unknown."""
-    return {
-        "id": model.ref,
-        "context_length": model.context_length,
-        "max_output": model.max_output,
-        "free": model.free,
-        "price_in": None if model.price_in is None else float(model.price_in),
-        "price_out": None if model.price_out is None else float(model.price_out),
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +11,10 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import clock, show_json, table
+from chomp_mcp.gateway.status import CreditView, QuotaView, RestView, RouterStatus, SpendView
 from chomp_mcp.settings import Settings
 
 __all__ = ["status"]
-
-Row = Mapping[str, Any]
 
 
 def status(args: argparse.Namespace) -> int:
@@ -42,7 +41,7 @@ async def _status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(router: str, row: Row) -> tuple[Any, ...]:
+def _row(router: str, row: RouterStatus) -> tuple[Any, ...]:
     key = "not needed" if row["key"] is None else row["key"]
     usable = "yes" if row["ready"] else (row["reason"] or "no key").replace("_", " ")
     until = clock(_at(row["cooldown_until"]))
@@ -57,30 +56,30 @@ def _row(router: str, row: Row) -> tuple[Any, ...]:
     )
 
 
-def _quota(row: Row) -> str:
+def _quota(row: RouterStatus) -> str:
     """What rests and what is left, as the router last told it."""
     known = [*map(_resting, row["resting"]), *map(_credit, row["credit"]), *map(_left, row["quota"])]
     return "; ".join(text for text in known if text)
 
 
-def _resting(rest: Row) -> str:
+def _resting(rest: RestView) -> str:
     what = rest["what"].removeprefix("model:")
     return f"{what} rests until {clock(_at(rest['until']))} ({rest['reason'].replace('_', ' ')})"
 
 
-def _credit(account: Row) -> str:
+def _credit(account: CreditView) -> str:
     left = account["remaining_usd"]
     credit = "" if left is None else f"${left} of credit (account page)"
     return f"{credit}, free models only".removeprefix(", ") if account["free_only"] else credit
 
 
-def _left(reading: Row) -> str:
+def _left(reading: QuotaView) -> str:
     if reading["remaining"] is None:
         return ""
     of = "" if reading["limit"] is None else f" of {reading['limit']}"
     per = f" a {reading['window']}" if reading["window"] else ""
     until = f", new at {clock(_at(reading['resets_at']))}" if reading["resets_at"] else ""
-    model = f"{reading['model']}: " if reading.get("model") else ""
+    model = f"{reading['model']}: " if reading["model"] else ""
     return f"{model}{reading['remaining']}{of} {reading['kind']}{per}{until} ({reading['known']})"
 
 
@@ -92,7 +91,7 @@ def _of(spent: str, budget: str | None) -> str:
     return f"${spent} of ${budget}" if budget else f"${spent}, no budget"
 
 
-def _calls(spend: Row) -> str:
+def _calls(spend: SpendView) -> str:
     parts: Iterable[str] = (
         f"{spend['calls_today']} calls",
         f"{spend['unpriced_calls_today']} of unknown price" if spend["unpriced_calls_today"] else "",

@@ -1,4 +1,4 @@
-"""What the JSON doors share: OpenAI's body -> ChatRequest, the receipt as extension and headers."""
+"""What the JSON doors share: OpenAI's body -> ChatRequest, the receipt as headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
-__all__ = ["chat_request", "extension", "headers_of", "list_failed", "openai_usage", "patience_of"]
+__all__ = ["chat_request", "headers_of", "list_failed", "openai_usage", "patience_of"]
 
 _ENVELOPE: Mapping[str, tuple[type, ...]] = {
     "model": (str, type(None)),
@@ -91,19 +91,6 @@ def headers_of(receipt: Receipt) -> list[tuple[bytes, bytes]]:
     if receipt.notes:
         headers.append((b"x-chomp-notes", header_value("; ".join(receipt.notes))[:MOST_NOTES]))
     return headers
-
-
-def extension(receipt: Receipt) -> dict[str, Any]:
-    """The `chomp` field: `{router, model, latency_ms, attempts, cost_usd}`, and `notes` when there are any."""
-    router, _, model = receipt.served.partition("/")
-    told = {
-        "router": router,
-        "model": model,
-        "latency_ms": receipt.latency_ms,
-        "attempts": [attempt.as_dict() for attempt in receipt.attempts],
-        "cost_usd": receipt.cost,
-    }
-    return {**told, "notes": list(receipt.notes)} if receipt.notes else told
 
 
 def openai_usage(usage: Usage) -> dict[str, int]:

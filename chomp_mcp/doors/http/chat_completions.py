@@ -15,11 +15,11 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
 from chomp_mcp.doors.http.chat import (
     chat_request,
-    extension,
     headers_of,
     openai_usage,
     patience_of,
 )
+from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.messages import Caller, ChatRequest, Delta, Receipt
 
 __all__ = ["ChatCompletions", "routes"]
@@ -51,7 +51,9 @@ class ChatCompletions:
         async with self._gateway.exchange(caller, request, door="openai_api") as reply:
             completion = await reply.completion()
             receipt = reply.receipt()
-            await send_json(send, wire.dumps({**completion.body, "chomp": extension(receipt)}), headers_of(receipt))
+            await send_json(
+                send, wire.dumps({**completion.body, "chomp": receipt_extension(receipt)}), headers_of(receipt)
+            )
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream, wants_usage: bool) -> None:
         """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
@@ -93,4 +95,4 @@ class _Relay:
             "choices": [],
             "usage": openai_usage(receipt.usage),
         }
-        return {**ours, **self._usage, "chomp": extension(receipt)}
+        return {**ours, **self._usage, "chomp": receipt_extension(receipt)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,10 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
 from chomp_mcp.doors.http.auth import may_register
 from chomp_mcp.doors.http.chat import list_failed
+from chomp_mcp.doors.views import SeedModel, seed_job, seed_model
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
-from chomp_mcp.messages import Caller, ChatRequest, Job, Model
+from chomp_mcp.messages import Caller, ChatRequest
 from chomp_mcp.policy.rate_limit import Bucket, full, take
 
 __all__ = ["RegistrationLimit", "routes"]
@@ -134,18 +134,18 @@ class _Jobs:
         """GET /api/result/{id}: the job, once it ended or after `?wait=` seconds (at most 45)."""
         seconds = number(request.query_params.get("wait"), "wait", default=0, most=MAX_WAIT_SECONDS)
         ask = partial(self._jobs.result, caller_of(request.scope), request.path_params["id"], seconds)
-        return Json(_job(await while_connected(request.scope, request.receive, ask) if seconds else await ask()))
+        return Json(seed_job(await while_connected(request.scope, request.receive, ask) if seconds else await ask()))
 
     async def cancel(self, request: Request) -> Json:
         """DELETE /api/result/{id}: stop it; the text so far stays."""
         job = await self._jobs.cancel(caller_of(request.scope), request.path_params["id"])
-        return Json(_job(job))
+        return Json(seed_job(job))
 
     async def recent(self, request: Request) -> Json:
         """GET /api/jobs: the newest first."""
         limit = int(number(request.query_params.get("limit"), "limit", default=50, most=_MOST_JOBS))
         jobs = await self._jobs.recent(caller_of(request.scope), limit) if limit else []
-        return Json([_job(job) for job in jobs])
+        return Json([seed_job(job) for job in jobs])
 
 
 def _unfolded(body: dict[str, Any]) -> dict[str, Any]:
@@ -164,31 +164,6 @@ def _text(value: Any, name: str) -> str:
     return value or ""
 
 
-def _job(job: Job) -> dict[str, Any]:
-    """A job in the seed's words; `result` is partial while it runs."""
-    receipt = job.receipt or {}
-    usage = receipt.get("usage") or {}
-    return {
-        "id": job.id,
-        "prompt": job.prompt,
-        "system": job.system,
-        "model": job.model,
-        "router": job.router,
-        "status": job.status.value,
-        "result": job.text or None,
-        "error": job.error or None,
-        "tokens_in": usage.get("input_tokens"),
-        "tokens_out": usage.get("output_tokens"),
-        "latency_ms": receipt.get("latency_ms"),
-        "created": _iso(job.created_at),
-        "finished": None if job.finished_at is None else _iso(job.finished_at),
-    }
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
 class _Models:
     def __init__(self, chomp: Chomp) -> None:
         self._chomp = chomp
@@ -199,23 +174,14 @@ class _Models:
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
         if page.errors and not page.models:
             raise list_failed(router, page)
-        return Json(_listed(router, [_model(model, model.id) for model in page.models]))
+        return Json(_listed(router, [seed_model(model, model.id) for model in page.models]))
 
     async def free(self, request: Request) -> Json:
         """GET /api/models/free: every keyed router's free models, ids as `router/model`."""
         page = await self._chomp.list_models(free_only=True, limit=None, caller=caller_of(request.scope))
-        listed = _listed("free", [_model(model, model.ref) for model in page.models])
+        listed = _listed("free", [seed_model(model, model.ref) for model in page.models])
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
 
 
-def _listed(router: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+def _listed(router: str, models: list[SeedModel]) -> dict[str, Any]:
     return {"router": router, "count": len(models), "models": models}
-
-
-def _model(model: Model, told_id: str) -> dict[str, Any]:
-    return {
-        "id": told_id,
-        "name": model.name or model.id,
-        "context_length": model.context_length,
-        "max_output": model.max_output,
-    }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +16,7 @@ from chomp_mcp.doors.http.asgi import EventStream, Json, caller_of, read_json, s
 from chomp_mcp.doors.http.chat import chat_request, headers_of, openai_usage
 from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.gateway.reply import Reply
+from chomp_mcp.gateway.status import SpendView
 from chomp_mcp.messages import Caller, ChatRequest
 from chomp_mcp.telemetry.calls import Calls
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
@@ -105,16 +104,15 @@ class _Views:
         """GET /v1/providers: calls and health per router, and the caller's spend against the budgets."""
         caller = caller_of(request.scope)
         status, calls = await self._chomp.status(caller), self._calls.of(caller)
-        return Json({**calls.totals(), "providers": calls.beside(status["routers"]), "cost": _cost(status)})
+        return Json({**calls.totals(), "providers": calls.beside(status["routers"]), "cost": _cost(status["spend"])})
 
 
-def _cost(status: Mapping[str, Any]) -> dict[str, float | None]:
+def _cost(spend: SpendView) -> dict[str, float | None]:
     """The caller's spend and budgets, as numbers; None: no limit."""
-    words = {
-        "daily_spend_usd": "today_usd",
-        "daily_budget_usd": "daily_budget_usd",
-        "monthly_spend_usd": "month_usd",
-        "monthly_budget_usd": "monthly_budget_usd",
+    day, month = spend["daily_budget_usd"], spend["monthly_budget_usd"]
+    return {
+        "daily_spend_usd": float(spend["today_usd"]),
+        "daily_budget_usd": None if day is None else float(day),
+        "monthly_spend_usd": float(spend["month_usd"]),
+        "monthly_budget_usd": None if month is None else float(month),
     }
-    told = {name: status["spend"][word] for name, word in words.items()}
-    return {name: None if amount is None else float(amount) for name, amount in told.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -14,6 +13,7 @@ from chomp_mcp.doors.http.asgi import Json, caller_of
 from chomp_mcp.doors.http.chat import (
     list_failed,
 )
+from chomp_mcp.doors.views import openai_model
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, Model
@@ -39,7 +39,7 @@ class _Models:
         if _is_for_anthropic(request):
             entries = [anthropic_models.entry(model, self._chomp.routers[model.router].name) for model in page.models]
             return Json(anthropic_models.page(entries, request.query_params))
-        listed = {"object": "list", "data": [_entry(model) for model in page.models]}
+        listed = {"object": "list", "data": [openai_model(model) for model in page.models]}
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
 
     async def one(self, request: Request) -> Json:
@@ -56,7 +56,7 @@ class _Models:
             model = known[wanted]
             return Json(anthropic_models.entry(model, self._chomp.routers[model.router].name))
         if wanted in known:
-            return Json(_entry(known[wanted]))
+            return Json(openai_model(known[wanted]))
         close = difflib.get_close_matches(wanted, known, n=3)
         hint = f"Did you mean {', '.join(close)}?" if close else "GET /v1/models lists them."
         raise UnknownModel(f"No model {wanted[:200]!r} is listed.", hint=hint, did_you_mean=close)
@@ -70,16 +70,3 @@ def _is_for_anthropic(request: Request) -> bool:
 def _by_name(page: ModelPage) -> dict[str, Model]:
     """By ref, and by the id that the router itself uses."""
     return {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
-
-
-def _entry(model: Model) -> dict[str, Any]:
-    """OpenAI's model object, and what more is known; `created` is not."""
-    more = {"name": model.name, "context_length": model.context_length, "max_output": model.max_output}
-    return {
-        "id": model.ref,
-        "object": "model",
-        "created": 0,
-        "owned_by": model.router,
-        **{name: value for name, value in more.items() if value},
-        "free": model.free,
-    }

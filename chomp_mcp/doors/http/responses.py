@@ -19,7 +19,8 @@ from chomp_mcp.dialects.responses.answer import response, skeleton
 from chomp_mcp.dialects.responses.request import Chat, to_chat
 from chomp_mcp.dialects.responses.stream import ResponseEvents
 from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
-from chomp_mcp.doors.http.chat import chat_request, extension, headers_of, patience_of
+from chomp_mcp.doors.http.chat import chat_request, headers_of, patience_of
+from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.errors import BudgetExceeded, InvalidRequest, UpstreamError
 from chomp_mcp.messages import Caller, ChatRequest
 
@@ -70,7 +71,7 @@ class Responses:
             completion = await reply.completion()
             receipt = reply.receipt()
             answer = response(*asked, completion, receipt.usage, receipt.served)
-            await send_json(send, wire.dumps({**answer, "chomp": extension(receipt)}), headers_of(receipt))
+            await send_json(send, wire.dumps({**answer, "chomp": receipt_extension(receipt)}), headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, told: ResponseEvents, events: EventStream) -> None:
         async with events:

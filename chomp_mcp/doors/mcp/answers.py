@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mcp.types import CallToolResult, TextContent
 
 from chomp_mcp import wire
 from chomp_mcp.doors.mcp.hosts import Host
+from chomp_mcp.doors.views import job_head, job_result, model_view
 from chomp_mcp.messages import Job, JobStatus, Model, receipt_line
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.model_pages import ModelPage
+    from chomp_mcp.gateway.status import RouterStatus, SpendView, StatusView
 
 __all__ = [
     "OUTPUTS",
     "asked",
     "collected",
     "dispatched",
-    "model_row",
     "models_listed",
     "said",
     "settled",
@@ -69,7 +69,7 @@ def asked(job: Job, host: Host) -> CallToolResult:
 def dispatched(job: Job, host: Host) -> CallToolResult:
     """`dispatch`: the job's id, and how to collect it."""
     words = f"Job {job.id} is {job.status} for {job.model or 'the first model that answers'}. {_collect(job)}"
-    return _of_job(job, host, words, job_id=job.id, status=str(job.status), model=job.model, router=job.router)
+    return _of_job(job, host, words, **job_head(job))
 
 
 def collected(job: Job, host: Host) -> CallToolResult:
@@ -78,11 +78,7 @@ def collected(job: Job, host: Host) -> CallToolResult:
         job,
         host,
         _in_words(job, host),
-        job_id=job.id,
-        status=str(job.status),
-        text=job.text,
-        error=job.error or None,
-        receipt=job.receipt,
+        **job_result(job),
     )
 
 
@@ -92,13 +88,7 @@ def settled(job: Job, host: Host) -> CallToolResult:
         job,
         host,
         _in_words(job, host),
-        job_id=job.id,
-        status=str(job.status),
-        model=job.model,
-        router=job.router,
-        text=job.text,
-        error=job.error or None,
-        receipt=job.receipt,
+        **{**job_head(job), **job_result(job)},
     )
     return result.model_copy(update={"is_error": True}) if job.status is JobStatus.ERROR else result
 
@@ -153,18 +143,6 @@ def _notes(job: Job) -> Sequence[str]:
     return tuple((job.receipt or {}).get("notes", ()))
 
 
-def model_row(model: Model) -> dict[str, Any]:
-    """One row of `list_models`; prices are USD per million tokens, null where unknown."""
-    return {
-        "id": model.ref,
-        "context_length": model.context_length,
-        "max_output": model.max_output,
-        "free": model.free,
-        "price_in": _number(model.price_in),
-        "price_out": _number(model.price_out),
-    }
-
-
 def models_listed(page: ModelPage) -> CallToolResult:
     """`list_models`: a line for each model, then the routers that failed, then how to read on."""
     lines = [_model_line(model) for model in page.models] or ["No model fits."]
@@ -173,7 +151,7 @@ def models_listed(page: ModelPage) -> CallToolResult:
         lines.append(f'More: list_models(cursor="{page.next_cursor}") with the same filters.')
     return said(
         "\n".join(lines),
-        models=[model_row(model) for model in page.models],
+        models=[model_view(model) for model in page.models],
         next_cursor=page.next_cursor,
         errors=dict(page.errors),
     )
@@ -190,9 +168,9 @@ def _model_line(model: Model) -> str:
     return " · ".join(parts)
 
 
-def status_told(status: Mapping[str, Any]) -> CallToolResult:
+def status_told(status: StatusView) -> CallToolResult:
     """`status`: the routers that can be used or are resting, those without a key, spend, jobs."""
-    routers: Mapping[str, Mapping[str, Any]] = status["routers"]
+    routers = status["routers"]
     lines = [_router_line(router, its) for router, its in routers.items() if its["key"] or its["ready"]]
     keyless = [router for router, its in routers.items() if its["key"] is False]
     if keyless:
@@ -202,7 +180,7 @@ def status_told(status: Mapping[str, Any]) -> CallToolResult:
     return said("\n".join(lines), **status)
 
 
-def _router_line(router: str, its: Mapping[str, Any]) -> str:
+def _router_line(router: str, its: RouterStatus) -> str:
     ready = "ready" if its["key"] else "needs no key"
     parts = [ready if its["ready"] else f"resting until {its['cooldown_until']} ({its['reason']})"]
     parts += [
@@ -213,16 +191,12 @@ def _router_line(router: str, its: Mapping[str, Any]) -> str:
     return f"{router}: {', '.join(parts)}"
 
 
-def _spend_line(spend: Mapping[str, Any]) -> str:
+def _spend_line(spend: SpendView) -> str:
     day, month = spend["daily_budget_usd"], spend["monthly_budget_usd"]
     return (
         f"Spent today ${spend['today_usd']}{f' of ${day}' if day else ''}, "
         f"this month ${spend['month_usd']}{f' of ${month}' if month else ''}."
     )
-
-
-def _number(price: Decimal | None) -> float | None:
-    return None if price is None else float(price)
 
 
 def _schema(required: Sequence[str] = (), **properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
 from mcp.server.mcpserver import MCPServer
@@ -13,9 +12,10 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
-from chomp_mcp.doors.mcp.answers import model_row, utf8
+from chomp_mcp.doors.mcp.answers import utf8
+from chomp_mcp.doors.views import job_view, model_view, whole_job
 from chomp_mcp.errors import ChompError, RequestError
-from chomp_mcp.messages import Job, Router
+from chomp_mcp.messages import Router
 
 __all__ = ["add_resources"]
 
@@ -39,21 +39,19 @@ def add_resources(server: MCPServer[Any], chomp: Chomp) -> None:
     async def models(router: str) -> Any:
         """All models of one router, or of all keyed ones for `auto`, with prices per million tokens."""
         page = await chomp.list_models(router, limit=None, caller=current_caller.get())
-        return {"models": [model_row(model) for model in page.models], "errors": page.errors}
+        return {"models": [model_view(model) for model in page.models], "errors": page.errors}
 
     @server.resource("chomp://jobs", title="Recent jobs", mime_type=JSON)
     @_as_json
     async def jobs() -> Any:
         """The newest 50 jobs, without their texts."""
-        return [_job(job) for job in await chomp.jobs.recent(current_caller.get(), 50)]
+        return [job_view(job) for job in await chomp.jobs.recent(current_caller.get(), 50)]
 
     @server.resource("chomp://jobs/{job_id}", title="A job", mime_type=JSON)
     @_as_json
     async def job(job_id: str) -> Any:
         """One job whole: prompt, answer or error, receipt."""
-        found = await chomp.result(job_id, caller=current_caller.get())
-        whole = {"prompt": found.prompt, "system": found.system, "text": found.text, "receipt": found.receipt}
-        return {**_job(found), **whole}
+        return whole_job(await chomp.result(job_id, caller=current_caller.get()))
 
     @server.resource("chomp://usage", title="Spend", mime_type=JSON)
     @_as_json
@@ -88,19 +86,3 @@ def _router(router: Router, key: str | None) -> dict[str, Any]:
         "deprecated": router.deprecated,
         "limits": router.limits,
     }
-
-
-def _job(job: Job) -> dict[str, Any]:
-    return {
-        "job_id": job.id,
-        "status": str(job.status),
-        "model": job.model,
-        "router": job.router,
-        "error": job.error or None,
-        "created": _iso(job.created_at),
-        "finished": None if job.finished_at is None else _iso(job.finished_at),
-    }
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

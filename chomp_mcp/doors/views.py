@@ -1,0 +1,246 @@
+"""A job, a model and a receipt as JSON, once for every door: each function gives one shape, and its type says which.
+
+What `status` gives is shaped where it is made, in `gateway/status.py`; a receipt in `messages/receipt.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NotRequired, TypedDict
+
+from chomp_mcp.messages import AttemptView, Job, Model, Receipt, ReceiptView
+
+__all__ = [
+    "JobHead",
+    "JobResult",
+    "JobView",
+    "ModelView",
+    "OpenAIModel",
+    "ReceiptExtension",
+    "SeedJob",
+    "SeedModel",
+    "WholeJob",
+    "iso",
+    "job_head",
+    "job_result",
+    "job_view",
+    "model_view",
+    "openai_model",
+    "receipt_extension",
+    "seed_job",
+    "seed_model",
+    "whole_job",
+]
+
+
+class JobHead(TypedDict):
+    """What `dispatch` gives: the job's id, where it stands, and the route that answers or is tried first."""
+
+    job_id: str
+    status: str
+    """queued, running, done, error or cancelled."""
+    model: str
+    """`router/model`."""
+    router: str
+
+
+class JobView(JobHead):
+    """A row in a list of jobs: without its texts."""
+
+    error: str | None
+    created: str
+    """ISO 8601, UTC."""
+    finished: str | None
+
+
+class WholeJob(JobView):
+    """All that is told of a job; `text` is partial while it runs."""
+
+    prompt: str
+    system: str
+    text: str
+    receipt: ReceiptView | None
+
+
+class JobResult(TypedDict):
+    """What the `result` tool gives."""
+
+    job_id: str
+    status: str
+    text: str
+    error: str | None
+    receipt: ReceiptView | None
+
+
+class SeedJob(TypedDict):
+    """A job in the words of the seed "chomp", which `/api/*` speaks; `result` is partial while it runs."""
+
+    id: str
+    prompt: str
+    system: str
+    model: str
+    router: str
+    status: str
+    result: str | None
+    error: str | None
+    tokens_in: int | None
+    tokens_out: int | None
+    latency_ms: int | None
+    created: str
+    finished: str | None
+
+
+class ModelView(TypedDict):
+    """A row of `list_models`; prices are USD per million tokens, null where unknown."""
+
+    id: str
+    """`router/model`."""
+    context_length: int | None
+    max_output: int | None
+    free: bool
+    price_in: float | None
+    price_out: float | None
+
+
+class OpenAIModel(TypedDict):
+    """OpenAI's model object, and what more is known; `created` is not, and so 0."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    name: NotRequired[str]
+    context_length: NotRequired[int]
+    max_output: NotRequired[int]
+    free: bool
+
+
+class SeedModel(TypedDict):
+    """A model in the words of the seed "chomp"."""
+
+    id: str
+    name: str
+    context_length: int | None
+    max_output: int | None
+
+
+class ReceiptExtension(TypedDict):
+    """The field `chomp` of an answer in OpenAI's shape."""
+
+    router: str
+    model: str
+    latency_ms: int
+    attempts: list[AttemptView]
+    cost_usd: str | None
+    notes: NotRequired[list[str]]
+
+
+def iso(at: float) -> str:
+    """Epoch seconds as ISO 8601 with milliseconds, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def job_head(job: Job) -> JobHead:
+    """What can be told of a job at once."""
+    return {"job_id": job.id, "status": job.status.value, "model": job.model, "router": job.router}
+
+
+def job_view(job: Job) -> JobView:
+    """A job in a list."""
+    return {
+        **job_head(job),
+        "error": job.error or None,
+        "created": iso(job.created_at),
+        "finished": None if job.finished_at is None else iso(job.finished_at),
+    }
+
+
+def whole_job(job: Job) -> WholeJob:
+    """A job by itself."""
+    return {**job_view(job), "prompt": job.prompt, "system": job.system, "text": job.text, "receipt": job.receipt}
+
+
+def job_result(job: Job) -> JobResult:
+    """A job for the `result` tool."""
+    return {
+        "job_id": job.id,
+        "status": job.status.value,
+        "text": job.text,
+        "error": job.error or None,
+        "receipt": job.receipt,
+    }
+
+
+def seed_job(job: Job) -> SeedJob:
+    """A job for `/api/*`."""
+    receipt = job.receipt
+    return {
+        "id": job.id,
+        "prompt": job.prompt,
+        "system": job.system,
+        "model": job.model,
+        "router": job.router,
+        "status": job.status.value,
+        "result": job.text or None,
+        "error": job.error or None,
+        "tokens_in": receipt["usage"]["input_tokens"] if receipt else None,
+        "tokens_out": receipt["usage"]["output_tokens"] if receipt else None,
+        "latency_ms": receipt["latency_ms"] if receipt else None,
+        "created": iso(job.created_at),
+        "finished": None if job.finished_at is None else iso(job.finished_at),
+    }
+
+
+def model_view(model: Model) -> ModelView:
+    """A model for MCP and the command line."""
+    return {
+        "id": model.ref,
+        "context_length": model.context_length,
+        "max_output": model.max_output,
+        "free": model.free,
+        "price_in": None if model.price_in is None else float(model.price_in),
+        "price_out": None if model.price_out is None else float(model.price_out),
+    }
+
+
+def openai_model(model: Model) -> OpenAIModel:
+    """A model for `/v1/models`."""
+    view: OpenAIModel = {
+        "id": model.ref,
+        "object": "model",
+        "created": 0,
+        "owned_by": model.router,
+        "free": model.free,
+    }
+    if model.name:
+        view["name"] = model.name
+    if model.context_length:
+        view["context_length"] = model.context_length
+    if model.max_output:
+        view["max_output"] = model.max_output
+    return view
+
+
+def seed_model(model: Model, shown_id: str) -> SeedModel:
+    """`shown_id`: the ref, or within one router's list the id that the router itself uses."""
+    return {
+        "id": shown_id,
+        "name": model.name or model.id,
+        "context_length": model.context_length,
+        "max_output": model.max_output,
+    }
+
+
+def receipt_extension(receipt: Receipt) -> ReceiptExtension:
+    """The receipt beside an answer in OpenAI's shape."""
+    router, _, model = receipt.served.partition("/")
+    view: ReceiptExtension = {
+        "router": router,
+        "model": model,
+        "latency_ms": receipt.latency_ms,
+        "attempts": [attempt.as_dict() for attempt in receipt.attempts],
+        "cost_usd": receipt.cost,
+    }
+    if receipt.notes:
+        view["notes"] = list(receipt.notes)
+    return view
