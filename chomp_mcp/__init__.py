@@ -14,26 +14,47 @@ if TYPE_CHECKING:
     from chomp_mcp.client import ChompClient
     from chomp_mcp.errors import ChompError, LimitError, RequestError, StoreError, UpstreamError
     from chomp_mcp.gateway.model_pages import ModelPage
-    from chomp_mcp.messages import Caller, Job, Model, Receipt, Router, Usage
+    from chomp_mcp.gateway.status import StatusView
+    from chomp_mcp.messages import (
+        AttemptView,
+        Caller,
+        ChatChunk,
+        ChatCompletion,
+        Job,
+        JobStatus,
+        Model,
+        Receipt,
+        ReceiptView,
+        Router,
+        Usage,
+        UsageView,
+    )
     from chomp_mcp.settings import Settings
 
 __all__ = [
     "Answer",
+    "AttemptView",
     "Caller",
+    "ChatChunk",
+    "ChatCompletion",
     "Chomp",
     "ChompClient",
     "ChompError",
     "Job",
+    "JobStatus",
     "LimitError",
     "Model",
     "ModelPage",
     "Receipt",
+    "ReceiptView",
     "RequestError",
     "Router",
     "Settings",
+    "StatusView",
     "StoreError",
     "UpstreamError",
     "Usage",
+    "UsageView",
 ]
 
 _HOMES = {
@@ -41,13 +62,29 @@ _HOMES = {
     "client": ("ChompClient",),
     "errors": ("ChompError", "LimitError", "RequestError", "StoreError", "UpstreamError"),
     "gateway.model_pages": ("ModelPage",),
-    "messages": ("Caller", "Job", "Model", "Receipt", "Router", "Usage"),
+    "messages": (
+        "AttemptView",
+        "Caller",
+        "ChatChunk",
+        "ChatCompletion",
+        "Job",
+        "JobStatus",
+        "Model",
+        "Receipt",
+        "ReceiptView",
+        "Router",
+        "Usage",
+        "UsageView",
+    ),
+    "gateway.status": ("StatusView",),
     "settings": ("Settings",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+if not TYPE_CHECKING:  # else a checker would take every name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequenc
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.account import CreditReader
@@ -23,7 +23,18 @@ from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.status import Status, StatusView
-from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Job, Router, is_conversation
+from chomp_mcp.messages import (
+    AUTO,
+    OWNER,
+    Caller,
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    Job,
+    ReceiptView,
+    Router,
+    is_conversation,
+)
 from chomp_mcp.policy import budget, routing
 from chomp_mcp.policy.breaker import BreakerRules
 from chomp_mcp.policy.budget import Limits
@@ -44,7 +55,7 @@ from chomp_mcp.telemetry.tracing import Tracing
 if TYPE_CHECKING:
     from chomp_mcp.telemetry.metrics import Metrics
 
-__all__ = ["Answer", "Chat", "Chomp", "ModelPage"]
+__all__ = ["Answer", "Chat", "ChatStream", "Chomp", "ModelPage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +63,46 @@ class Answer:
     """A finished answer and its receipt."""
 
     text: str
-    receipt: Mapping[str, Any]
+    receipt: ReceiptView
 
 
 class Chat:
-    """A chat on its way, as `Chomp.chat` gives it."""
+    """A chat on its way, as `Chomp.chat` gives it: `await` it for the whole answer."""
 
     def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest) -> None:
         self._gateway = gateway
         self._caller = caller
         self._request = request
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        """The completion's body; of a stream, its chunks."""
-        return self._start().__await__()
+    def __await__(self) -> Generator[Any, None, ChatCompletion]:
+        """OpenAI's `chat.completion` object, the router's own fields in it."""
+        return self._whole().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Mapping[str, Any]]:
-        async with self._gateway.exchange(self._caller, self._request.with_stream(True), door="python") as reply:
-            async for delta in reply:
-                yield delta.chunk
-
-    async def _start(self) -> Any:
-        if self._request.stream:
-            return aiter(self)
+    async def _whole(self) -> ChatCompletion:
         async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
-            return dict((await reply.completion()).body)
+            return cast("ChatCompletion", dict((await reply.completion()).body))
+
+
+class ChatStream:
+    """A streamed chat, as `Chomp.chat(stream=True)` gives it: `async for chunk in …`, awaited before or not."""
+
+    def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest) -> None:
+        self._gateway = gateway
+        self._caller = caller
+        self._request = request
+
+    def __await__(self) -> Generator[Any, None, AsyncIterator[ChatChunk]]:
+        """For those who know the `openai` package, where a stream is awaited first."""
+
+        async def chunks() -> AsyncIterator[ChatChunk]:
+            return aiter(self)
+
+        return chunks().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[ChatChunk]:
+        async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
+            async for delta in reply:
+                yield cast("ChatChunk", delta.chunk)
 
 
 class Chomp:
@@ -195,12 +221,37 @@ class Chomp:
         """The job as it stands, after waiting at most `wait_seconds` (45) for its end."""
         return await self.jobs.result(caller, job_id, wait_seconds)
 
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        stream: Literal[False] = False,
+        caller: Caller = OWNER,
+        **options: Any,
+    ) -> Chat: ...
+
+    @overload
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], caller: Caller = OWNER, **options: Any
+    ) -> ChatStream: ...
+
+    @overload
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: bool, caller: Caller = OWNER, **options: Any
+    ) -> Chat | ChatStream: ...
+
     def chat(
         self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, caller: Caller = OWNER, **options: Any
-    ) -> Chat:
-        """OpenAI's chat completions: `await` gives a `chat.completion` object, or with `stream=True` its chunks.
+    ) -> Chat | ChatStream:
+        """OpenAI's chat completions: `await` gives a `chat.completion` object.
 
-        `async for chunk in chomp.chat(messages, stream=True)` goes without the `await`, too.
+        With `stream=True`, `async for chunk in chomp.chat(messages, stream=True)` gives its chunks. `options` takes
+        OpenAI's fields, `model` (any model ref) and `router` among them.
+
+        Raises:
+            InvalidRequest: no messages, or something else than a list of objects. What the exchange raises comes when
+                the answer is awaited.
         """
         if not messages or not is_conversation(list(messages)):
             raise InvalidRequest(
@@ -210,7 +261,7 @@ class Chomp:
             )
         model, router = options.pop("model", None) or "", options.pop("router", None) or AUTO
         request = ChatRequest({"messages": list(messages), **options}, model, router, stream)
-        return Chat(self.gateway, caller, request)
+        return (ChatStream if stream else Chat)(self.gateway, caller, request)
 
     async def list_models(
         self,

@@ -17,7 +17,8 @@ client = OpenAI(base_url=f"{gateway}/v1", api_key=token)
 
 answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Say hello."}])
 print(answer.choices[0].message.content)
-print("answered by", answer.model_extra["chomp"]["router"], "for", answer.model_extra["chomp"]["cost_usd"], "USD")
+receipt = answer.model_dump()["chomp"]
+print("answered by", receipt["router"], "for", receipt["cost_usd"], "USD")
 
 stream = client.chat.completions.create(
     model=model,

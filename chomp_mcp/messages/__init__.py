@@ -7,6 +7,7 @@ Everything here is plain data: no I/O, no clock. Times are epoch seconds (`_at`,
 from __future__ import annotations
 
 from chomp_mcp.messages.answer import MUTE_ENDS, Completion, Delta, ErrorObject, Failed, FailureKind, Usage, text_of
+from chomp_mcp.messages.chat_completion import ChatChunk, ChatCompletion
 from chomp_mcp.messages.job import Job, JobStatus
 from chomp_mcp.messages.receipt import Attempt, AttemptView, Receipt, ReceiptView, UsageView, receipt_line
 from chomp_mcp.messages.request import (
@@ -29,6 +30,8 @@ __all__ = [
     "Attempt",
     "AttemptView",
     "Caller",
+    "ChatChunk",
+    "ChatCompletion",
     "ChatRequest",
     "Completion",
     "Delta",
