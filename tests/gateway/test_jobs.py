@@ -7,7 +7,7 @@ import sqlite3
 import anyio
 import pytest
 
-from chomp_mcp.errors import JobNotFound, NoRouterKey, RateLimited, UpstreamError
+from chomp_mcp.errors import JobNotFound, NoRouterKey, RateLimited, StoreError, UpstreamError
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, JobStatus
 from tests.support.world import world
 
@@ -197,3 +197,25 @@ async def test_an_answer_is_not_lost_when_its_end_cannot_be_stored_at_once(home)
                 "running"
             ]:
                 await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("call", ["dispatch", "ask"])
+async def test_a_run_that_cannot_be_stored_is_stopped_and_told(home, call: str) -> None:
+    """Nobody could ever collect it, and so it must not go on spending."""
+    async with world(home, "groq") as w:
+        w.groq.hang(after=["partial"])
+        await w.chomp.jobs.recent(OWNER)  # the store is open, and was whole
+        with sqlite3.connect(home / "state.db", isolation_level=None) as broken:
+            broken.execute("ALTER TABLE kv RENAME TO elsewhere")
+            with anyio.fail_after(10), pytest.raises(StoreError):
+                if call == "dispatch":
+                    await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+                else:
+                    await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=0.3)
+            broken.execute("ALTER TABLE elsewhere RENAME TO kv")
+        broken.close()
+        assert w.chomp.jobs.counts()["running"] == 0
+        if w.groq.chats:
+            with anyio.fail_after(5):
+                await w.groq.saw_disconnect()
+        assert await w.chomp.jobs.recent(OWNER) == []

@@ -135,12 +135,8 @@ def _receipt(job: Job, host: Host) -> str:
         return ""
     if not host.takes_text_alone:
         return receipt_line(job.receipt)
-    served = str(job.receipt["served"])
-    return " · ".join([served if len(served) <= MOST_SERVED else f"{served[: MOST_SERVED - 1]}…", *_notes(job)])
-
-
-def _notes(job: Job) -> Sequence[str]:
-    return tuple((job.receipt or {}).get("notes", ()))
+    served, notes = job.receipt["served"], job.receipt.get("notes", [])
+    return " · ".join([served if len(served) <= MOST_SERVED else f"{served[: MOST_SERVED - 1]}…", *notes])
 
 
 def models_listed(page: ModelPage) -> CallToolResult:

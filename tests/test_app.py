@@ -1,0 +1,126 @@
+"""The Python door: ask, chat, dispatch, and what each gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from chomp_mcp import JobStatus
+from chomp_mcp.errors import InvalidRequest, Overloaded, UnknownModel, UpstreamFailed
+from chomp_mcp.messages import OWNER
+from tests.support.world import world
+
+pytestmark = pytest.mark.anyio
+
+HI = [{"role": "user", "content": "hi"}]
+
+
+async def test_an_answer_comes_with_its_receipt(home: Path) -> None:
+    async with world(home, "groq") as w:
+        answer = await w.chomp.ask("hi", model="groq/m", system="be kind", options={"temperature": 0})
+    assert answer.text == "hello"
+    assert answer.receipt["served"] == "groq/m"
+    assert [attempt["outcome"] for attempt in answer.receipt["attempts"]] == ["ok"]
+    sent = w.groq.chats[0].json
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert sent["temperature"] == 0
+
+
+async def test_a_chat_is_awaited_for_the_whole_completion(home: Path) -> None:
+    async with world(home, "groq") as w:
+        completion = await w.chomp.chat(HI, model="groq/m", temperature=0.5, seed=7)
+        assert completion["choices"][0]["message"]["content"] == "hello"
+        sent = w.groq.chats[0].json
+        assert (sent["messages"], sent["temperature"], sent["seed"]) == (HI, 0.5, 7)
+        assert not sent.get("stream")
+        assert w.reports[0].door == "python"
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["iterated", "awaited first"])
+async def test_a_streamed_chat_gives_chunks_as_they_come(home: Path, *, awaited: bool) -> None:
+    go_on = anyio.Event()
+    texts = []
+    async with world(home, "groq") as w:
+        w.groq.stream(["one ", go_on, "two"])
+        chat = w.chomp.chat(HI, stream=True, model="groq/m")
+        with anyio.fail_after(5):
+            async for chunk in (await chat) if awaited else chat:
+                texts += [choice["delta"].get("content") for choice in chunk["choices"]]
+                if "one " in texts:
+                    go_on.set()
+        assert "".join(text for text in texts if text) == "one two"
+        assert w.reports[0].streamed
+
+
+async def test_leaving_a_streamed_chat_stops_the_router(home: Path) -> None:
+    async with world(home, "groq") as w:
+        w.groq.hang(after=["one "])
+        with anyio.fail_after(5):
+            chunks = await w.chomp.chat(HI, stream=True, model="groq/m")
+            async for chunk in chunks:
+                if chunk["choices"][0]["delta"].get("content"):
+                    break
+            await chunks.aclose()
+            await w.groq.saw_disconnect()
+        assert w.reports[0].status == "hung_up"
+
+
+async def test_a_chat_raises_what_the_exchange_raises(home: Path) -> None:
+    async with world(home, "groq") as w:
+        w.groq.fail(503)
+        with pytest.raises(UpstreamFailed) as caught:
+            await w.chomp.chat(HI, model="groq/m")
+        assert caught.value.receipt
+        assert caught.value.receipt.asked == "groq/m"
+        with pytest.raises(UpstreamFailed):
+            async for _ in w.chomp.chat(HI, stream=True, model="groq/m"):
+                pass
+
+
+@pytest.mark.parametrize("messages", [[], ["hi"], "hi"], ids=["none", "words", "text"])
+async def test_what_is_no_conversation_is_refused_at_once(home: Path, messages: list[object]) -> None:
+    async with world(home) as w:
+        with pytest.raises(InvalidRequest) as caught:
+            w.chomp.chat(messages)
+        assert caught.value.param == "messages"
+
+
+async def test_a_dispatched_job_is_collected_by_its_id(home: Path) -> None:
+    go_on = anyio.Event()
+    async with world(home, "groq") as w:
+        w.groq.stream(["hel", go_on, "lo"])
+        job = await w.chomp.dispatch("hi", model="groq/m", system="be kind")
+        assert (job.status, job.model, job.router) == (JobStatus.RUNNING, "groq/m", "groq")
+        assert (await w.chomp.result(job.id)).status is JobStatus.RUNNING
+        go_on.set()
+        with anyio.fail_after(5):
+            done = await w.chomp.result(job.id, wait_seconds=5)
+    assert (done.status, done.text, done.prompt, done.system) == (JobStatus.DONE, "hello", "hi", "be kind")
+    assert done.receipt
+    assert done.receipt["served"] == "groq/m"
+
+
+async def test_what_no_router_has_is_no_job(home: Path) -> None:
+    async with world(home, "groq") as w:
+        w.groq.models(["m"])
+        with pytest.raises(UnknownModel):
+            await w.chomp.dispatch("hi", model="nobody-has-this")
+        assert await w.chomp.jobs.recent(OWNER) == []
+
+
+async def test_all_models_come_on_one_page_without_a_limit(home: Path) -> None:
+    async with world(home, "groq") as w:
+        w.groq.models([f"m{number}" for number in range(1200)])
+        whole = await w.chomp.list_models("groq", limit=None)
+        first = await w.chomp.list_models("groq", limit=5000)
+    assert (len(whole.models), whole.next_cursor) == (1200, "")
+    assert (len(first.models), first.next_cursor) == (1000, "1000")
+
+
+async def test_a_closed_chomp_tells_a_later_dispatch_to_come_back(home: Path) -> None:
+    async with world(home, "groq") as w:
+        await w.chomp.jobs.close()
+        with pytest.raises(Overloaded):
+            await w.chomp.dispatch("hi", model="groq/m")
