@@ -11,6 +11,7 @@ from typing import NotRequired, TypedDict
 from chomp_mcp.messages import AttemptView, Job, Model, Receipt, ReceiptView
 
 __all__ = [
+    "CommandJob",
     "JobHead",
     "JobResult",
     "JobView",
@@ -20,6 +21,7 @@ __all__ = [
     "SeedJob",
     "SeedModel",
     "WholeJob",
+    "command_job",
     "iso",
     "job_head",
     "job_result",
@@ -60,6 +62,17 @@ class WholeJob(JobView):
     system: str
     text: str
     receipt: ReceiptView | None
+
+
+class CommandJob(JobHead):
+    """What the command line prints with `--json`: times are epoch seconds, `error` is empty where there is none."""
+
+    prompt: str
+    text: str
+    error: str
+    receipt: ReceiptView | None
+    created_at: float
+    finished_at: float | None
 
 
 class JobResult(TypedDict):
@@ -158,6 +171,19 @@ def job_view(job: Job) -> JobView:
 def whole_job(job: Job) -> WholeJob:
     """A job by itself."""
     return {**job_view(job), "prompt": job.prompt, "system": job.system, "text": job.text, "receipt": job.receipt}
+
+
+def command_job(job: Job) -> CommandJob:
+    """A job for `--json`."""
+    return {
+        **job_head(job),
+        "prompt": job.prompt,
+        "text": job.text,
+        "error": job.error,
+        "receipt": job.receipt,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+    }
 
 
 def job_result(job: Job) -> JobResult:

@@ -9,7 +9,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
-from chomp_mcp.doors.views import whole_job
+from chomp_mcp.doors.views import command_job
 from chomp_mcp.messages import OWNER, Job, JobStatus, receipt_line
 from chomp_mcp.settings import Settings
 
@@ -45,7 +45,7 @@ async def _result(args: argparse.Namespace) -> int:
             if job.status.is_final or left <= WAIT_SECONDS:
                 break
     if args.json:
-        show_json(whole_job(job))
+        show_json(command_job(job))
     else:
         _tell(job)
     return EXIT_CODES.get(job.status, 0)
@@ -68,7 +68,7 @@ async def _jobs(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         recent = await chomp.jobs.recent(OWNER, limit=max(1, args.limit))
     if args.json:
-        show_json([whole_job(job) for job in recent])
+        show_json([command_job(job) for job in recent])
     elif recent:
         rows = [(j.id, j.status, clock(j.created_at), j.model, plain(j.prompt)[:60]) for j in recent]
         table(("ID", "STATUS", "CREATED", "MODEL", "PROMPT"), rows)
@@ -81,7 +81,7 @@ async def _cancel(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         job = await chomp.jobs.cancel(OWNER, args.id)
     if args.json:
-        show_json(whole_job(job))
+        show_json(command_job(job))
     else:
         print(f"{job.id} {job.status}")
     return 0
