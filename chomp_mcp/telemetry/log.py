@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 from chomp_mcp import wire
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import Attempt
+from chomp_mcp.telemetry.lossy import LossyStream
 from chomp_mcp.telemetry.report import Report, Transition, shown
 
 __all__ = ["LEVELS", "LogObserver", "checked_level", "configure"]
@@ -55,13 +56,17 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         threshold = LEVELS[checked_level(level)]
     except ValueError as error:
         raise InvalidSetting(f"CHOMP_LOG is wrong: {level!r} {error}.", hint="Correct or remove CHOMP_LOG.") from None
-    handler = _LineHandler(sys.stderr if stream is None else stream)
+    handler = _LineHandler(_stderr() if stream is None else stream)
     handler.setFormatter(_LineFormatter())
     for old in [h for h in _logger.handlers if isinstance(h, _LineHandler)]:
         _logger.removeHandler(old)
     _logger.addHandler(handler)
     _logger.setLevel(threshold)
     _logger.propagate = False
+
+
+def _stderr() -> TextIO:
+    return sys.stderr if isinstance(sys.stderr, LossyStream) else LossyStream(sys.stderr)
 
 
 class LogObserver:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from mcp.types import (
     INVALID_PARAMS,
     GetPromptResult,
     InputRequiredResult,
+    JSONRPCError,
     ListToolsResult,
     PaginatedRequestParams,
 )
@@ -27,12 +29,14 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.hosts import host_of
+from chomp_mcp.doors.mcp.incoming import read
 from chomp_mcp.doors.mcp.keys import KeyDesk
+from chomp_mcp.doors.mcp.probes import answer_probes_aside
 from chomp_mcp.doors.mcp.prompts import add_completion, add_prompts
 from chomp_mcp.doors.mcp.resources import add_resources
 from chomp_mcp.doors.mcp.tasks import Tasks
@@ -102,6 +106,7 @@ def build_server(
             keys=[state_key or secrets.token_bytes(32)], bind_principal=lambda _ctx: current_caller.get().id
         ),
     )
+    answer_probes_aside(server._lowlevel_server)  # noqa: SLF001 - the SDK shows it nowhere else
     add_resources(server, chomp)
     add_prompts(server)
     add_completion(server, chomp)
@@ -136,7 +141,10 @@ def mcp_routes(
 
 
 def _entered(route: BaseRoute) -> BaseRoute:
-    """A POST of another content type is refused by us: the SDK would do it in plain text. The SDK learns who calls."""
+    """Bodies are mended before the SDK reads them, and it learns who calls.
+
+    A POST of another content type is refused by us: the SDK would do it in plain text.
+    """
     if not isinstance(route, Route | Mount):
         return route
     handle = route.app
@@ -148,10 +156,38 @@ def _entered(route: BaseRoute) -> BaseRoute:
             error.status, error.code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"
             raise error
         scope.setdefault("user", _user(current_caller.get().id))
+        if scope["method"] == "POST":
+            body = await Request(scope, receive).body()
+            text = read(body.decode("utf-8", "replace"))
+            if isinstance(text, JSONRPCError):
+                answer = Response(text.model_dump_json(by_alias=True), 400, media_type="application/json")
+                await answer(scope, receive, send)
+                return
+            scope["headers"] = _without_length(scope["headers"])
+            receive = _replayed(text.encode("utf-8", "replace"), receive)
         await handle(scope, receive, send)
 
     route.app = app
     return route
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, and whatever comes after it."""
+    is_told = False
+
+    async def replay() -> Message:
+        nonlocal is_told
+        if is_told:
+            return await receive()
+        is_told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _without_length(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """A mended body may be of another length than was announced."""
+    return [(name, value) for name, value in headers if name != b"content-length"]
 
 
 @lru_cache(maxsize=1024)

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.settings import Settings
+from chomp_mcp.telemetry.lossy import LossyStream
 
 if TYPE_CHECKING:
     from chomp_mcp.app import Chomp
@@ -36,12 +37,15 @@ def serve_stdio(settings: Settings) -> None:
     """Serve until stdin ends.
 
     Nothing slow happens before `initialize` is answered: the store, the network and the key page open when a call needs
-    them. stdout belongs to the protocol: what else is printed while the modules load, or later, goes to stderr.
+    them. stdout belongs to the protocol: what else is printed while the modules load, or later, goes to stderr, which
+    nobody has to read.
 
     Raises:
         InvalidSetting: a wrong row in config.toml.
     """
-    with contextlib.redirect_stdout(sys.stderr), _no_collection():
+    sys.stderr = LossyStream(sys.stderr)
+    sys.stdout = sys.stderr
+    with _no_collection():
         import anyio
 
         from chomp_mcp.app import Chomp
@@ -103,7 +107,7 @@ def _leave_on_signals(close: Callable[[], Awaitable[None]]) -> None:
         try:
             await close()
         finally:
-            sys.stderr.flush()
+            _last_words()
             os._exit(128 + number)
 
     def caught(number: int, _frame: object) -> None:
@@ -113,6 +117,11 @@ def _leave_on_signals(close: Callable[[], Awaitable[None]]) -> None:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, caught)
+
+
+def _last_words() -> None:
+    if isinstance(sys.stderr, LossyStream):
+        sys.stderr.drain()
 
 
 @contextlib.contextmanager

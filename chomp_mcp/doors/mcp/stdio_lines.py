@@ -1,106 +1,193 @@
-"""Lines on stdin that the SDK cannot parse, and drops without a word: mended, or answered with an error."""
+"""stdin and stdout as MCP's transport: a message a line, whatever hosts write, and an end when they have gone.
+
+The SDK's own has no place before its parser, waits for a thread in stdin when stdout is gone, and drops what it cannot
+read without a word.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, Self
 
 import anyio
 from mcp.server.mcpserver import MCPServer
-from mcp.server.stdio import stdio_server
-from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
-from mcp.types import (
-    INVALID_REQUEST,
-    PARSE_ERROR,
-    ErrorData,
-    JSONRPCError,
-    RequestId,
-    jsonrpc_message_adapter,
-)
+from mcp.types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, RequestId, jsonrpc_message_adapter
 from pydantic import ValidationError
 
-__all__ = ["serve_lines"]
+from chomp_mcp.doors.mcp.incoming import read
 
-Item = SessionMessage | Exception
+__all__ = ["refusal", "serve_lines", "split_lines"]
+
+CHUNK_BYTES: Final = 1 << 16
+MAX_LINE_BYTES: Final = 64 << 20
+"""More is no message; it is read to its end and dropped."""
+MOST_WAITING: Final = 16
+"""Lines that were read and wait to be served; the pipe holds the rest back."""
+
+
+def claim() -> tuple[int, int]:
+    """Take stdin and stdout for the protocol alone: what else is read is nothing, what else is printed is on stderr."""
+    wire = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # the host closed stderr
+        os.dup2(nothing, 1)
+    os.close(nothing)
+    if sys.platform == "win32":
+        from mcp.os.win32.utilities import rebind_std_handle_to_fd
+
+        for fd in (0, 1):
+            with suppress(OSError):
+                rebind_std_handle_to_fd(fd)
+    return wire
 
 
 async def serve_lines(server: MCPServer[Any]) -> None:
-    """`MCPServer.run_stdio_async`, with `Lines` on stdin."""
+    """Serve on stdin and stdout until stdin ends.
+
+    Raises:
+        BrokenPipeError: the host closed stdout.
+    """
     lowlevel = server._lowlevel_server  # noqa: SLF001 - its one way to a stream of our own
-    async with stdio_server() as (read, write):
-        await lowlevel.run(Lines(read, write), write, lowlevel.create_initialization_options())
+    fd_in, fd_out = claim()
+    lines = Lines(fd_in, fd_out)
+    await lowlevel.run(lines, lines.out, lowlevel.create_initialization_options())
+    if lines.out.is_broken:
+        raise BrokenPipeError
 
 
 class Lines:
-    """The SDK's stream of messages from stdin, where what could not be read comes as an exception.
+    """The messages from stdin. Lines that are none are answered, so that no client waits for ever.
 
-    JavaScript writes half an emoji as a lone surrogate, which JSON allows and UTF-8 does not: it becomes U+FFFD, and
-    the message goes its way. Anything else is answered, so that no client waits for ever. What was read costs nothing.
+    A thread of its own reads, which nobody waits for at the end.
     """
 
-    def __init__(self, read: ReadStream[Item], write: WriteStream[SessionMessage]) -> None:
-        self._read = read
-        self._write = write
+    def __init__(self, fd_in: int, fd_out: int) -> None:
+        self.out = Out(fd_out, self._end)
+        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = threading.Semaphore(MOST_WAITING)
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, args=(fd_in,), daemon=True, name="stdin").start()
 
-    def __getattr__(self, name: str) -> Any:
-        """`last_context`, which the SDK looks for on its own streams."""
-        return getattr(self._read, name)
-
-    async def receive(self) -> Item:
+    async def receive(self) -> SessionMessage | Exception:
         """The next message (`anyio.EndOfStream` after the last one)."""
         while True:
-            item = await self._read.receive()
-            message = await self._again(item) if isinstance(item, ValidationError) else item
-            if message is not None:
+            line = await self._waiting.get()
+            if line is None:
+                raise anyio.EndOfStream
+            self._room.release()
+            message = message_of(line)
+            if isinstance(message, SessionMessage):
                 return message
+            if message is not None:
+                await self.out.send(SessionMessage(message))
 
     async def aclose(self) -> None:
-        """Close the SDK's stream."""
-        await self._read.aclose()
+        """Nothing to close: the thread ends with stdin, or with the process."""
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Item:
+    async def __anext__(self) -> SessionMessage | Exception:
         try:
             return await self.receive()
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
     async def __aenter__(self) -> Self:
-        await self._read.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._read.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
-    async def _again(self, error: ValidationError) -> SessionMessage | None:
-        line = _line(error)
-        if line is not None:
-            try:
-                return SessionMessage(jsonrpc_message_adapter.validate_json(mended(line), by_name=False))
-            except ValidationError as still:
-                error = still
-        answer = refusal(error)
-        if answer is not None:
-            await self._write.send(SessionMessage(answer))
-        return None
+    def _end(self) -> None:
+        self._waiting.put_nowait(None)
+
+    def _read(self, fd: int) -> None:
+        with suppress(RuntimeError):  # the loop has ended before stdin did
+            for line in split_lines(lambda: os.read(fd, CHUNK_BYTES)):
+                self._room.acquire()
+                self._loop.call_soon_threadsafe(self._waiting.put_nowait, line)
+            self._loop.call_soon_threadsafe(self._end)
 
 
-_SURROGATES = re.compile(
-    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
-"""An escaped backslash or a whole pair, which stay; or half a pair."""
+class Out:
+    """The messages to stdout; `on_break` is called once, when nobody reads them any more."""
+
+    def __init__(self, fd: int, on_break: Callable[[], None]) -> None:
+        self._fd = fd
+        self._on_break = on_break
+        self._turn = anyio.Lock()
+        self.is_broken = False
+
+    async def send(self, item: SessionMessage) -> None:
+        """Write the message's line, after those before it."""
+        line = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+        async with self._turn:
+            if not self.is_broken:
+                await anyio.to_thread.run_sync(self._write, line)
+                if self.is_broken:
+                    self._on_break()
+
+    def _write(self, line: bytes) -> None:
+        left = memoryview(line)
+        try:
+            while left:
+                left = left[os.write(self._fd, left) :]
+        except OSError:
+            self.is_broken = True
+
+    async def aclose(self) -> None:
+        """Nothing to close: the process ends soon."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
 
-def mended(text: str) -> str:
-    """JSON text with U+FFFD for each escaped half of a surrogate pair."""
-    return _SURROGATES.sub(lambda match: match[1] or r"\ufffd", text)
+def split_lines(read_chunk: Callable[[], bytes]) -> Iterator[bytes]:
+    """The lines of what comes in, without their ends; of one that is longer than a message may be only a beginning."""
+    held: list[bytes] = []
+    size = 0
+    while chunk := _chunk(read_chunk):
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            yield b"".join([*held, part])
+            held, size = [], 0
+        size += len(rest)
+        if size <= MAX_LINE_BYTES:
+            held.append(rest)
+    if any(held):
+        yield b"".join(held)
+
+
+def _chunk(read_chunk: Callable[[], bytes]) -> bytes:
+    try:
+        return read_chunk()
+    except OSError:  # a terminal that is gone
+        return b""
+
+
+def message_of(line: bytes) -> SessionMessage | JSONRPCError | None:
+    """The message; or the answer to a line that is none; None where nothing is to be said."""
+    text = read(line.decode("utf-8", "replace"))
+    if isinstance(text, JSONRPCError):
+        return text
+    try:
+        return SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
+    except ValidationError as error:
+        return refusal(error)
 
 
 _ID = re.compile(r'"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(?:(-?\d{1,18})\b|"([^"\\]{1,200})")')

@@ -16,7 +16,8 @@ from pydantic import Field, ValidationError
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
-from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_told
+from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_told, utf8
+from chomp_mcp.doors.mcp.arguments import fitted, unknown_names
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
 from chomp_mcp.errors import ChompError
@@ -183,7 +184,7 @@ class ChompTool(Tool):
     """A tool whose failures tell the model the next step: what `mcp` says of them names our classes or pydantic's."""
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        given = {name: value for name, value in arguments.items() if value is not None}
+        given = fitted(arguments, self.parameters)
         self._refuse_unknown(given)
         try:
             return await super().run(given, context, convert_result)
@@ -191,16 +192,16 @@ class ChompTool(Tool):
             raise self._told(error) from error.__cause__
 
     def _refuse_unknown(self, given: Mapping[str, Any]) -> None:
-        known = self.parameters.get("properties", {})
-        unknown = sorted(set(given) - set(known))
+        unknown = unknown_names(given, self.parameters)
         if unknown:
+            known = self.parameters["properties"]
             more = " Fields of chat completions go into options." if "options" in known else ""
-            raise ToolError(f"{self.name} takes no {unknown[0]}; it takes {', '.join(known) or 'nothing'}.{more}")
+            raise ToolError(utf8(f"{self.name} takes no {unknown[0]}; it takes {', '.join(known)}.{more}"))
 
     def _told(self, error: ToolError) -> ToolError:
         match error.__cause__:
             case ChompError() as cause:
-                return ToolError(str(cause))
+                return ToolError(utf8(str(cause)))
             case ValidationError() as cause:
                 return ToolError(f"{self.name}: {_wrong_arguments(cause)}. Correct that and call again.")
             case _:

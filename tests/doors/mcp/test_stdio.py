@@ -230,3 +230,19 @@ def test_a_client_that_goes_before_its_answer_leaves_no_traceback(tmp_path: Path
         assert process.wait(20) == 141
         assert process.stderr
         assert process.stderr.read() == ""
+
+
+def test_a_host_that_never_reads_stderr_is_served_on(tmp_path: Path) -> None:
+    call = {"name": "ask", "arguments": {"prompt": "hi", "model": "mock/echo"}}
+    with started(tmp_path, CHOMP_LOG="debug") as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{json.dumps(INITIALIZE)}\n")
+        for number in range(2, 302):
+            ask = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call}
+            process.stdin.write(f"{json.dumps(ask)}\n")
+            process.stdin.flush()
+        answered = {json.loads(process.stdout.readline())["id"] for _ in range(301)}
+        assert answered == set(range(1, 302))
+        process.stdin.close()
+        assert process.wait(20) == 0

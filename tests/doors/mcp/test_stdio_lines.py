@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mcp.types import jsonrpc_message_adapter
 from pydantic import ValidationError
 
-from chomp_mcp.doors.mcp.stdio_lines import mended, refusal
+from chomp_mcp.doors.mcp.incoming import mended
+from chomp_mcp.doors.mcp.stdio_lines import refusal, split_lines
 from tests.doors.mcp.test_stdio import INITIALIZE, started
 
 DEEP = "[" * 2000 + "]" * 2000
@@ -76,6 +77,18 @@ def test_half_pairs_become_the_replacement_character(text: str) -> None:
     told = json.loads(mended(json.dumps(text)))
     whole = json.loads(json.dumps(text))  # two halves beside each other are a pair
     assert told == "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in whole)
+
+
+@given(st.lists(st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"")), max_size=9), st.integers(1, 7))
+def test_lines_come_out_whole_whatever_the_chunks(lines: list[bytes], size: int) -> None:
+    sent = b"".join(line + b"\n" for line in lines)
+    chunks = iter([sent[at : at + size] for at in range(0, len(sent), size)])
+    assert list(split_lines(lambda: next(chunks, b""))) == lines
+
+
+def test_a_last_line_needs_no_end() -> None:
+    chunks = iter([b"one\ntw", b"o"])
+    assert list(split_lines(lambda: next(chunks, b""))) == [b"one", b"two"]
 
 
 def told(line: str) -> tuple[object, int] | None:

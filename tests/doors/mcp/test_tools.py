@@ -181,7 +181,7 @@ async def test_a_failed_job_keeps_its_text_and_says_why(client: Client, upstream
         ("ask", {"prompt": ""}, "The prompt is empty. Say what to ask."),
         ("ask", {"prompt": "x" * 10_000_000}, "The prompt has 10.0 MB"),
         ("ask", {}, "prompt is missing"),
-        ("ask", {"prompt": 3}, "prompt is not text"),
+        ("ask", {"prompt": True}, "prompt is not text"),
         ("ask", {"prompt": "x", "options": "hot"}, "options is not an object"),
         ("ask", {"prompt": "x", "options": [1]}, "options is not an object"),
         ("ask", {"prompt": "x", "options": {"messages": "no"}}, "options.messages is not a list"),
@@ -201,7 +201,7 @@ async def test_a_failed_job_keeps_its_text_and_says_why(client: Client, upstream
         ("register_keys", {"keys": {"ollama": "k"}}, "needs no key"),
         ("register_keys", {"keys": {"groq": 7}}, "keys.groq is not text"),
         ("register_keys", {"keys": {"openrouter": "a"}, "openrouter_key": "b"}, "Give one of them"),
-        ("status", {"verbose": True}, "status takes no verbose"),
+        ("list_models", {"routr": "groq"}, "list_models takes no routr"),
     ],
 )
 async def test_bad_input_is_an_error_that_names_the_next_step(

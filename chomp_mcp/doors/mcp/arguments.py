@@ -1,0 +1,71 @@
+"""A tool's arguments as hosts and models send them, made into what its schema says; a model's typo stays one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.doors.mcp.incoming import is_empty
+
+__all__ = ["fitted", "unknown_names"]
+
+HOSTS_OWN = frozenset(
+    {
+        # n8n's agents, to every tool (n8n #22787, #37308)
+        "action", "chatInput", "sessionId", "toolCallId", "tool",
+        # Cursor and others, to tools that take nothing
+        "random_string",
+    }
+)  # fmt: skip
+"""What hosts add themselves, and no model can leave out."""
+
+
+def fitted(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that are not empty, each of the type that `schema` (the tool's inputSchema) gives it.
+
+    Numbers become text where text is due (LM Studio turns all numeric text into numbers: lmstudio #1626), one text a
+    list, JSON in a text an object or a list. What cannot be meant stays as it came, for the validation to name.
+    """
+    known = schema.get("properties", {})
+    required = schema.get("required", ())
+    taken = {name: value for name, value in given.items() if name in known or name not in HOSTS_OWN}
+    if not known:
+        return {}
+    fits = {name: _fit(value, known[name].get("type")) if name in known else value for name, value in taken.items()}
+    return {name: value for name, value in fits.items() if value is not None or name in required}
+
+
+def unknown_names(given: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """What the schema does not know, sorted."""
+    return sorted(set(given) - set(schema.get("properties", {})))
+
+
+def _fit(value: Any, kind: str | None) -> Any:
+    """The value as a `kind`; None for one that says nothing."""
+    if kind == "string":
+        return _text(value)
+    if is_empty(value):
+        return None
+    if kind in {"object", "array"} and isinstance(value, str):
+        value = _parsed(value)
+    if kind == "array" and not isinstance(value, list | dict):
+        return [_text(value)]
+    return value
+
+
+def _text(value: Any) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if value in ([], {}) and not isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, bool | list | dict) else wire.dumps(value).decode()
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return wire.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,107 @@
+"""`server/discover` beside the connection: a client that asks what we speak has not yet said what it will.
+
+The SDK's loop takes the first request for the connection's protocol generation. A client whose probe was answered too
+late for its patience (Vercel's waits 1 s, C#'s 5 s) goes on with `initialize`, and would be refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import anyio
+from mcp.server.lowlevel import Server
+from mcp.server.models import InitializationOptions
+from mcp.shared._stream_protocols import ReadStream, WriteStream
+from mcp.shared.message import SessionMessage
+from mcp.types import JSONRPCRequest
+from mcp_types import PROTOCOL_VERSION_META_KEY
+
+__all__ = ["answer_probes_aside"]
+
+Item = SessionMessage | Exception
+MOST_WAITING = 16
+
+
+def answer_probes_aside(server: Server[Any]) -> None:
+    """Let every duplex connection of `server` (stdio, SSE, memory) answer probes without taking them for its first."""
+    serve = server.run
+
+    async def run(
+        read: ReadStream[Item],
+        write: WriteStream[SessionMessage],
+        options: InitializationOptions,
+        raise_exceptions: bool = False,
+    ) -> None:
+        probes, probes_read = anyio.create_memory_object_stream[Item](MOST_WAITING)
+        async with anyio.create_task_group() as group:
+            group.start_soon(serve, probes_read, _Shared(write), options, raise_exceptions)
+            async with probes:
+                await serve(_WithoutProbes(read, probes), write, options, raise_exceptions)
+
+    server.run = run  # type: ignore[method-assign,assignment]
+
+
+class _WithoutProbes:
+    """A connection's messages, except for the probes."""
+
+    def __init__(self, read: ReadStream[Item], probes: WriteStream[Item]) -> None:
+        self._read = read
+        self._probes = probes
+
+    def __getattr__(self, name: str) -> Any:
+        """`last_context`, which the SDK looks for on its own streams."""
+        return getattr(self._read, name)
+
+    async def receive(self) -> Item:
+        while True:
+            item = await self._read.receive()
+            if not _is_probe(item):
+                return item
+            await self._probes.send(item)
+
+    async def aclose(self) -> None:
+        await self._read.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        await self._read.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> bool | None:
+        return await self._read.__aexit__(*exc)  # type: ignore[arg-type]
+
+
+class _Shared:
+    """The way out of the connection, which the side that answers probes must not close."""
+
+    def __init__(self, write: WriteStream[SessionMessage]) -> None:
+        self._write = write
+
+    async def send(self, item: SessionMessage) -> None:
+        await self._write.send(item)
+
+    async def aclose(self) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def _is_probe(item: Item) -> bool:
+    if not isinstance(item, SessionMessage) or not isinstance(item.message, JSONRPCRequest):
+        return False
+    envelope = (item.message.params or {}).get("_meta")
+    is_modern = isinstance(envelope, Mapping) and PROTOCOL_VERSION_META_KEY in envelope
+    return item.message.method == "server/discover" and is_modern
