@@ -11,7 +11,7 @@ from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 
-from chomp_mcp.doors.http import app as http
+from chomp_mcp.doors.http.server.serve import serve
 from chomp_mcp.doors.mcp import server as mcp
 from chomp_mcp.settings import Settings
 from tests.conformance.fixtures import add_fixtures
@@ -26,7 +26,7 @@ def main(port: int) -> None:
         return server
 
     mcp.build_server = build_with_fixtures
-    http.serve(replace(Settings.load(), port=port))
+    serve(replace(Settings.load(), port=port))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import anyio
 import httpx2
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http.app import Server, build_app, configured
+from chomp_mcp.doors.http.app import build_app
+from chomp_mcp.doors.http.server.process import Server, configured
 from chomp_mcp.settings import Settings
 
 __all__ = ["Served", "process", "serving", "settings_for", "url_of"]

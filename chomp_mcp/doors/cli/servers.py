@@ -20,7 +20,7 @@ def stdio(_args: argparse.Namespace) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Serve HTTP until SIGTERM or Ctrl-C."""
-    from chomp_mcp.doors.http.app import serve as serve_http
+    from chomp_mcp.doors.http.server.serve import serve as serve_http
 
     given = {name: value for name in ("host", "port", "workers") if (value := getattr(args, name)) is not None}
     serve_http(replace(Settings.load(), **given))

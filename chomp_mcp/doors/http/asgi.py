@@ -48,7 +48,7 @@ LAST_WORDS_SECONDS = 1.0
 """How long a client may take to read why its answer ends with the server."""
 
 HANG_UP: Final = "chomp.hang_up"
-"""In the scope of a request that has come in whole: the `HangUp` of its connection. See protocol.py."""
+"""In the scope of a request that has come in whole: the `HangUp` of its connection. See server/http1.py."""
 
 T = TypeVar("T")
 

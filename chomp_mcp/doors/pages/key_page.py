@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from chomp_mcp.doors.http.auth import is_loopback
-from chomp_mcp.doors.http.server.serve import Listener
+from chomp_mcp.doors.http.server.listener import Listener
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
 from chomp_mcp.store.key_pages import Page, Pages

@@ -15,9 +15,9 @@ import httpx2
 import pytest
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http import app as http
-from chomp_mcp.doors.http.app import serve
 from chomp_mcp.doors.http.server import http1 as protocol
+from chomp_mcp.doors.http.server import process as http_process
+from chomp_mcp.doors.http.server.serve import bracketed, serve
 from chomp_mcp.errors import InvalidSetting
 from tests.support.serving import process, serving, settings_for, url_of
 
@@ -334,7 +334,7 @@ async def test_however_a_request_came_in_its_client_is_missed_when_it_leaves(gat
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/chat/stream"])
 async def test_streams_that_outlast_a_shutdown_are_told_so_and_end(home, upstream, monkeypatch, capsys, path):
-    monkeypatch.setattr(http, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(http_process, "GRACE_SECONDS", 0.1)
     upstream.hang(after=["Hello"])
     got = ""
     with anyio.fail_after(5):
@@ -365,7 +365,7 @@ async def test_streams_that_outlast_a_shutdown_are_told_so_and_end(home, upstrea
 
 
 async def test_answers_that_outlast_a_shutdown_are_told_so(home, upstream, monkeypatch, capsys):
-    monkeypatch.setattr(http, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(http_process, "GRACE_SECONDS", 0.1)
     upstream.hang()
     answers = []
     with anyio.fail_after(5):
@@ -430,7 +430,7 @@ async def test_serving_strangers_without_a_token_is_refused_at_start(home):
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
 def test_an_ipv6_address_is_in_brackets_once(host):
-    assert http._bracketed(host) == "[::1]"
+    assert bracketed(host) == "[::1]"
 
 
 def test_a_port_that_is_taken_is_told(home):

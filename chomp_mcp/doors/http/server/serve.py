@@ -1,57 +1,114 @@
-"""A small HTTP server on 127.0.0.1 and a free port, inside a process that serves something else."""
+"""`serve`: bind the port, serve it with one process or several, stop in good order."""
 
 from __future__ import annotations
 
-import asyncio
+import gc
+import secrets
 import socket
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import sys
+from dataclasses import replace
+from functools import partial
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
 
-if TYPE_CHECKING:
-    import uvicorn
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.http.app import SETTLE_SECONDS, build_app
+from chomp_mcp.doors.http.auth import check_bind
+from chomp_mcp.doors.http.server.process import GRACE_SECONDS, Server, configured
+from chomp_mcp.errors import InvalidSetting
+from chomp_mcp.settings import Settings
+from chomp_mcp.telemetry.log import LogObserver, configure
 
-__all__ = ["Listener"]
+__all__ = ["bracketed", "serve"]
 
-
-class Listener:
-    """Starts with the first `start`, lives until `stop`; both may be called any number of times."""
-
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self._routes = routes
-        self._url = ""
-        self._server: uvicorn.Server | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> str:
-        """The URL without a trailing slash; connections are accepted from here on."""
-        if self._task is None:
-            listening = socket.create_server(("127.0.0.1", 0))
-            self._url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            self._server = _server(Starlette(routes=list(self._routes)))
-            self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
-        return self._url
-
-    async def stop(self) -> None:
-        server, task, self._server, self._task = self._server, self._task, None, None
-        if server is not None and task is not None:
-            server.should_exit = True
-            await task
+_MOST_SOCKETS = 65_536
 
 
-def _server(app: Starlette) -> uvicorn.Server:
-    import uvicorn  # late: most processes never open a page
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then stop accepting, let answers in flight finish, settle, and return.
 
-    class Quiet(uvicorn.Server):
-        """Leaves the signals to the process it lives in."""
+    Raises:
+        InvalidSetting: a bind beyond loopback without GATEWAY_AUTH_TOKEN, an address that cannot be bound, or what
+            `Chomp` finds wrong.
+    """
+    check_bind(settings)
+    _check_workers(settings)
+    _allow_many_sockets()
+    with _listening(settings) as listening:
+        settings = replace(settings, port=listening.getsockname()[1])
+        configure(settings.log or "error")
+        if settings.workers > 1:
+            _supervise(settings, listening)
+            return
+        app = _app(settings, secrets.token_bytes(32))
+        _announce(settings)
+        Server(configured(app, settings)).run(sockets=[listening])
 
-        @contextmanager
-        def capture_signals(self) -> Generator[None, None, None]:
-            yield
 
-    return Quiet(
-        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1)
-    )
+def _supervise(settings: Settings, listening: socket.socket) -> None:
+    from chomp_mcp.doors.http.server.workers import Supervisor, bind
+
+    Chomp(settings)  # what is wrong is told here, and once
+    app = partial(_app, _share(settings), secrets.token_bytes(32))
+    patience = GRACE_SECONDS + 2 * SETTLE_SECONDS
+    with bind(listening) as port:
+        Supervisor(
+            configured(app, settings, factory=True), port, ready=partial(_announce, settings), stop_seconds=patience
+        ).run()
+
+
+def _app(settings: Settings, state_key: bytes) -> Starlette:
+    """What this process serves, which may be one of several."""
+    configure(settings.log or "error")
+    app = build_app(Chomp(settings, observers=[LogObserver()]), state_key=state_key)
+    # What was imported stays for ever, and a request leaves hardly any cycle behind: look less often.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    return app
+
+
+def _announce(settings: Settings) -> None:
+    sys.stderr.write(f"chomp-mcp serves http://{bracketed(settings.host)}:{settings.port}\n")
+    sys.stderr.flush()
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL."""
+    return f"[{host.strip('[]')}]" if ":" in host else host
+
+
+def _check_workers(settings: Settings) -> None:
+    if settings.workers > 1 and sys.platform == "win32":
+        raise InvalidSetting(
+            "GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.",
+            hint="Leave GATEWAY_WORKERS and --workers out.",
+        )
+
+
+def _share(settings: Settings) -> Settings:
+    """The settings of one worker: all of them together keep to the rate limit."""
+    burst = max(1, settings.rate_burst // settings.workers)
+    return replace(settings, rate_rps=settings.rate_rps / settings.workers, rate_burst=burst)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidSetting(
+            f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}.",
+            hint="Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST.",
+        ) from None
+
+
+def _allow_many_sockets() -> None:
+    """Every stream takes two, and many systems allow 1,024 unless asked."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(hard, _MOST_SOCKETS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

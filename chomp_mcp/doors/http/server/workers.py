@@ -1,136 +1,127 @@
-"""`serve --workers N`: the parent that starts the processes of one port, replaces what dies, and stops them all."""
+"""`serve --workers N`: uvicorn's supervisor, which replaces workers that end or freeze, and a socket for each of them.
+
+Workers are always spawned (uvicorn forks none): each loads the modules anew, the same on Linux and macOS. On Linux each
+binds the port itself with SO_REUSEPORT, and the kernel deals connections out by a hash of both addresses; an event loop
+that shares a socket takes all that wait at once. macOS knows the option and deals nothing out: workers there accept
+from one inherited socket. On Windows one process serves a port.
+"""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from tempfile import TemporaryDirectory
+from typing import Any
 
-__all__ = ["IS_FORKING", "Share", "is_orphan", "supervise"]
+import uvicorn
+from uvicorn.supervisors import multiprocess
 
-LOOK_SECONDS = 0.25
-"""How often the parent looks around by itself; the end of a worker wakes it at once."""
-PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before a worker that ended is replaced: at once, and later each time while its successors die young."""
-STEADY_SECONDS = 60.0
-"""A worker that lived so long has got over what its predecessors died of."""
+from chomp_mcp.doors.http.server.process import Server
 
-IS_FORKING = sys.platform == "linux"
-"""A fork shares what is imported, in memory and in time. On macOS a forked process must not look up proxies or
-certificates (https://github.com/python/cpython/issues/77906), so there the modules are loaded anew."""
+__all__ = ["SharedPort", "Supervisor", "Worker", "bind"]
 
-CONTEXT = multiprocessing.get_context("fork") if IS_FORKING else multiprocessing.get_context("spawn")
+FROZEN_SECONDS = 30.0
+"""An event loop that has not turned for so long will not turn again: nothing of ours keeps it that long."""
+PAUSE_SECONDS = 1.0
+"""Between a worker's end and what comes next, so that one that cannot live is not started without pause."""
+START_SECONDS = 60.0
 
 _log = logging.getLogger("chomp_mcp.workers")
 
 
-class Share:
-    """One worker's part of the connections, which the others can see."""
+class SharedPort(socket.socket):
+    """A port that this process holds without listening; pickled to another process it binds there, beside this one."""
 
-    def __init__(self, counts: MutableSequence[int], place: int) -> None:
-        self._counts = counts
-        self._place = place
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _beside, (int(self.family), self.getsockname())
 
-    def tell(self, connections: int) -> None:
-        self._counts[self._place] = connections
+
+def _beside(family: int, address: Any) -> SharedPort:
+    port = SharedPort(family, socket.SOCK_STREAM)
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    port.bind(address)
+    return port
+
+
+def bind(listening: socket.socket) -> socket.socket:
+    """What the workers get: the port of `listening`, which was bound alone and so is no other server's, or itself."""
+    if sys.platform != "linux":
+        return listening
+    family, address = listening.family, listening.getsockname()
+    listening.close()
+    return _beside(family, address)
+
+
+class Worker(multiprocess.Process):
+    """A process of the port; its pong is the event loop's, not that of a thread beside it."""
 
     @property
-    def is_ahead(self) -> bool:
-        """Another worker has fewer."""
-        return self._counts[self._place] > min(self._counts)
+    def server(self) -> Server:
+        if self._server is None:
+            self._server = Server(self.config)
+        return self._server  # type: ignore[return-value]  # set here alone
+
+    def pong(self) -> None:
+        self.child_conn.recv()
+        if self.server.turned_within(FROZEN_SECONDS):
+            self.child_conn.send(self.server.started)
 
 
-def supervise(
-    count: int, work: Callable[[Share], None], *, before_stop: Callable[[], None], stop_seconds: float
-) -> None:
-    """Have `work` done by `count` processes until SIGTERM or SIGINT; return when they have ended.
-
-    `work` must end by itself, in good order, on SIGTERM and when it `is_orphan`; after `stop_seconds` it is killed.
-    `before_stop` lets go of what the parent holds for workers to come.
-    """
-    with _metrics_folder(), _stop_signals() as is_stopping:
-        counts: MutableSequence[int] = CONTEXT.RawArray("i", count)
-        workers = [_Worker(place + 1, partial(work, Share(counts, place))) for place in range(count)]
-        try:
-            while not is_stopping():
-                for worker in workers:
-                    worker.tend()
-                wait([worker.process.sentinel for worker in workers if worker.process], LOOK_SECONDS)
-        finally:
-            before_stop()
-            _stop([worker.process for worker in workers if worker.process], stop_seconds)
+multiprocess.Process = Worker  # type: ignore[misc]  # its supervisor has no setting for the class of its processes
 
 
-def is_orphan() -> bool:
-    """Whether this process is a worker whose parent is gone: nobody would stop it any more."""
-    parent = multiprocessing.parent_process()
-    return parent is not None and os.getppid() != parent.pid
+class Supervisor(multiprocess.Multiprocess):
+    """uvicorn's, which also says what it does, ends on SIGHUP, and waits for nobody for ever."""
 
+    def __init__(
+        self, config: uvicorn.Config, port: socket.socket, *, ready: Callable[[], None], stop_seconds: float
+    ) -> None:
+        super().__init__(config, [port])
+        self._ready = ready
+        self._stop_seconds = stop_seconds
 
-class _Worker:
-    """A place that is filled by one process after the other."""
+    def run(self) -> None:
+        """Until SIGTERM, SIGINT or SIGHUP, or until a worker's start fails as it would fail each time.
 
-    def __init__(self, number: int, work: Callable[[], None]) -> None:
-        self.process: BaseProcess | None = None
-        self._number = number
-        self._work = work
-        self._started_at = 0.0
-        self._due_at = 0.0
-        self._deaths = 0
+        Raises:
+            SystemExit: a worker could not start.
+        """
+        with _metrics_folder():
+            super().run()
+        if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in self.processes):
+            raise SystemExit(uvicorn.config.STARTUP_FAILURE)
 
-    def tend(self) -> None:
-        """Notice that the process has ended; start the next when it is due."""
-        now = time.monotonic()
-        if self.process is not None and not self.process.is_alive():
-            self._buried(self.process, now)
-        if self.process is None and now >= self._due_at:
-            self.process = CONTEXT.Process(target=self._work, name=f"chomp-mcp worker {self._number}")
-            self.process.start()
-            self._started_at = now
+    def init_processes(self) -> None:
+        super().init_processes()
+        if all(process.wait_until_ready(START_SECONDS, self.should_exit) for process in self.processes):
+            self._ready()
 
-    def _buried(self, process: BaseProcess, now: float) -> None:
-        self._deaths = 1 if now - self._started_at >= STEADY_SECONDS else self._deaths + 1
-        pause = PAUSES[min(self._deaths, len(PAUSES)) - 1]
-        self._due_at = now + pause
-        self.process = None
-        _log.error("worker %d ended with code %s; another starts in %g s", self._number, process.exitcode, pause)
-        process.close()
+    def keep_subprocess_alive(self) -> None:
+        before = list(self.processes)
+        super().keep_subprocess_alive()
+        for number, (old, new) in enumerate(zip(before, self.processes, strict=True), 1):
+            if old is not new:
+                _log.error("worker %d ended with code %s; another was started", number, old.exitcode)
+                self.should_exit.wait(PAUSE_SECONDS)
 
+    def join_all(self) -> None:
+        """The original waits as long as it takes, and for a frozen worker for ever."""
+        until = time.monotonic() + self._stop_seconds
+        for process in self.processes:
+            process.process.join(max(0.0, until - time.monotonic()))
+            if process.exitcode is None:
+                process.process.kill()
+                process.process.join()
 
-def _stop(processes: Sequence[BaseProcess], seconds: float) -> None:
-    """SIGTERM again and again, because one that is just starting does not listen yet; in the end SIGKILL."""
-    until = time.monotonic() + seconds
-    while (alive := [process for process in processes if process.is_alive()]) and time.monotonic() < until:
-        for process in alive:
-            process.terminate()
-        wait([process.sentinel for process in alive], LOOK_SECONDS)
-    for process in alive:
-        process.kill()
-        process.join()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT has come, for as long as the block lasts."""
-    seen: list[int] = []
-    before = {each: signal.signal(each, lambda number, _frame: seen.append(number)) for each in _SIGNALS}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    def handle_hup(self) -> None:
+        """The terminal was closed. uvicorn would restart the workers, with the settings that they had."""
+        self.handle_term()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`serve --workers N` with real processes; stopping one of two decides which of them answers."""
+"""`serve --workers N` with real processes; a relay, which calls until it is one worker's turn, decides who answers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult
+from starlette.applications import Starlette
 
-from chomp_mcp.doors.http import app as http
+from chomp_mcp.doors.http.server.process import Server, configured
+from chomp_mcp.doors.http.server.serve import serve
+from chomp_mcp.doors.http.server.workers import FROZEN_SECONDS, Worker
 from chomp_mcp.errors import InvalidSetting
 from tests.support.mcp_doors import agreeable, call
 from tests.support.scripted import ScriptedRouter
@@ -32,11 +37,6 @@ pytestmark = [
 ]
 
 ASK = {"model": "mock/echo", "messages": [{"role": "user", "content": "Say hello."}]}
-SPAWNED = (
-    "import multiprocessing; from chomp_mcp.doors.http.server import workers; from chomp_mcp.doors.cli import main; "
-    "workers.CONTEXT = multiprocessing.get_context('spawn'); raise SystemExit(main())"
-)
-
 CRAMPED = (
     "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)); from chomp_mcp.doors.cli import main; "
     "raise SystemExit(main())"
@@ -65,32 +65,78 @@ class Crew:
         await until(are_there)
         return found
 
-    @contextmanager
-    def only(self, pid: int) -> Iterator[None]:
-        """For as long as the block lasts nobody but this worker answers."""
-        others = [other for other in self.pids if other != pid]
-        for other in others:
-            os.kill(other, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for other in others:
-                with suppress(ProcessLookupError):
-                    os.kill(other, signal.SIGCONT)
+    @asynccontextmanager
+    async def only(self, pid: int) -> AsyncIterator[httpx2.AsyncClient]:
+        """A client that only this worker answers."""
+        async with self.relay(lambda: pid) as url, self.client(url) as client:
+            yield client
 
-    async def post(self, path: str, body: dict[str, Any]) -> httpx2.Response:
-        async with self.client() as client:
-            return await client.post(path, json=body)
+    @asynccontextmanager
+    async def relay(self, pid: Callable[[], int]) -> AsyncIterator[str]:
+        """A port whose connections all lead to the worker of that moment."""
+
+        async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await self.connection_to(pid())
+            await asyncio.gather(pipe(reader, back), pipe(there, writer))
+
+        async with await asyncio.start_server(relayed, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def connection_to(self, pid: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The kernel deals connections out: call until it is this worker's turn."""
+        with anyio.fail_after(20):
+            while True:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                if await self.taker(writer.get_extra_info("sockname")[1]) == pid:
+                    return reader, writer
+                writer.close()
+
+    async def taker(self, client_port: int) -> int:
+        """Which worker has accepted the connection from that port."""
+        while True:
+            inode = accepted(self.port, client_port)
+            for pid in self.pids:
+                if inode in inodes_of(pid):
+                    return pid
+            await anyio.sleep(0.01)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     async def get(self, path: str) -> httpx2.Response:
         async with self.client() as client:
             return await client.get(path)
 
-    def client(self) -> httpx2.AsyncClient:
+    def client(self, url: str = "") -> httpx2.AsyncClient:
         """Each request on a connection of its own, which any worker may take."""
         return httpx2.AsyncClient(
-            base_url=self.url, timeout=10, trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0)
+            base_url=url or self.url, timeout=20, trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0)
         )
+
+
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while some := await reader.read(65_536):
+            writer.write(some)
+            await writer.drain()
+    writer.close()
+
+
+def accepted(port: int, client_port: int) -> str:
+    """The inode of the server's end of a connection on loopback; "0" or nothing until somebody has accepted it."""
+    ends = f"0100007F:{port:04X} 0100007F:{client_port:04X}"
+    rows = Path("/proc/net/tcp").read_text().splitlines()
+    return next((row.split()[9] for row in rows if ends in row), "")
+
+
+def inodes_of(pid: int) -> set[str]:
+    found = set()
+    with suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(each.readlink().name.removeprefix("socket:[").removesuffix("]"))
+    return found
 
 
 def processes() -> Iterator[tuple[int, int]]:
@@ -119,27 +165,26 @@ async def crew(home: Path, *start: str, **environ: str) -> AsyncIterator[Crew]:
     await until(lambda: not workers & {pid for pid, _ in processes()})  # killed with the parent, by themselves
 
 
-@pytest.mark.parametrize("start", [(), ("-c", SPAWNED, "serve")], ids=["forked", "spawned"])
-async def test_what_one_worker_dispatched_the_other_tells(home, start):
-    async with crew(home, *start) as both:
+async def test_what_one_worker_dispatched_the_other_tells(home):
+    async with crew(home) as both:
         one, other = await both.complete()
-        with both.only(one):
-            job = (await both.post("/api/dispatch", {"prompt": "hi", "model": "mock/echo"})).json()["id"]
-            assert (await both.get(f"/api/result/{job}?wait=5")).json()["status"] == "done"
-        with both.only(other):
-            assert (await both.get(f"/api/result/{job}")).json()["result"] == "hi"
-            assert [each["id"] for each in (await both.get("/api/jobs")).json()] == [job]
+        async with both.only(one) as client:
+            job = (await client.post("/api/dispatch", json={"prompt": "hi", "model": "mock/echo"})).json()["id"]
+            assert (await client.get(f"/api/result/{job}?wait=5")).json()["status"] == "done"
+        async with both.only(other) as client:
+            assert (await client.get(f"/api/result/{job}")).json()["result"] == "hi"
+            assert [each["id"] for each in (await client.get("/api/jobs")).json()] == [job]
 
 
 async def test_metrics_are_the_sum_whoever_answers_and_survive_a_worker(home):
     async with crew(home) as both:
         one, other = await both.complete()
         for pid in (one, other):
-            with both.only(pid):
-                assert (await both.post("/v1/chat/completions", ASK)).status_code == 200
+            async with both.only(pid) as client:
+                assert (await client.post("/v1/chat/completions", json=ASK)).status_code == 200
         for pid in (one, other):
-            with both.only(pid):
-                assert exchanges((await both.get("/metrics")).text) == 2
+            async with both.only(pid) as client:
+                assert exchanges((await client.get("/metrics")).text) == 2
         os.kill(one, signal.SIGKILL)
         await both.complete(without=one)
         assert exchanges((await both.get("/metrics")).text) == 2
@@ -149,37 +194,27 @@ def exchanges(metrics: str) -> float:
     return sum(map(float, re.findall(r"^chomp_requests_total\{.*\} (.*)$", metrics, re.MULTILINE)))
 
 
-async def test_a_burst_of_connections_is_shared_by_the_workers(home):
+async def test_connections_are_shared_by_the_workers(home):
+    """Dealt out by a hash: of 400 one of two gets fewer than 120 once in a million million tries."""
     async with crew(home) as both:
         pids = await both.complete()
-        for pid in pids:
-            with both.only(pid):
-                assert (await both.get("/healthz")).status_code == 200
-        before = [sockets_of(pid) for pid in pids]
-        port = int(both.url.rpartition(":")[2])
-        connections = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(60)))
-        await until(lambda: sum(map(sockets_of, pids)) - sum(before) >= 55)
-        shares = [sockets_of(pid) - one for pid, one in zip(pids, before, strict=True)]
+        before = [len(inodes_of(pid)) for pid in pids]
+        connections = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", both.port) for _ in range(400)))
+        await until(lambda: sum(len(inodes_of(pid)) for pid in pids) - sum(before) >= 400)
+        shares = [len(inodes_of(pid)) - one for pid, one in zip(pids, before, strict=True)]
         for _, writer in connections:
             writer.close()
-    assert min(shares) >= 20
+    assert min(shares) >= 120
 
 
 async def test_workers_without_room_for_another_connection_go_on_when_there_is_some(home):
     async with crew(home, "-c", CRAMPED, "serve") as both:
         await both.complete()
-        port = int(both.url.rpartition(":")[2])
-        connections = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(200)))
-        await until(lambda: min(map(sockets_of, both.pids)) > 40)
+        connections = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", both.port) for _ in range(200)))
+        await until(lambda: min(len(inodes_of(pid)) for pid in both.pids) > 60)
         for _, writer in connections:
             writer.close()
         assert (await both.get("/healthz")).status_code == 200
-
-
-def sockets_of(pid: int) -> int:
-    with suppress(OSError):
-        return sum(each.readlink().name.startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
-    return -1
 
 
 async def test_a_killed_worker_is_replaced(home):
@@ -187,8 +222,72 @@ async def test_a_killed_worker_is_replaced(home):
         one, other = await both.complete()
         os.kill(one, signal.SIGKILL)
         successor = next(pid for pid in await both.complete(without=one) if pid != other)
-        with both.only(successor):
-            assert (await both.post("/v1/chat/completions", ASK)).status_code == 200
+        async with both.only(successor) as client:
+            assert (await client.post("/v1/chat/completions", json=ASK)).status_code == 200
+
+
+async def test_a_frozen_worker_is_replaced_and_nobody_waits_for_it_for_ever(home):
+    async with crew(home, CHOMP_LOG="error") as both:
+        one, _ = await both.complete()
+        os.kill(one, signal.SIGSTOP)
+        async with both.client() as client, anyio.create_task_group() as group:
+            ended = []
+
+            async def ask() -> None:
+                try:
+                    ended.append((await client.post("/v1/chat/completions", json=ASK)).status_code)
+                except httpx2.TransportError:  # the kernel had given it to the frozen one, which was killed
+                    ended.append(0)
+
+            with anyio.fail_after(30):
+                for _ in range(20):
+                    group.start_soon(ask)
+                successors = await both.complete(without=one)
+        assert len(ended) == 20
+        assert set(ended) <= {200, 0}
+        assert 200 in ended
+        for pid in successors:
+            async with both.only(pid) as client:
+                assert (await client.post("/v1/chat/completions", json=ASK)).status_code == 200
+        both.parent.send_signal(signal.SIGTERM)
+        with anyio.fail_after(20):
+            assert await both.parent.wait() == 0
+        assert b"worker 1 ended with code -9; another was started" in (said := await both.parent.stderr.read()) or (
+            b"worker 2 ended with code -9; another was started" in said
+        )
+
+
+async def test_a_worker_that_is_frozen_when_the_server_stops_is_killed(home):
+    async with crew(home) as both:
+        one, _ = await both.complete()
+        both.parent.send_signal(signal.SIGTERM)
+        os.kill(one, signal.SIGSTOP)
+        with anyio.fail_after(50):
+            assert await both.parent.wait() == 0
+        assert both.pids == []
+
+
+def test_a_worker_whose_event_loop_is_stuck_does_not_answer_its_supervisor(home):
+    server = Server(configured(Starlette(), settings_for(home)))
+    stuck = Worker(server.config, [])
+    stuck._server = server
+    server.started = True
+    server._turned_at = time.monotonic() - FROZEN_SECONDS - 1
+    stuck.child_conn, stuck.parent_conn = Pipe()
+    stuck.parent_conn.send(b"ping")
+    stuck.pong()
+    assert not stuck.parent_conn.poll(0)
+    server._turned_at = time.monotonic()
+    stuck.parent_conn.send(b"ping")
+    stuck.pong()
+    assert stuck.parent_conn.recv() is True
+
+
+async def test_a_port_that_other_workers_serve_is_taken(home, tmp_path):
+    async with crew(home) as both, process(tmp_path / "b", "--port", str(both.port), "--workers", "2") as second:
+        with anyio.fail_after(20):
+            assert await second.wait() == 2
+        assert b"cannot be bound" in await second.stderr.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -200,11 +299,11 @@ async def test_a_signal_lets_the_answers_of_all_workers_finish(home, number):
         async with crew(home, **environ) as both, both.client() as client:
             one, other = await both.complete()
             body = {**ASK, "model": "groq/m", "stream": True}
-            streams = [client.stream("POST", "/v1/chat/completions", json=body) for _ in range(2)]
-            with both.only(one):
-                first = await streams[0].__aenter__()
-            with both.only(other):
-                second = await streams[1].__aenter__()
+            path = "/v1/chat/completions"
+            async with both.relay(lambda: one) as url:
+                first = await client.send(client.build_request("POST", f"{url}{path}", json=body), stream=True)
+            async with both.relay(lambda: other) as url:
+                second = await client.send(client.build_request("POST", f"{url}{path}", json=body), stream=True)
             both.parent.send_signal(number)
             with anyio.fail_after(15):
                 while await answers(both):
@@ -236,23 +335,22 @@ async def test_a_caller_gets_the_rate_of_one_gateway_from_all_workers_together(h
     async with crew(home, GATEWAY_RATE_RPS="0.001", GATEWAY_RATE_BURST="4") as both:
         statuses = []
         for pid in await both.complete():
-            with both.only(pid):
-                statuses += [(await both.post("/v1/chat/completions", ASK)).status_code for _ in range(3)]
+            async with both.only(pid) as client:
+                statuses += [(await client.post("/v1/chat/completions", json=ASK)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429, 200, 200, 429]
 
 
 async def test_what_a_client_brings_back_is_read_by_any_worker_and_so_is_the_key_page(home):
     async with crew(home) as both, both.client() as client:
-        one, other = await both.complete()
+        pids = await both.complete()
 
         async def moves_over(context: Any, params: Any) -> ElicitResult:
-            turn.close()
-            switched.enter_context(both.only(other))
+            pids.reverse()
+            # the page's own address is that of the port, and whoever answers there has it
             return await agreeable(context, params)
 
-        with ExitStack() as turn, ExitStack() as switched:
-            turn.enter_context(both.only(one))
-            connection = streamable_http_client(f"{both.url}/mcp", http_client=client)
+        async with both.relay(lambda: pids[0]) as url:
+            connection = streamable_http_client(f"{url}/mcp", http_client=client)
             async with Client(connection, mode="auto", elicitation_callback=moves_over) as mcp:
                 with anyio.fail_after(20):
                     told = await call(mcp, "register_keys", router="groq")
@@ -261,14 +359,13 @@ async def test_what_a_client_brings_back_is_read_by_any_worker_and_so_is_the_key
 
 async def test_an_older_mcp_client_may_meet_another_worker_with_each_request(home):
     async with crew(home) as both, both.client() as client:
-        one, other = await both.complete()
-        with ExitStack() as turn, ExitStack() as switched:
-            turn.enter_context(both.only(one))
-            async with Client(streamable_http_client(f"{both.url}/mcp", http_client=client), mode="legacy") as mcp:
-                turn.close()
-                switched.enter_context(both.only(other))
-                assert (await call(mcp, "ask", prompt="hi", model="mock/echo"))["text"] == "hi"
-                switched.close()
+        pids = await both.complete()
+        async with (
+            both.relay(lambda: pids[0]) as url,
+            Client(streamable_http_client(f"{url}/mcp", http_client=client), mode="legacy") as mcp,
+        ):
+            pids.reverse()
+            assert (await call(mcp, "ask", prompt="hi", model="mock/echo"))["text"] == "hi"
 
 
 async def test_sse_says_where_to_go_instead(home):
@@ -281,4 +378,4 @@ async def test_sse_says_where_to_go_instead(home):
 def test_on_windows_one_process_serves_a_port(home, monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(InvalidSetting, match="GATEWAY_WORKERS"):
-        http.serve(replace(settings_for(home), workers=2))
+        serve(replace(settings_for(home), workers=2))

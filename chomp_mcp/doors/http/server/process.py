@@ -1,0 +1,89 @@
+"""One process that serves: uvicorn as it runs here."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from chomp_mcp.doors.http.server.http1 import Protocol
+from chomp_mcp.settings import Settings
+
+__all__ = ["GRACE_SECONDS", "Server", "configured"]
+
+GRACE_SECONDS = 10
+"""How long answers in flight may go on after SIGTERM."""
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the pools of the common clients keep a connection, so that they never write into a closing one."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown, and with its parent."""
+
+    _turned_at = 0.0
+
+    def turned_within(self, seconds: float) -> bool:
+        """Whether the event loop is alive; one that has not begun yet counts as such."""
+        return not self.started or time.monotonic() - self._turned_at < seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        self._turned_at = time.monotonic()
+        return await super().on_tick(counter) or _is_orphan()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._turned_at = time.monotonic()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.loaded_app.state.stopped_at = time.monotonic()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """The original raises the signal again at its end, and so reports every orderly stop as a failure."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before: dict[signal.Signals, Any] = {each: signal.signal(each, self.handle_exit) for each in signals}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def configured(
+    app: Starlette | Callable[[], Starlette], settings: Settings, *, factory: bool = False
+) -> uvicorn.Config:
+    """How uvicorn runs here: no access log, no WebSockets, addresses as the socket tells them."""
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        http=Protocol,
+        access_log=False,
+        log_level="warning",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def _is_orphan() -> bool:
+    """Whether this process is a worker whose parent is gone: nobody would stop it any more."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and os.getppid() != parent.pid
