@@ -106,7 +106,7 @@ async def url_of(started: asyncio.subprocess.Process) -> str:
     """What the process says first: where it listens."""
     if started.stderr is None:
         raise RuntimeError("its stderr is not ours")
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         line = (await started.stderr.readline()).decode()
     if not line.startswith("chomp-mcp serves http://"):
         raise RuntimeError(line + (await started.stderr.read()).decode())

@@ -33,6 +33,7 @@ from tests.support.serving import process, serving, settings_for, url_of
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.timeout(240),  # real processes that load all modules, where other tests want the processors too
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the workers in /proc"),
 ]
 
@@ -84,7 +85,7 @@ class Crew:
 
     async def connection_to(self, pid: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The kernel deals connections out: call until it is this worker's turn."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while True:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 if await self.taker(writer.get_extra_info("sockname")[1]) == pid:
@@ -111,7 +112,7 @@ class Crew:
     def client(self, url: str = "") -> httpx2.AsyncClient:
         """Each request on a connection of its own, which any worker may take."""
         return httpx2.AsyncClient(
-            base_url=url or self.url, timeout=20, trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0)
+            base_url=url or self.url, timeout=60, trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0)
         )
 
 
@@ -149,7 +150,7 @@ def processes() -> Iterator[tuple[int, int]]:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not is_so():  # noqa: ASYNC110 - processes tell nobody
             await anyio.sleep(0.02)
 
@@ -239,7 +240,7 @@ async def test_a_frozen_worker_is_replaced_and_nobody_waits_for_it_for_ever(home
                 except httpx2.TransportError:  # the kernel had given it to the frozen one, which was killed
                     ended.append(0)
 
-            with anyio.fail_after(30):
+            with anyio.fail_after(90):
                 for _ in range(20):
                     group.start_soon(ask)
                 successors = await both.complete(without=one)
@@ -250,7 +251,7 @@ async def test_a_frozen_worker_is_replaced_and_nobody_waits_for_it_for_ever(home
             async with both.only(pid) as client:
                 assert (await client.post("/v1/chat/completions", json=ASK)).status_code == 200
         both.parent.send_signal(signal.SIGTERM)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             assert await both.parent.wait() == 0
         assert b"worker 1 ended with code -9; another was started" in (said := await both.parent.stderr.read()) or (
             b"worker 2 ended with code -9; another was started" in said
@@ -262,7 +263,7 @@ async def test_a_worker_that_is_frozen_when_the_server_stops_is_killed(home):
         one, _ = await both.complete()
         both.parent.send_signal(signal.SIGTERM)
         os.kill(one, signal.SIGSTOP)
-        with anyio.fail_after(50):
+        with anyio.fail_after(90):
             assert await both.parent.wait() == 0
         assert both.pids == []
 
@@ -285,7 +286,7 @@ def test_a_worker_whose_event_loop_is_stuck_does_not_answer_its_supervisor(home)
 
 async def test_a_port_that_other_workers_serve_is_taken(home, tmp_path):
     async with crew(home) as both, process(tmp_path / "b", "--port", str(both.port), "--workers", "2") as second:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             assert await second.wait() == 2
         assert b"cannot be bound" in await second.stderr.read()
 
@@ -305,7 +306,7 @@ async def test_a_signal_lets_the_answers_of_all_workers_finish(home, number):
             async with both.relay(lambda: other) as url:
                 second = await client.send(client.build_request("POST", f"{url}{path}", json=body), stream=True)
             both.parent.send_signal(number)
-            with anyio.fail_after(15):
+            with anyio.fail_after(60):
                 while await answers(both):
                     pass
                 go.set()
@@ -352,7 +353,7 @@ async def test_what_a_client_brings_back_is_read_by_any_worker_and_so_is_the_key
         async with both.relay(lambda: pids[0]) as url:
             connection = streamable_http_client(f"{url}/mcp", http_client=client)
             async with Client(connection, mode="auto", elicitation_callback=moves_over) as mcp:
-                with anyio.fail_after(20):
+                with anyio.fail_after(60):
                     told = await call(mcp, "register_keys", router="groq")
         assert told["routers"] == {"groq": "gsk_…4f2a"}
 
