@@ -4,6 +4,7 @@ ChompError                      .status .type .code .message .hint
   RequestError                  the caller can mend it
     InvalidRequest 400          InvalidSetting 400        NotAuthenticated 401    NotAllowed 403
     UnknownModel 404            NoRouterKey 401           JobNotFound 404         TooLarge 413
+    NotCapable 400
     TooSlow 408
   LimitError                    not now
     RateLimited 429             BudgetExceeded 429        Overloaded 503
@@ -31,6 +32,7 @@ __all__ = [
     "NoRouterKey",
     "NotAllowed",
     "NotAuthenticated",
+    "NotCapable",
     "Overloaded",
     "PromptTooLong",
     "RateLimited",
@@ -133,6 +135,12 @@ class NoRouterKey(RequestError):
     def __init__(self, message: str, *, router: str, hint: str = "") -> None:
         super().__init__(message, hint=hint, param="router")
         self.router = router
+
+
+class NotCapable(RequestError):
+    """No route of the plan can do what the request needs; the message says who was left out and why."""
+
+    code = "not_capable"
 
 
 class JobNotFound(RequestError):

@@ -36,6 +36,10 @@ NATIVE = {"anthropic": "anthropic.native"}
 """Where requests and answers of a dialect go through untouched, for the doors that speak it themselves."""
 
 
+_ENDPOINTS = {"embeddings": "openai.embeddings", "completions": "openai.completions"}
+"""OpenAI's endpoints beside chat, which routers of several dialects have."""
+
+
 class Decoder(Protocol):
     """A streamed answer as it comes in; any chunking of the same bytes gives the same deltas, usage and finish."""
 
@@ -120,8 +124,8 @@ def _load(name: str) -> Dialect:
 
 
 @cache
-def _load_native(name: str) -> Speech:
-    return cast("Speech", import_module(f"{__name__}.{NATIVE[name]}"))
+def _load_speech(module: str) -> Speech:
+    return cast("Speech", import_module(f"{__name__}.{module}"))
 
 
 DIALECTS: Mapping[str, Dialect] = _Dialects()
@@ -135,7 +139,9 @@ def dialect(name: str) -> Dialect:
 def speech(route: Route, request: ChatRequest) -> Speech:
     """How this request is put to that route: as it came where both speak one dialect, else translated."""
     name = route.router.dialect
-    return _load_native(name) if request.is_native_to(route) else DIALECTS[name]
+    if request.endpoint != "chat":
+        return _load_speech(_ENDPOINTS[request.endpoint])
+    return _load_speech(NATIVE[name]) if request.is_native_to(route) else DIALECTS[name]
 
 
 def counter(route: Route, request: ChatRequest) -> Callable[[Route, ChatRequest], WireRequest] | None:
@@ -149,7 +155,9 @@ if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `
     from chomp_mcp.dialects.anthropic import answer as _anthropic
     from chomp_mcp.dialects.anthropic import native as _anthropic_native
     from chomp_mcp.dialects.ollama import compatible as _ollama
+    from chomp_mcp.dialects.openai import completions as _completions
+    from chomp_mcp.dialects.openai import embeddings as _embeddings
     from chomp_mcp.dialects.openai import request as _openai
 
     _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _ollama, _cursor, _mock)
-    _CHECKED_NATIVE: tuple[Speech, ...] = (_anthropic_native,)
+    _CHECKED_SPEECH: tuple[Speech, ...] = (_anthropic_native, _embeddings, _completions)

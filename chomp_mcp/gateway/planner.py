@@ -12,6 +12,7 @@ from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.model_list import KnownLists, ModelList
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan
 from chomp_mcp.policy import routing
+from chomp_mcp.policy.capability import capable
 from chomp_mcp.policy.routing import MAX_REF, Book, Target
 
 __all__ = ["Planner"]
@@ -72,7 +73,7 @@ class Planner:
                 self._remember(name, remembered)
         if remembered.keys:
             await self._ask(remembered)
-        return remembered.plan
+        return capable(remembered.plan, request)
 
     def forget(self, caller_id: str) -> None:
         """Remember none of the caller's plans: router keys are in them."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from chomp_mcp.errors import InvalidRequest, TooLarge
-from chomp_mcp.messages.router import AUTO, Route
+from chomp_mcp.messages.router import AUTO, Endpoint, Route
 
 __all__ = ["MAX_PROMPT_BYTES", "OWNER", "Caller", "ChatRequest", "Native", "StandIn", "WireRequest", "is_conversation"]
 
@@ -66,6 +66,8 @@ class ChatRequest:
     model: str = ""
     router: str = AUTO
     stream: bool = True
+    endpoint: Literal["chat"] | Endpoint = "chat"
+    """Where `body` goes; the others are OpenAI's endpoints of that name, with their own fields."""
     session: str = ""
     """A stable id of the conversation, for routers that insist on one."""
     timeout_seconds: float | None = None

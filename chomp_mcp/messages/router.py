@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-__all__ = ["AUTO", "Model", "Plan", "Route", "Router"]
+__all__ = ["AUTO", "Endpoint", "Model", "Plan", "Route", "Router"]
 
 AUTO = "auto"
 
 PriceUnit = Literal["token", "million", "unclear"]
+Endpoint = Literal["embeddings", "completions"]
 QuotaKind = Literal["requests", "tokens"]
 QuotaWindow = Literal["", "minute", "hour", "day"]
 
@@ -60,6 +61,8 @@ class Router:
     """What a 429 rests: `key`, or `model` where the router counts per model."""
     quota_windows: Mapping[QuotaKind, QuotaWindow] = field(default_factory=dict)
     """The windows of its rate-limit headers that their names leave out: minute, hour or day."""
+    endpoints: tuple[Endpoint, ...] = ("embeddings", "completions")
+    """What it serves beside chat completions; of the user's own rows both are believed until a 404."""
     key_info: str = ""
     """Path below `url` that tells what a key has left, in OpenRouter's shape."""
     session_header: str = ""

@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http import chat_completions, chomp_api, gateway_api, messages, models, responses
+from chomp_mcp.doors.http import chat_completions, chomp_api, embeddings, gateway_api, messages, models, responses
 from chomp_mcp.doors.http.asgi import error_answer
 from chomp_mcp.doors.http.auth import Authentication, is_loopback
 from chomp_mcp.doors.http.guard import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
@@ -75,6 +75,7 @@ def build_app(
             *chat_completions.routes(chomp),
             *messages.routes(chomp),
             *responses.routes(chomp),
+            *embeddings.routes(chomp),
             *models.routes(chomp),
             *gateway_api.routes(chomp),
             *chomp_api.routes(chomp),
@@ -153,8 +154,11 @@ def _grace_left(app: Starlette, seconds: float) -> float:
 def _no_such_route(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405, in the envelope."""
     status = error.status_code if isinstance(error, HTTPException) else 404
+    served = [route.path for route in request.app.routes if isinstance(route, Route) and "{" not in route.path]
+    api = [path for path in served if path.startswith("/v1/")]
     told = InvalidRequest(
-        f"There is no {request.method} {request.url.path[:200]}.", hint="The paths are in the README, under HTTP."
+        f"There is no {request.method} {request.url.path[:200]}.",
+        hint=f"The models' APIs are {', '.join(dict.fromkeys(api))}; all paths are in the README, under HTTP.",
     )
     told.status, told.code = status, HTTPStatus(status).name.lower()
     answer = error_answer(told, request.scope)

@@ -12,7 +12,7 @@ from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
-__all__ = ["chat_request", "headers_of", "list_failed", "openai_usage", "patience_of"]
+__all__ = ["chat_request", "envelope_of", "headers_of", "list_failed", "openai_usage", "patience_of"]
 
 _ENVELOPE: Mapping[str, tuple[type, ...]] = {
     "model": (str, type(None)),
@@ -36,7 +36,28 @@ def chat_request(
     Raises:
         InvalidRequest: a field of ours has the wrong type, or there is no message; `param` names the field.
     """
-    _check(body)
+    request = envelope_of(body, stream=stream, session=session, patience=patience)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
+        raise InvalidRequest(
+            "messages is not a list with at least one message object.",
+            hint='Send "messages": [{"role": "user", "content": "…"}].',
+            param="messages",
+        )
+    return request
+
+
+def envelope_of(
+    body: Mapping[str, Any], *, stream: bool | None = None, session: str = "", patience: float | None = None
+) -> ChatRequest:
+    """Any of OpenAI's bodies as a request; what it asks for is between the caller and the router.
+
+    Raises:
+        InvalidRequest: a field of ours has the wrong type; `param` names it.
+    """
+    for name, types in _ENVELOPE.items():
+        if not isinstance(body.get(name), types):
+            raise InvalidRequest(f"{name} is not {_WORDS[types[0]]}.", hint=f"Correct {name}.", param=name)
     return ChatRequest(
         body={name: value for name, value in body.items() if name not in _ENVELOPE},
         model=body.get("model") or "",
@@ -55,19 +76,6 @@ def patience_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds < math.inf else None
-
-
-def _check(body: Mapping[str, Any]) -> None:
-    for name, types in _ENVELOPE.items():
-        if not isinstance(body.get(name), types):
-            raise InvalidRequest(f"{name} is not {_WORDS[types[0]]}.", hint=f"Correct {name}.", param=name)
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
-        raise InvalidRequest(
-            "messages is not a list with at least one message object.",
-            hint='Send "messages": [{"role": "user", "content": "…"}].',
-            param="messages",
-        )
 
 
 def list_failed(router: str, page: ModelPage) -> UpstreamFailed:

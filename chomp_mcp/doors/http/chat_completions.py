@@ -20,9 +20,10 @@ from chomp_mcp.doors.http.chat import (
     patience_of,
 )
 from chomp_mcp.doors.views import receipt_extension
+from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.messages import Caller, ChatRequest, Delta, Receipt
 
-__all__ = ["ChatCompletions", "routes"]
+__all__ = ["ChatCompletions", "answer", "relay", "routes"]
 
 
 def routes(chomp: Chomp) -> list[Route]:
@@ -41,31 +42,35 @@ class ChatCompletions:
         request = chat_request(body, patience=patience_of(scope["headers"]))
         caller = caller_of(scope)
         if not request.stream:
-            await while_connected(scope, receive, partial(self._answer, caller, request, send))
+            await while_connected(scope, receive, partial(answer, self._gateway, caller, request, send))
             return
         events = EventStream(send)
         wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        await while_connected(scope, receive, partial(self._stream, caller, request, events, wants_usage), events)
+        work = partial(relay, self._gateway, caller, request, events, wants_usage=wants_usage)
+        await while_connected(scope, receive, work, events)
 
-    async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
-        async with self._gateway.exchange(caller, request, door="openai_api") as reply:
-            completion = await reply.completion()
-            receipt = reply.receipt()
-            await send_json(
-                send, wire.dumps({**completion.body, "chomp": receipt_extension(receipt)}), headers_of(receipt)
-            )
 
-    async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream, wants_usage: bool) -> None:
-        """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
-        relay = _Relay()
-        async with events:
-            async with self._gateway.exchange(caller, request, door="openai_api") as reply:
-                await events.start(headers_of(reply.receipt()))
-                async for batch in reply.batches():
-                    if frames := relay.frames(batch):
-                        await events.write(frames)
-            if wants_usage:
-                await events.event(relay.usage_chunk(reply.receipt()))
+async def answer(gateway: Gateway, caller: Caller, request: ChatRequest, send: Send) -> None:
+    """The router's own object, and the receipt beside it."""
+    async with gateway.exchange(caller, request, door="openai_api") as reply:
+        completion = await reply.completion()
+        receipt = reply.receipt()
+        await send_json(send, wire.dumps({**completion.body, "chomp": receipt_extension(receipt)}), headers_of(receipt))
+
+
+async def relay(
+    gateway: Gateway, caller: Caller, request: ChatRequest, events: EventStream, *, wants_usage: bool
+) -> None:
+    """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
+    passed = _Relay()
+    async with events:
+        async with gateway.exchange(caller, request, door="openai_api") as reply:
+            await events.start(headers_of(reply.receipt()))
+            async for batch in reply.batches():
+                if frames := passed.frames(batch):
+                    await events.write(frames)
+        if wants_usage:
+            await events.event(passed.usage_chunk(reply.receipt()))
 
 
 class _Relay:

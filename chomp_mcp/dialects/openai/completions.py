@@ -1,0 +1,97 @@
+"""OpenAI's legacy completions (a prompt, a suffix): what autocomplete in editors speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.openai.answer import error_in, nonsense, read_cost, read_usage
+from chomp_mcp.dialects.openai.endpoint import encode_at, notes
+from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.stream.decoder import FrameDecoder
+from chomp_mcp.dialects.stream.framing import Events
+from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, FailureKind, Route, WireRequest
+
+__all__ = ["decode", "decoder", "encode", "notes"]
+
+
+def encode(route: Route, request: ChatRequest) -> WireRequest:
+    """POST /completions with the caller's fields; usage is always asked for."""
+    return encode_at("/completions", route, request)
+
+
+def decode(body: bytes) -> Completion | Failed | ErrorObject:
+    """A `text_completion`, as the router wrote it. An empty text is an answer: there may be nothing to add."""
+    try:
+        answer = loads(body)
+    except ValueError:
+        return nonsense(body)
+    if not isinstance(answer, dict):
+        return nonsense(body)
+    if error := error_in(answer):
+        return error
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices or not all(_is_choice(choice) for choice in choices):
+        return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no text.")
+    return Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
+
+
+def decoder() -> TextDecoder:
+    """A decoder for one stream."""
+    return TextDecoder(Events(), decode)
+
+
+class TextDecoder(FrameDecoder):
+    """Chunks of `text_completion`: relayed in the router's bytes, told to the gateway as chunks of a chat."""
+
+    __slots__ = ()
+
+    def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
+        text = data.strip()
+        self._seen = self._seen or bool(text)
+        if text == b"[DONE]":
+            self.done = self.finished = True
+            return ()
+        try:
+            chunk = loads(data)
+        except ValueError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            if text and not self.done:
+                self._garbage()
+            return ()
+        if error := error_in(chunk if name != b"error" else {"error": chunk.get("error", chunk)}):
+            self.error = error
+            return ()
+        self.usage = read_usage(chunk.get("usage")) or self.usage
+        if (cost := read_cost(chunk)) is not None:
+            self.cost_usd = cost
+        return (Delta(data=data, chunk=self._as_chat(chunk)),)
+
+    def _whole(self, answer: Completion | Failed | ErrorObject) -> list[Delta]:
+        """A router that ignored `stream`: one chunk."""
+        if not isinstance(answer, Completion):
+            self.error = answer
+            return []
+        self.usage, self.cost_usd = answer.usage, answer.cost_usd
+        self.finished = self.done = True
+        body = dict(answer.body)
+        return [Delta(data=wire.dumps(body), chunk=self._as_chat(body))]
+
+    def _as_chat(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
+        choices = [choice for choice in chunk.get("choices") or () if _is_choice(choice)]
+        self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
+        told = [
+            {
+                "index": choice.get("index", 0),
+                "delta": {"content": choice["text"]},
+                "finish_reason": choice.get("finish_reason"),
+            }
+            for choice in choices
+        ]
+        return {**chunk, "choices": told}
+
+
+def _is_choice(choice: Any) -> bool:
+    return isinstance(choice, dict) and isinstance(choice.get("text"), str)

@@ -1,0 +1,74 @@
+"""/v1/embeddings and /v1/completions: OpenAI's endpoints beside chat, with the same keys, budgets and receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, while_connected
+from chomp_mcp.doors.http.chat import envelope_of, patience_of
+from chomp_mcp.doors.http.chat_completions import answer, relay
+from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.messages import AUTO, ChatRequest
+
+__all__ = ["routes"]
+
+
+def routes(chomp: Chomp) -> list[Route]:
+    """What OpenAI's API has beside chat, as far as routers have it."""
+    return [
+        Route("/v1/embeddings", _Embeddings(chomp), methods=["POST"]),
+        Route("/v1/completions", _Completions(chomp), methods=["POST"]),
+    ]
+
+
+class _Embeddings:
+    """POST /v1/embeddings. Vectors of two models cannot be compared: only a named one answers, never `auto`."""
+
+    def __init__(self, chomp: Chomp) -> None:
+        self._gateway = chomp.gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_json(receive)
+        request = _request(body, "input", scope)
+        if request.model.rpartition("/")[2] in {"", AUTO}:
+            raise InvalidRequest(
+                "Embeddings need the name of a model.",
+                hint='Give one, such as "openrouter/openai/text-embedding-3-small" or "ollama/nomic-embed-text".',
+                param="model",
+            )
+        request = replace(request, endpoint="embeddings", stream=False)
+        await while_connected(scope, receive, partial(answer, self._gateway, caller_of(scope), request, send))
+
+
+class _Completions:
+    """POST /v1/completions, whole and streamed."""
+
+    def __init__(self, chomp: Chomp) -> None:
+        self._gateway = chomp.gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_json(receive)
+        request = replace(_request(body, "prompt", scope), endpoint="completions")
+        caller = caller_of(scope)
+        if not request.stream:
+            await while_connected(scope, receive, partial(answer, self._gateway, caller, request, send))
+            return
+        events = EventStream(send)
+        wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        work = partial(relay, self._gateway, caller, request, events, wants_usage=wants_usage)
+        await while_connected(scope, receive, work, events)
+
+
+def _request(body: Mapping[str, Any], content: str, scope: Scope) -> ChatRequest:
+    if not body.get(content):
+        raise InvalidRequest(
+            f"{content} is empty.", hint=f"Send a text or a list of texts as {content}.", param=content
+        )
+    return envelope_of(body, patience=patience_of(scope["headers"]))

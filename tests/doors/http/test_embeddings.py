@@ -1,0 +1,120 @@
+"""Embeddings and legacy completions, judged by the official package."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from chomp_mcp.messages import OWNER
+from tests.support.scripted import sse
+from tests.support.serving import Served, serving, settings_for
+
+pytestmark = pytest.mark.anyio
+
+VECTORS = {
+    "object": "list",
+    "model": "e",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -0.25]}],
+    "usage": {"prompt_tokens": 4, "total_tokens": 4},
+}
+
+
+def text_chunk(text: str, finish: str | None = None) -> dict:
+    choice = {"index": 0, "text": text, "finish_reason": finish, "logprobs": None}
+    return {"id": "t", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
+
+
+@pytest.fixture
+async def client(gateway: Served):
+    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+async def test_vectors_come_as_the_router_made_them_with_a_receipt(client, upstream):
+    upstream.reply(200, VECTORS)
+    made = await client.embeddings.create(model="lab/e", input=["a"], encoding_format="float", dimensions=2)
+    assert made.data[0].embedding == [0.5, -0.25]
+    assert made.usage.prompt_tokens == 4
+    assert made.chomp["router"] == "lab"
+    sent = upstream.requests[-1]
+    assert sent.path.endswith("/v1/embeddings")
+    assert sent.json == {"model": "e", "input": ["a"], "encoding_format": "float", "dimensions": 2}
+
+
+async def test_the_next_key_answers_with_the_same_model_when_one_is_limited(home, upstream):
+    settings = settings_for(home)
+    row = {"url": upstream.url, "key": "LAB_KEY"}
+    async with serving(replace(settings, router_rows={**settings.router_rows, "lab": row})) as gateway:
+        await gateway.chomp.keyring.register(OWNER, {"lab": "key-number-one,key-number-two"})
+        limited = {"error": {"message": "slow down", "type": "rate_limit_error"}}
+        upstream.on(key="key-number-one").fail(429, limited)
+        upstream.on(key="key-number-two").reply(200, VECTORS)
+        answer = await gateway.http.post("/v1/embeddings", json={"model": "lab/e", "input": "a"})
+    outcomes = [attempt["outcome"] for attempt in answer.json()["chomp"]["attempts"]]
+    assert outcomes == ["rate_limited", "ok"]
+
+
+@pytest.mark.parametrize("model", ["", "auto", "lab/auto"])
+async def test_a_model_must_be_named(client, model):
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.embeddings.create(model=model, input="a")
+    assert refused.value.param == "model"
+
+
+async def test_an_answer_without_vectors_is_a_failure(client, upstream):
+    upstream.reply(200, {**VECTORS, "data": []})
+    with pytest.raises(openai.InternalServerError, match="no embeddings"):
+        await client.embeddings.create(model="lab/e", input="a")
+
+
+async def test_a_router_that_has_no_embeddings_says_so(client):
+    with pytest.raises(openai.BadRequestError, match="Mock has no /v1/embeddings") as refused:
+        await client.embeddings.create(model="mock/echo", input="a")
+    assert refused.value.code == "not_capable"
+
+
+@pytest.mark.parametrize(("call", "param"), [("embeddings", "input"), ("completions", "prompt")])
+async def test_nothing_to_do_is_refused(client, call, param):
+    with pytest.raises(openai.BadRequestError) as refused:
+        await getattr(client, call).create(**{"model": "lab/m", param: ""})
+    assert refused.value.param == param
+
+
+async def test_a_completion_fills_in_between_prompt_and_suffix(client, upstream):
+    upstream.reply(200, {**text_chunk("x = 1", "stop"), "usage": {"prompt_tokens": 2, "completion_tokens": 3}})
+    answer = await client.completions.create(model="lab/m", prompt="def f():", suffix="return x", max_tokens=9)
+    assert answer.choices[0].text == "x = 1"
+    assert upstream.requests[-1].path.endswith("/v1/completions")
+    assert upstream.requests[-1].json == {"model": "m", "prompt": "def f():", "suffix": "return x", "max_tokens": 9}
+
+
+async def test_a_completion_streams_in_the_routers_own_chunks(client, upstream):
+    usage = {**text_chunk(""), "choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3}}
+    body = b"".join(map(sse, [text_chunk("x "), text_chunk("= 1"), text_chunk("", "stop"), usage, "[DONE]"]))
+    upstream.reply(200, body, {"content-type": "text/event-stream"})
+    options = {"include_usage": True}
+    stream = await client.completions.create(model="lab/m", prompt="a", stream=True, stream_options=options)
+    chunks = [chunk async for chunk in stream]
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == "x = 1"
+    assert chunks[-1].usage.completion_tokens == 3
+    assert upstream.requests[-1].json["stream_options"] == {"include_usage": True}
+
+
+async def test_a_completion_that_is_cut_is_an_error(client, upstream):
+    upstream.reply(200, sse(text_chunk("x ")), {"content-type": "text/event-stream"})
+    stream = await client.completions.create(model="lab/m", prompt="a", stream=True)
+    with pytest.raises(openai.APIError, match="incomplete"):
+        [chunk async for chunk in stream]
+
+
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/moderations", "/v1/audio/speech", "/v1/files"])
+async def test_what_openai_has_and_we_have_not_is_a_404_that_says_what_is_there(gateway, path):
+    answer = await gateway.http.post(path, json={"model": "lab/m"})
+    assert answer.status_code == 404
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert "/v1/chat/completions" in error["message"]
+    assert "/v1/embeddings" in error["message"]
