@@ -14,7 +14,10 @@ __all__ = ["CLIENTS", "parsed", "parser"]
 DAY_SECONDS = 86_400
 LAST_PORT = 65_535
 MOST_WORKERS = 64
-CLIENTS = ("claude-desktop", "cursor", "vscode", "claude-code", "windsurf", "zed", "gemini")
+CLIENTS = (
+    "claude-desktop", "claude-code", "cursor", "vscode", "codex", "gemini", "opencode", "copilot", "cline", "windsurf",
+    "zed", "lmstudio", "goose", "continue", "jetbrains",
+)  # fmt: skip
 
 _EPILOG = """\
 Without a command, chomp-mcp is an MCP server on stdin and stdout: that is how Claude Desktop, Cursor and other MCP
