@@ -1,4 +1,4 @@
-"""The MCP clients that `install` knows: where each keeps its configuration, in what shape, and its own command for it."""
+"""The MCP clients that `install` knows: where each keeps its configuration, in what shape, and its own command."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ __all__ = ["CLIENTS", "NAME", "Client", "Launch", "launch_of"]
 NAME = "chomp"
 """What our entry is called, everywhere."""
 Entry = Mapping[str, Any]
+
+
+def _plain(command: Sequence[str], env: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    return {**more, "command": command[0], "args": list(command[1:]), "env": dict(env)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Client:
     """Its file in a project's folder; empty: it has none."""
     form: str = "jsonc"
     section: str = "mcpServers"
-    shape: Callable[[Sequence[str], Mapping[str, str]], dict[str, Any]] = lambda command, env: _plain(command, env)
+    shape: Callable[[Sequence[str], Mapping[str, str]], dict[str, Any]] = _plain
     own: HostCommand | None = None
     marks: tuple[Callable[[], Path], ...] = ()
     """Any of them is there where the client is installed; without one, the folder of its file."""
@@ -84,16 +88,14 @@ def launch_of(entry: Any) -> Launch | None:
         return None
     first = entry.get("command", entry.get("cmd"))
     words = [*first] if isinstance(first, list) else [first, *(entry.get("args") or ())] if first else []
-    given = next((entry[name] for name in ("env", "environment", "envs") if isinstance(entry.get(name), Mapping)), {})
+    given: Mapping[str, Any] = next(
+        (entry[name] for name in ("env", "environment", "envs") if isinstance(entry.get(name), Mapping)), {}
+    )
     url = next((entry[name] for name in ("httpUrl", "url", "serverUrl", "uri") if entry.get(name)), "")
     if not words and not url:
         return None
     env = {str(name): str(value) for name, value in given.items()}
     return Launch(tuple(map(str, words)), env, "" if words else str(url))
-
-
-def _plain(command: Sequence[str], env: Mapping[str, str], **more: Any) -> dict[str, Any]:
-    return {**more, "command": command[0], "args": list(command[1:]), "env": dict(env)}
 
 
 def _typed(command: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
@@ -183,7 +185,8 @@ def _opencode_file() -> Path:
     if named := os.environ.get("OPENCODE_CONFIG", "").strip():
         return Path(named).expanduser()
     folder = Path(os.environ.get("OPENCODE_CONFIG_DIR") or _config() / "opencode")
-    return next((f for name in ("opencode.jsonc", "opencode.json") if (f := folder / name).exists()), folder / name)
+    commented = folder / "opencode.jsonc"
+    return commented if commented.exists() else folder / "opencode.json"
 
 
 def _cline() -> Path:
@@ -309,7 +312,7 @@ CLIENTS: Mapping[str, Client] = {
         _in_home(".junie", "mcp", "mcp.json"),
         ".junie/mcp/mcp.json",
         marks=(_in_home(".junie"), _application("JetBrains")),
-        after="Junie reads it at its next start. In AI Assistant's settings, paste what `install jetbrains --print` says.",
+        after="Junie reads it at its next start. AI Assistant's settings take what `install jetbrains --print` says.",
     ),
 }
 """From the clients' own documentation and sources, as of November 2026."""

@@ -1,135 +1,283 @@
-"""`install`: one entry merged into a client's configuration; everything else in that file stays as it is."""
+"""`install` and `uninstall`: one entry in a client's configuration; everything else in that file stays as it is."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import difflib
 import os
+import re
+import shlex
 import shutil
-import tempfile
-from collections.abc import Iterable
-from datetime import datetime
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from chomp_mcp.doors.cli import launch
-from chomp_mcp.doors.cli.clients import CLIENTS, Client
+from chomp_mcp.doors.cli import edits, launch
+from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client
+from chomp_mcp.doors.cli.config_file import ConfigFile
 from chomp_mcp.doors.cli.output import remark
-from chomp_mcp.errors import InvalidRequest, StoreError
+from chomp_mcp.doors.cli.parser import client_named
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.routers import catalog
-from chomp_mcp.settings import Settings
+from chomp_mcp.settings import NETWORK, Settings
 
-__all__ = ["install", "snippet"]
+__all__ = ["install", "snippet", "uninstall"]
 
-NAME = "chomp"
 SETTINGS = ("LLM_", "CHOMP_", "CIRCUIT_", "OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
 """What the names of the settings begin with that matter to a server on stdio."""
+REMOTE = frozenset({
+    "url", "httpUrl", "serverUrl", "uri", "headers", "http_headers", "env_http_headers", "bearer_token_env_var",
+    "bearerTokenEnvVar", "oauth", "auth", "requestOptions", "transport", "type",
+})  # fmt: skip
+"""What makes an entry one for a server elsewhere; beside a command some clients prefer it (Gemini: httpUrl)."""
+SYSTEM_STORES = frozenset({
+    "/etc/ssl/certs", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/certs", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+})  # fmt: skip
+"""Certificates that are trusted anyway: containers and CI set SSL_CERT_FILE to the system's own."""
+HOST_SECONDS = 60.0
+"""What a client's own command may take: the slowest of them needs eight."""
 
 
 def install(args: argparse.Namespace) -> int:
     """Write the entry, keep a backup of the file as it was, and say what the client does not hand on."""
     settings = Settings.load()
-    client = CLIENTS[args.client]
-    path = client.path()
+    client = CLIENTS[client_named(args.client)]
+    path = client.file(project=args.project)
+    carried, left = _of_this_shell(settings, args.env)
+    entry = _entry(client, settings, carried)
     if args.only_print:
         remark(f"{path}:")
-        print(snippet(client, settings))
+        print(_as_text(client, entry))
     else:
-        _write(client, path, settings)
-    for line in _not_handed_on(settings):
+        _install(client, ConfigFile.read(path), entry, args)
+    for line in left:
         remark(line)
     return 0
 
 
+def uninstall(args: argparse.Namespace) -> int:
+    """Take the entry out; a file that nobody else changed since is, byte for byte, what it was before `install`."""
+    client = CLIENTS[client_named(args.client)]
+    file = ConfigFile.read(client.file(project=args.project))
+    form, where = edits.of(client.form), (client.section, NAME)
+    with _told_with(file.path, "Take the entry out yourself."):
+        entry = edits.found(form.read(file.text or ""), where)
+        if entry is None:
+            print(f"{client.name} has no entry of ours: {file.path}")
+            return 0
+        kept, after = _as_it_was(client, file, entry)
+    own = _own(client, args, lambda own, scope: own.remove(scope))
+    _show(own, file.text or "", after or "", file.path)
+    if args.only_print or not _agreed(args):
+        return 0
+    if own and not _run(own) and edits.found(form.read(ConfigFile.read(file.path).text or ""), where) is None:
+        print(f"{client.name} has forgotten it: {file.path}")
+        return 0
+    backup = None
+    if after is not None:
+        backup = file.replace(after)
+    else:
+        file.path.unlink()
+    if kept:  # the file is that backup again
+        for each in (kept.path, backup):
+            if each:
+                each.unlink(missing_ok=True)
+        backup = None
+    print(f"{client.name} has forgotten it: {file.path}" + (f" (as it was: {backup})" if backup else ""))
+    return 0
+
+
 def snippet(client: Client, settings: Settings) -> str:
-    """What belongs in the client's file, as JSON text."""
-    return json.dumps({client.section: {NAME: _entry(client, settings)}}, indent=2)
+    """What belongs in the client's file, as text."""
+    return _as_text(client, _entry(client, settings, {}))
 
 
-def _entry(client: Client, settings: Settings) -> dict[str, Any]:
+def _as_text(client: Client, entry: Mapping[str, Any]) -> str:
+    return edits.of(client.form).put("", (client.section, NAME), dict(entry)).rstrip("\n")
+
+
+def _entry(client: Client, settings: Settings, carried: Mapping[str, str]) -> dict[str, Any]:
     """Clients hand on neither CHOMP_HOME nor XDG_DATA_HOME: where one of them moved the store, the entry says so."""
     moved = any(settings.environment.get(name) for name in ("CHOMP_HOME", "XDG_DATA_HOME"))
-    return client.entry(launch.command(), {"CHOMP_HOME": str(settings.home)} if moved else {})
+    return client.shape(launch.lasting_command(), {**({"CHOMP_HOME": str(settings.home)} if moved else {}), **carried})
 
 
-def _merged(old: Any, entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry with all that its owner added to the one before: variables above all."""
-    if not isinstance(old, dict):
-        return entry
-    env = old.get("env")
-    return {**old, **entry, "env": {**(env if isinstance(env, dict) else {}), **entry["env"]}}
+def _merged(old: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry with all that its owner added to the one before, variables above all; nothing of a remote one."""
+    if not isinstance(old, Mapping):
+        return dict(entry)
+    kept = {name: value for name, value in old.items() if name not in REMOTE or name in entry}
+    merged: dict[str, Any] = {**kept, **entry}
+    for name in ("env", "environment", "envs"):
+        if name in entry and isinstance(old.get(name), Mapping):
+            merged[name] = {**old[name], **entry[name]}
+    return merged
 
 
-def _write(client: Client, path: Path, settings: Settings) -> None:
-    path = path.resolve()  # a linked configuration stays a link
-    old = _read(path)
-    config = _parsed(old, path, client, settings)
-    servers = config.setdefault(client.section, {})
-    if not isinstance(servers, dict):
-        raise InvalidRequest(
-            f'"{client.section}" in {path} is not an object.', hint="Mend it there, then install again."
-        )
-    entry = _merged(servers.get(NAME), _entry(client, settings))
-    if servers.get(NAME) == entry:
-        print(f"{client.name} has it already: {path}")
+def _install(client: Client, file: ConfigFile, fresh: Mapping[str, Any], args: argparse.Namespace) -> None:
+    form, where, before = edits.of(client.form), (client.section, NAME), file.text or ""
+    with _told_with(file.path, f"Paste this into it yourself:\n{_as_text(client, fresh)}"):
+        old = edits.found(form.read(before), where)
+        entry = _merged(old, fresh)
+        after = edits.merge(form, before, where, entry)
+    if old == entry:
+        print(f"{client.name} has it already: {file.path}")
         return
-    servers[NAME] = entry
-    backup = _replace(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n", is_new=old is None)
-    print(f"{client.name} has it now: {path}" + (f" (as it was: {backup})" if backup else ""))
+    own = None
+    if old is None or (client.own and client.own.keeps_fields):
+        own = _own(client, args, lambda own, scope: own.add(entry, scope))
+    _show(own, before, after, file.path)
+    if not _agreed(args):
+        return
+    if own:
+        if old is not None and client.own:  # it refuses a name that is taken
+            _run([own[0], *client.own.remove(_scope(args))])
+        why = _run(own)
+        now = edits.found(form.read(ConfigFile.read(file.path).text or ""), where)
+        if not why and isinstance(now, Mapping) and now.get("command") == entry.get("command"):
+            print(f"{client.name} has it now: {file.path}")
+            remark(client.after)
+            return
+        remark(f"`{own[0]}` could not do it ({why or 'it wrote something else'}); the file is edited instead.")
+        file = ConfigFile.read(file.path)
+        after = edits.merge(form, file.text or "", where, entry)
+    backup = file.replace(after, is_shared=args.project)
+    print(f"{client.name} has it now: {file.path}" + (f" (as it was: {backup})" if backup else ""))
     remark(client.after)
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+class _told_with:  # noqa: N801 - a context manager of one line
+    """What an edit says of a file becomes an error of ours that names the file and the next step."""
+
+    def __init__(self, path: Path, hint: str) -> None:
+        self.path, self.hint = path, hint
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ValueError):
+            raise InvalidRequest(f"{self.path} was left as it is: {error}.", hint=self.hint) from None
+
+
+def _as_it_was(client: Client, file: ConfigFile, entry: Any) -> tuple[ConfigFile | None, str | None]:
+    """The text without the entry, and the backup that it equals: the file before `install`, where only that changed it.
+
+    There is no text where `install` made the file.
+    """
+    form, where = edits.of(client.form), (client.section, NAME)
+    for kept in file.backups():
+        try:
+            is_before = edits.found(form.read(kept.text or ""), where) is None
+            if is_before and edits.merge(form, kept.text or "", where, entry) == file.text:
+                return kept, kept.text or ""
+        except ValueError:
+            continue
+    if form.put("", where, dict(entry)) == file.text:
+        return None, None
+    return None, edits.drop(form, file.text or "", where)
+
+
+def _scope(args: argparse.Namespace) -> str:
+    return "project" if args.project else "user"
+
+
+def _own(client: Client, args: argparse.Namespace, words: Any) -> list[str] | None:
+    """The client's own command line for it, where it is installed and can say that."""
+    own = client.own
+    program = shutil.which(own.program) if own else None
+    if own is None or program is None or _scope(args) not in own.scopes:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path} cannot be read: {error}.", hint="Mend that, or use --print.") from None
+    said = words(own, _scope(args))
+    return None if said is None else [program, *said]
 
 
-def _parsed(old: str | None, path: Path, client: Client, settings: Settings) -> dict[str, Any]:
-    """The file as an object. Comments and trailing commas would be lost, so such a file is left to its owner."""
-    if old is None or not old.strip():
-        return {}
+def _run(command: Sequence[str]) -> str:
+    """Why it failed; empty where it did not."""
     try:
-        config = json.loads(old)
-    except ValueError:
-        raise InvalidRequest(
-            f"{path} is not plain JSON (comments?), so it was left as it is.",
-            hint=f"Paste this into it yourself:\n{snippet(client, settings)}",
-        ) from None
-    if not isinstance(config, dict):
-        raise InvalidRequest(f"{path} does not hold a JSON object.", hint="Move it away, then install again.")
-    return config
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=HOST_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if not done.returncode:
+        return ""
+    lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+    return _masked(lines[-1])[:200] if lines else f"exit code {done.returncode}"
 
 
-def _replace(path: Path, text: str, *, is_new: bool) -> Path | None:
-    """Write beside the file and rename over it; returns where the file as it was now is."""
-    backup = None
+def _show(own: Sequence[str] | None, before: str, after: str, path: Path) -> None:
+    """What is going to change, before it does."""
+    if own:
+        print(f"Runs: {_masked(shlex.join([Path(own[0]).name, *own[1:]]))}")
+        return
+    for line in difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"{path} as it is", f"{path} as it will be", n=1, lineterm=""
+    ):
+        print(_masked(line.encode("utf-8", "replace").decode()))
+
+
+def _agreed(args: argparse.Namespace) -> bool:
+    """Asked on a terminal only; Enter is yes. Whoever pipes has said it by calling."""
+    if args.yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not is_new:
-            backup = path.with_name(f"{path.name}.{datetime.now().astimezone():%Y%m%d-%H%M%S}.bak")
-            shutil.copy2(path, backup)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if not is_new:
-            shutil.copymode(path, name)
-        Path(name).replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror}.", hint="Use --print and paste the text yourself."
-        ) from None
-    return backup
+        said = input("Write this? [Y/n] ").strip().lower()
+    except EOFError:
+        said = "n"
+        print()
+    if said in {"", "y", "yes"}:
+        return True
+    print("Nothing was written.")
+    return False
 
 
-def _not_handed_on(settings: Settings) -> Iterable[str]:
-    """Clients start servers with a bare environment; what is set only in this shell would silently be missing."""
-    given = {name for name, value in settings.environment.items() if value.strip()}
+_SECRET = re.compile(
+    r"""((?:key|token|secret|passw\w*|authorization|credential)\w*["']?\s*[:=]\s*)(["'])(?!\2).+?\2|(//)[^/@\s"']+@""",
+    re.IGNORECASE,
+)
+
+
+def _masked(text: str) -> str:
+    """A line without the values of what is called a key, and without passwords in URLs: neighbours may hold some."""
+    return _SECRET.sub(lambda found: f"{found[3]}…@" if found[3] else f"{found[1]}{found[2]}…{found[2]}", text)
+
+
+def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """What goes along in the entry: the way out of this network, and what was asked for; and what is said of the rest.
+
+    Clients start servers with a bare environment; what is set only in this shell would silently be missing.
+
+    Raises:
+        InvalidRequest: a variable that was asked for is not set.
+    """
+    given = {name: value for name, value in settings.environment.items() if value.strip()}
+    missing = [name for name in asked if name not in given]
+    if missing:
+        raise InvalidRequest(f"{missing[0]} is not set here.", hint="Set it in this shell, or leave out --env.")
+    network = [
+        name
+        for each in NETWORK
+        for name in (each, each.lower())
+        if name in given and name not in asked and given[name] not in SYSTEM_STORES
+    ]
+    secret = [name for name in network if "@" in urlsplit(given[name]).netloc]
+    carried = {name: given[name] for name in (*network, *asked) if name not in secret}
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if name in carried:
+            carried[name] = os.path.abspath(carried[name])  # noqa: PTH100 - links in it may be meant to move
+    said = [f"Only this shell has {', '.join(carried)}: the entry carries it along."] if carried else []
+    said += [
+        f"{name} holds a password and was left out: put it into {settings.home / 'config.toml'}, or say --env {name}."
+        for name in secret
+    ]
+    return carried, [*said, *_not_handed_on(settings, given.keys() - carried.keys())]
+
+
+def _not_handed_on(settings: Settings, given: Iterable[str]) -> Iterable[str]:
+    given = set(given)
     for router in catalog.load(settings).values():
         if router.key_variable in given:
             yield f"{router.key_variable} is set in this shell only: store it with chomp-mcp keys add {router.id}"

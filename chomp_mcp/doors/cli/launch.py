@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["INHERITED", "client_environment", "command"]
+__all__ = ["INHERITED", "client_environment", "command", "lasting_command"]
 
 INHERITED = (
     ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
@@ -28,6 +30,24 @@ def command() -> list[str]:
         if (folder / name).is_file():
             return [str(folder / name)]
     return [sys.executable, "-m", "chomp_mcp"]
+
+
+def lasting_command() -> list[str]:
+    """The command for a client's configuration: what `uvx` and `pipx run` unpack into a cache is gone one day."""
+    found = command()
+    if not any(map(_is_cache, (Path(found[0]), Path(sys.prefix)))):
+        return found
+    return [shutil.which("uvx") or "uvx", "chomp-mcp"]
+
+
+def _is_cache(path: Path) -> bool:
+    """Below uv's cache (its buckets are called archive-v0, environments-v2 …), or pipx's."""
+    if any(re.fullmatch(r"(archive|environments|builds)-v\d+", part) for part in path.parts):
+        return True
+    pipx = os.environ.get("PIPX_HOME")
+    caches = [os.environ.get("UV_CACHE_DIR"), pipx and Path(pipx) / ".cache"]
+    pairs = zip(path.parts, path.parts[1:], strict=False)
+    return ("pipx", ".cache") in pairs or any(folder and path.is_relative_to(folder) for folder in caches)
 
 
 def client_environment(environ: Mapping[str, str]) -> dict[str, str]:

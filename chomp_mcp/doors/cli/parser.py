@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from chomp_mcp.gateway.detached import RUN_JOB
 
-__all__ = ["CLIENTS", "parsed", "parser"]
+__all__ = ["CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
 
 DAY_SECONDS = 86_400
 LAST_PORT = 65_535
@@ -19,6 +19,14 @@ CLIENTS = (
     "zed", "lmstudio", "goose", "continue", "jetbrains",
 )  # fmt: skip
 
+ALIASES = {
+    "claude": "claude-code", "code": "vscode", "vs-code": "vscode", "visual-studio-code": "vscode",
+    "codex-cli": "codex", "gemini-cli": "gemini", "open-code": "opencode", "copilot-cli": "copilot",
+    "github-copilot": "copilot", "cline-cli": "cline", "lm-studio": "lmstudio", "continue-dev": "continue",
+    "junie": "jetbrains",
+}  # fmt: skip
+"""Other names that people give them."""
+
 _EPILOG = """\
 Without a command, chomp-mcp is an MCP server on stdin and stdout: that is how Claude Desktop, Cursor and other MCP
 clients start it. `chomp-mcp install CLIENT` puts it into a client's configuration, `chomp-mcp demo` shows what it does.
@@ -27,11 +35,34 @@ exit codes: 0 done, 2 the request is wrong, 3 a limit or a budget, 4 the routers
 """
 
 
+def client_named(text: str) -> str:
+    """The client's name in CLIENTS, where it is one of them by any of its names."""
+    name = "-".join(text.strip().lower().replace("_", " ").replace("-", " ").split())
+    return ALIASES.get(name, name)
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """The known names that look most like it, else all of them, as a sentence; its full stop is left to the caller."""
+    import difflib
+
+    known = list(known)
+    close = difflib.get_close_matches(text.lower(), known, n=2, cutoff=0.6)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}"
+
+
 class _Parser(argparse.ArgumentParser):
     """Usage errors in the words of all other errors: `chomp-mcp: <message> <hint>`, exit code 2."""
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """A command, an action or a client that is not there is told with the one that was probably meant."""
+        known = list(action.choices or ())
+        if not known or value in known or (action.metavar == "CLIENT" and client_named(value) in known):
+            return
+        kind = (action.metavar if isinstance(action.metavar, str) else "") or action.dest
+        raise argparse.ArgumentError(None, f"there is no {kind.lower()} {value!r}. {did_you_mean(value, known)}")
+
     def error(self, message: str) -> NoReturn:
-        print(f"chomp-mcp: {message}. See {self.prog} --help.", file=sys.stderr)
+        print(f"chomp-mcp: {message}{'' if message.endswith('?') else '.'} See {self.prog} --help.", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -147,9 +178,33 @@ def _looking(command: _Command) -> None:
 
 
 def _setup(command: _Command) -> None:
-    install = command("install", "install:install", "add chomp-mcp to an MCP client's configuration")
-    install.add_argument("client", metavar="CLIENT", choices=CLIENTS, help=", ".join(CLIENTS))
-    install.add_argument("--print", dest="only_print", action="store_true", help="only show what would be written")
+    install = command(
+        "install", "install:install", "add chomp-mcp to an MCP client's configuration", description=_INSTALL
+    )
+    uninstall = command("uninstall", "install:uninstall", _SUMMARY, description=_UNINSTALL)
+    for each in (install, uninstall):
+        each.add_argument("client", metavar="CLIENT", choices=CLIENTS, help=", ".join(CLIENTS))
+        each.add_argument(
+            "--project", action="store_true", help="the configuration of the project in this folder, not the user's"
+        )
+        each.add_argument("--print", dest="only_print", action="store_true", help="only show it; write nothing")
+        each.add_argument("-y", "--yes", action="store_true", help="do not ask, on a terminal either")
+    install.add_argument(
+        "--env",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="put this shell's variable into the entry too; how a key gets there, and only then",
+    )
+
+
+_INSTALL = """Add chomp-mcp to an MCP client's configuration. The change is shown first. On a terminal it is written
+when you agree; with --yes, or where stdin or stdout is no terminal, at once. Comments and layout stay, and the file as
+it was is kept beside it. A client's own command (claude, codex, gemini, copilot) is used where it is on the PATH.
+Proxies and certificates of this shell go along in the entry; keys never do, unless --env names them."""
+_SUMMARY = "take chomp-mcp out of a client's configuration"
+_UNINSTALL = """Take chomp-mcp out of an MCP client's configuration. Asks as install does. A file that nothing else has
+changed since is what it was before, byte for byte."""
 
 
 def _action(actions: argparse._SubParsersAction[Any], name: str, run: str, summary: str) -> argparse.ArgumentParser:

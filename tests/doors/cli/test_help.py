@@ -24,6 +24,7 @@ COMMANDS = (
     ["keys", "token"],
     ["status"],
     ["install"],
+    ["uninstall"],
     ["doctor"],
 )
 HEAVY = ("mcp", "starlette", "uvicorn", "httpx2", "pydantic", "anyio", "chomp_mcp.app", "chomp_mcp.messages")

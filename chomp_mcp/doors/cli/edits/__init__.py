@@ -1,7 +1,7 @@
 """One entry set in, or taken out of, a configuration file's text; every other character stays where it is.
 
 Each format is a module with `read(text)`, the file's data; `put(text, path, value)`, the text with that value there;
-and `drop(text, path)`, the text without it. A text that cannot be edited is a `ValueError` that says why.
+and `drop(text, path)`, the text without it. A text that cannot be edited is a `CannotEdit` that says why.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
-__all__ = ["Format", "drop", "found", "merge", "of"]
+__all__ = ["CannotEdit", "Format", "drop", "found", "merge", "of"]
+
+
+class CannotEdit(ValueError):
+    """The text is left as it is; the message says why, as the end of a sentence that begins with the file."""
 
 
 class Format(Protocol):
@@ -42,12 +46,12 @@ def merge(form: Format, text: str, path: Sequence[str], entry: Mapping[str, Any]
     """The text with exactly this entry at the path; what the old one shares with it is not touched.
 
     Raises:
-        ValueError: the text is not of this format, something else stands on the way, or it could not be kept whole.
+        CannotEdit: the text is not of this format, something else stands on the way, or it could not be kept whole.
     """
     before = form.read(text)
     after = _merged(form, text, path, found(before, path), entry)
     if form.read(after) != _with(before, path, entry):
-        raise ValueError("it could not be edited without a change to something else")
+        raise CannotEdit("it could not be edited without a change to something else")
     return after
 
 
@@ -67,7 +71,7 @@ def drop(form: Format, text: str, path: Sequence[str]) -> str:
     """The text without what stands at the path.
 
     Raises:
-        ValueError: as `merge`.
+        CannotEdit: as `merge`.
     """
     before = form.read(text)
     after = form.drop(text, path)
@@ -75,7 +79,7 @@ def drop(form: Format, text: str, path: Sequence[str]) -> str:
     parents = found(before, path[:-1])
     expected = {name: value for name, value in parents.items() if name != path[-1]} if parents else None
     if (found(left, path[:-1]) or {}) != (expected or {}):
-        raise ValueError("it could not be edited without a change to something else")
+        raise CannotEdit("it could not be edited without a change to something else")
     return after
 
 

@@ -9,13 +9,15 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from json.decoder import scanstring
 from typing import Any
+
+from chomp_mcp.doors.cli.edits import CannotEdit
 
 __all__ = ["drop", "put", "read"]
 
 _GAP = re.compile(r"[\s\ufeff]*")
 _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _PLAIN = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 
 
@@ -32,7 +34,7 @@ class _Node:
 
 @dataclass(slots=True)
 class _Member:
-    """`before` is the end of the token before it (brace, comma or comment), `comma` the position of the one after it."""
+    """`before` is where the token before it (brace, comma or comment) ends, `comma` where the one after it stands."""
 
     name: str
     before: int
@@ -57,7 +59,7 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
         if node.value is None:
             return _replaced(text, node, _nested(path[depth:], value))
         if not isinstance(node.value, dict):
-            raise ValueError(f'"{".".join(path[:depth])}" in it is no object')
+            raise CannotEdit(f'"{".".join(path[:depth])}" in it is no object')
         member = next((member for member in reversed(node.members) if member.name == name), None)
         if member is None:
             return _inserted(text, node, name, _nested(path[depth + 1 :], value))
@@ -154,11 +156,11 @@ def _parsed(text: str) -> _Node | None:
         root = _value(text, start)
         rest = _next(text, root.end)[0]
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise CannotEdit("it is nested too deeply") from None
     if rest != len(text):
-        raise ValueError(f"it is no JSON from {_place(text, rest)} on")
+        raise CannotEdit(f"it is no JSON from {_place(text, rest)} on")
     if not isinstance(root.value, dict):
-        raise ValueError("it holds no JSON object")
+        raise CannotEdit("it holds no JSON object")
     return root
 
 
@@ -181,33 +183,37 @@ def _value(text: str, start: int) -> _Node:
         case "[":
             return _array(text, start)
         case '"':
-            value, end = scanstring(text, start + 1, False)  # noqa: FBT003 - its third argument has no name
-            return _Node(value, start, end)
+            return _string(text, start)
     found = _PLAIN.match(text, start)
     if found is None:
-        raise ValueError(f"it is no JSON at {_place(text, start)}")
+        raise CannotEdit(f"it is no JSON at {_place(text, start)}")
     return _Node(json.loads(found[0]), start, found.end())
+
+
+def _string(text: str, start: int) -> _Node:
+    found = _STRING.match(text, start)
+    if found is None:
+        raise CannotEdit(f"it is no JSON at {_place(text, start)}")
+    return _Node(json.loads(found[0], strict=False), start, found.end())
 
 
 def _object(text: str, start: int) -> _Node:
     node = _Node({}, start)
     position, last = _next(text, start + 1)
     while text[position : position + 1] != "}":
-        if text[position : position + 1] != '"':
-            raise ValueError(f"it is no JSON at {_place(text, position)}")
-        name, end = scanstring(text, position + 1, False)  # noqa: FBT003 - its third argument has no name
-        colon = _next(text, end)[0]
+        name = _string(text, position)
+        colon = _next(text, name.end)[0]
         if text[colon : colon + 1] != ":":
-            raise ValueError(f"it is no JSON at {_place(text, colon)}")
-        member = _Member(name, last, position, _value(text, _next(text, colon + 1)[0]))
+            raise CannotEdit(f"it is no JSON at {_place(text, colon)}")
+        member = _Member(name.value, last, position, _value(text, _next(text, colon + 1)[0]))
         node.members.append(member)
-        node.value[name] = member.node.value
+        node.value[name.value] = member.node.value
         position, last = _next(text, member.node.end)
         if text[position : position + 1] == ",":
             member.comma = position
             position, last = _next(text, position + 1)
         elif text[position : position + 1] != "}":
-            raise ValueError(f"it is no JSON at {_place(text, position)}")
+            raise CannotEdit(f"it is no JSON at {_place(text, position)}")
     node.last, node.end = last, position + 1
     return node
 
@@ -222,7 +228,7 @@ def _array(text: str, start: int) -> _Node:
         if text[position : position + 1] == ",":
             position = _next(text, position + 1)[0]
         elif text[position : position + 1] != "]":
-            raise ValueError(f"it is no JSON at {_place(text, position)}")
+            raise CannotEdit(f"it is no JSON at {_place(text, position)}")
     return _Node(values, start, position + 1)
 
 

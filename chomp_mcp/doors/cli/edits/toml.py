@@ -12,6 +12,8 @@ from tomlkit.container import Container, OutOfOrderTableProxy
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
+from chomp_mcp.doors.cli.edits import CannotEdit
+
 __all__ = ["drop", "put", "read"]
 
 
@@ -20,7 +22,7 @@ def read(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"it is no TOML: {error}") from None
+        raise CannotEdit(f"it is no TOML: {error}") from None
 
 
 def put(text: str, path: Sequence[str], value: Any) -> str:
@@ -33,7 +35,7 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
             parents[name] = tomlkit.table(is_super_table=True)
         parents = parents[name]
         if not isinstance(parents, dict | Container | OutOfOrderTableProxy):
-            raise ValueError(f'"{name}" in it is no table')
+            raise CannotEdit(f'"{name}" in it is no table')
     own = next(_sections(text, above, is_exact=True), None)
     if own is not None and last not in parents:
         newline = "\r\n" if "\r\n" in text else "\n"
@@ -87,7 +89,7 @@ def _parsed(text: str) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(text)
     except TOMLKitError as error:
-        raise ValueError(f"it is no TOML: {error}") from None
+        raise CannotEdit(f"it is no TOML: {error}") from None
 
 
 def _item(value: Any) -> Any:

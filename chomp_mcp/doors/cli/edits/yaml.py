@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from chomp_mcp.doors.cli.edits import CannotEdit
+
 __all__ = ["drop", "put", "read"]
 
 
@@ -15,11 +17,11 @@ def read(text: str) -> dict[str, Any]:
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())}") from None
+        raise CannotEdit(f"it is no YAML: {' '.join(str(error).split())}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ValueError("it holds no YAML mapping")
+        raise CannotEdit("it holds no YAML mapping")
     return data
 
 
@@ -44,7 +46,7 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
         column = next(iter(inside.values()))[0].start_mark.column
         return text[:at] + gap + _lines({name: value}, " " * column, newline) + text[at:]
     if inside or (not isinstance(node, yaml.MappingNode) and node.value not in {"", "~", "null"}):
-        raise ValueError(f'"{section}" in it is written in one line')
+        raise CannotEdit(f'"{section}" in it is written in one line')
     colon = text.index(":", members[section][0].end_mark.index) + 1
     rest = text[max(colon, node.end_mark.index) :] if node.value != "" else text[colon:]
     return text[:colon] + newline + _lines({name: value}, "  ", newline).removesuffix(newline) + rest
@@ -61,7 +63,7 @@ def drop(text: str, path: Sequence[str]) -> str:
     if name not in inside:
         return text
     if node.flow_style:
-        raise ValueError(f'"{section}" in it is written in one line')
+        raise CannotEdit(f'"{section}" in it is written in one line')
     start, end = _span(text, *inside[name])
     without = text[:start] + text[end:]
     colon = text.index(":", key.end_mark.index) + 1
