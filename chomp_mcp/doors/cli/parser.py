@@ -66,6 +66,14 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Commands stand two columns further right than argparse reckons; the longest would get a line of its own."""
+
+    def add_arguments(self, actions: Iterable[argparse.Action]) -> None:
+        super().add_arguments(actions)
+        self._action_max_length += 2
+
+
 class _Version(argparse.Action):
     """The installed version, looked up only when asked for."""
 
@@ -89,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         prog="chomp-mcp",
         description="Every model behind your own router keys, as MCP tools, an OpenAI-compatible API and this command.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     top.set_defaults(run="servers:stdio")
