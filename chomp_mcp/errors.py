@@ -251,13 +251,23 @@ class UpstreamRefused(UpstreamError):
 
     def envelope(self) -> dict[str, Any]:
         """The router's own error object with our message, so that clients find the codes they know."""
-        inner = {"type": "invalid_request_error", "code": None, "param": None, **self.body}
+        inner = {"type": _TYPES.get(self.status, "invalid_request_error"), "code": None, "param": None, **self.body}
         words = {name: _word(inner[name]) for name in ("type", "code", "param")}
         return {"error": {**inner, **words, "message": str(self)}}
 
 
 class PromptTooLong(UpstreamRefused):
     """The prompt and the room for its answer exceed the model's context window."""
+
+
+_TYPES: Mapping[int, str] = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+"""Where the router told no type of its own: OpenRouter tells none, and clients go by it."""
 
 
 def _word(value: Any) -> str | None:

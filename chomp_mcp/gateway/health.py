@@ -18,6 +18,7 @@ __all__ = ["Health", "KeyHealth", "Rest"]
 QUOTA_WRITE_SECONDS = 1.0
 """Readings of one key go to the store at most this often; the last answer of a burst decides."""
 QUOTA_KEPT_SECONDS = 86_400.0
+TOO_MANY = 429
 BREAKER_KEPT_SECONDS = 86_400.0
 
 
@@ -28,6 +29,18 @@ class Rest:
     until: float
     reason: str
     """A failure kind, or `quota_used_up`, or `breaker_open`."""
+    seconds: float = failover.LONGEST_REST_SECONDS
+    """How long it was when it was written: a clock that jumped ahead meanwhile makes none longer."""
+    why: str = ""
+    """What a refusal is about, see `Failed.why`."""
+
+    def is_on(self, now: float) -> bool:
+        return 0 < self.until - now <= self.seconds
+
+    @property
+    def words(self) -> str:
+        """Why, for people."""
+        return f"{self.reason}: {self.why}" if self.why else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,8 @@ class Health:
         self._quota_written: dict[str, float] = {}
         self._clean: set[str] = set()
         """Breakers without a failure to forget, when last asked, and none of ours since."""
+        self._doubted: set[str] = set()
+        """Records of keys that were refused and are tried once more."""
 
     async def admits(self, route: Route, *, mind_quota: bool) -> Literal["yes", "probe"] | Rest:
         """Whether this route may be tried now, as a probe of its breaker perhaps; else why not, and until when.
@@ -60,9 +75,12 @@ class Health:
         router, now = route.router.id, self._clock()
         names = (_rest_name(router, route.key_id), _breaker_name(route), _quota_name(route))
         rested, tripped, readings = await self._kv.get_many(names)
-        if rested and (rest := _rest_now(rested, route, now)):
-            return rest
-        if mind_quota and readings and (until := quota.exhausted(_readings(readings), now)):
+        if rested:
+            if rest := _rest_now(rested, route, now):
+                return rest
+            if "refused_at" in rested:
+                self._doubted.add(names[0])
+        if mind_quota and readings and (until := quota.exhausted(_readings(readings, now), now)):
             return Rest(until, "quota_used_up")
         if tripped is None:
             self._clean.add(names[1])
@@ -88,9 +106,11 @@ class Health:
     async def _quotas(self, router: Router, key_id: str, of_all: Value | None) -> dict[str, tuple[Reading, ...]]:
         """By model; `of_all`: what is stored where the router counts per key."""
         if router.quota_scope != "model":
-            return {"": _readings(of_all)} if of_all else {}
+            return {"": _readings(of_all, self._clock())} if of_all else {}
         prefix = _quotas_of(router, key_id)
-        return {each.key.removeprefix(prefix): _readings(each.value) for each in await self._kv.list(prefix)}
+        return {
+            each.key.removeprefix(prefix): _readings(each.value, self._clock()) for each in await self._kv.list(prefix)
+        }
 
     async def breakers_of(self, routers: Collection[str]) -> dict[str, tuple[BreakerState, float | None]]:
         """By router: the state, and when the next probe may pass."""
@@ -99,24 +119,26 @@ class Health:
         return {router: (state, breaker.open_until(state, self._rules)) for router, state in states.items()}
 
     async def succeeded(self, route: Route) -> None:
-        """The router answered to the end: its failures are forgotten."""
-        name = _breaker_name(route)
+        """The router answered to the end: its failures are forgotten, and so are doubts in the key."""
+        name, rests = _breaker_name(route), _rest_name(route.router.id, route.key_id)
         if name not in self._clean and await self._kv.get(name) is not None:
             await self._change_breaker(route, lambda s, _: (True, breaker.after_success(s)))
+        if rests in self._doubted:
+            self._doubted.discard(rests)
+            await self._kv.update([rests], lambda values: [_without_doubt(values[0], self._clock())])
 
     async def failed(self, route: Route, failed: Failed) -> None:
         """Draw the consequences of a failed attempt: breaker, cooldown, dead model."""
         action = failover.ACTIONS[failed.kind]
         if action.counts_for_breaker:
             await self._change_breaker(route, lambda s, now: (True, breaker.after_failure(s, now, self._rules)))
-        until = failover.rest_until(failed, self._clock())
-        if until is None:
+        if not action.rest:
             return
         if action.rest == "model_gone":
             if route.listed or route.model in route.router.models:  # a name that somebody made up is no news
-                await self._remember_gone(route, until)
+                await self._remember_gone(route)
         else:
-            await self._remember_rest(route, _scope(route, failed), Rest(until, failed.kind.value))
+            await self._remember_rest(route, failed)
 
     async def released(self, route: Route) -> None:
         """A probe ended without a verdict on the router (a 429, the caller left): its place is free again."""
@@ -129,7 +151,7 @@ class Health:
         name = _quota_name(route)
         now = self._clock()
         is_used_up = quota.exhausted(readings, now) is not None
-        if not is_used_up and now - self._quota_written.get(name, 0.0) < QUOTA_WRITE_SECONDS:
+        if not is_used_up and 0 <= now - self._quota_written.get(name, 0.0) < QUOTA_WRITE_SECONDS:
             return
         self._quota_written[name] = now
         value = {"readings": [asdict(reading) for reading in readings], "at": now}
@@ -145,7 +167,7 @@ class Health:
             (router, model)
             for (router, _), record in zip(keys, stored, strict=True)
             for model, until in (record or {}).get("models", {}).items()
-            if until > now
+            if _is_gone(until, now)
         )
 
     async def forget_key(self, router: str, key_id: str) -> None:
@@ -177,24 +199,29 @@ class Health:
             self._observers.transition(Transition(route.router.id, before.state, after.state))
         return verdict
 
-    async def _remember_rest(self, route: Route, scope: str, rest: Rest) -> None:
-        now = self._clock()
+    async def _remember_rest(self, route: Route, failed: Failed) -> None:
+        now, scope = self._clock(), _scope(route, failed)
 
         def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
-            kept = {s: r for s, r in _rests(values[0]).items() if r.until > now}
+            refused_at = (values[0] or {}).get("refused_at")
+            seconds = failover.rest_seconds(failed, refused_before=_had_its_rest(refused_at, now)) or 0.0
+            rest = Rest(now + seconds, failed.kind.value, seconds, failed.why)
+            kept = {s: r for s, r in _rests(values[0]).items() if r.is_on(now)}
             kept[scope] = max(rest, kept.get(scope, rest), key=lambda each: each.until)
-            last = max(r.until for r in kept.values())
-            return [Write({"rests": {s: asdict(r) for s, r in kept.items()}}, expires_in=last - now)]
+            if failed.kind is FailureKind.BAD_KEY and not (refused_at and 0 <= now - refused_at < seconds):
+                refused_at = now
+            return [_record(kept, refused_at, now)]
 
         await self._kv.update([_rest_name(route.router.id, route.key_id)], step)
 
-    async def _remember_gone(self, route: Route, until: float) -> None:
+    async def _remember_gone(self, route: Route) -> None:
         now = self._clock()
 
         def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
             before = (values[0] or {}).get("models", {})
-            models = {model: end for model, end in before.items() if end > now}
-            return [Write({"models": {**models, route.model: until}}, expires_in=failover.GONE_SECONDS)]
+            models = {model: end for model, end in before.items() if _is_gone(end, now)}
+            models[route.model] = now + failover.GONE_SECONDS
+            return [Write({"models": models}, expires_in=failover.GONE_SECONDS)]
 
         await self._kv.update([_gone_name(route.router.id, route.key_id)], step)
 
@@ -230,7 +257,7 @@ def _quotas_of(router: Router, key_id: str) -> str:
 
 def _rest_now(stored: Value, route: Route, now: float) -> Rest | None:
     rests = _rests(stored)
-    return next((rests[scope] for scope in _scopes(route) if scope in rests and rests[scope].until > now), None)
+    return next((rests[scope] for scope in _scopes(route) if scope in rests and rests[scope].is_on(now)), None)
 
 
 def _scopes(route: Route) -> tuple[str, ...]:
@@ -242,15 +269,57 @@ def _scopes(route: Route) -> tuple[str, ...]:
 
 def _scope(route: Route, failed: Failed) -> str:
     """What rests after this failure: what the failure says, else for a 429 what the router counts by."""
-    scope = failed.scope or (route.router.quota_scope if failed.kind is FailureKind.RATE_LIMITED else "key")
+    if failed.kind is FailureKind.REFUSED_HERE:
+        return f"model:{route.model}"
+    is_counted = failed.kind is FailureKind.RATE_LIMITED or failed.status == TOO_MANY  # else it is the purse
+    scope = failed.scope or (route.router.quota_scope if is_counted else "key")
     return f"model:{route.model}" if scope == "model" else scope
+
+
+DOUBTED_SECONDS = 2 * failover.KEY_REFUSED_AGAIN_SECONDS
+"""How long a refusal of a key is remembered after which the next one counts for more."""
+
+
+def _had_its_rest(refused_at: Any, now: float) -> bool:
+    first = failover.rest_seconds(Failed(FailureKind.BAD_KEY, "")) or 0.0
+    return isinstance(refused_at, int | float) and first <= now - refused_at <= DOUBTED_SECONDS
+
+
+def _record(rests: Mapping[str, Rest], refused_at: float | None, now: float) -> Write:
+    last = max((rest.until - now for rest in rests.values()), default=0.0)
+    value: dict[str, Any] = {"rests": {scope: asdict(rest) for scope, rest in rests.items()}}
+    if refused_at is None:
+        return Write(value if rests else None, expires_in=last or None)
+    return Write({**value, "refused_at": refused_at}, expires_in=max(last, DOUBTED_SECONDS))
+
+
+def _without_doubt(stored: Value | None, now: float) -> Write | None:
+    if stored is None:
+        return None
+    return _record({scope: rest for scope, rest in _rests(stored).items() if rest.is_on(now)}, None, now)
+
+
+def _is_gone(until: Any, now: float) -> bool:
+    """Until then, and not longer than it was ever written for."""
+    return bool(0 < float(until) - now <= failover.GONE_SECONDS)
 
 
 def _rests(stored: Value | None) -> dict[str, Rest]:
     rows = (stored or {}).get("rests", {})
-    return {scope: Rest(float(row["until"]), str(row["reason"])) for scope, row in rows.items()}
+    return {scope: _rest(row) for scope, row in rows.items()}
 
 
-def _readings(stored: Value | None) -> tuple[Reading, ...]:
-    rows: list[dict[str, Any]] = (stored or {}).get("readings", [])
+def _rest(row: Mapping[str, Any]) -> Rest:
+    seconds = float(row.get("seconds", failover.LONGEST_REST_SECONDS))
+    return Rest(float(row["until"]), str(row["reason"]), seconds, str(row.get("why", "")))
+
+
+AHEAD_SECONDS = 60.0
+"""Readings from farther in the future were made by a clock that was wrong."""
+
+
+def _readings(stored: Value | None, now: float) -> tuple[Reading, ...]:
+    if stored is None or float(stored.get("at", 0.0)) > now + AHEAD_SECONDS:
+        return ()
+    rows: list[dict[str, Any]] = stored.get("readings", [])
     return tuple(Reading(**{name: row[name] for name in _READING if name in row}) for row in rows)

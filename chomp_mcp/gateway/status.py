@@ -184,7 +184,7 @@ class Status:
         now = self.clock()
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
         accounts = [credit for credit in asked if credit]
-        rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.until > now]
+        rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.is_on(now)]
         stop = None
         if state.state == "open":
             stop = Rest(breaker_until or now, "breaker_open")
@@ -225,9 +225,9 @@ class Status:
 
 def _rests(known: KeyHealth, now: float) -> list[RestView]:
     return [
-        {"what": scope, "reason": rest.reason, "until": _when(rest.until)}
+        {"what": scope, "reason": rest.reason, "until": _when(rest.until), **({"why": rest.why} if rest.why else {})}
         for scope, rest in known.rests.items()
-        if rest.until > now
+        if rest.is_on(now)
     ]
 
 

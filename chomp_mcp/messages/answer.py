@@ -32,6 +32,8 @@ class FailureKind(StrEnum):
     RATE_LIMITED = "rate_limited"
     QUOTA = "quota"
     BAD_KEY = "bad_key"
+    REFUSED_HERE = "refused_here"
+    """The key may be well: this model, this place or this account does not go together, or nobody said why."""
     NO_SUCH_MODEL = "no_such_model"
     TOO_LONG = "too_long"
     CALLER_FAULT = "caller_fault"
@@ -53,6 +55,8 @@ class Failed:
     body: Mapping[str, Any] = field(default_factory=dict)
     scope: str = ""
     """What rests: `key`, `model`, `free` (all free models of the key), or empty for the router's own default."""
+    why: str = ""
+    """What a refusal is about: `region`, `terms`, `provider`, `plan`, `network`, or empty: it gave no reason."""
     usage: Usage | None = None
     """What the router counted for it all the same."""
     cost_usd: Decimal | None = None

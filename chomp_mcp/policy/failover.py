@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chomp_mcp.messages import Failed, FailureKind, Route
 
-__all__ = ["ACTIONS", "GONE_SECONDS", "Action", "next_index", "rest_until", "retry_wait"]
+__all__ = [
+    "ACTIONS",
+    "GONE_SECONDS",
+    "KEY_REFUSED_AGAIN_SECONDS",
+    "LONGEST_REST_SECONDS",
+    "Action",
+    "duration",
+    "next_index",
+    "rest_seconds",
+    "retry_wait",
+]
 
 Next = Literal["route", "key", "stop", "larger", "if_free_choice"]
-Rest = Literal["", "retry_after", "reset_or_hour", "until_replaced", "model_gone"]
+Rest = Literal["", "retry_after", "reset_or_hour", "key_refused", "model_refused", "model_gone"]
 
 HOUR = 3600.0
 GONE_SECONDS = 6 * HOUR
@@ -26,7 +37,7 @@ class Action:
     next: Next
     counts_for_breaker: bool
     rest: Rest = ""
-    """What rests: the key (retry_after, reset_or_hour, until_replaced) or the model (model_gone)."""
+    """For how long: what the router told, or our own figure. What rests says the gateway's health."""
 
 
 ACTIONS: Mapping[FailureKind, Action] = {
@@ -35,7 +46,8 @@ ACTIONS: Mapping[FailureKind, Action] = {
     FailureKind.TIMEOUT: Action(False, "route", True),
     FailureKind.RATE_LIMITED: Action(False, "key", False, "retry_after"),
     FailureKind.QUOTA: Action(False, "key", False, "reset_or_hour"),
-    FailureKind.BAD_KEY: Action(False, "key", False, "until_replaced"),
+    FailureKind.BAD_KEY: Action(False, "key", False, "key_refused"),
+    FailureKind.REFUSED_HERE: Action(False, "key", False, "model_refused"),
     FailureKind.NO_SUCH_MODEL: Action(False, "if_free_choice", False, "model_gone"),
     FailureKind.TOO_LONG: Action(False, "larger", False),
     FailureKind.CALLER_FAULT: Action(False, "stop", False),
@@ -90,15 +102,21 @@ _SUITS: Mapping[Next, Callable[[Route, Route], bool]] = {
 _REST_SECONDS: Mapping[Rest, float] = {
     "retry_after": 60.0,  # most free limits count by the minute
     "reset_or_hour": HOUR,
-    "until_replaced": 24 * HOUR,  # a replaced key has another key_id; a mended account is found again next day
+    "key_refused": 60.0,  # valid keys are refused for a minute or two, too (opencode #14252): once more, then a day
+    "model_refused": 300.0,
     "model_gone": GONE_SECONDS,
 }
+KEY_REFUSED_AGAIN_SECONDS = 24 * HOUR
+"""Of a key that was refused again after its first rest. A replaced key has another key_id; a mended account is found
+again next day."""
+_REASONLESS_SECONDS = 60.0
+"""A 401 or 403 without a word of why is over in a minute, or comes again."""
 _TOLD: frozenset[Rest] = frozenset({"retry_after", "reset_or_hour"})
-_SHORTEST_REST, _LONGEST_REST = 1.0, 24 * HOUR
+_SHORTEST_REST, LONGEST_REST_SECONDS = 1.0, 24 * HOUR
 
 
-def rest_until(failed: Failed, now: float) -> float | None:
-    """Until when the key (or the model, see `Action.rest`) rests; None: nothing rests.
+def rest_seconds(failed: Failed, *, refused_before: bool = False) -> float | None:
+    """How long the key or the model rests; None: nothing rests. `refused_before`: the key had its first rest already.
 
     What the router told is believed between one second (a Retry-After of milliseconds brings storms) and a day (a
     wrong one must not freeze a key for weeks; one wasted call a day is the price).
@@ -107,8 +125,20 @@ def rest_until(failed: Failed, now: float) -> float | None:
     if not rest:
         return None
     if rest in _TOLD and failed.retry_after is not None:
-        return now + min(max(failed.retry_after, _SHORTEST_REST), _LONGEST_REST)
-    return now + _REST_SECONDS[rest]
+        return min(max(failed.retry_after, _SHORTEST_REST), LONGEST_REST_SECONDS)
+    if rest == "key_refused" and refused_before:
+        return KEY_REFUSED_AGAIN_SECONDS
+    if rest == "model_refused" and not failed.why:
+        return _REASONLESS_SECONDS
+    return _REST_SECONDS[rest]
+
+
+def duration(seconds: float) -> str:
+    """A wait in words: `56 s`, `12 min`, `3 h`."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds > 2 * size:
+            return f"{math.ceil(seconds / size)} {unit}"
+    return f"{math.ceil(seconds)} s"
 
 
 _SHORT_SECONDS = 2.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chomp_mcp import wire
@@ -31,6 +31,8 @@ class Told:
     """Its types, codes and reasons, in lower case; html, text or nothing where the body is no error object."""
     message: str
     error: Mapping[str, Any]
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """The body around the error object, where some write how long to wait."""
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -59,7 +61,8 @@ def read(body: Any, status: int | None) -> Told:
         status = _code(error) or status
     status = None if status is not None and status < FIRST_REDIRECT_STATUS else status
     shown = {name: value for name, value in _clean(error).items() if name != "reason" or value not in _NO_OBJECT}
-    return Told(status, names, masked(_message(error, status))[:MAX_MESSAGE], shown)
+    beside = {} if body is error else _mapping(body)
+    return Told(status, names, masked(_message(error, status))[:MAX_MESSAGE], shown, beside)
 
 
 _NO_OBJECT: Mapping[str, str] = {"html": "with an HTML page", "nothing": "with nothing", "text": "with a text"}
@@ -97,8 +100,20 @@ def _names(error: Mapping[str, Any]) -> Iterator[str]:
     told = [error.get(name) for name in ("type", "code", "status", "reason")]
     told += [details.get(name) for name in ("error_type", "limit_source", "provider_code", "reason")]
     yield from (name.lower() for name in told if isinstance(name, str))
+    yield from _google_reasons(error)
     if "reasons" in details or "flagged_input" in details:  # OpenRouter's 403 of a moderated prompt
         yield "moderation"
+    elif details.get("provider_name"):  # a router behind OpenRouter said it, to OpenRouter's own key or the user's BYOK
+        yield "upstream_provider"
+
+
+def _google_reasons(error: Mapping[str, Any]) -> Iterator[str]:
+    """google.rpc.ErrorInfo: `{"details": [{"reason": "API_KEY_INVALID", ...}]}`."""
+    details = error.get("details")
+    for row in details if isinstance(details, list) else ():
+        reason = _mapping(row).get("reason")
+        if isinstance(reason, str):
+            yield reason.lower()
 
 
 _STATUS_DIGITS = 3

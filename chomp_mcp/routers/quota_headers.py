@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 from chomp_mcp.policy.quota import Kind, Reading, Window, exhausted
+from chomp_mcp.routers.waits import seconds_in_headers
 
 __all__ = ["parse_reset", "read", "retry_after"]
 
@@ -40,16 +41,11 @@ def read(
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until the router takes requests again; None when it does not say.
 
-    Its Retry-After in milliseconds, in seconds or as a date, else the reset of its used-up limits.
+    Its Retry-After in any of its forms, else the reset of its used-up limits.
     """
-    for name in _RETRY_MS:
-        if (wait := _number(headers.get(name, ""))) is not None:
-            return max(0.0, wait / 1000)
-    told = headers.get("retry-after")
-    until = parse_reset(told, now) if told else None
-    if until is None:
-        until = exhausted(read(headers, now), now)
-    return None if until is None else max(0.0, until - now)
+    wait = seconds_in_headers(headers, now)
+    until = exhausted(read(headers, now), now) if wait is None else None
+    return wait if until is None else until - now
 
 
 def parse_reset(text: str, now: float) -> float | None:
@@ -120,7 +116,6 @@ def _left(reading: Reading) -> float:
     return math.inf if reading.remaining is None else reading.remaining
 
 
-_RETRY_MS = ("retry-after-ms", "x-ms-retry-after-ms")
 _EPOCH_MS, _EPOCH_S = 1e12, 1e9
 """Numbers above are moments, in ms or s; below they are seconds from now (31 years of them)."""
 _UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}

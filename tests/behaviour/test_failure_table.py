@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from chomp_mcp.errors import UpstreamError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from chomp_mcp.errors import PromptTooLong, UpstreamError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from chomp_mcp.messages import OWNER, ChatRequest
 from tests.support.scripted import ScriptedRouter
 from tests.support.world import World, world
@@ -77,7 +77,7 @@ TABLE = {
         lambda s: s.fail(404, error(code="model_not_found")), "no_such_model", 1, True, UpstreamRefused, 404
     ),
     "too long": Row(
-        lambda s: s.fail(400, error(code="context_length_exceeded")), "too_long", 1, False, UpstreamRefused, 400
+        lambda s: s.fail(400, error(code="context_length_exceeded")), "too_long", 1, False, PromptTooLong, 400
     ),
     "caller's fault": Row(lambda s: s.fail(400, error("bad field")), "caller_fault", 1, False, UpstreamRefused, 400),
     "moderation": Row(

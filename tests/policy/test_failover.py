@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chomp_mcp.messages import Failed, FailureKind, Model, Route, Router
-from chomp_mcp.policy.failover import ACTIONS, GONE_SECONDS, next_index, rest_until, retry_wait
+from chomp_mcp.policy.failover import ACTIONS, GONE_SECONDS, next_index, rest_seconds, retry_wait
 
 NOW = 1_795_000_000.0
 Kind = FailureKind
@@ -33,7 +33,8 @@ PLAN = (GROQ_1, GROQ_2, GROQ_OTHER, ZEN, OLLAMA)
         (Kind.TIMEOUT, False, "route", True, ""),
         (Kind.RATE_LIMITED, False, "key", False, "retry_after"),
         (Kind.QUOTA, False, "key", False, "reset_or_hour"),
-        (Kind.BAD_KEY, False, "key", False, "until_replaced"),
+        (Kind.BAD_KEY, False, "key", False, "key_refused"),
+        (Kind.REFUSED_HERE, False, "key", False, "model_refused"),
         (Kind.NO_SUCH_MODEL, False, "if_free_choice", False, "model_gone"),
         (Kind.TOO_LONG, False, "larger", False, ""),
         (Kind.CALLER_FAULT, False, "stop", False, ""),
@@ -64,6 +65,7 @@ def test_every_kind_has_a_row():
         pytest.param(Kind.RATE_LIMITED, False, GROQ_2, id="rate limited: the next key"),
         pytest.param(Kind.QUOTA, False, GROQ_2, id="quota: the next key"),
         pytest.param(Kind.BAD_KEY, False, GROQ_2, id="bad key: the next key"),
+        pytest.param(Kind.REFUSED_HERE, False, GROQ_2, id="refused here: another key has another account"),
         pytest.param(Kind.NO_SUCH_MODEL, True, GROQ_OTHER, id="no such model: another one if there was a choice"),
         pytest.param(Kind.NO_SUCH_MODEL, False, None, id="no such model: a named one is a promise"),
         pytest.param(Kind.TOO_LONG, False, GROQ_OTHER, id="too long: the next larger context"),
@@ -139,19 +141,28 @@ DAY = 86_400.0
         pytest.param(Kind.QUOTA, 5 * 3600.0, 5 * 3600.0, id="the reset of a daily cap is not shortened"),
         pytest.param(Kind.QUOTA, None, 3600.0, id="an hour when it said nothing"),
         pytest.param(Kind.QUOTA, 30 * DAY, DAY, id="a monthly cap is looked at once a day"),
-        pytest.param(Kind.BAD_KEY, None, DAY, id="set aside"),
-        pytest.param(Kind.BAD_KEY, 1.0, DAY, id="a Retry-After does not mend a key"),
+        pytest.param(Kind.BAD_KEY, None, 60.0, id="a key is tried once more"),
+        pytest.param(Kind.BAD_KEY, 1.0, 60.0, id="a Retry-After does not mend a key"),
+        pytest.param(Kind.REFUSED_HERE, None, 60.0, id="a refusal without a reason"),
         pytest.param(Kind.NO_SUCH_MODEL, None, GONE_SECONDS, id="a gone model"),
         pytest.param(Kind.NO_SUCH_MODEL, 1.0, GONE_SECONDS, id="a Retry-After does not bring a model back"),
     ],
 )
 def test_how_long_it_rests(kind, told, seconds):
-    assert rest_until(Failed(kind, "no", retry_after=told), NOW) == NOW + seconds
+    assert rest_seconds(Failed(kind, "no", retry_after=told)) == seconds
+
+
+def test_a_key_that_is_refused_again_after_its_first_rest_is_set_aside_for_a_day():
+    assert rest_seconds(Failed(Kind.BAD_KEY, "no"), refused_before=True) == DAY
+
+
+def test_a_refusal_with_a_reason_rests_the_model_for_minutes():
+    assert rest_seconds(Failed(Kind.REFUSED_HERE, "no", why="region")) == 300.0
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if not ACTIONS[kind].rest])
 def test_the_other_failures_let_nothing_rest(kind):
-    assert rest_until(Failed(kind, "no", retry_after=30.0), NOW) is None
+    assert rest_seconds(Failed(kind, "no", retry_after=30.0)) is None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +182,7 @@ def test_no_other_failure_is_retried_on_the_same_route(kind):
 def test_waits_are_short_and_rests_sane_whatever_a_router_says(kind, told, jitter):
     failed = Failed(kind, "no", retry_after=told)
 
-    wait, until = retry_wait(failed, jitter), rest_until(failed, NOW)
+    wait, rest = retry_wait(failed, jitter), rest_seconds(failed)
 
     assert wait is None or 0.1 <= wait <= 2.0
-    assert until is None or NOW + 1 <= until <= NOW + DAY
+    assert rest is None or 1 <= rest <= DAY

@@ -11,12 +11,13 @@ from chomp_mcp.messages import FailureKind
 from chomp_mcp.routers.failures import judge, judge_error
 
 NOW = 1_795_000_000.0
-TRANSIENT, TIMEOUT, LIMITED, QUOTA, BAD_KEY, GONE, LONG, FAULT = (
+TRANSIENT, TIMEOUT, LIMITED, QUOTA, BAD_KEY, HERE, GONE, LONG, FAULT = (
     FailureKind.TRANSIENT,
     FailureKind.TIMEOUT,
     FailureKind.RATE_LIMITED,
     FailureKind.QUOTA,
     FailureKind.BAD_KEY,
+    FailureKind.REFUSED_HERE,
     FailureKind.NO_SUCH_MODEL,
     FailureKind.TOO_LONG,
     FailureKind.CALLER_FAULT,
@@ -80,10 +81,10 @@ ERRORS = [
     ("zen: user", 401, zen("UserLimitError", "You have reached your monthly limit."), QUOTA, ""),
     ("zen: unknown model", 401, zen("ModelError", "Model minimax-m2.5-free not supported"), GONE, ""),
     ("zen: wrong format", 401, zen("ModelError", "Model gpt-5 not supported for format oa-compat"), GONE, ""),
-    ("zen: a class that is new", 401, zen("WorkspaceError", "Something about the workspace"), QUOTA, ""),
+    ("zen: a class that is new", 401, zen("WorkspaceError", "Something about the workspace"), HERE, ""),
     ("zen: no session", 400, zen("MissingSessionID", SESSION), GONE, ""),
     ("zen: free tier", 403, zen("FreeTierError", FREE_TIER), GONE, ""),
-    ("zen: region", 403, zen("RegionError", "Not available in your region"), GONE, ""),
+    ("zen: region", 403, zen("RegionError", "Not available in your region"), HERE, ""),
     ("zen: free usage", 429, zen("FreeUsageLimitError", "Rate limit exceeded. Please try again later."), QUOTA, "free"),
     ("zen: too fast", 429, zen("RateLimitError", "Rate limit exceeded."), LIMITED, ""),
     ("zen: upstream's 404", 400, zen("error", "Error from provider: The model `x` does not exist"), GONE, ""),
@@ -132,7 +133,7 @@ ERRORS = [
     ("cerebras: bad key", 401, cerebras("invalid_request_error", "wrong_api_key", "Wrong API Key"), BAD_KEY, ""),
     ("cerebras: bad key, nested", 401, {"error": cerebras("", "wrong_api_key")}, BAD_KEY, ""),
     ("cerebras: no card", 402, cerebras("payment_required_error", "payment_required"), QUOTA, ""),
-    ("cerebras: forbidden", 403, cerebras("permission_error", None), BAD_KEY, ""),
+    ("cerebras: forbidden", 403, cerebras("permission_error", None), HERE, ""),
     ("cerebras: no model", 404, cerebras("not_found_error", "model_not_found", "Model llama x not found"), GONE, ""),
     ("cerebras: 413", 413, cerebras("invalid_request_error", None), LONG, ""),
     ("cerebras: context", 400, cerebras("invalid_request_error", "context_length_exceeded", "Too long"), LONG, ""),
@@ -187,7 +188,7 @@ ERRORS = [
     ("fireworks: no model", 404, FIREWORKS_GONE, GONE, ""),
     ("fireworks: bad key", 401, {"error": {"message": "The API key you provided is invalid."}}, BAD_KEY, ""),
     ("fireworks: 402", 402, openai("Payment required"), QUOTA, ""),
-    ("fireworks: 403", 403, openai("Forbidden"), BAD_KEY, ""),
+    ("fireworks: 403", 403, openai("Forbidden"), HERE, ""),
     ("fireworks: 405", 405, openai("Method not allowed"), FAULT, ""),
     ("fireworks: 408", 408, openai("Timeout"), TRANSIENT, ""),
     ("fireworks: suspended", 412, openai("Account x is suspended, possibly due to a spending limit"), QUOTA, ""),
@@ -204,7 +205,7 @@ ERRORS = [
     ),
     # OpenRouter
     ("openrouter: no such id", 400, openrouter(400, "thudm/glm-4-9b-chat is not a valid model ID"), GONE, ""),
-    ("openrouter: bad key", 401, openrouter(401, "User not found."), BAD_KEY, ""),
+    ("openrouter: user not found", 401, openrouter(401, "User not found."), HERE, ""),
     ("openrouter: bad key, by type", 401, openrouter(401, "No auth", error_type="authentication"), BAD_KEY, ""),
     ("openrouter: no credit", 402, openrouter(402, "Credits", limit_source="openrouter_credits"), QUOTA, "model"),
     (
@@ -221,7 +222,7 @@ ERRORS = [
     ("openrouter: moderation", 403, openrouter(403, "No", reasons=["x"], flagged_input="y"), FAULT, ""),
     ("openrouter: guardrail", 403, openrouter(403, "Blocked by a guardrail"), FAULT, ""),
     ("openrouter: guardrail's budget", 403, openrouter(403, "Guardrail budget exhausted"), QUOTA, ""),
-    ("openrouter: forbidden", 403, openrouter(403, "No", error_type="permission_denied"), BAD_KEY, ""),
+    ("openrouter: forbidden", 403, openrouter(403, "No", error_type="permission_denied"), HERE, ""),
     ("openrouter: refusal", 403, openrouter(403, "No", error_type="refusal"), FAULT, ""),
     ("openrouter: policy", 400, openrouter(400, "No", error_type="content_policy_violation"), FAULT, ""),
     ("openrouter: no endpoints", 404, openrouter(404, "No endpoints found for x/y."), GONE, ""),
@@ -286,7 +287,7 @@ ERRORS = [
     ("ollama: wrong path", 404, b"404 page not found", TRANSIENT, ""),
     # OpenAI
     ("openai: bad key", 401, openai("Incorrect API key provided: sk-abc***xyz.", code="invalid_api_key"), BAD_KEY, ""),
-    ("openai: quota", 429, openai(OPENAI_QUOTA, "insufficient_quota", "insufficient_quota"), QUOTA, ""),
+    ("openai: quota", 429, openai(OPENAI_QUOTA, "insufficient_quota", "insufficient_quota"), QUOTA, "key"),
     ("openai: per minute", 429, openai(OPENAI_RPM, "requests", "rate_limit_exceeded"), LIMITED, ""),
     ("openai: no model", 404, openai("The model `x` does not exist", code="model_not_found"), GONE, ""),
     (
@@ -312,8 +313,8 @@ ERRORS = [
     ("anthropic: purse", 400, zen("invalid_request_error", "Your credit balance is too low"), QUOTA, ""),
     ("anthropic: long", 400, zen("invalid_request_error", "prompt is too long: 210000 tokens > 200000"), LONG, ""),
     ("anthropic: bad key", 401, zen("authentication_error", "invalid x-api-key"), BAD_KEY, ""),
-    ("anthropic: billing", 402, zen("billing_error", "x"), QUOTA, ""),
-    ("anthropic: permission", 403, zen("permission_error", "x"), BAD_KEY, ""),
+    ("anthropic: billing", 402, zen("billing_error", "x"), QUOTA, "key"),
+    ("anthropic: permission", 403, zen("permission_error", "x"), HERE, ""),
     ("anthropic: no model", 404, zen("not_found_error", "model: claude-9"), GONE, ""),
     ("anthropic: large", 413, zen("request_too_large", "x"), LONG, ""),
     ("anthropic: rate", 429, zen("rate_limit_error", "This request would exceed your rate limit"), LIMITED, ""),
@@ -322,7 +323,7 @@ ERRORS = [
     ("anthropic: overloaded", 529, zen("overloaded_error", "Overloaded"), TRANSIENT, ""),
     # Anybody
     ("nothing, 500", 500, b"", TRANSIENT, ""),
-    ("nothing, 401", 401, b"", BAD_KEY, ""),
+    ("nothing, 401", 401, b"", HERE, ""),
     ("nothing, 404", 404, b"", TRANSIENT, ""),
     ("a firewall's page", 403, b"<!doctype html><title>Attention</title>", TRANSIENT, ""),
     ("a tunnel's page", 404, b"<!doctype html><title>Tunnel not found</title>", TRANSIENT, ""),
@@ -335,6 +336,79 @@ ERRORS = [
     ("a JSON list", 500, b"[]", TRANSIENT, ""),
     ("an error that is null", 500, {"error": None}, TRANSIENT, ""),
 ]
+
+
+GROQ_NETWORK = "Access denied. Please check your network settings."
+COUNTRY = "Country, region, or territory not supported"
+PROVIDER = {"provider_name": "DeepInfra", "raw": '{"error": "Invalid API key"}'}
+OWN_KEY = "OpenAI is requiring a key to access this model, which you can set in your integrations."
+GOOGLE_403 = "Your project has been denied access. Please contact support."
+GOOGLE_LEAKED = "Your API key was reported as leaked. Please use another API key."
+GOOGLE_INVALID = {"message": "x", "status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}
+PLAN = "The model `big` is not available on your current plan."
+
+REFUSALS = [
+    ("another company's refusal", 403, openrouter(403, "Provider returned error", **PROVIDER), HERE, "provider"),
+    ("another company's 401", 401, openrouter(401, "Provider returned error", **PROVIDER), HERE, "provider"),
+    ("a region of the router behind", 403, openrouter(403, "Provider returned error", raw=COUNTRY), HERE, "region"),
+    (
+        "OpenAI: a country",
+        403,
+        openai(COUNTRY, "request_forbidden", "unsupported_country_region_territory"),
+        HERE,
+        "region",
+    ),
+    (
+        "Google: a place",
+        400,
+        [{"error": {"code": 400, "message": "User location is not supported for the API use."}}],
+        HERE,
+        "region",
+    ),
+    ("for legal reasons", 451, openai("Unavailable"), HERE, "region"),
+    (
+        "terms of a provider",
+        403,
+        openrouter(403, "The request is prohibited due to a violation of provider Terms Of Service."),
+        HERE,
+        "terms",
+    ),
+    (
+        "Groq: terms",
+        400,
+        openai("The model `x` requires terms acceptance.", code="model_terms_required"),
+        HERE,
+        "terms",
+    ),
+    ("Groq: the network", 403, openai(GROQ_NETWORK), HERE, "network"),
+    ("an address", 403, openai("Your IP address is not on the allowlist of this API key"), HERE, "network"),
+    ("a missing key of one's own", 403, openrouter(403, OWN_KEY), HERE, "byok"),
+    ("a plan that has it not", 403, openai(PLAN), HERE, "plan"),
+    (
+        "a scope that is missing",
+        401,
+        openai("You have insufficient permissions. Missing scopes: model.request"),
+        HERE,
+        "plan",
+    ),
+    ("Google: denied", 403, {"error": {"code": 403, "message": GOOGLE_403, "status": "PERMISSION_DENIED"}}, HERE, ""),
+    ("no reason", 401, openai("Unauthorized"), HERE, ""),
+    ("no reason, as a text", 403, b"Forbidden", HERE, ""),
+    ("an account that is not found for a while", 401, openrouter(401, "User not found."), HERE, ""),
+    ("Google: a leaked key", 403, {"error": {"message": GOOGLE_LEAKED, "status": "PERMISSION_DENIED"}}, BAD_KEY, ""),
+    ("Google: an invalid key", 400, {"error": GOOGLE_INVALID}, BAD_KEY, ""),
+    ("DeepSeek", 401, openai("Authentication Fails, Your api key: ****ae24 is invalid"), BAD_KEY, ""),
+    ("Z.AI", 401, openai("token expired or incorrect"), BAD_KEY, ""),
+    ("OpenRouter without a key", 401, openrouter(401, "No auth credentials found"), BAD_KEY, ""),
+    ("Moonshot", 401, openai("Invalid Authentication", "invalid_authentication_error"), BAD_KEY, ""),
+    ("a key that was revoked", 401, openai("This API key has been revoked."), BAD_KEY, ""),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "why"), [e[1:] for e in REFUSALS], ids=[e[0] for e in REFUSALS])
+def test_a_refusal_is_the_keys_fault_only_where_the_router_says_so(status, body, kind, why):
+    failed = judge(status, {}, body if isinstance(body, bytes) else wire.dumps(body), NOW)
+    assert (failed.kind, failed.why) == (kind, why)
 
 
 @pytest.mark.parametrize(("status", "body", "kind", "scope"), [e[1:] for e in ERRORS], ids=[e[0] for e in ERRORS])
@@ -404,6 +478,23 @@ def test_a_200_around_an_error_object_is_no_status():
             3600,
         ),
         (429, {}, openrouter(429, "x", retry_after_seconds=12), 12),
+        (429, {"retry-after": "30, 30"}, b"", 30),
+        (429, {"retry-after": "3456000"}, b"", 31 * 86_400),
+        (429, {"retry-after-ms": "-5", "retry-after": "4"}, b"", 4),
+        (429, {"retry-after": "2 minutes"}, b"", 120),
+        (429, {"retry-after": "Thu, 31 Dec 2099 23:59:59 GMT"}, b"", 31 * 86_400),
+        (429, {}, openai("Please try again in 2 minutes."), 120),
+        (429, {}, openai("Please wait 1 hour and 5 minutes before the next request"), 3900),
+        (429, {}, openai("Your limit resets in 3h20m."), 12_000),
+        (429, {}, openai("Try again in an hour."), 3600),
+        (429, {}, openai("Limit 3 per 1 minute. Try again later."), None),
+        (429, {}, [{"error": {"message": "x", "details": [{"@type": "RetryInfo", "retryDelay": "34.07s"}]}}], 34.07),
+        (429, {}, {"error": {"message": "x", "retry_after": 9}}, 9),
+        (429, {}, {"error": {"message": "x", "retry_after": "1m30s"}}, 90),
+        (429, {}, {"message": "You are being rate limited.", "code": 0, "retry_after": 0.65}, 0.65),
+        (429, {}, {"error": {"message": "x"}, "retry_after": 11}, 11),
+        (429, {}, {"error": {"message": "x", "resets_at": NOW + 77}}, 77),
+        (429, {}, {"error": {"message": "x", "retry_after": -3}}, None),
         (429, {}, b"", None),
         (429, {"retry-after": "soon"}, b"", None),
         (401, {"retry-after": "7"}, b"", None),

@@ -161,15 +161,21 @@ def told(error: Exception) -> ChompError:
     return ChompError("The gateway made a mistake.", hint="Its log tells which.")
 
 
+LONGEST_HEADER_SECONDS = 10.0
+
+
 def error_answer(error: ChompError, scope: Scope | None = None) -> Json:
     """The envelope, `retry-after` where known, and `x-should-retry: false` when the plan or the budget is used up.
 
-    The SDKs retry 408, 409, 429 and 5xx by themselves; after our own failover that would multiply the tries. The
-    envelope is OpenAI's, or Anthropic's where `scope` is a request of that API.
+    The SDKs retry 408, 409, 429 and 5xx by themselves; after our own failover that would multiply the tries. Others
+    read `retry-after` alone: beside a "do not retry" a long wait of a router is told in the message only, or they hang
+    for as long (Vercel's AI SDK, for a minute). The envelope is OpenAI's, or Anthropic's where `scope` is a request of
+    that API.
     """
     headers: dict[str, str] = {}
     retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None:
+    is_long = isinstance(error, UpstreamError) and retry_after is not None and retry_after > LONGEST_HEADER_SECONDS
+    if retry_after is not None and not is_long:
         headers["retry-after"] = str(max(1, math.ceil(retry_after)))
         headers["retry-after-ms"] = str(math.ceil(retry_after * 1000))
     if isinstance(error, UpstreamError | BudgetExceeded):
