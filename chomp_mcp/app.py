@@ -184,6 +184,7 @@ class Chomp:
                 stack.push_async_callback(store.close)
             stack.push_async_callback(self.client.close)
             stack.push_async_callback(self.models.close)
+            stack.push_async_callback(self.credit.close)
             stack.push_async_callback(self.ledger.close)
             await self.jobs.close(grace_seconds)
 
@@ -295,6 +296,7 @@ class Chomp:
         for router_id in keys:
             for _, name in book.keys.get(router_id, ()):
                 await self.health.forget_key(router_id, name)
+                await self.models.forget(router_id, name)
         return await self.keyring.previews(caller)
 
     async def status(self, caller: Caller = OWNER) -> StatusView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,12 +13,14 @@ from chomp_mcp.messages import Router
 from chomp_mcp.routers import account_page
 from chomp_mcp.routers.account_page import Credit
 from chomp_mcp.routers.client import Client, Unreachable
-from chomp_mcp.store.kv.protocol import KV
+from chomp_mcp.store.kv.protocol import KV, Value
 
 __all__ = ["CreditReader"]
 
 FRESH_SECONDS = 300.0
+KEPT_SECONDS = 86_400.0
 FETCH_SECONDS = 5.0
+PATIENCE_SECONDS = 0.75
 MAX_BYTES = 256 * 1024
 
 
@@ -28,17 +31,56 @@ class CreditReader:
         self._kv = kv
         self._client = client
         self._clock = clock
+        self._reading: dict[str, asyncio.Task[Value]] = {}
+
+    async def close(self) -> None:
+        """Give up what is still being read."""
+        tasks = list(self._reading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def of(self, router: Router, key: str, key_id: str) -> Credit | None:
+        """What the page says, at most five minutes old."""
+        return await self._read(router, key, key_id, None)
+
+    async def soon(self, router: Router, key: str, key_id: str) -> Credit | None:
+        """What it says, an old answer included; a request waits a moment at most, and only where none was ever seen."""
+        return await self._read(router, key, key_id, PATIENCE_SECONDS)
+
+    async def _read(self, router: Router, key: str, key_id: str, patience: float | None) -> Credit | None:
         if not router.key_info or not key:
             return None
         name = f"credit:{router.id}:{key_id}"
         stored = await self._kv.get(name)
-        if stored is None:
-            stored = {"data": await self._fetch(router, key), "at": self._clock()}
-            await self._kv.put(name, stored, expires_in=FRESH_SECONDS)
-        data = stored.get("data")
-        return account_page.credit(data, float(stored["at"])) if isinstance(data, Mapping) and data else None
+        age = self._clock() - float(stored["at"]) if stored else -1.0
+        if stored is None or not 0 <= age < FRESH_SECONDS:
+            is_awaited = name not in self._reading
+            task = self._start(name, router, key)
+            if patience is None:
+                stored = await asyncio.shield(task)
+            elif stored is None and is_awaited:
+                await asyncio.wait([task], timeout=patience)
+                stored = task.result() if task.done() and not task.cancelled() and not task.exception() else None
+        data = stored.get("data") if stored else None
+        return account_page.credit(data, float(stored["at"])) if stored and isinstance(data, Mapping) and data else None
+
+    def _start(self, name: str, router: Router, key: str) -> asyncio.Task[Value]:
+        task = self._reading.get(name)
+        if task is None:
+            task = self._reading[name] = asyncio.create_task(self._ask(name, router, key))
+            task.add_done_callback(lambda task: self._ended(name, task))
+        return task
+
+    def _ended(self, name: str, task: asyncio.Task[Value]) -> None:
+        self._reading.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # whoever waits has it
+
+    async def _ask(self, name: str, router: Router, key: str) -> Value:
+        stored = {"data": await self._fetch(router, key), "at": self._clock()}
+        await self._kv.put(name, stored, expires_in=KEPT_SECONDS)
+        return stored
 
     async def _fetch(self, router: Router, key: str) -> Any:
         """The `data` object of the answer, None when there was none: an account page never stops a request."""

@@ -1,40 +1,42 @@
-"""All routers' models, a list per key: cached for 15 minutes across processes, failures for 30 s and named."""
+"""All routers' models, a list per key ring, for all processes on the store: nobody waits for one that is only late.
+
+A list is fresh for a quarter of an hour; then it serves on while it is read anew in the background. A failure is named
+and remembered, longer each time. Whoever needs a list that was never read waits a moment for it, and goes on without
+where another router can answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-import anyio
-
-from chomp_mcp.dialects import dialect
+from chomp_mcp.errors import StoreError
+from chomp_mcp.gateway.list_fetch import ListFetcher, model_row, models_in
 from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
-from chomp_mcp.routers.client import Client, Unreachable
-from chomp_mcp.routers.envelopes import without_key
-from chomp_mcp.routers.failures import judge
+from chomp_mcp.routers.client import Client
 from chomp_mcp.store.kv.protocol import KV, Value
 
-__all__ = ["FRESH_SECONDS", "MOST_LISTS", "KnownLists", "ModelList", "RouterList"]
+__all__ = ["FAILED_SECONDS", "FRESH_SECONDS", "MOST_LISTS", "Keys", "ModelList", "RouterList"]
 
 _log = logging.getLogger("chomp_mcp.models")
 
 FRESH_SECONDS = 900.0
 FAILED_SECONDS = 30.0
-FETCH_SECONDS = 10.0
-MAX_LIST_BYTES = 32 * 1024 * 1024
+"""After a first failure; twice as long after each further one, at most a quarter of an hour."""
+STALE_PATIENCE_SECONDS = 2.0
+"""How long somebody who asks for the list itself waits for a new one while there is an old one."""
+KEPT_SECONDS = 7 * 86_400.0
+"""How long a list can serve in the end."""
 MOST_LISTS = 2000
 """Lists in memory, the oldest go first; the store has them all. What routers tell to many keys alike is held once."""
 
 Keys = Mapping[str, tuple[tuple[str, str], ...]]
-"""Router id -> (key, key id); the first key reads the list. Without one the list is everybody's."""
-
+"""Router id -> (key, key id); the first good key reads the list. Without one the list is everybody's."""
 
 _EMPTY = Roster()
 
@@ -46,59 +48,35 @@ class RouterList:
     roster: Roster
     error: str = ""
     until: float = 0.0
+    """When it is to be read again, epoch seconds."""
+    trouble: str = ""
+    """What is wrong although there is a list: a key that was refused, or why the list is an old one."""
+    failures: int = 0
+    """In a row."""
+    tried_at: float = 0.0
+    is_late: bool = False
+    """Nothing failed: it was not there in time, and nobody waits for it until then."""
 
     @property
     def models(self) -> tuple[Model, ...]:
         return self.roster.models
 
-
-class KnownLists:
-    """The lists that were looked at: those just read, and those in memory when somebody asked for them."""
-
-    def __init__(self, models: ModelList, keys: Keys) -> None:
-        self._models = models
-        self._keys = keys
-        self._seen: dict[str, RouterList | None] = {}
-        self._compared = -1, 0
-        """How often any list had been read when these were last compared, and how many they were."""
-        self._current_until = 0.0
-
-    async def read(self, routers: Iterable[str]) -> None:
-        self._seen.update(await self._models.of(routers, self._keys))
-
-    def get(self, router: str) -> Roster | None:
-        """None: not known now."""
-        if router not in self._seen:
-            self._seen[router] = self._models.in_memory(router, self._keys)
-        known = self._seen[router]
-        return known.roster if known and not known.error else None
-
-    def are_current(self) -> bool:
-        """None of them has ended or was read anew since, nor was one that was not known.
-
-        Compared one by one only after some list was read; a thousand cost no more than one then.
-        """
-        models, now = self._models, self._models.clock()
-        compared = models.reads, len(self._seen)
-        if compared != self._compared or now >= self._current_until:
-            if any(models.in_memory(router, self._keys) is not known for router, known in self._seen.items()):
-                return False
-            self._compared = compared
-            self._current_until = min((known.until for known in self._seen.values() if known), default=math.inf)
-        return True
+    def is_due(self, now: float) -> bool:
+        """Also where a clock that jumped had put its end too far away."""
+        return not 0 < self.until - now <= FRESH_SECONDS
 
 
 class ModelList:
     """Reads the routers' lists, for all processes that share the store.
 
-    A router may show more to one key than to another (fine-tuned models), so that a list belongs to the key that read
+    A router may show more to one key than to another (fine-tuned models), so that a list belongs to the keys that read
     it, and so does a failure: a stranger's bad key must not hide a router from everybody.
     """
 
     def __init__(self, kv: KV, client: Client, routers: Mapping[str, Router], *, clock: Callable[[], float]) -> None:
         self._kv = kv
-        self._client = client
         self._routers = routers
+        self._fetcher = ListFetcher(client, clock=clock)
         self.clock = clock
         self.reads = 0
         """How many answers were taken into memory."""
@@ -106,6 +84,8 @@ class ModelList:
         self._failed: dict[str, RouterList] = {}
         self._rosters: WeakValueDictionary[tuple[Model, ...], Roster] = WeakValueDictionary()
         self._fetching: dict[str, asyncio.Task[RouterList]] = {}
+        self._was_awaited: set[str] = set()
+        """Fetches under way that somebody has given up on."""
 
     async def close(self) -> None:
         """Give up what is still being read."""
@@ -115,14 +95,35 @@ class ModelList:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def of(self, routers: Iterable[str], keys: Keys) -> dict[str, RouterList]:
-        """The lists of these routers, read side by side; a router that fails has an `error` and no models."""
-        wanted = list(routers)
-        found = {router: known for router in wanted if (known := self.in_memory(router, keys))}
-        missing = [router for router in wanted if router not in found]
-        if missing:
-            lists = await asyncio.gather(*(self._shared_fetch(router, keys) for router in missing))
-            found.update(zip(missing, lists, strict=True))
-        return {router: found[router] for router in wanted}
+        """The lists of these routers, read side by side; a router that fails has an `error` and no models.
+
+        For whoever wants the lists themselves: waits for what was not read yet or failed a while ago, and a moment for
+        what is old.
+        """
+        wanted = list(dict.fromkeys(routers))
+        await self._load(wanted, keys)
+        return dict(zip(wanted, await asyncio.gather(*(self._wanted(r, keys) for r in wanted)), strict=True))
+
+    async def soon(self, routers: Iterable[str], keys: Keys, seconds: float) -> dict[str, RouterList | None]:
+        """What is there at once or `seconds` from now, old lists included; None for the others, which are read on.
+
+        What did not come in time, or failed before, is not waited for again.
+        """
+        wanted = list(dict.fromkeys(routers))
+        await self._load(wanted, keys)
+        found = {router: self.in_memory(router, keys) for router in wanted}
+        missing = {_name(router, keys): router for router, known in found.items() if known is None}
+        tasks = {name: self._fetch_of(router, keys) for name, router in missing.items()}
+        awaited = [task for name, task in tasks.items() if not self._is_hopeless(name)]
+        if awaited:
+            _, late = await asyncio.wait(awaited, timeout=seconds)
+            await self._give_up([name for name, task in tasks.items() if task in late])
+        return {router: found[router] or self._memory(_name(router, keys)) for router in wanted}
+
+    def start(self, router: str, keys: Keys) -> None:
+        """Have it read in the background, unless it is known."""
+        if self.in_memory(router, keys) is None:
+            _ = self._fetch_of(router, keys)
 
     def peek(self, router: str, key_id: str, model: str) -> Model | None:
         """What the key's list says of a model, if the list is in memory, however old; for prices, without waiting."""
@@ -130,133 +131,148 @@ class ModelList:
         return known.roster.get(model) if known else None
 
     def has_read(self, router: str, key_id: str) -> bool:
-        """Whether `of` would answer at once, with the list or with why there is none."""
-        return self._remembered(f"{router}:{key_id}") is not None
+        """Whether the list, or why there is none, is known and not due."""
+        known = self._memory(f"{router}:{key_id}")
+        return known is not None and not known.is_due(self.clock())
 
     def in_memory(self, router: str, keys: Keys) -> RouterList | None:
-        """What `of` would answer at once: the same object for as long as it is the same answer."""
-        return self._remembered(_name(router, keys))
+        """What is known at once, an old list included: the same object for as long as it is the same answer.
 
-    def _remembered(self, name: str) -> RouterList | None:
+        What is old is read anew in the background.
+        """
+        known = self._memory(_name(router, keys))
+        if known is not None and known.is_due(self.clock()):
+            _ = self._fetch_of(router, keys)
+        return known
+
+    async def forget(self, router: str, key_id: str) -> None:
+        """Its key was given anew: whatever is remembered is read again."""
+        name = f"{router}:{key_id}"
+        self._failed.pop(name, None)
+        if known := self._known.get(name):
+            self._known[name] = replace(known, until=0.0)
+        await self._kv.delete(f"models:{name}")
+
+    def _memory(self, name: str) -> RouterList | None:
+        """A list of whatever age, else a failure that is not over."""
+        if known := self._known.get(name):
+            return known
+        failed = self._failed.get(name)
+        return failed if failed and not failed.is_due(self.clock()) else None
+
+    def _is_hopeless(self, name: str) -> bool:
+        failed = self._failed.get(name)
+        return name in self._was_awaited or (failed is not None and failed.failures > 0)
+
+    async def _wanted(self, router: str, keys: Keys) -> RouterList:
+        name, now = _name(router, keys), self.clock()
+        known = self._memory(name)
+        if known is None or known.is_late or (known.error and not 0 <= now - known.tried_at < FAILED_SECONDS):
+            return await asyncio.shield(self._fetch_of(router, keys))
+        if not known.is_due(now):
+            return known
+        await asyncio.wait([self._fetch_of(router, keys)], timeout=STALE_PATIENCE_SECONDS)
+        return self._memory(name) or known
+
+    async def _load(self, routers: Sequence[str], keys: Keys) -> None:
+        """Take from the store what is not in memory, or is newer there."""
         now = self.clock()
-        for memory in (self._known, self._failed):
-            found = memory.get(name)
-            if found and found.until > now:
-                return found
-        return None
+        places = {_name(router, keys): router for router in routers}
+        due = [name for name in places if (known := self._memory(name)) is None or known.is_due(now)]
+        due = [name for name in due if name not in self._fetching]
+        if not due:
+            return
+        stored = await self._kv.get_many([f"models:{name}" for name in due])
+        for name, value in zip(due, stored, strict=True):
+            read = self._from(places[name], value) if value else None
+            known = self._memory(name)
+            if read and (known is None or (read.until > known.until and not read.error)):
+                self._remember(name, read)
 
-    async def _shared_fetch(self, router: str, keys: Keys) -> RouterList:
-        """One fetch at a time per router and key, however many ask; who leaves does not stop it for others."""
+    def _fetch_of(self, router: str, keys: Keys) -> asyncio.Task[RouterList]:
+        """One fetch at a time per router and keys, however many ask; who leaves does not stop it for others."""
         name = _name(router, keys)
         task = self._fetching.get(name)
         if task is None:
-            task = self._fetching[name] = asyncio.create_task(self._read(router, keys, name))
+            task = self._fetching[name] = asyncio.create_task(self._fetch(router, keys, name))
             task.add_done_callback(lambda task: self._ended(name, task))
-        return await asyncio.shield(task)
+        return task
 
     def _ended(self, name: str, task: asyncio.Task[RouterList]) -> None:
         self._fetching.pop(name, None)
+        self._was_awaited.discard(name)
         if not task.cancelled():
             task.exception()  # whoever still waited has it; the event loop need not complain about it
 
-    async def _read(self, router: str, keys: Keys, name: str) -> RouterList:
-        stored = await self._kv.get(f"models:{name}")
-        if not stored:
-            return await self._fetch(router, keys, name)
-        until = float(stored.get("until", 0))
-        if "error" in stored:
-            return self._fail(name, str(stored["error"]), until)
-        return self._keep(name, _models(router, stored), until)
-
     async def _fetch(self, router: str, keys: Keys, name: str) -> RouterList:
-        key = next((key for key, _ in keys.get(router, ())), "")
-        try:
-            with anyio.fail_after(FETCH_SECONDS):
-                models = await self._ask(self._routers[router], key)
-        except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
-            reason = without_key(_reason(router, error), key)
-            until = self.clock() + FAILED_SECONDS
-            await self._kv.put(f"models:{name}", {"error": reason, "until": until}, expires_in=FAILED_SECONDS)
-            return self._fail(name, reason, until)
-        until = self.clock() + FRESH_SECONDS
-        value = {"models": [_row(model) for model in models], "until": until}
-        await self._kv.put(f"models:{name}", value, expires_in=FRESH_SECONDS)
-        return self._keep(name, models, until)
+        models, trouble = await self._fetcher.read(self._routers[router], [key for key, _ in keys.get(router, ())])
+        now, before = self.clock(), self._known.get(name) or self._failed.get(name)
+        if models is not None:
+            read = RouterList(self._roster(models), "", now + FRESH_SECONDS, trouble, 0, now)
+        else:
+            read = self._failure(name, trouble or "no list", before.failures if before else 0)
+        await self._store(name, read)
+        return self._remember(name, read)
 
-    async def _ask(self, router: Router, key: str) -> tuple[Model, ...]:
-        speak = dialect(router.dialect)
-        request = speak.encode_list(router, key)
-        if request is None:
-            if router.joins_auto == "reachable" and not await self._client.reachable(router.url):
-                raise ValueError(f"nothing answers at {router.url}")
-            return speak.decode_list(router, b"")
-        response = await self._client.send(request)
-        try:
-            body = await response.read(MAX_LIST_BYTES)
-        finally:
-            response.close()
-        if not response.is_success:
-            raise ValueError(judge(response.status, response.headers, body, self.clock()).message)
-        return speak.decode_list(router, body)
+    def _failure(self, name: str, reason: str, failures: int, *, is_late: bool = False) -> RouterList:
+        """The old list, where there is one, for a while longer; else no list."""
+        now = self.clock()
+        seconds = min(FAILED_SECONDS * 2 ** min(failures, 10), FRESH_SECONDS)
+        known = self._known.get(name)
+        error, trouble = ("", f"the list is an old one: {reason}") if known else (reason, "")
+        roster = known.roster if known else _EMPTY
+        return RouterList(roster, error, now + seconds, trouble, failures + 1, now, is_late)
 
-    def _keep(self, name: str, models: tuple[Model, ...], until: float) -> RouterList:
+    async def _give_up(self, names: Iterable[str]) -> None:
+        """Say to other processes that these lists are late, so that each of them need not wait as well."""
+        for name in names:
+            self._was_awaited.add(name)
+            failed = self._failed.get(name)
+            late = self._failure(name, "no answer yet", failed.failures if failed else 0, is_late=True)
+            await self._store(name, late)
+
+    async def _store(self, name: str, read: RouterList) -> None:
+        value: dict[str, Any] = {"until": read.until, "at": read.tried_at, "failures": read.failures}
+        value |= {"models": [model_row(model) for model in read.models]} if not read.error else {"error": read.error}
+        value |= {"trouble": read.trouble} if read.trouble else {}
+        value |= {"late": True} if read.is_late else {}
+        try:
+            await self._kv.put(f"models:{name}", value, expires_in=2 * FRESH_SECONDS if read.error else KEPT_SECONDS)
+        except StoreError:
+            _log.exception("the model list of %s could not be stored", name.partition(":")[0])
+
+    def _from(self, router: str, stored: Value) -> RouterList:
+        """What `_store` wrote, or an older version of it."""
+        roster = _EMPTY if "error" in stored else self._roster(models_in(router, stored))
+        return RouterList(
+            roster,
+            str(stored.get("error", "")),
+            float(stored.get("until", 0)),
+            str(stored.get("trouble", "")),
+            int(stored.get("failures", 0)),
+            float(stored.get("at", 0)),
+            bool(stored.get("late")),
+        )
+
+    def _roster(self, models: tuple[Model, ...]) -> Roster:
         roster = self._rosters.get(models)
         if roster is None:
             roster = self._rosters[models] = Roster(models)
-        return self._remember(self._known, name, RouterList(roster, until=until))
+        return roster
 
-    def _fail(self, name: str, reason: str, until: float) -> RouterList:
-        return self._remember(self._failed, name, RouterList(_EMPTY, reason, until))
-
-    def _remember(self, memory: dict[str, RouterList], name: str, known: RouterList) -> RouterList:
+    def _remember(self, name: str, read: RouterList) -> RouterList:
         """The latest stands last; the oldest makes room."""
         self.reads += 1
+        memory, other = (self._failed, self._known) if read.error else (self._known, self._failed)
+        other.pop(name, None)
         memory.pop(name, None)
-        memory[name] = known
+        memory[name] = read
         if len(memory) > MOST_LISTS:
             del memory[next(iter(memory))]
-        return known
-
-
-def _reason(router: str, error: Exception) -> str:
-    """Why there is no list, in words for the user."""
-    if isinstance(error, TimeoutError):
-        return f"no answer in {FETCH_SECONDS:g} s"
-    if isinstance(error, Unreachable | ValueError):
-        return str(error)
-    _log.error("the model list of %s could not be read", router, exc_info=error)
-    return "its model list cannot be understood"
+        return read
 
 
 def _name(router: str, keys: Keys) -> str:
     """Where the list lives, in memory and in the store."""
     few = keys.get(router)
     return f"{router}:{few[0][1] if few else ''}"
-
-
-_PRICES = ("price_in", "price_out", "price_cached")
-
-
-def _row(model: Model) -> dict[str, Any]:
-    """A model as JSON, leaving out what is unknown."""
-    row: dict[str, Any] = {"id": model.id, "name": model.name, "free": model.free}
-    row.update({name: str(price) for name in _PRICES if (price := getattr(model, name)) is not None})
-    sizes = {"context_length": model.context_length, "max_output": model.max_output}
-    return {**row, **{name: size for name, size in sizes.items() if size is not None}}
-
-
-def _models(router: str, stored: Value) -> tuple[Model, ...]:
-    return tuple(_model(router, row) for row in stored.get("models", ()))
-
-
-def _model(router: str, row: Mapping[str, Any]) -> Model:
-    prices = {name: Decimal(row[name]) for name in _PRICES if name in row}
-    return Model(
-        router=router,
-        id=row["id"],
-        name=row.get("name", ""),
-        context_length=row.get("context_length"),
-        max_output=row.get("max_output"),
-        free=bool(row.get("free")),
-        **prices,
-    )

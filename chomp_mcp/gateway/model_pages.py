@@ -60,9 +60,9 @@ class ModelPages:
         end = len(models) if size is None else start + size
         # An Ollama that does not run is no error for somebody who asked for everything.
         errors = {
-            listed: known.error
+            listed: known.error or known.trouble
             for listed, known in lists.items()
-            if known.error and (router != AUTO or self.routers[listed].joins_auto != "reachable")
+            if (known.error or known.trouble) and (router != AUTO or self.routers[listed].joins_auto != "reachable")
         }
         return ModelPage(tuple(models[start:end]), str(end) if end < len(models) else "", errors)
 

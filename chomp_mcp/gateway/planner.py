@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +10,8 @@ from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health
-from chomp_mcp.gateway.model_list import KnownLists, ModelList
+from chomp_mcp.gateway.known_lists import KnownLists
+from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan
 from chomp_mcp.policy import routing
 from chomp_mcp.policy.capability import capable
@@ -17,6 +19,8 @@ from chomp_mcp.policy.routing import MAX_REF, Book, Target
 
 __all__ = ["Planner"]
 
+LIST_PATIENCE_SECONDS = 0.75
+"""How long a request waits for a list that was never read, where another router may answer it."""
 MOST_PLANS = 2000
 """Plans in memory; the oldest go first."""
 
@@ -97,12 +101,19 @@ class Planner:
         return await self._plan_for(ref, request.router, book, told)
 
     async def _plan_for(self, model: str, router: str, book: Book, told: str = "") -> _RememberedPlan:
+        """Of the lists that are there in a moment; only where these lead nowhere, of all that can be had."""
         lists = KnownLists(self.models, book.keys)
         if routing.contradiction_to_check(model, router, book):
-            await lists.read([router])
+            await lists.read([router], within=LIST_PATIENCE_SECONDS)
         target = routing.resolve(model, router, book, lists)
         needed = routing.lists_needed(target, book)
-        await lists.read(needed)
+        await lists.read(needed, within=LIST_PATIENCE_SECONDS)
+        try:
+            return _RememberedPlan(target, book, lists, needed, told)
+        except UnknownModel:
+            if all(lists.get(router) is not None for router in needed):
+                raise
+        await lists.read_patiently(needed)
         return _RememberedPlan(target, book, lists, needed, told)
 
     def _remember(self, name: tuple[str, ...], remembered: _RememberedPlan) -> None:
@@ -127,7 +138,8 @@ class Planner:
         """Routers whose every key pays for free models only."""
         found, book = set(), remembered.book
         for router in remembered.accounts:
-            known = [await self.credit.of(book.routers[router], *key) for key in book.keys.get(router, ())]
+            keys = book.keys.get(router, ())
+            known = await asyncio.gather(*(self.credit.soon(book.routers[router], *key) for key in keys))
             if known and all(credit and credit.free_only for credit in known):
                 found.add(router)
         return frozenset(found)

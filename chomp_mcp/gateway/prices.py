@@ -17,7 +17,7 @@ from chomp_mcp.routers import prices
 
 __all__ = ["LIST_SECONDS", "MOST_PRICES", "Prices"]
 
-LIST_SECONDS = 2.0
+LIST_SECONDS = 0.75
 """How long a call may wait for its price; without one it is sent all the same, and counted as unpriced."""
 MOST_PRICES = 4096
 """Prices in memory; beyond that they are looked up again."""
@@ -35,28 +35,25 @@ class Prices:
     async def load(self, routes: Sequence[Route] = ()) -> None:
         """Have the prices of these routes at hand. The first call takes a third of a second, in a thread.
 
-        Where the router's own list tells the price, or nobody else could, the list is read, at most every quarter of an
-        hour: a budget must not leak, nor a free model be refused, because nobody had asked for that list yet, or not
-        since its prices rose.
+        A list that was not read yet is read in the background, and is there when the call ends. Only where nobody else
+        knows the price is it waited for, for a moment: a budget must not leak, nor a free model be refused, because
+        nobody had asked for that list yet.
         """
         if not prices.is_loaded():
             async with self._loading:
                 if not prices.is_loaded():
                     await anyio.to_thread.run_sync(prices.load)
-        missing = dict.fromkeys(
-            (route.router.id, route.key, route.key_id) for route in routes if self._asks_the_list(route)
-        )
-        if missing:
-            with anyio.move_on_after(LIST_SECONDS):
-                await asyncio.gather(
-                    *(self._models.of([router], {router: ((key, key_id),)}) for router, key, key_id in missing)
-                )
+        unread = [route for route in routes if not (route.router.free or route.listed or self._has_read(route))]
+        unknown = [route for route in unread if self.of(route) is None]
+        for route in unread:
+            self._models.start(route.router.id, _keys_of(route))
+        if unknown:
+            await asyncio.gather(
+                *(self._models.soon([route.router.id], _keys_of(route), LIST_SECONDS) for route in unknown)
+            )
 
-    def _asks_the_list(self, route: Route) -> bool:
-        """The price stands on a list that is old, or nowhere yet."""
-        if route.router.free or route.listed or self._models.has_read(route.router.id, route.key_id):
-            return False
-        return self._listed(route) is not None or self.of(route) is None
+    def _has_read(self, route: Route) -> bool:
+        return self._models.has_read(route.router.id, route.key_id)
 
     def _listed(self, route: Route) -> Model | None:
         """What the router's list says of the model, however old: an old price is better than none."""
@@ -90,6 +87,10 @@ class Prices:
             return reported
         price = self.of(route)
         return pricing.cost(price, usage) if price else None
+
+
+def _keys_of(route: Route) -> Mapping[str, tuple[tuple[str, str], ...]]:
+    return {route.router.id: ((route.key, route.key_id),)}
 
 
 def _look_up(route: Route, listed: Model | None) -> Price | None:

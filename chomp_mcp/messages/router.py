@@ -65,6 +65,11 @@ class Router:
     """What it serves beside chat completions; of the user's own rows both are believed until a 404."""
     key_info: str = ""
     """Path below `url` that tells what a key has left, in OpenRouter's shape."""
+    key_check: str = ""
+    """Path below `url` that a bad key is refused at, where the list needs none."""
+    own_prefix: tuple[str, ...] = ()
+    """Glob patterns of what stands behind the router's own id in its models' ids: `compound*` where they are named
+    `groq/compound`. Of one segment each; such a ref is not stripped of its prefix, whatever list is known."""
     session_header: str = ""
     """Header that must carry one stable id per conversation."""
     limits: str = ""

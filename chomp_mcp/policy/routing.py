@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Protocol
 
@@ -104,7 +105,7 @@ def resolve(model: str, router: str, book: Book, lists: Lists | None = None) -> 
     if is_default:
         model = book.default_model
     if router == AUTO:
-        return Target(asked, *_split(model, book, lists or {}), is_default=is_default)
+        return Target(asked, *_split(model, book), is_default=is_default)
     named_router(router, book.routers)
     return Target(asked, router, _within(router, model, book, lists or {}))
 
@@ -130,7 +131,7 @@ def named_router(router: str, routers: Mapping[str, Router]) -> Router:
     )
 
 
-def _split(model: str, book: Book, lists: Lists) -> tuple[str, str]:
+def _split(model: str, book: Book) -> tuple[str, str]:
     """A ref without a `router` field: strip the prefix if it names a router."""
     prefix, slash, rest = model.partition("/")
     if not slash or prefix not in book.routers:
@@ -139,7 +140,17 @@ def _split(model: str, book: Book, lists: Lists) -> tuple[str, str]:
         raise InvalidRequest(
             f"{model!r} names no model.", hint=f"Write {prefix}/auto, or {prefix}/<model>.", param="model"
         )
-    return prefix, model if rest != AUTO and _serves(book.routers[prefix], model, lists) else rest
+    return prefix, model if _is_own(book.routers[prefix], model, rest) else rest
+
+
+def _is_own(router: Router, model: str, rest: str) -> bool:
+    """The prefix is a part of the model's id: told by the router's row alone, so that it means the same at all times.
+
+    Whatever list happened to be known, `groq/compound` must not be `compound` once and `groq/compound` later.
+    """
+    if rest == AUTO:
+        return False
+    return model in router.models or ("/" not in rest and any(fnmatchcase(rest, each) for each in router.own_prefix))
 
 
 def _within(router: str, model: str, book: Book, lists: Lists) -> str:
@@ -149,10 +160,10 @@ def _within(router: str, model: str, book: Book, lists: Lists) -> str:
         return model
     if model == f"{router}/{AUTO}":
         return AUTO
+    if prefix == router:
+        return model if _is_own(book.routers[router], model, rest) else rest
     if _serves(book.routers[router], model, lists):
         return model
-    if prefix == router:
-        return rest
     other = book.routers[prefix]
     listed = lists.get(router)
     if book.usable(other) and listed is not None:

@@ -111,3 +111,15 @@ async def test_a_clock_that_jumped_ahead_and_back_leaves_no_rest_longer_than_it_
         clock.advance(-month)
         g.groq.clear()
         assert await g.receipt("groq/m")
+
+
+async def test_a_clock_that_jumped_ahead_and_back_does_not_keep_a_list_for_a_month(home: Path, clock: Clock) -> None:
+    month = 30 * 86_400.0
+    async with gate(home, "groq", clock=clock) as g:
+        clock.advance(month)
+        g.groq.models(["old"])
+        await g.client.models.list()
+        clock.advance(-month)
+        g.groq.models(["new"])
+        listed = [model.id async for model in g.client.models.list()]
+        assert "groq/new" in listed

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from chomp_mcp.app import Chomp
 from chomp_mcp.gateway import model_list
 from chomp_mcp.gateway.book import key_id
 from chomp_mcp.gateway.model_list import FRESH_SECONDS, ModelList
@@ -32,6 +33,13 @@ async def names(w: World, router: str, caller: Caller = OWNER) -> list[str]:
 
 def keys(router: str, *few: str) -> dict[str, tuple[tuple[str, str], ...]]:
     return {router: tuple((key, key_id(key)) for key in few)}
+
+
+async def settled(models: ModelList) -> None:
+    """Until nothing is being read any more."""
+    with anyio.fail_after(5):
+        while models._fetching:
+            await asyncio.wait(list(models._fetching.values()))
 
 
 def elsewhere(w: World) -> ModelList:
@@ -75,9 +83,10 @@ async def test_a_list_is_read_once_in_a_quarter_of_an_hour_for_all_processes(hom
         assert len(w.groq.requests) == 1
         clock.advance(FRESH_SECONDS)
         assert not w.chomp.models.has_read("groq", key_id("k"))
-        assert w.chomp.models.in_memory("groq", keys("groq", "k")) is None
+        assert w.chomp.models.in_memory("groq", keys("groq", "k")) is first, "the old one serves"
         assert w.chomp.models.peek("groq", key_id("k"), "a"), "an old price is better than none"
-        await w.chomp.models.of(["groq"], keys("groq", "k"))
+        await settled(w.chomp.models)
+        assert w.chomp.models.in_memory("groq", keys("groq", "k")) is not first, "while it is read anew"
         assert len(w.groq.requests) == 2
 
 
@@ -190,10 +199,14 @@ async def test_a_price_from_an_old_list_is_read_again(home: Path) -> None:
         w.openrouter.models([PRICED])
         assert await cost_of(w) == "0", "the list is fresh"
         clock.advance(FRESH_SECONDS)
+        await cost_of(w)
+        await settled(w.chomp.models)
         assert await cost_of(w) == "0.002"
         w.openrouter.on(path="/models").fail(500)
         clock.advance(FRESH_SECONDS)
-        assert await cost_of(w) == "0.002", "an old price is better than none"
+        for _ in range(2):
+            assert await cost_of(w) == "0.002", "an old price is better than none"
+            await settled(w.chomp.models)
 
 
 async def test_the_price_of_every_key_of_a_router_is_known(home: Path) -> None:
@@ -201,3 +214,117 @@ async def test_the_price_of_every_key_of_a_router_is_known(home: Path) -> None:
         w.openrouter.models([PRICED])
         w.openrouter.on(key="one-key").fail(429)
         assert await cost_of(w) == "0.002"
+
+
+# Nobody waits for a list.
+
+
+async def test_a_list_that_hangs_is_not_waited_for_where_another_router_can_answer(home: Path) -> None:
+    async with world(home, "groq", "cerebras") as w:
+        w.groq.models(["openai/gpt-oss-120b", "m"])
+        w.cerebras.on(path="/models").hang()
+        for ref in ("auto", "m", "auto"):
+            with anyio.fail_after(5):
+                assert (await w.chomp.ask("hi", model=ref)).receipt["served"].startswith("groq/")
+        assert len([each for each in w.cerebras.requests if each.method == "GET"]) == 1
+
+
+async def test_processes_that_come_after_know_that_a_list_is_late_and_do_not_wait_at_all(home: Path) -> None:
+    async with world(home, "groq", "cerebras") as w:
+        w.groq.models(["m"])
+        w.cerebras.on(path="/models").hang()
+        await w.chomp.ask("hi", model="auto")
+        few = {**keys("groq", "key-groq"), **keys("cerebras", "key-cerebras")}
+        found = await elsewhere(w).soon(["groq", "cerebras"], few, 60.0)
+        assert found["groq"]
+        assert not found["groq"].error
+        assert found["cerebras"]
+        assert found["cerebras"].is_late
+        assert len([each for each in w.cerebras.requests if each.method == "GET"]) == 1
+
+
+async def test_a_name_that_only_a_late_list_knows_is_waited_for(home: Path) -> None:
+    async with world(home, "groq", "cerebras") as w:
+        w.groq.models(["m"])
+        listed = anyio.Event()
+        w.cerebras.on(path="/models").reply(body={"data": [{"id": "only-here"}]}, before=listed)
+        await w.chomp.ask("hi", model="auto")
+        async with Chomp(w.chomp.settings) as other, anyio.create_task_group() as tasks:
+
+            async def ask() -> None:
+                receipt = (await other.ask("hi", model="only-here")).receipt
+                assert receipt["served"] == "cerebras/only-here"
+
+            tasks.start_soon(ask)
+            with anyio.fail_after(5):
+                while len([each for each in w.cerebras.requests if each.method == "GET"]) < 2:
+                    await anyio.lowlevel.checkpoint()
+            listed.set()
+
+
+async def test_failures_of_a_list_are_remembered_longer_each_time_by_all_processes(home: Path) -> None:
+    clock = Clock()
+    async with world(home, "groq", clock=clock) as w:
+        w.groq.on(path="/models").fail(500)
+        for n, seconds in enumerate((30, 60, 120, 240, 480, 900, 900), start=1):
+            models = elsewhere(w)
+            for _ in range(2):
+                await models.soon(["groq"], keys("groq", "k"), 5.0)
+                await settled(models)
+            assert len(w.groq.requests) == n
+            clock.advance(seconds)
+
+
+async def test_an_old_list_serves_on_while_its_router_fails_and_says_so(home: Path) -> None:
+    clock = Clock()
+    async with world(home, "groq", clock=clock) as w:
+        w.groq.models(["m"])
+        await names(w, "groq")
+        clock.advance(FRESH_SECONDS)
+        w.groq.on(path="/models").fail(500)
+        page = await w.chomp.list_models("groq")
+        assert [model.id for model in page.models] == ["m"]
+        assert "old one" in page.errors["groq"]
+        assert (await w.chomp.ask("hi", model="m")).receipt["served"] == "groq/m"
+
+
+async def test_with_several_keys_the_next_one_lists_and_the_bad_one_is_named_without_being_told(home: Path) -> None:
+    bad, good = "gsk_bad0123456789abcd", "gsk_good0123456789efgh"
+    async with world(home, "groq", GROQ_API_KEY=f"{bad},{good}") as w:
+        w.groq.models(["m"])
+        w.groq.on(path="/models", key=bad).fail(401, {"error": {"message": f"Invalid API Key {bad}"}})
+        page = await w.chomp.list_models("groq")
+        assert [model.id for model in page.models] == ["m"]
+        assert page.errors["groq"].startswith("the key gsk_…abcd: Invalid API Key")
+        assert bad not in page.errors["groq"]
+        assert (await w.chomp.ask("hi", model="m")).receipt["served"] == "groq/m"
+
+
+@pytest.mark.parametrize(("router", "path"), [("openrouter", "/key"), ("zen", "/usage")])
+async def test_a_bad_key_of_a_router_whose_list_is_everybodys_shows(home: Path, router: str, path: str) -> None:
+    async with world(home, router) as w:
+        upstream = w.routers[router]
+        upstream.models(["m"])
+        upstream.on(path=path).fail(401, {"error": {"message": "Missing Authentication header", "code": 401}})
+        assert (await w.chomp.list_models(router)).errors
+        upstream.on(path=path).clear()
+        upstream.on(path=path).fail(500)
+        await w.chomp.register_keys({router: f"key-{router}"})
+        assert not (await w.chomp.list_models(router)).errors, "what goes wrong there is no verdict on the key"
+
+
+async def test_an_id_that_is_listed_three_times_is_one_model(home: Path) -> None:
+    async with world(home, "groq") as w:
+        w.groq.models(["m", "n", "m", "m"])
+        assert await names(w, "groq") == ["m", "n"]
+
+
+async def test_an_account_page_that_hangs_is_not_waited_for_either(home: Path) -> None:
+    async with world(home, "openrouter") as w:
+        w.openrouter.models(["openrouter/auto"])
+        w.openrouter.on(path="/key").hang()
+        for _ in range(2):
+            with anyio.fail_after(4):
+                assert (await w.chomp.ask("hi", model="openrouter/auto")).receipt[
+                    "served"
+                ] == "openrouter/openrouter/auto"

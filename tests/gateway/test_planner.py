@@ -54,11 +54,37 @@ async def test_the_same_ref_has_the_same_plan_until_a_list_has_ended(home: Path,
 
 async def test_a_list_that_becomes_known_is_seen(home: Path) -> None:
     async with world(home, "groq") as w:
-        w.groq.models(["groq/compound-x", "m"])
-        assert await refs(w, "groq/compound-x") == ["groq/compound-x"]
+        w.groq.models(["m"])
+        assert (await planned(w.chomp, "groq/m")).routes[0].listed is None
         await w.chomp.list_models("groq")
-        assert await refs(w, "groq/compound-x") == ["groq/groq/compound-x"]
         assert (await planned(w.chomp, "groq/m")).routes[0].listed
+
+
+OWN = {
+    "groq/compound": "groq/groq/compound",
+    "groq/groq/compound": "groq/groq/compound",
+    "groq/compound-mini": "groq/groq/compound-mini",
+    "groq/openai/gpt-oss-120b": "groq/openai/gpt-oss-120b",
+    "groq/odd": "groq/odd",
+    "openrouter/pareto-code": "openrouter/openrouter/pareto-code",
+    "openrouter/free": "openrouter/openrouter/free",
+    "openrouter/openrouter/pareto-code": "openrouter/openrouter/pareto-code",
+    "openrouter/maker/m": "openrouter/maker/m",
+}
+
+
+@pytest.mark.parametrize(("ref", "means"), OWN.items())
+async def test_a_ref_means_the_same_whatever_list_is_known(home: Path, ref: str, means: str) -> None:
+    async with world(home, "groq", "openrouter") as w:
+        w.groq.models(["groq/compound", "groq/compound-mini", "groq/odd", "openai/gpt-oss-120b"])
+        w.openrouter.models(["openrouter/pareto-code", "openrouter/free", "maker/m"])
+        assert await refs(w, ref) == [means]
+        await w.chomp.list_models()
+        assert await refs(w, ref) == [means]
+        router, _, model = ref.partition("/")
+        assert await refs(w, model, router) == [
+            means if model.count("/") or ref.count("/") > 1 else f"{router}/{model}"
+        ]
 
 
 async def test_a_router_that_contradicts_its_prefix_once_its_list_has_changed_is_refused(home: Path) -> None:
@@ -68,6 +94,7 @@ async def test_a_router_that_contradicts_its_prefix_once_its_list_has_changed_is
         assert await refs(w, "cerebras/m", "groq") == ["groq/cerebras/m"]
         w.groq.models(["m"])
         clock.advance(FRESH_SECONDS)
+        await w.chomp.list_models("groq")
         with pytest.raises(InvalidRequest, match="contradicts"):
             await planned(w.chomp, "cerebras/m", "groq")
 
@@ -172,5 +199,6 @@ async def test_plans_whose_lists_have_ended_make_room(home: Path) -> None:
         for ref in ("groq/a", "groq/b"):
             await planned(w.chomp, ref)
         clock.advance(FRESH_SECONDS)
+        await w.chomp.list_models("groq")
         await planned(w.chomp, "groq/c")
         assert [model for _, model, *_ in kept] == ["groq/c"]

@@ -40,10 +40,11 @@ async def test_a_price_is_the_one_of_the_list_that_was_read_last(home: Path) -> 
         for dollars in ("2", "3"):
             listing(w, odd=dollars)
             await w.chomp.prices.load([route(w, "odd")])
+            await w.chomp.models.of(["openrouter"], {"openrouter": (("k", key_id("k")),)})
             assert price_in(w, "odd") == Decimal(dollars)
             clock.advance(FRESH_SECONDS)
         listing(w, other="1")
-        await w.chomp.prices.load([route(w, "odd")])
+        await w.chomp.models.of(["openrouter"], {"openrouter": (("k", key_id("k")),)})
         assert price_in(w, "odd") is None
 
 
