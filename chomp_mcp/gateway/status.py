@@ -32,6 +32,8 @@ class RestView(TypedDict):
 
     what: str
     reason: str
+    why: str
+    """What a refusal is about: region, terms, byok, network, provider, plan; else empty."""
     until: str | None
 
 
@@ -225,7 +227,7 @@ class Status:
 
 def _rests(known: KeyHealth, now: float) -> list[RestView]:
     return [
-        {"what": scope, "reason": rest.reason, "until": _when(rest.until), **({"why": rest.why} if rest.why else {})}
+        {"what": scope, "reason": rest.reason, "why": rest.why, "until": _when(rest.until)}
         for scope, rest in known.rests.items()
         if rest.is_on(now)
     ]
