@@ -18,14 +18,10 @@ from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import (
     ChompError,
     InvalidRequest,
-    NoRouteAvailable,
-    PromptTooLong,
     StoreError,
-    UpstreamError,
-    UpstreamFailed,
-    UpstreamRefused,
     UpstreamTimeout,
 )
+from chomp_mcp.gateway.exhausted import exhausted
 from chomp_mcp.gateway.health import Health, Rest
 from chomp_mcp.gateway.wishes import Wishes
 from chomp_mcp.messages import (
@@ -38,12 +34,10 @@ from chomp_mcp.messages import (
     FailureKind,
     Plan,
     Route,
-    Router,
     Usage,
     WireRequest,
 )
 from chomp_mcp.policy import failover
-from chomp_mcp.policy.failover import duration
 from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.client import Client, Response, Unreachable
 from chomp_mcp.routers.envelopes import without_key
@@ -180,7 +174,7 @@ class Attempts:
                 self._tell_substitution(route)
                 return outcome
             index = await self._after(index, outcome)
-        raise self._exhausted()
+        raise exhausted(self._failures, self._rests, self._clock())
 
     async def finish(self, answer: Answer, broken: str, started: float) -> None:
         """The answer has ended: well, or `broken` in the middle, which is the router's failure."""
@@ -353,63 +347,6 @@ class Attempts:
         if route.router.note and route.router.note not in self.notes:
             self.notes.append(route.router.note)
 
-    def _exhausted(self) -> UpstreamError:
-        if not self._failures:
-            return self._all_resting()
-        route, last = self._failures[-1]
-        kinds = {failed.kind for _, failed in self._failures}
-        waits = [wait for _, failed in self._failures if (wait := _wait(failed)) is not None]
-        retry_after = min(waits, default=None)
-        told = "; ".join(f"{r.ref}: {f.message}" for r, f in self._failures)
-        if kinds <= _REFUSALS.keys() and (len(kinds) == 1 or last.kind in _FINAL):
-            refused = PromptTooLong if last.kind is FailureKind.TOO_LONG else UpstreamRefused
-            return refused(
-                told,
-                status=last.status if last.status and last.status >= FIRST_ERROR_STATUS else _REFUSALS[last.kind][0],
-                body=last.body,
-                hint=_hint(route.router, last, retry_after),
-                retry_after=retry_after,
-            )
-        if kinds == {FailureKind.TIMEOUT}:
-            return UpstreamTimeout(told, hint="Try again, or name another router.", retry_after=retry_after)
-        return UpstreamFailed(told, hint="Try again later, or name another router or model.", retry_after=retry_after)
-
-    def _all_resting(self) -> UpstreamError:
-        """Nothing could be tried: with the router's own words for it where there is but one reason."""
-        soonest = min((rest.until for _, rest in self._rests), default=self._clock())
-        wait = max(0.0, soonest - self._clock())
-        told = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.words})" for route, rest in self._rests))
-        reasons = {rest.reason for _, rest in self._rests}
-        route, rest = self._rests[-1]
-        if reasons == {FailureKind.BAD_KEY}:
-            return UpstreamRefused(
-                f"{route.router.name} refused the key a while ago.",
-                status=_REFUSALS[FailureKind.BAD_KEY][0],
-                hint=_hint(route.router, Failed(FailureKind.BAD_KEY, "")),
-            )
-        if reasons == {FailureKind.REFUSED_HERE}:
-            return UpstreamRefused(
-                f"{route.router.name} refused {route.model} a moment ago; it is asked again in {duration(wait)}.",
-                status=_REFUSALS[FailureKind.REFUSED_HERE][0],
-                hint=_hint(route.router, Failed(FailureKind.REFUSED_HERE, "", why=rest.why)),
-                retry_after=wait,
-            )
-        error = NoRouteAvailable(
-            f"No route is free now: {told}.",
-            hint=f"Try again in {duration(wait)}, name another router, or see `chomp-mcp status`.",
-            retry_after=wait,
-        )
-        if reasons <= {FailureKind.RATE_LIMITED, FailureKind.QUOTA, "quota_used_up"}:
-            error.status = TOO_MANY
-        return error
-
-
-def _wait(failed: Failed) -> float | None:
-    """Seconds until it is worth another try: what the router said, else how long we leave it alone."""
-    if failed.retry_after is not None or failed.kind not in _RESTING:
-        return failed.retry_after
-    return failover.rest_seconds(failed)
-
 
 def _is_answer(deltas: Iterable[Delta], decoder: Decoder) -> bool:
     """Something is said, called or refused in them, or the router told why nothing is."""
@@ -453,40 +390,3 @@ def _without_key(failed: Failed, key: str) -> Failed:
     if not key:
         return failed
     return replace(failed, message=without_key(failed.message, key), body=without_key(failed.body, key))
-
-
-TOO_MANY = 429
-_RESTING = frozenset({FailureKind.RATE_LIMITED, FailureKind.QUOTA, FailureKind.REFUSED_HERE})
-_FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.TOO_LONG})
-
-_REFUSALS: Mapping[FailureKind, tuple[int, str]] = {
-    FailureKind.RATE_LIMITED: (429, "Wait, or name another router or model."),
-    FailureKind.QUOTA: (402, "Name another router, or top up {router}."),
-    FailureKind.BAD_KEY: (401, "Replace the key: `chomp-mcp keys add {router}`, or call register_keys."),
-    FailureKind.REFUSED_HERE: (403, "Name another router or model."),
-    FailureKind.NO_SUCH_MODEL: (404, "Call list_models with router={router} to see what it serves."),
-    FailureKind.TOO_LONG: (400, "Shorten the input, or name a model with a larger context."),
-    FailureKind.CALLER_FAULT: (400, "Change the request: the router does not take it as it is."),
-}
-"""Kinds that are the router's own 4xx: the status where it sent none of its own, and the next step."""
-
-_REFUSED_HERE: Mapping[str, str] = {
-    "region": "{router} does not serve this model where you are: name another router or model.",
-    "terms": "Agree to its terms on the pages of {router}, or name another model.",
-    "byok": "Add the key that it asks for in the settings of {router}, or name another model.",
-    "network": "{router} takes no requests from this network: try another one, or name another router.",
-    "provider": "The router behind {router} refused it, not {router}: try again later, or name another model.",
-    "plan": "Your account with {router} may not use it: name another model, or change your plan there.",
-    "": "{router} gave no reason. It is asked again in a minute; if that goes on, check your key there.",
-}
-"""By what the refusal is about, see `Failed.why`: what it is, and the next step."""
-
-
-def _hint(router: Router, failed: Failed, retry_after: float | None = None) -> str:
-    """The next step, and when, where somebody knows."""
-    if failed.kind is FailureKind.REFUSED_HERE:
-        return _REFUSED_HERE[failed.why].format(router=router.name)
-    hint = _REFUSALS[failed.kind][1].format(router=router.id)
-    if retry_after is None or failed.kind not in {FailureKind.RATE_LIMITED, FailureKind.QUOTA}:
-        return hint
-    return f"{hint} It takes requests again in {duration(retry_after)}."

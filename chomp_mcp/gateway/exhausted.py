@@ -1,0 +1,121 @@
+"""What a caller is told when no route answered: the router's own refusal, or what rests and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from chomp_mcp.errors import (
+    NoRouteAvailable,
+    PromptTooLong,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from chomp_mcp.gateway.health import Rest
+from chomp_mcp.messages import Failed, FailureKind, Route, Router
+from chomp_mcp.policy import failover
+from chomp_mcp.policy.failover import duration
+
+__all__ = ["exhausted"]
+
+FIRST_ERROR_STATUS = 400
+
+
+def exhausted(
+    failures: Sequence[tuple[Route, Failed]], rests: Sequence[tuple[Route, Rest]], now: float
+) -> UpstreamError:
+    """The error for a plan that ran out: of what failed, or, where nothing could be tried, of what rests."""
+    if not failures:
+        return _all_resting(rests, now)
+    route, last = failures[-1]
+    kinds = {failed.kind for _, failed in failures}
+    waits = [wait for _, failed in failures if (wait := _wait(failed)) is not None]
+    retry_after = min(waits, default=None)
+    told = "; ".join(f"{r.ref}: {f.message}" for r, f in failures)
+    if kinds <= _REFUSALS.keys() and (len(kinds) == 1 or last.kind in _FINAL):
+        refused = PromptTooLong if last.kind is FailureKind.TOO_LONG else UpstreamRefused
+        return refused(
+            told,
+            status=last.status if last.status and last.status >= FIRST_ERROR_STATUS else _REFUSALS[last.kind][0],
+            body=last.body,
+            hint=_hint(route.router, last, retry_after),
+            retry_after=retry_after,
+        )
+    if kinds == {FailureKind.TIMEOUT}:
+        return UpstreamTimeout(told, hint="Try again, or name another router.", retry_after=retry_after)
+    return UpstreamFailed(told, hint="Try again later, or name another router or model.", retry_after=retry_after)
+
+
+def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamError:
+    """Nothing could be tried: with the router's own words for it where there is but one reason."""
+    soonest = min((rest.until for _, rest in rests), default=now)
+    wait = max(0.0, soonest - now)
+    told = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.words})" for route, rest in rests))
+    reasons = {rest.reason for _, rest in rests}
+    route, rest = rests[-1]
+    if reasons == {FailureKind.BAD_KEY}:
+        return UpstreamRefused(
+            f"{route.router.name} refused the key a while ago.",
+            status=_REFUSALS[FailureKind.BAD_KEY][0],
+            hint=_hint(route.router, Failed(FailureKind.BAD_KEY, "")),
+        )
+    if reasons == {FailureKind.REFUSED_HERE}:
+        return UpstreamRefused(
+            f"{route.router.name} refused {route.model} a moment ago; it is asked again in {duration(wait)}.",
+            status=_REFUSALS[FailureKind.REFUSED_HERE][0],
+            hint=_hint(route.router, Failed(FailureKind.REFUSED_HERE, "", why=rest.why)),
+            retry_after=wait,
+        )
+    error = NoRouteAvailable(
+        f"No route is free now: {told}.",
+        hint=f"Try again in {duration(wait)}, name another router, or see `chomp-mcp status`.",
+        retry_after=wait,
+    )
+    if reasons <= {FailureKind.RATE_LIMITED, FailureKind.QUOTA, "quota_used_up"}:
+        error.status = TOO_MANY
+    return error
+
+
+def _wait(failed: Failed) -> float | None:
+    """Seconds until it is worth another try: what the router said, else how long we leave it alone."""
+    if failed.retry_after is not None or failed.kind not in _RESTING:
+        return failed.retry_after
+    return failover.rest_seconds(failed)
+
+
+TOO_MANY = 429
+_RESTING = frozenset({FailureKind.RATE_LIMITED, FailureKind.QUOTA, FailureKind.REFUSED_HERE})
+_FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.TOO_LONG})
+
+_REFUSALS: Mapping[FailureKind, tuple[int, str]] = {
+    FailureKind.RATE_LIMITED: (429, "Wait, or name another router or model."),
+    FailureKind.QUOTA: (402, "Name another router, or top up {router}."),
+    FailureKind.BAD_KEY: (401, "Replace the key: `chomp-mcp keys add {router}`, or call register_keys."),
+    FailureKind.REFUSED_HERE: (403, "Name another router or model."),
+    FailureKind.NO_SUCH_MODEL: (404, "Call list_models with router={router} to see what it serves."),
+    FailureKind.TOO_LONG: (400, "Shorten the input, or name a model with a larger context."),
+    FailureKind.CALLER_FAULT: (400, "Change the request: the router does not take it as it is."),
+}
+"""Kinds that are the router's own 4xx: the status where it sent none of its own, and the next step."""
+
+_REFUSED_HERE: Mapping[str, str] = {
+    "region": "{router} does not serve this model where you are: name another router or model.",
+    "terms": "Agree to its terms on the pages of {router}, or name another model.",
+    "byok": "Add the key that it asks for in the settings of {router}, or name another model.",
+    "network": "{router} takes no requests from this network: try another one, or name another router.",
+    "provider": "The router behind {router} refused it, not {router}: try again later, or name another model.",
+    "plan": "Your account with {router} may not use it: name another model, or change your plan there.",
+    "": "{router} gave no reason. It is asked again in a minute; if that goes on, check your key there.",
+}
+"""By what the refusal is about, see `Failed.why`: what it is, and the next step."""
+
+
+def _hint(router: Router, failed: Failed, retry_after: float | None = None) -> str:
+    """The next step, and when, where somebody knows."""
+    if failed.kind is FailureKind.REFUSED_HERE:
+        return _REFUSED_HERE[failed.why].format(router=router.name)
+    hint = _REFUSALS[failed.kind][1].format(router=router.id)
+    if retry_after is None or failed.kind not in {FailureKind.RATE_LIMITED, FailureKind.QUOTA}:
+        return hint
+    return f"{hint} It takes requests again in {duration(retry_after)}."
