@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai.answer import nonsense, read_usage
+from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.shapes import completion, head, piece
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder
@@ -39,11 +40,11 @@ _MODEL = "cursor-agent"
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /v1/complete or /v1/stream; the model is never sent, and every call has an id of its own."""
     given = request.body
-    messages = given.get("messages")
+    messages = fit(route.router, _messages(given), frozenset()).messages
     body = {
         "request_id": f"cursor-{uuid4().hex}",
         "agent_id": str(given.get("agent_id") or given.get("user") or "chomp"),
-        "messages": [_message(m) for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else [],
+        "messages": [_message(message) for message in messages if isinstance(message, Mapping)],
         "priority": str(given.get("priority") or "normal"),
         "wait_timeout_ms": _WAIT_MS,
         **({"context": given["context"]} if given.get("context") is not None else {}),
@@ -57,6 +58,7 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     """A sentence for all that is neither text nor messages: the adapter takes nothing else."""
     lost = [name for name, value in request.body.items() if value is not None and name not in _OURS | _READ]
+    lost += sorted(fit(route.router, _messages(request.body), frozenset()).lost)
     return (f"{route.router.id} takes text only, no {', '.join(lost)}: dropped",) if lost else ()
 
 
@@ -136,6 +138,11 @@ def _usage(answer: Mapping[str, Any]) -> Usage | None:
     """Its counts, where it counted: zeros are no counts."""
     usage = read_usage(answer.get("usage"))
     return usage if usage and (usage.input_tokens or usage.output_tokens) else None
+
+
+def _messages(body: Mapping[str, Any]) -> list[Any]:
+    messages = body.get("messages")
+    return messages if isinstance(messages, list) else []
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, str]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import anyio
 
-from chomp_mcp.dialects import Decoder, Speech, speech
-from chomp_mcp.dialects.openai.answer import NOTHING_SAID
-from chomp_mcp.dialects.openai.collect import Folder
+from chomp_mcp.dialects import speech
+from chomp_mcp.dialects.openai.request import must_be_whole
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import (
     ChompError,
@@ -21,6 +19,7 @@ from chomp_mcp.errors import (
     StoreError,
     UpstreamTimeout,
 )
+from chomp_mcp.gateway.answer import Answer, is_answer, judged, nothing_said, whole
 from chomp_mcp.gateway.exhausted import exhausted
 from chomp_mcp.gateway.health import Health, Rest
 from chomp_mcp.gateway.wishes import Wishes
@@ -29,98 +28,26 @@ from chomp_mcp.messages import (
     ChatRequest,
     Completion,
     Delta,
-    ErrorObject,
     Failed,
     FailureKind,
     Plan,
     Route,
-    Usage,
     WireRequest,
 )
 from chomp_mcp.policy import failover
 from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.client import Client, Response, Unreachable
 from chomp_mcp.routers.envelopes import without_key
-from chomp_mcp.routers.failures import judge, judge_error
+from chomp_mcp.routers.failures import judge
 from chomp_mcp.telemetry.report import OK
 from chomp_mcp.telemetry.tracing import Trace
 
-__all__ = ["Answer", "Attempts"]
+__all__ = ["Attempts"]
 
 _log = logging.getLogger("chomp_mcp.attempts")
 
 MAX_ERROR_BYTES = 256 * 1024
 FIRST_ERROR_STATUS = 400
-TRAILER_SECONDS = 0.25
-"""How long to listen after `[DONE]`: Zen tells the cost there."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """A route that answers: a whole completion, or a stream whose first real delta is in."""
-
-    route: Route
-    completion: Completion | None = None
-    first: list[Delta] = field(default_factory=list)
-    response: Response | None = None
-    """None: all of the answer is in `first` already."""
-    decoder: Decoder | None = None
-
-    async def batches(self) -> AsyncIterator[list[Delta]]:
-        """The deltas as they come in, those of one read together. `Unreachable` when the stream breaks."""
-        if self.first:
-            yield self.first
-        response, decoder = self.response, self.decoder
-        if response is None or decoder is None:
-            return
-        chunks = response.iter_bytes()
-        while decoder.error is None and (chunk := await _next(chunks, decoder)) is not None:
-            if deltas := decoder.feed(chunk):
-                yield deltas
-        if decoder.error is None and (deltas := decoder.close()):
-            yield deltas
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the router counted, as far as it has said so."""
-        source = self.completion or self.decoder
-        return source.usage if source else None
-
-    @property
-    def cost_usd(self) -> Decimal | None:
-        """What the router says it cost."""
-        source = self.completion or self.decoder
-        return source.cost_usd if source else None
-
-    @property
-    def is_finished(self) -> bool:
-        """The router has said why it ended."""
-        return self.decoder is not None and self.decoder.finished
-
-    @property
-    def broken(self) -> str:
-        """Why the stream ended before the answer did; empty for a complete answer."""
-        if self.completion or self.decoder is None:
-            return ""
-        if self.decoder.error is not None:
-            said = _judged(self.decoder.error, now=0.0).message  # its words alone, which need no clock
-            return str(without_key(said, self.route.key))
-        return "" if self.decoder.finished else f"{self.route.ref} stopped in the middle of the answer."
-
-    def close(self) -> None:
-        if self.response is not None:
-            self.response.close()
-
-
-async def _next(chunks: AsyncIterator[bytes], decoder: Decoder) -> bytes | None:
-    """The next bytes, None at the end; after `[DONE]` only what comes at once."""
-    if not decoder.done:
-        return await anext(chunks, None)
-    try:
-        async with asyncio.timeout(TRAILER_SECONDS):
-            return await anext(chunks, None)
-    except TimeoutError:
-        return None
 
 
 class Attempts:
@@ -291,8 +218,9 @@ class Attempts:
         translated = () if request.is_native_to(route) else (*request.notes, *unmet)
         told = (*translated, *speak.notes(route, request))
         self.notes.extend(note for note in told if note not in self.notes)
+        request = self._request.with_stream(False) if must_be_whole(route, self._request.body) else self._request
         try:
-            wired = speak.encode(route, self._request)
+            wired = speak.encode(route, request)
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"The request cannot be sent as JSON: {error}.", hint="Send plain JSON.") from None
         self._trace.attempt(route.router.id, route.model)
@@ -304,11 +232,11 @@ class Attempts:
         await self._health.learned(route, quota_headers.read(response.headers, now, windows=route.router.quota_windows))
         if not response.is_success:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
-        if self._request.stream:
+        if self._request.stream and not must_be_whole(route, self._request.body):
             return await self._peek(route, response)
-        outcome = _whole(speech(route, self._request), response.headers, await response.read(MAX_ANSWER_BYTES))
+        outcome = whole(speech(route, self._request), response.headers, await response.read(MAX_ANSWER_BYTES))
         if not isinstance(outcome, Completion):
-            return _judged(outcome, now)
+            return judged(outcome, now)
         response.close()
         return Answer(route, completion=outcome, response=response)
 
@@ -319,18 +247,18 @@ class Attempts:
         async for chunk in response.iter_bytes():
             fresh = decoder.feed(chunk)
             seen += fresh
-            if _is_answer(fresh, decoder):
+            if is_answer(fresh, decoder):
                 return Answer(route, first=seen, response=response, decoder=decoder)
             if decoder.error is not None:
-                return _judged(decoder.error, self._clock())
+                return judged(decoder.error, self._clock())
             if decoder.done:
                 break
         seen += decoder.close()
         response.close()
         if decoder.error is not None:
-            return _judged(decoder.error, self._clock())
-        if not _is_answer(seen, decoder):
-            return _nothing_said(decoder)
+            return judged(decoder.error, self._clock())
+        if not is_answer(seen, decoder):
+            return nothing_said(decoder)
         return Answer(route, first=seen, decoder=decoder)
 
     def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:
@@ -346,43 +274,6 @@ class Attempts:
                 self.notes.append(note)
         if route.router.note and route.router.note not in self.notes:
             self.notes.append(route.router.note)
-
-
-def _is_answer(deltas: Iterable[Delta], decoder: Decoder) -> bool:
-    """Something is said, called or refused in them, or the router told why nothing is."""
-    return any(delta.is_real for delta in deltas) or decoder.is_mute
-
-
-def _nothing_said(decoder: Decoder) -> Failed:
-    """It failed, and may cost something all the same."""
-    message = NOTHING_SAID if decoder.finished else "The router stopped before it said anything."
-    return Failed(FailureKind.TRANSIENT, message, usage=decoder.usage, cost_usd=decoder.cost_usd)
-
-
-def _whole(speak: Speech, headers: Mapping[str, str], body: bytes) -> Completion | Failed | ErrorObject:
-    """An answer that was asked for whole; some routers stream all the same, and it is added up here."""
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _STREAMED and not body.lstrip(b"\xef\xbb\xbf\r\n ").startswith(_EVENTS):
-        return speak.decode(body)
-    decoder, folder = speak.decoder(), Folder()
-    deltas = [*decoder.feed(body), *decoder.close()]
-    if decoder.error is not None:
-        return decoder.error
-    if not _is_answer(deltas, decoder):
-        return _nothing_said(decoder)
-    if not decoder.finished:
-        return Failed(FailureKind.TRANSIENT, "The router stopped in the middle of the answer.")
-    folder.add(deltas)
-    return Completion(folder.body(), decoder.usage, decoder.cost_usd)
-
-
-_STREAMED = frozenset({"text/event-stream", "application/x-ndjson"})
-_EVENTS = (b"data:", b"event:", b"id:", b":")
-
-
-def _judged(told: Failed | ErrorObject, now: float) -> Failed:
-    """What an answer that is none means; `now` is epoch seconds, for errors that name a moment."""
-    return judge_error(told.error, told.status, now) if isinstance(told, ErrorObject) else told
 
 
 def _without_key(failed: Failed, key: str) -> Failed:

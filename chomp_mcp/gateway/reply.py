@@ -8,7 +8,8 @@ from typing import Any
 
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import UpstreamError, UpstreamFailed
-from chomp_mcp.gateway.attempts import Answer, Attempts
+from chomp_mcp.gateway.answer import Answer
+from chomp_mcp.gateway.attempts import Attempts
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import (
     ChatRequest,

@@ -68,6 +68,8 @@ class ChatRequest:
     stream: bool = True
     endpoint: Literal["chat"] | Endpoint = "chat"
     """Where `body` goes; the others are OpenAI's endpoints of that name, with their own fields."""
+    stream_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the caller says of its stream (`include_obfuscation` …); usage is always asked for."""
     session: str = ""
     """A stable id of the conversation, for routers that insist on one."""
     timeout_seconds: float | None = None

@@ -47,7 +47,23 @@ class Router:
     max_tokens: Literal["max_tokens", "max_completion_tokens", ""] = "max_completion_tokens"
     """The field this router reads the output limit from; the other spelling is renamed to it. Empty: as it came."""
     drop: tuple[str, ...] = ()
-    """Request fields this router refuses; `messages[].name` drops the field inside messages."""
+    """Request fields this router refuses, as paths: `seed`, `messages[].name`, `tools[].function.strict`, `a.b`."""
+    message_fields: tuple[str, ...] = ()
+    """Fields of a message that this router knows, beside those that all know; empty: it minds no others."""
+    reasoning_field: Literal["", "reasoning", "reasoning_content"] = ""
+    """The name under which it takes back what a model thought; empty: as it came."""
+    roles: Mapping[str, str] = field(default_factory=lambda: {"developer": "system"})
+    """Roles that it does not know -> what it takes in their place."""
+    flatten: tuple[str, ...] = ()
+    """Roles whose messages must be a text here, not a list of text parts."""
+    null_content: Literal["keep", "empty"] = "keep"
+    """What stands beside tool calls where the model said nothing: null, or an empty text."""
+    tool_ids: Literal["any", "plain", "short"] = "any"
+    """Ids of tool calls it takes. plain: up to 64 of a-z, A-Z, 0-9, _ and -. short: 9 letters or digits (Mistral)."""
+    media: tuple[str, ...] = ("image", "file", "audio", "video")
+    """What it takes beside text. image_data: pictures as data URLs alone, for it fetches none."""
+    no_stream_with: tuple[str, ...] = ()
+    """Request fields with which it refuses to stream; `a+b`: with both. It is asked for a whole answer instead."""
     replace: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """Values that some models refuse: glob pattern of ids -> request field -> value -> what is sent instead."""
     joins_auto: Literal["keyed", "reachable", "last", "never"] = "keyed"

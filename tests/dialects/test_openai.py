@@ -136,9 +136,11 @@ def test_nothing_dropped_is_nothing_told():
     assert openai.notes(Route(ROUTERS["groq"], "m"), ChatRequest(body=HELLO)) == ()
 
 
-def test_null_fields_of_messages_are_left_out():
-    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
-    assert sent(LAB, {"messages": [call]})[1]["messages"] == [{"role": "assistant", "tool_calls": [{"id": "1"}]}]
+def test_null_fields_of_messages_are_left_out_but_for_the_content_beside_calls():
+    call = {"role": "assistant", "content": None, "refusal": None, "tool_calls": [{"id": "1"}]}
+    assert sent(LAB, {"messages": [call]})[1]["messages"] == [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    ]
 
 
 def test_messages_that_are_no_messages_are_the_routers_to_judge():

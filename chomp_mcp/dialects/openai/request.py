@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai.answer import decode
+from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.models import as_model, entries
+from chomp_mcp.dialects.openai.paths import without
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.messages import ChatRequest, Model, Route, Router, WireRequest
 
-__all__ = ["body_of", "decode", "decode_list", "decoder", "encode", "encode_list", "headers_of", "list_url", "notes"]
+__all__ = [
+    "body_of",
+    "decode",
+    "decode_list",
+    "decoder",
+    "encode",
+    "encode_list",
+    "headers_of",
+    "list_url",
+    "must_be_whole",
+    "notes",
+]
 
 _OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
 """Fields that the gateway sets or reads itself."""
 
-_IN_MESSAGES = "messages[]."
 _LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -45,34 +58,45 @@ def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
 
 
 def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
-    """The request's fields without ours, nulls and what the router refuses; the output limit under its name here."""
-    fields, in_messages = _refused(route.router.drop)
-    body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in fields}
-    body["messages"] = [_message(message, in_messages) for message in _messages(body)]
+    """The request's fields as this router takes them, without ours and nulls."""
+    drop = _parsed(route.router.drop)
+    body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in drop.fields}
+    body["messages"] = fit(route.router, _messages(body), drop.in_messages).messages
     _rename_limit(body, route.router.max_tokens)
     body |= {field: value for field, _refused_value, value in _replaced(route, body)}
     body["model"] = route.model
     if request.stream:
         body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
+        if "stream_options" not in drop.fields:
+            body["stream_options"] = {**request.stream_options, "include_usage": True}
+    for path in drop.paths:
+        body, _found = without(body, path)
     return body
 
 
 def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
-    fields, in_messages = _refused(route.router.drop)
-    told = _said(request.body, fields)
-    for message in _messages(request.body) if in_messages else ():
-        if isinstance(message, dict):
-            told += [_IN_MESSAGES + name for name in _said(message, in_messages)]
-    replaced = tuple(
-        f"{route.ref} takes no {field} {refused}: {value} was sent"
-        for field, refused, value in _replaced(route, request.body)
-    )
-    if not told:
-        return replaced
-    dropped = [field for field in route.router.drop if field in told]
-    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped", *replaced)
+    router, drop = route.router, _parsed(route.router.drop)
+    history = fit(router, _messages(request.body), drop.in_messages)
+    lost = {*_said(request.body, drop.fields), *history.lost}
+    given = {**request.body, **({"stream_options": request.stream_options} if request.stream_options else {})}
+    lost |= {"stream_options"} & drop.fields if request.stream_options.keys() - {"include_usage"} else set()
+    lost.update(".".join(path) for path in drop.paths if without(given, path)[1])
+    in_order = [*(name for name in router.drop if name in lost), *sorted(lost - set(router.drop))]
+    told = [f"{router.id} takes no {', '.join(in_order)}: dropped"] if in_order else []
+    told += [f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in _replaced(route, given)]
+    return (*told, *history.notes)
+
+
+def must_be_whole(route: Route, body: Mapping[str, Any]) -> bool:
+    """This router refuses to stream such a request, by its row's `no_stream_with`."""
+    return any(all(_asks(body, name) for name in names.split("+")) for names in route.router.no_stream_with)
+
+
+def _asks(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    is_plain = name == "response_format" and isinstance(value, Mapping) and value.get("type") == "text"
+    return bool(value) and not is_plain
 
 
 def decoder() -> StreamDecoder:
@@ -113,18 +137,27 @@ def _messages(body: Mapping[str, Any]) -> list[Any]:
     return messages if isinstance(messages, list) else []
 
 
-def _message(message: Any, dropped: frozenset[str]) -> Any:
-    """Without nulls (Groq refuses them) and without `dropped`; itself where there is nothing to leave out."""
-    if not isinstance(message, dict) or (None not in message.values() and dropped.isdisjoint(message)):
-        return message
-    return {k: v for k, v in message.items() if v is not None and k not in dropped}
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    """What a row drops: fields of the body, fields of its messages, and what lies deeper."""
+
+    fields: frozenset[str]
+    in_messages: frozenset[str]
+    paths: tuple[tuple[str, ...], ...]
 
 
 @lru_cache(maxsize=1024)
-def _refused(drop: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """The fields that a row drops: those of the body, and those of its messages."""
-    inside = frozenset(field.removeprefix(_IN_MESSAGES) for field in drop if field.startswith(_IN_MESSAGES))
-    return frozenset(drop), inside
+def _parsed(drop: tuple[str, ...]) -> _Drop:
+    fields, inside, deeper = set(), set(), []
+    for path in drop:
+        steps = tuple(path.split("."))
+        if len(steps) == 1:
+            fields.add(path)
+        elif len(steps) == 2 and steps[0] == "messages[]":  # noqa: PLR2004 - the list, and the field
+            inside.add(steps[1])
+        else:
+            deeper.append(steps)
+    return _Drop(frozenset(fields), frozenset(inside), tuple(deeper))
 
 
 def _said(place: Mapping[str, Any], names: frozenset[str]) -> list[str]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai.text import loads
 
-__all__ = ["CallStream", "mend_message", "new_id"]
+__all__ = ["CallStream", "mend_arguments", "mend_message", "new_id"]
 
 _NOTHING = "{}"
 """The arguments of a call without any: a client parses them as JSON, and the empty text is none."""
@@ -26,7 +26,7 @@ def mend_message(message: dict[str, Any]) -> bool:
     Every call gets an id of its own (LM Studio sends none: lmstudio #830), its type, and arguments that are a text
     (llama.cpp #20198 sends the object). What is no call at all is left out.
     """
-    changed = _mend_legacy(message)
+    changed = _mend_legacy(message, whole=True)
     calls = message.get("tool_calls")
     if not calls:
         return changed
@@ -34,11 +34,18 @@ def mend_message(message: dict[str, Any]) -> bool:
     kept = [call for call in listed if isinstance(call, dict)]
     for call in kept:
         changed = _mend_function(call, whole=True) or changed
-    kept = [call for call in kept if any(isinstance(body, dict) for body in call.values())]
+    kept = list(filter(_is_call, kept))
     if kept != calls:
         message["tool_calls"] = kept
         changed = True
     return _mend_ids(kept) or changed
+
+
+def _is_call(call: dict[str, Any]) -> bool:
+    """A function, or what else its type names (`custom`), with a body."""
+    kind = call.get("type")
+    names = ["function", *([kind] if isinstance(kind, str) else [])]
+    return any(isinstance(call.get(name), dict) for name in names)
 
 
 def _mend_ids(calls: list[dict[str, Any]]) -> bool:
@@ -58,10 +65,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _mend_legacy(said: dict[str, Any]) -> bool:
+def _mend_legacy(said: dict[str, Any], *, whole: bool) -> bool:
     """`function_call`, the form before tools, of a message or a delta."""
     call = said.get("function_call")
-    return isinstance(call, dict) and "arguments" in call and _mend_arguments(call, whole="name" in call)
+    return isinstance(call, dict) and "arguments" in call and _mend_arguments(call, whole=whole)
 
 
 def _mend_function(call: dict[str, Any], *, whole: bool) -> bool:
@@ -79,6 +86,12 @@ def _mend_function(call: dict[str, Any], *, whole: bool) -> bool:
         function["name"] = _text(function["name"])
         changed = True
     return _mend_arguments(function, whole=whole) or changed
+
+
+def mend_arguments(function: dict[str, Any]) -> dict[str, Any]:
+    """The function of a whole call, its arguments a text; in place."""
+    _mend_arguments(function, whole=True)
+    return function
 
 
 def _mend_arguments(function: dict[str, Any], *, whole: bool) -> bool:
@@ -133,7 +146,7 @@ class CallStream:
 
     def mend(self, choice: int, delta: dict[str, Any]) -> bool:
         """The pieces of one delta, in place; true when something had to change."""
-        changed = _mend_legacy(delta) if "function_call" in delta else False
+        changed = _mend_legacy(delta, whole=False) if "function_call" in delta else False
         pieces = delta.get("tool_calls")
         if not pieces:
             return changed

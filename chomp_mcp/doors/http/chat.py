@@ -63,6 +63,7 @@ def envelope_of(
         model=body.get("model") or "",
         router=body.get("router") or AUTO,
         stream=bool(body.get("stream")) if stream is None else stream,
+        stream_options=body.get("stream_options") or {},
         session=session,
         timeout_seconds=patience,
     )

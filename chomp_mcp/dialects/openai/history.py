@@ -1,0 +1,169 @@
+"""A conversation as one router takes it: roles, fields, contents and tool ids, by the row of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chomp_mcp.dialects.openai.tool_calls import mend_arguments
+from chomp_mcp.dialects.openai.tool_ids import Ids
+from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.messages import Router, text_of
+
+__all__ = ["History", "fit"]
+
+_PLAIN = frozenset({"role", "content"})
+
+MEDIA: Mapping[str, str] = {
+    "image_url": "image",
+    "input_image": "image",
+    "image": "image",
+    "file": "file",
+    "input_file": "file",
+    "document": "file",
+    "input_audio": "audio",
+    "audio": "audio",
+    "video_url": "video",
+    "input_video": "video",
+}
+"""Type of a content part -> what it is."""
+
+
+@dataclass(slots=True)
+class History:
+    """The messages to send, and what of the given ones does not travel."""
+
+    messages: list[Any]
+    lost: set[str] = field(default_factory=set)
+    """Paths such as `messages[].reasoning_content`."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences on what goes out although it fits nothing."""
+
+
+def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str]) -> History:
+    """The conversation for this router; the given messages are not changed, and most go out as they are.
+
+    Args:
+        router: its row says which roles, message fields, parts and tool ids it takes.
+        messages: as the caller wrote them.
+        dropped: message fields that the row drops, beside those that it does not know.
+
+    Raises:
+        InvalidRequest: a message holds nothing but a file or a picture that this router cannot take.
+    """
+    fitting = _Fitting(router, dropped)
+    history = History([], fitting.lost)
+    has_calls = False
+    for message in messages:
+        if not isinstance(message, dict) or fitting.is_plain(message):
+            history.messages.append(message)
+            continue
+        fitted = fitting.message(message)
+        has_calls = has_calls or "tool_calls" in fitted or fitted.get("role") == "tool"
+        history.messages.append(fitted)
+    if has_calls:
+        history.notes = Ids(router.tool_ids).pair(history.messages)
+    return history
+
+
+@dataclass(slots=True)
+class _Fitting:
+    router: Router
+    dropped: frozenset[str]
+    lost: set[str] = field(default_factory=set)
+
+    def is_plain(self, message: dict[str, Any]) -> bool:
+        """A role that every router knows, and a text."""
+        role = message.get("role")
+        return (
+            message.keys() <= _PLAIN
+            and type(message.get("content")) is str
+            and role != "tool"
+            and not (isinstance(role, str) and role in self.router.roles)
+        )
+
+    def message(self, message: dict[str, Any]) -> dict[str, Any]:
+        fitted: dict[str, Any] = {}
+        known = self.router.message_fields
+        message = self._renamed(message)
+        for name, value in message.items():
+            if name == "content":
+                fitted[name] = self._content(message, value)
+            elif value is None or (name == "tool_calls" and value == []):
+                continue  # nothing is said, and some (Groq) refuse the null
+            elif name in self.dropped or (known and name not in known):
+                self.lost.add(f"messages[].{name}")
+            else:
+                fitted[name] = value
+        role = fitted.get("role")
+        if isinstance(role, str):
+            fitted["role"] = self.router.roles.get(role, role)
+        if isinstance(fitted.get("tool_calls"), list):
+            fitted["tool_calls"] = [_call(call) for call in fitted["tool_calls"]]
+        return fitted
+
+    def _renamed(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What the model thought, under the one name that this router reads."""
+        wanted = self.router.reasoning_field
+        other = _REASONING.get(wanted, "")
+        if not other or not isinstance(message.get(other), str):
+            return message
+        thought = message.get(wanted) or message[other]
+        return {**{name: value for name, value in message.items() if name != other}, wanted: thought}
+
+    def _content(self, message: dict[str, Any], content: Any) -> Any:
+        if content is None:
+            has_calls = bool(message.get("tool_calls") or message.get("function_call"))
+            return None if has_calls and self.router.null_content == "keep" else ""
+        if not isinstance(content, list):
+            return content
+        kept = [part for part in content if self._takes(part)]
+        if content and not kept:
+            kinds = sorted({str(part.get("type")) for part in content if isinstance(part, dict)})
+            raise InvalidRequest(
+                f"{self.router.id} takes no {', '.join(kinds)}, and a message holds nothing else.",
+                hint="Name a model that takes it, or send its text.",
+                param="messages",
+            )
+        role = str(message.get("role"))
+        if self.router.roles.get(role, role) in self.router.flatten and all(map(_is_text, kept)):
+            self.lost.update(f"messages[].content[].{name}" for part in kept for name in part.keys() - {"type", "text"})
+            return "\n".join(map(_text, kept))
+        return kept if len(kept) < len(content) else content
+
+    def _takes(self, part: Any) -> bool:
+        kind = MEDIA.get(str(part.get("type"))) if isinstance(part, dict) else None
+        takes = self.router.media
+        if kind is None or kind in takes or (kind == "image" and "image_data" in takes and _is_data(part)):
+            return True
+        self.lost.add(f"messages[].content[].{part['type']}")
+        return False
+
+
+_REASONING = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"}
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in {"text", "refusal"}
+
+
+def _text(part: dict[str, Any]) -> str:
+    return text_of([part])
+
+
+def _is_data(part: dict[str, Any]) -> bool:
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    return isinstance(url, str) and url.startswith("data:")
+
+
+def _call(call: Any) -> Any:
+    """A call of the history; clients that add up a stream leave its `index` in, and some keep the object itself."""
+    if not isinstance(call, dict):
+        return call
+    fitted = {name: value for name, value in call.items() if name != "index"}
+    function = fitted.get("function")
+    if isinstance(function, dict) and not isinstance(function.get("arguments"), str):
+        fitted["function"] = mend_arguments(dict(function))
+    return fitted

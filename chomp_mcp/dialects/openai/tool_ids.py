@@ -1,0 +1,103 @@
+"""Tool ids that a router takes, the same on both sides of a pair."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Ids"]
+
+_PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_SHORT = re.compile(r"[a-zA-Z0-9]{9}")
+
+
+class Ids:
+    """Pairs the calls of a conversation with their results.
+
+    Kimi's ids are `functions.get:0`, some servers count from `call_0` in every turn, some send none: a call without an
+    id gets one, and whoever answers it in turn gets the same. `shape` is `Router.tool_ids`.
+    """
+
+    def __init__(self, shape: str) -> None:
+        self._shape = _SHAPES[shape]
+        self._taken: set[str] = set()
+        self._open: dict[str, deque[str]] = {}
+        """The caller's id -> ours, of calls that wait for their result."""
+        self._last: dict[str, str] = {}
+        """The same of all calls so far: a result may come twice."""
+
+    def pair(self, messages: list[Any]) -> list[str]:
+        """Fit the ids of these messages, in place; tells of results and calls without the other."""
+        notes = []
+        for at, message in enumerate(messages):
+            if not isinstance(message, dict):
+                continue
+            if message.get("role") == "tool":
+                notes += self._result(at, message)
+                continue
+            notes += self._unanswered(at)
+            calls = message.get("tool_calls")
+            for call in calls if isinstance(calls, list) else ():
+                if isinstance(call, dict):
+                    self._call(call)
+        return notes
+
+    def _call(self, call: dict[str, Any]) -> None:
+        given = call.get("id")
+        given = given if isinstance(given, str) else ""
+        ours = call["id"] = self._unique(given)
+        self._open.setdefault(given, deque()).append(ours)
+        self._last[given] = ours
+
+    def _result(self, at: int, message: dict[str, Any]) -> list[str]:
+        given = message.get("tool_call_id")
+        given = given if isinstance(given, str) else ""
+        waiting = self._open.get(given) or (next(iter(self._open.values()), None) if not given else None)
+        if waiting:
+            message["tool_call_id"] = waiting.popleft()
+            self._open = {name: ids for name, ids in self._open.items() if ids}
+        elif given in self._last:
+            message["tool_call_id"] = self._last[given]
+        else:
+            message["tool_call_id"] = self._shape(given or f"call_{at}", 0)
+            return [f"messages[{at}] is the result of a tool call that is not in the conversation"]
+        return []
+
+    def _unanswered(self, at: int) -> list[str]:
+        if not self._open:
+            return []
+        self._open.clear()
+        return [f"a tool call before messages[{at}] has no result"]
+
+    def _unique(self, given: str) -> str:
+        wanted, turn = given or f"call_{len(self._taken)}", 0
+        ours = self._shape(wanted, 0)
+        open_now = {each for ids in self._open.values() for each in ids}
+        while ours in (open_now if self._shape is _any else self._taken):
+            turn += 1
+            ours = self._shape(wanted, turn)
+        self._taken.add(ours)
+        return ours
+
+
+def _any(given: str, turn: int) -> str:
+    return f"{given}_{turn + 1}" if turn else given
+
+
+def _plain(given: str, turn: int) -> str:
+    if not turn and _PLAIN.fullmatch(given):
+        return given
+    mark = f"_{turn + 1}" if turn else ""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", given)[: 64 - len(mark)] + mark
+
+
+def _short(given: str, turn: int) -> str:
+    if not turn and _SHORT.fullmatch(given):
+        return given
+    return hashlib.sha256(f"{given} {turn}".encode("utf-8", "surrogatepass")).hexdigest()[:9]
+
+
+_SHAPES: Mapping[str, Callable[[str, int], str]] = {"any": _any, "plain": _plain, "short": _short}
