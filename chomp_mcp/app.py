@@ -14,6 +14,7 @@ from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.book import Books
+from chomp_mcp.gateway.conversations import Conversations
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
@@ -151,6 +152,7 @@ class Chomp:
             prices=self.prices,
             health=self.health,
             settlement=Settlement(self.ledger, self.observers),
+            conversations=Conversations(state, clock=clock),
             client=self.client,
             tracing=Tracing(),
             clock=clock,

@@ -10,6 +10,7 @@ from typing import Any
 from chomp_mcp.errors import ChompError, UpstreamError
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.attempts import Attempts
+from chomp_mcp.gateway.conversations import Conversations
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
@@ -42,6 +43,7 @@ class Gateway:
     prices: Prices
     health: Health
     settlement: Settlement
+    conversations: Conversations
     client: Client
     tracing: Tracing
     clock: Callable[[], float]
@@ -122,6 +124,8 @@ class Exchange:
             gateway.admission.check_rate(self._caller)
         if self._plan is None:
             self._plan = await gateway.plan(self._caller, request)
+        talk = gateway.conversations.name_of(self._caller, request, self._plan)
+        self._plan = await gateway.conversations.with_kept(talk, self._plan)
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan)
         self._attempts = Attempts(
             plan,
@@ -138,6 +142,7 @@ class Exchange:
         except UpstreamError as error:
             error.receipt = self._bare_receipt()
             raise
+        await gateway.conversations.keep(talk, plan, answer.route)
         self._reply = Reply(
             self._attempts,
             answer,

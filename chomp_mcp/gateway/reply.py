@@ -117,6 +117,7 @@ class Reply:
             cost_usd=cost,
             latency_ms=max(0, round((now - self._started) * 1000)),
             notes=tuple(dict.fromkeys(told)) if told else (),
+            sticky=None if plan.kept is None else plan.kept is self.route,
         )
 
     def _estimated(self) -> Usage:

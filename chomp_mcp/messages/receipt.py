@@ -44,6 +44,8 @@ class ReceiptView(TypedDict):
     cost_usd: str | None
     """A decimal number of US dollars; None: the price is unknown."""
     latency_ms: int
+    sticky: NotRequired[bool]
+    """Whether the conversation kept its route, where it had one."""
     notes: NotRequired[list[str]]
 
 
@@ -84,6 +86,8 @@ class Receipt:
     """None: the price is unknown. Never 0 for unknown."""
     latency_ms: int = 0
     notes: tuple[str, ...] = ()
+    sticky: bool | None = None
+    """Whether the conversation kept its route; None where it had none, or the plan but one."""
 
     @property
     def cost(self) -> str | None:
@@ -91,7 +95,7 @@ class Receipt:
         return None if self.cost_usd is None else format(self.cost_usd.normalize() + 0, "f")
 
     def as_dict(self) -> ReceiptView:
-        """JSON: `usage.estimated` and `notes` appear only when they say something."""
+        """JSON: `usage.estimated`, `sticky` and `notes` appear only where they say something."""
         usage: UsageView = {
             "input_tokens": self.usage.input_tokens,
             "output_tokens": self.usage.output_tokens,
@@ -107,6 +111,8 @@ class Receipt:
             "cost_usd": self.cost,
             "latency_ms": self.latency_ms,
         }
+        if self.sticky is not None:
+            view["sticky"] = self.sticky
         if self.notes:
             view["notes"] = list(self.notes)
         return view

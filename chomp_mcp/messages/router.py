@@ -151,3 +151,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     free_choice: bool = False
     """The ref left a choice of model or router, so another route may answer."""
+    kept: Route | None = None
+    """The first of the routes, where it stands there because the conversation has used it before."""
+    kept_at: float = 0.0
+    """When that was last noted, in epoch seconds."""

@@ -63,6 +63,9 @@ class Metrics:
             "model",
             "price",
         )
+        self._kept = self._counter(
+            "chomp_conversations_total", "Turns of conversations that had a route: kept it, or moved.", "route"
+        )
         self._unpriced = self._counter("chomp_unpriced_total", "Exchanges of unknown price.", "router", "model")
 
     def _make_upstream_metrics(self) -> None:
@@ -96,6 +99,8 @@ class Metrics:
             self._first_tokens[router,].observe(report.first_token_seconds)
         self._tokens[router, model, "input"].inc(receipt.usage.input_tokens)
         self._tokens[router, model, "output"].inc(receipt.usage.output_tokens)
+        if receipt.sticky is not None:
+            self._kept["kept" if receipt.sticky else "moved",].inc()
         if receipt.usage.cached_tokens:
             self._tokens[router, model, "cached"].inc(receipt.usage.cached_tokens)
         self._costs[router, model, report.price].inc(float(receipt.cost_usd or 0))

@@ -55,6 +55,14 @@ async def asks_the_default_model(bed: Bed, value: str) -> None:
     assert (await bed.chat("groq/m")).headers["x-chomp-router"] == "groq"
 
 
+async def stands_in_for_claude(bed: Bed, value: str) -> None:
+    body = {"model": "claude-opus-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    async with bed.http() as served:
+        answer = await served.http.post("/v1/messages", json=body)
+    assert f"{answer.headers['x-chomp-router']}/{answer.headers['x-chomp-model']}" == value
+    assert (await bed.chat("claude-opus-5-5")).status_code == 404, "the OpenAI API takes names as they are"
+
+
 async def falls_back(bed: Bed, _value: str) -> None:
     bed.one.fail(500)
     default = {"LLM_DEFAULT_MODEL": "groq/m"}
@@ -251,6 +259,7 @@ TABLE = {
     "LLM_PROVIDER": Case("cerebras", "groq", asks_the_provider_first, ("cerebas", "groq/m")),
     "LLM_DEFAULT_MODEL": Case("cerebras/named", "groq/m", asks_the_default_model, ("groq/", "two words", "/m")),
     "LLM_FALLBACKS": Case("cerebras/reserve, mock", "mock", falls_back, ("cerebas", "groq,,nosuch/m", "groq/")),
+    "CHOMP_AGENT_MODEL": Case("cerebras/named", "groq/m", stands_in_for_claude, ("groq/", "two words", "/m")),
     "GATEWAY_HOST": Case(
         "localhost", "127.0.0.1", binds_the_host, ("no-such-host.invalid", "0.0.0.0", "256.1.1.1"), starts=("serve",)
     ),

@@ -12,7 +12,15 @@ from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
-__all__ = ["chat_request", "envelope_of", "headers_of", "list_failed", "openai_usage", "patience_of"]
+__all__ = [
+    "chat_request",
+    "conversation_of",
+    "envelope_of",
+    "headers_of",
+    "list_failed",
+    "openai_usage",
+    "patience_of",
+]
 
 _ENVELOPE: Mapping[str, tuple[type, ...]] = {
     "model": (str, type(None)),
@@ -77,6 +85,23 @@ def patience_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds < math.inf else None
+
+
+_SESSION_HEADERS = (b"x-claude-code-session-id", b"x-session-id", b"session-id")
+_LONGEST_NAME = 1024
+
+
+def conversation_of(headers: Iterable[tuple[bytes, bytes]], body: Mapping[str, Any]) -> str:
+    """The name that a program gives its conversation: by a header, `prompt_cache_key` or `metadata.user_id`."""
+    named = dict(headers)
+    metadata = body.get("metadata")
+    user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
+    told = [
+        *(named[name].decode("latin-1") for name in _SESSION_HEADERS if name in named),
+        body.get("prompt_cache_key"),
+        user,
+    ]
+    return next((name[:_LONGEST_NAME] for name in told if name and isinstance(name, str)), "")
 
 
 def list_failed(router: str, page: ModelPage) -> UpstreamFailed:

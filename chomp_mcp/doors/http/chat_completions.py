@@ -15,6 +15,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
 from chomp_mcp.doors.http.chat import (
     chat_request,
+    conversation_of,
     headers_of,
     openai_usage,
     patience_of,
@@ -39,7 +40,8 @@ class ChatCompletions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        request = chat_request(body, patience=patience_of(scope["headers"]))
+        headers = scope["headers"]
+        request = chat_request(body, session=conversation_of(headers, body), patience=patience_of(headers))
         caller = caller_of(scope)
         if not request.stream:
             await while_connected(scope, receive, partial(answer, self._gateway, caller, request, send))

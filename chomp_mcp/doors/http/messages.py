@@ -24,7 +24,7 @@ from chomp_mcp.doors.http.asgi import (
     send_json,
     while_connected,
 )
-from chomp_mcp.doors.http.chat import headers_of, patience_of
+from chomp_mcp.doors.http.chat import conversation_of, headers_of, patience_of
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Receipt, Usage
@@ -154,6 +154,7 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], se
         model=model,
         stand_in=stand_in("claude", model, settings.agents, settings.agent_model),
         stream=bool(body.get("stream")),
+        session=conversation_of(headers, body),
         timeout_seconds=patience_of(headers),
         wishes=tuple(name for name in _WISHES if name in chat),
         native=Native("anthropic", body, passed),

@@ -19,7 +19,7 @@ from chomp_mcp.dialects.responses.answer import response, skeleton
 from chomp_mcp.dialects.responses.request import Chat, to_chat
 from chomp_mcp.dialects.responses.stream import ResponseEvents
 from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
-from chomp_mcp.doors.http.chat import chat_request, headers_of, patience_of
+from chomp_mcp.doors.http.chat import chat_request, conversation_of, headers_of, patience_of
 from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.errors import BudgetExceeded, InvalidRequest, UpstreamError
 from chomp_mcp.messages import Caller, ChatRequest
@@ -47,7 +47,9 @@ class Responses:
         envelope: dict[str, Any] = {
             name: body[name] for name in ("model", "router", "stream", "stream_options") if name in body
         }
-        request = chat_request({**chat.body, **envelope}, patience=patience_of(scope["headers"]))
+        headers = scope["headers"]
+        named = conversation_of(headers, body)
+        request = chat_request({**chat.body, **envelope}, session=named, patience=patience_of(headers))
         request = replace(request, notes=tuple(chat.notes))
         shell = skeleton(body, response_id=f"resp_{uuid4().hex}", created_at=int(time.time()))
         caller = caller_of(scope)

@@ -445,3 +445,21 @@ async def test_a_wish_is_no_excuse_for_asking_for_ever(gateway, upstream):
     told = await post(gateway, output_config={"effort": "high"}, metadata={"user_id": "u"})
     assert told.status_code == 400
     assert len(upstream.chats) == 4
+
+
+async def test_a_conversation_of_claude_code_keeps_its_route_and_the_metrics_tell(home):
+    async with ScriptedRouter() as one, ScriptedRouter() as two:
+        one.fail(503)
+        environ = {"LLM_DEFAULT_MODEL": "one/m", "LLM_FALLBACKS": "two/m"}
+        settings = settings_for(home, environ=environ, one=one.url, two=two.url)
+        async with serving(settings) as gateway:
+            await gateway.http.get("/metrics")
+            served = []
+            for headers in ({"x-claude-code-session-id": "s1"}, {"x-claude-code-session-id": "s1"}):
+                served.append((await post(gateway, model="auto", headers=headers)).headers["x-chomp-router"])
+                one.answer("well again")
+            user = {"metadata": {"user_id": '{"session_id": "s2"}'}}
+            served.append((await post(gateway, model="auto", **user)).headers["x-chomp-router"])
+            assert served == ["two", "two", "one"]
+            text = (await gateway.http.get("/metrics")).text
+            assert 'chomp_conversations_total{route="kept"} 1.0' in text
