@@ -46,6 +46,8 @@ class Answer:
         chunks = response.iter_bytes()
         while decoder.error is None and (chunk := await _next(chunks, decoder)) is not None:
             if deltas := decoder.feed(chunk):
+                if any(delta.is_real for delta in deltas):
+                    response.prolong()
                 yield deltas
         if decoder.error is None and (deltas := decoder.close()):
             yield deltas

@@ -192,7 +192,7 @@ class Attempts:
             response = await self._client.send(encoded)
             outcome = await self._read(route, response)
         except Unreachable as error:
-            outcome = Failed(error.kind, str(error))
+            outcome = Failed(error.kind, str(error), resent=error.resent)
         except (ChompError, asyncio.CancelledError) as error:
             left = isinstance(error, asyncio.CancelledError)
             self._record(route, FailureKind.HUNG_UP.value if left else "error", started, response)
@@ -248,6 +248,7 @@ class Attempts:
             fresh = decoder.feed(chunk)
             seen += fresh
             if is_answer(fresh, decoder):
+                response.prolong()
                 return Answer(route, first=seen, response=response, decoder=decoder)
             if decoder.error is not None:
                 return judged(decoder.error, self._clock())

@@ -42,6 +42,8 @@ def exhausted(
             hint=_hint(route.router, last, retry_after),
             retry_after=retry_after,
         )
+    if kinds == {FailureKind.LOCAL}:
+        return NoRouteAvailable(told, hint=_LOCAL_HINT, retry_after=1.0)
     if kinds == {FailureKind.TIMEOUT}:
         return UpstreamTimeout(told, hint="Try again, or name another router.", retry_after=retry_after)
     return UpstreamFailed(told, hint="Try again later, or name another router or model.", retry_after=retry_after)
@@ -85,6 +87,7 @@ def _wait(failed: Failed) -> float | None:
 
 
 TOO_MANY = 429
+_LOCAL_HINT = "Try again in a moment; if it happens often, raise the number of open files (ulimit -n)."
 _RESTING = frozenset({FailureKind.RATE_LIMITED, FailureKind.QUOTA, FailureKind.REFUSED_HERE})
 _FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.TOO_LONG})
 

@@ -39,6 +39,8 @@ class FailureKind(StrEnum):
     CALLER_FAULT = "caller_fault"
     CUT = "cut"
     """Anything after the first delta."""
+    LOCAL = "local"
+    """This machine has no more to give: no file, no free connection. Nobody else's failure."""
     HUNG_UP = "hung_up"
     """The caller left."""
 
@@ -61,6 +63,8 @@ class Failed:
     """What the router counted for it all the same."""
     cost_usd: Decimal | None = None
     """What the router says it cost all the same."""
+    resent: bool = False
+    """The request went out twice, first on an old connection that was dead; it does not go out a third time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ ACTIONS: Mapping[FailureKind, Action] = {
     FailureKind.TOO_LONG: Action(False, "larger", False),
     FailureKind.CALLER_FAULT: Action(False, "stop", False),
     FailureKind.CUT: Action(False, "stop", True),
+    FailureKind.LOCAL: Action(False, "route", False),
     FailureKind.HUNG_UP: Action(False, "stop", False),
 }
 
@@ -149,7 +150,7 @@ _RETRY_SECONDS = (0.1, 0.4)
 def retry_wait(failed: Failed, jitter: float) -> float | None:
     """Seconds (at most 2) until the same route is tried once more; None: do not. `jitter` is random, from 0 to 1."""
     told = failed.retry_after or 0.0
-    if not ACTIONS[failed.kind].retry_same or told > _SHORT_SECONDS:
+    if not ACTIONS[failed.kind].retry_same or failed.resent or told > _SHORT_SECONDS:
         return None
     least, spread = _RETRY_SECONDS
     return max(told, least + spread * jitter)

@@ -149,7 +149,8 @@ async def test_where_the_caller_left_the_choice_the_next_route_answers_and_the_r
         told = await ask(w, "m", stream=stream)
         assert (told["text"], told["served"]) == ("from cerebras", "cerebras/m")
         outcomes = [attempt["outcome"] for attempt in told["attempts"]]
-        assert outcomes == [row.outcome] * (row.tries * row.keys) + ["ok"]
+        assert [*dict.fromkeys(outcomes)] == [row.outcome, "ok"]
+        assert len(w.groq.chats) == row.tries * row.keys
 
 
 @rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import traceback
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import pytest
 from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers import client as client_module
+from chomp_mcp.routers import response as response_module
 from chomp_mcp.routers.client import Client, Response, Unreachable
 from tests.dialects.asking import ask, failure
 from tests.support.scripted import ScriptedRouter
@@ -36,7 +36,12 @@ def chat(url: str, *, stream: bool = False, key: str = KEY, **fields) -> WireReq
 
 
 async def drain(response: Response) -> bytes:
-    return b"".join([chunk async for chunk in response.iter_bytes()])
+    """As a reader for whom every byte counts."""
+    chunks = []
+    async for chunk in response.iter_bytes():
+        response.prolong()
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 async def test_an_answer_comes_back_with_status_lower_case_headers_and_body(client, upstream):
@@ -104,22 +109,6 @@ async def test_closing_an_answer_that_goes_on_ends_its_connection_without_a_wait
     response = await client.send(chat(upstream.url, stream=True))
     response.close()
     await upstream.saw_disconnect()
-
-
-async def test_packed_bodies_are_unpacked(client, upstream):
-    upstream.reply(200, gzip.compress(b"hello"), {"content-encoding": "gzip"})
-    assert await (await client.send(chat(upstream.url))).read() == b"hello"
-
-
-async def test_a_body_that_is_packed_wrongly_is_transient(client, upstream):
-    upstream.reply(200, b"hello", {"content-encoding": "gzip"})
-    assert (await failure(client, chat(upstream.url))).kind is FailureKind.TRANSIENT
-
-
-async def test_streams_are_asked_for_unpacked_and_lists_packed(client, upstream):
-    await (await client.send(chat(upstream.url))).read()
-    await (await client.send(WireRequest("GET", f"{upstream.url}/models", {}))).read()
-    assert [seen.headers["accept-encoding"] for seen in upstream.requests] == ["identity", "gzip"]
 
 
 async def test_nobody_there_is_transient_and_names_the_address(client):
@@ -208,7 +197,7 @@ async def test_of_an_error_above_the_limit_the_beginning_is_read(client, upstrea
 
 
 async def test_a_stream_that_never_ends_is_refused(client, upstream, monkeypatch):
-    monkeypatch.setattr(client_module, "MAX_BODY_BYTES", 1_000_000)
+    monkeypatch.setattr(response_module, "MAX_BODY_BYTES", 1_000_000)
     upstream.huge(100_000_000)
     response = await client.send(chat(upstream.url, stream=True))
     with pytest.raises(Unreachable, match="sent more than"):
@@ -287,25 +276,8 @@ async def test_a_certificate_named_in_the_environment_is_trusted(self_signed, tm
         await client.close()
 
 
-async def test_a_proxy_from_the_environment_is_used_for_others_but_not_for_this_machine(upstream, monkeypatch):
-    async with ScriptedRouter() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.base)
-        client = Client(upstream_timeout=5)
-        await (await client.send(chat("http://router.invalid/v1"))).read()
-        await (await client.send(chat(upstream.url))).read()
-        await client.close()
-    assert [seen.target for seen in proxy.requests] == ["http://router.invalid/v1/chat/completions"]
-    assert len(upstream.requests) == 1
-
-
-async def test_a_proxy_setting_that_makes_no_sense_is_told(monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "gopher://user:hunter2@nowhere")
-    error = await failure(Client(upstream_timeout=5), chat("http://router.invalid/v1"))
-    assert "HTTP_PROXY" in str(error)
-    assert "hunter2" not in str(error)
-
-
-async def test_five_hundred_streams_at_once_all_complete(client, upstream):
+async def test_five_hundred_streams_at_once_all_complete(upstream):
+    client = Client(upstream_timeout=60)
     gate = anyio.Event()
     upstream.stream(["a", gate, "b"])
     done = []
@@ -323,6 +295,7 @@ async def test_five_hundred_streams_at_once_all_complete(client, upstream):
             gate.set()
     assert len(done) == 500
     assert all(body.endswith(b"data: [DONE]\n\n") for body in done)
+    await client.close()
 
 
 async def test_reachable_tells_who_listens(client, upstream):
@@ -355,7 +328,7 @@ async def test_a_closed_client_opens_again(client, upstream):
 async def test_mock_urls_are_played_without_a_socket(client):
     request = WireRequest("POST", "mock:///chat/completions", {}, wire.dumps(echo("mock/echo", stream=False)))
     assert wire.loads(await ask(client, request))["choices"][0]["message"]["content"] == "say it"
-    assert not client._pool._open
+    assert client._session is None
 
 
 async def test_a_mock_stream_may_be_cut_as_any_other(client):
@@ -379,4 +352,4 @@ def echo(model: str, *, stream: bool) -> dict[str, object]:
 
 
 async def test_building_a_client_opens_nothing():
-    assert not Client(upstream_timeout=1)._pool._open
+    assert Client(upstream_timeout=1)._session is None

@@ -1,0 +1,158 @@
+"""Where a request goes and what stands in its head: the URL taken apart, the headers checked, the proxy on the way."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from base64 import b64encode
+from functools import cache, lru_cache
+from typing import NamedTuple
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from chomp_mcp.messages import FailureKind, WireRequest
+from chomp_mcp.routers.response import Unreachable
+
+__all__ = ["PORTS", "Target", "basic_credentials", "head", "proxy_from_environment", "target_of"]
+
+PORTS = {"http": 80, "https": 443}
+
+
+class Target(NamedTuple):
+    """A router's URL: `url` is quoted and without the user, whose `credentials` are a header's value."""
+
+    scheme: str
+    host: str
+    port: int
+    url: str
+    credentials: str
+
+    @property
+    def name(self) -> str:
+        """As a host header has it, and as errors call it: the port only where it is not the usual one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@lru_cache(maxsize=1024)
+def target_of(url: str) -> Target:
+    """`Unreachable` for what is no http or https URL."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        target = Target(parts.scheme, host, parts.port or PORTS[parts.scheme], "", basic_credentials(parts))
+    except (ValueError, KeyError):
+        host = ""
+    if not host:
+        shown = url.partition("://")[2].partition("/")[0].rpartition("@")[2] or "the router"
+        raise Unreachable(FailureKind.TRANSIENT, f"The URL of {shown} is not an http or https URL: correct it.")
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_UNQUOTED)
+    return target._replace(url=f"{parts.scheme}://{target.name}{path}")
+
+
+_UNQUOTED = "%/?:@!$&'()*+,;=-._~"
+"""What may stand in a path and a query (RFC 3986, 3.3 and 3.4), and the sign of what is quoted already."""
+
+
+def head(request: WireRequest, target: Target) -> dict[str, str]:
+    """The headers, names in lower case. `Unreachable` for one that cannot be sent.
+
+    Lists are large and worth packing; a packed stream may wait in somebody's buffer.
+    """
+    headers = {
+        "host": target.name,
+        "user-agent": _user_agent(),
+        "accept": "*/*",
+        "accept-encoding": "identity" if request.body else "gzip",
+    }
+    if target.credentials:
+        headers["authorization"] = target.credentials
+    for name, value in request.headers.items():
+        headers[name.lower()] = value
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable() and _may_be_set(name)):
+            raise _wrong_header(name)
+    return headers
+
+
+@cache
+def _user_agent() -> str:
+    from importlib.metadata import version
+
+    return f"chomp-mcp/{version('chomp-mcp')}"
+
+
+@lru_cache(maxsize=1024)
+def _may_be_set(name: str) -> bool:
+    """A token (RFC 9110, 5.6.2), and none of those that say where a request ends."""
+    return _TOKEN.fullmatch(name) is not None and name not in _FRAMING
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_KEY_HEADERS = frozenset({"authorization", "x-api-key"})
+"""Where dialects put keys; what is wrong with any other header is not the key's fault."""
+
+
+def _wrong_header(name: str) -> Unreachable:
+    if name in _KEY_HEADERS:
+        return Unreachable(FailureKind.BAD_KEY, "The key has characters that no header can carry: replace it.")
+    wrong = f"The header {name} cannot be sent like that: correct it in the router's row."
+    return Unreachable(FailureKind.TRANSIENT, wrong)
+
+
+def proxy_from_environment(target: Target) -> SplitResult | None:
+    """The proxy that HTTP(S)_PROXY or ALL_PROXY name for this host; never one on the way to this machine itself.
+
+    NO_PROXY lists names with all that is below them, addresses, networks (10.0.0.0/8), each with or without a port,
+    or `*`. SOCKS proxies look names up themselves, however their scheme is written.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    url = proxies.get(target.scheme) or proxies.get("all")
+    if not url or _is_local(target.host) or _is_in_a_network(target.host, proxies.get("no", "")):
+        return None
+    if proxy_bypass(target.host) or proxy_bypass(f"{target.host}:{target.port}"):
+        return None
+    try:
+        proxy = urlsplit(url if "://" in url else f"http://{url}")
+        known = proxy.scheme in _PROXY_PORTS and bool(proxy.hostname) and (proxy.port or True)
+    except ValueError:
+        known = False
+    if not known:
+        raise Unreachable(FailureKind.TRANSIENT, _WRONG_PROXY)
+    port = proxy.port or _PROXY_PORTS[proxy.scheme]
+    user, at, _ = proxy.netloc.rpartition("@")
+    host = f"[{proxy.hostname}]" if ":" in (proxy.hostname or "") else proxy.hostname
+    return proxy._replace(netloc=f"{user}{at}{host}:{port}", path="", query="", fragment="")
+
+
+_PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
+_WRONG_PROXY = (
+    "Only http://, https://, socks5:// and socks4:// proxies work: check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
+)
+
+
+def _is_local(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _is_in_a_network(host: str, no_proxy: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for entry in no_proxy.split(","):
+        try:
+            if address in ipaddress.ip_network(entry.strip().strip("[]"), strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def basic_credentials(url: SplitResult) -> str:
+    """The value of an Authorization header for the user and password in a URL (RFC 7617); empty without a user."""
+    if not url.username:
+        return ""
+    return "Basic " + b64encode(f"{unquote(url.username)}:{unquote(url.password or '')}".encode()).decode()
