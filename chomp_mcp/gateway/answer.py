@@ -12,8 +12,8 @@ from chomp_mcp.dialects.openai.answer import NOTHING_SAID
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.dialects.openai.shapes import as_chunks
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Route, Usage
+from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers.client import Response
-from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge_error
 
 __all__ = ["Answer", "is_answer", "judged", "nothing_said", "whole"]
@@ -76,7 +76,7 @@ class Answer:
             return ""
         if self.decoder.error is not None:
             said = judged(self.decoder.error, now=0.0).message  # its words alone, which need no clock
-            return str(without_key(said, self.route.key))
+            return str(without(said, sent_secrets(self.route.router, self.route.key)))
         return "" if self.decoder.finished else f"{self.route.ref} stopped in the middle of the answer."
 
     def close(self) -> None:

@@ -35,9 +35,9 @@ from chomp_mcp.messages import (
     WireRequest,
 )
 from chomp_mcp.policy import failover
+from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.client import Client, Response, Unreachable
-from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge
 from chomp_mcp.telemetry.report import OK
 from chomp_mcp.telemetry.tracing import Trace
@@ -203,7 +203,9 @@ class Attempts:
             _log.exception("the answer of %s could not be read", route.ref)
             outcome = Failed(FailureKind.TRANSIENT, f"{route.router.id} answered something that cannot be read.")
         if isinstance(outcome, Failed):
-            outcome = _without_key(outcome, route.key)
+            # Routers like to repeat what they were shown.
+            secrets = sent_secrets(route.router, route.key)
+            outcome = replace(outcome, message=without(outcome.message, secrets), body=without(outcome.body, secrets))
             self._record(route, outcome.kind.value, started, response, outcome.message)
             if response:
                 response.close()
@@ -275,10 +277,3 @@ class Attempts:
                 self.notes.append(note)
         if route.router.note and route.router.note not in self.notes:
             self.notes.append(route.router.note)
-
-
-def _without_key(failed: Failed, key: str) -> Failed:
-    """Routers like to repeat what they were shown."""
-    if not key:
-        return failed
-    return replace(failed, message=without_key(failed.message, key), body=without_key(failed.body, key))

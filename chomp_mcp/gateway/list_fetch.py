@@ -11,8 +11,8 @@ import anyio
 
 from chomp_mcp.dialects import dialect
 from chomp_mcp.messages import Failed, FailureKind, Model, Router, WireRequest
+from chomp_mcp.policy.secrets import sent_secrets, without, without_password
 from chomp_mcp.routers.client import Client, Unreachable
-from chomp_mcp.routers.envelopes import without_key
 from chomp_mcp.routers.failures import judge
 from chomp_mcp.store.keyring import masked
 from chomp_mcp.store.kv.protocol import Value
@@ -54,7 +54,7 @@ class ListFetcher:
                 with anyio.fail_after(FETCH_SECONDS):
                     return await self._ask(router, key), "; ".join(refused)
             except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
-                reason = str(without_key(_reason(router.id, error), key))
+                reason = str(without(_reason(router.id, error), sent_secrets(router, key)))
                 refused.append(f"the key {masked(key)}: {reason}" if len(keys) > 1 else reason)
                 if not (isinstance(error, _Refused) and error.failed.kind in _OF_THE_KEY):
                     break
@@ -65,7 +65,7 @@ class ListFetcher:
         request = speak.encode_list(router, key)
         if request is None:
             if router.joins_auto == "reachable" and not await self._client.reachable(router.url):
-                raise ValueError(f"nothing answers at {router.url}")
+                raise ValueError(f"nothing answers at {without_password(router.url)}")
             return speak.decode_list(router, b"")
         if key and router.key_check:
             await self._check(router, key)

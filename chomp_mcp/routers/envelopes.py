@@ -6,14 +6,14 @@ Pure; what the error means is the table in failures.py.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.policy.secrets import each_text, masked
 
-__all__ = ["Told", "masked", "parsed", "read", "without_key"]
+__all__ = ["Told", "parsed", "read"]
 
 MAX_MESSAGE = 1000
 MAX_FIELD = 2000
@@ -150,49 +150,9 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b((?:sk|gsk|csk|fw|pk|rk|xai|hf|nvapi|chomp)[-_])[\w.*-]{4,}", re.IGNORECASE), r"\1…"),
-    (re.compile(r"\bAIza[\w-]{8,}"), "AIza…"),
-    (re.compile(r"\b(bearer\s+)(?=\S*[\d*])[^\s'\",]{4,}", re.IGNORECASE), r"\1…"),
-    (re.compile(r"(api[ _-]?key(?: provided)?['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{4,}", re.IGNORECASE), r"\1…"),
-    # SambaNova's keys are bare UUIDs.
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "…"),
-    (re.compile(r"\b(?=[A-Za-z]*\d)[A-Za-z0-9]{32,}\b"), "…"),
-)
-
-
-def masked(text: str) -> str:
-    """The text without anything that looks like a key; some routers quote it back."""
-    for pattern, shown in _SECRETS:
-        text = pattern.sub(shown, text)
-    return text
-
-
-_SHORT_KEY = 8
-"""A shorter one may be a part of any word, and hides only where it stands alone."""
-
-
-def without_key(value: Any, key: str) -> Any:
-    """A text, or the texts of a JSON value, without this very key: some routers quote keys that have no known shape."""
-    if not key:
-        return value
-    spelled = re.escape(key)
-    pattern = re.compile(spelled if len(key) >= _SHORT_KEY else rf"(?<!\w){spelled}(?!\w)")
-    return _each_text(value, lambda text: pattern.sub("…", text))
-
-
 def _clean(value: Any) -> Any:
     """A JSON value with keys masked and texts cut."""
-    return _each_text(value, lambda text: masked(text[:MAX_FIELD]))
-
-
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """The same JSON value with its texts and names changed."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {change(str(name)): _each_text(item, change) for name, item in value.items()}
-    return [_each_text(item, change) for item in value] if isinstance(value, list) else value
+    return each_text(value, lambda text: masked(text[:MAX_FIELD]))
 
 
 def _shallow(value: Any, depth: int = MAX_DEPTH) -> Any:

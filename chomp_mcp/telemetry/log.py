@@ -1,6 +1,7 @@
 """A JSON line per exchange, on stderr, through the standard library's logging.
 
-The lines hold what a report holds, less the routers' own words, which may repeat the prompt. Standard output is never
+The lines hold what a report holds, less the routers' own words, which may repeat the prompt. No line should hold a key;
+what looks like one is masked in all that is not ours. Standard output is never
 written to: on stdio it belongs to MCP.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 from chomp_mcp import wire
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import Attempt
+from chomp_mcp.policy.secrets import masked
 from chomp_mcp.telemetry.lossy import LossyStream
 from chomp_mcp.telemetry.report import Report, Transition, shown
 
@@ -30,12 +31,6 @@ LEVELS: Final[Mapping[str, int]] = MappingProxyType(
 
 _logger = logging.getLogger("chomp_mcp")
 _logger.addHandler(logging.NullHandler())  # a program that embeds us and sets no logging up hears nothing
-
-_SECRET: Final = re.compile(r"\b(?:(?:sk|gsk|csk|fw)[-_][\w-]{8,}|chomp_[0-9a-f]{16,})|(?<=[Bb]earer )[\w.~+/=-]+")
-"""What keys and tokens look like. No line should hold one; this is for the one that does."""
-
-_MARKS: Final = ("sk-", "sk_", "fw-", "fw_", "chomp_", "earer ")
-"""One of them is in whatever `_SECRET` finds: looking for them takes a tenth of its time."""
 
 
 def checked_level(text: str) -> str:
@@ -131,7 +126,7 @@ class _Line:
         self._facts = {**head, **facts}
 
     def __str__(self) -> str:
-        return _masked(_json(self._facts))
+        return _json(self._facts)
 
 
 def _json(facts: Mapping[str, Any]) -> str:
@@ -139,10 +134,6 @@ def _json(facts: Mapping[str, Any]) -> str:
         return wire.dumps(facts).decode()
     except TypeError:  # half an emoji in a message, which the standard library writes as an escape
         return json.dumps(facts)
-
-
-def _masked(text: str) -> str:
-    return _SECRET.sub("…", text) if any(mark in text for mark in _MARKS) else text
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
@@ -155,7 +146,7 @@ class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, _Line):
             return str(record.msg)
-        facts = {"event": "message", "logger": record.name, "message": record.getMessage()}
+        facts = {"event": "message", "logger": record.name, "message": masked(record.getMessage())}
         if record.exc_info:
-            facts["exception"] = self.formatException(record.exc_info)
+            facts["exception"] = masked(self.formatException(record.exc_info))
         return str(_Line(record.levelno, record.created, facts))

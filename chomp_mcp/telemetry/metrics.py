@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from chomp_mcp.messages import Attempt, FailureKind, JobStatus
-from chomp_mcp.telemetry.report import OK, Report, Transition
+from chomp_mcp.telemetry.report import OK, Report, Transition, shown
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -185,8 +185,8 @@ class _FewNames(dict[str, str]):
     def __missing__(self, name: str) -> str:
         if len(self) >= self._most or len(name) > _LONGEST_NAME or not name.isprintable():
             return OTHER
-        self[name] = name
-        return name
+        self[name] = shown(name)
+        return self[name]
 
 
 def _failovers(attempts: Sequence[Attempt]) -> Iterator[str]:

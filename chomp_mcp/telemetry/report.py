@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, Protocol
 
 from chomp_mcp.messages import Receipt
+from chomp_mcp.policy.secrets import masked
 
 __all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "shown"]
 
@@ -111,7 +113,11 @@ class Observers:
                 _logger.exception("An observer could not read a transition.")
 
 
+@lru_cache(maxsize=4096)
 def shown(ref: str) -> str:
-    """A caller's model ref as telemetry shows it: at most 200 characters, `?` for those that UTF-8 has no bytes for."""
-    ref = ref[:_SHOWN_REF]
+    """A caller's model ref as telemetry shows it: at most 200 characters, `?` for those that UTF-8 has no bytes for.
+
+    Without what looks like a key: people paste them into the wrong field.
+    """
+    ref = masked(ref[:_SHOWN_REF])
     return ref if ref.isprintable() else ref.encode("utf-8", "replace").decode()

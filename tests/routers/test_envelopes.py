@@ -6,7 +6,7 @@ import pytest
 
 from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind
-from chomp_mcp.routers.envelopes import MAX_DEPTH, without_key
+from chomp_mcp.routers.envelopes import MAX_DEPTH
 from chomp_mcp.routers.failures import judge
 
 NOW = 1_795_000_000.0
@@ -44,18 +44,3 @@ def test_a_code_that_is_no_status_is_none(code):
 def test_a_wait_beyond_all_figures_is_no_wait():
     body = b'{"error":{"message":"\\ud83d","metadata":{"retry_after_seconds":1%s}}}' % (b"0" * 400)
     assert judge(429, {}, body, NOW).retry_after is None
-
-
-def test_a_key_of_no_known_shape_is_taken_out_of_texts_and_bodies():
-    body = {"message": "unknown token hunter2-lab", "seen": ["Bearer hunter2-lab", {"hunter2-lab": 1}], "code": None}
-    assert without_key(body, "hunter2-lab") == {
-        "message": "unknown token …",
-        "seen": ["Bearer …", {"…": 1}],
-        "code": None,
-    }
-    assert without_key("a+b(c)d*e is wrong", "a+b(c)d*e") == "… is wrong"
-
-
-def test_a_short_key_hides_only_where_it_stands_alone():
-    assert without_key("the key 'key' of monkeys", "key") == "the … '…' of monkeys"
-    assert without_key("nothing to hide", "") == "nothing to hide"

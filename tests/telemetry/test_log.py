@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from chomp_mcp.errors import InvalidSetting
+from chomp_mcp.errors import ChompError, InvalidSetting
 from chomp_mcp.messages import Attempt
 from chomp_mcp.telemetry import Transition
 from chomp_mcp.telemetry.log import LogObserver, configure
+from tests.support.world import world
 
 
 @pytest.fixture(autouse=True)
@@ -182,3 +183,21 @@ def test_a_process_writes_to_stderr_only_and_nothing_unasked(level, written):
     run = subprocess.run([sys.executable, "-c", SCRIPT, level], capture_output=True, check=True, timeout=30)
     assert run.stdout == b""
     assert len(run.stderr.splitlines()) == written
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "pasted", ["xai-abcDEF0123456789abcDEF", "0f8fad5b-d9cb-469f-a165-70867728950e", "AIzaSyA0123456789abcdefghijk"]
+)
+async def test_a_key_pasted_as_a_model_stands_in_no_log_and_no_metric(home, stream, pasted):
+    configure("debug", stream)
+    async with world(home, "groq") as w:
+        chomp, metrics = w.chomp, w.chomp.metrics
+        chomp.observers.add(LogObserver())
+        w.groq.models(["m"])
+        await chomp.ask("hi", model=f"groq/{pasted}")
+        with pytest.raises(ChompError):
+            await chomp.ask("hi", model=pasted)
+        shown = metrics.render(await chomp.metrics_snapshot()).decode()
+    assert [line["event"] for line in lines(stream)] == ["exchange", "exchange"]
+    assert pasted not in stream.getvalue() + shown

@@ -1,0 +1,134 @@
+"""What a secret looks like, once for every mask: key shapes in texts of others, and what we send in any spelling.
+
+Nothing here decides what is secret for a person; it takes out of errors, logs, metrics and traces what a router may
+have echoed, or a caller may have pasted where a model's name belongs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
+from html.entities import codepoint2name
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from chomp_mcp.messages import Router
+
+__all__ = ["KEY_SHAPES", "each_text", "masked", "sent_secrets", "without", "without_password"]
+
+_START = r"(?:\b|(?<=\\[nrt]))"
+"""In text that was escaped, a line break is two characters, of which the second is a letter."""
+
+KEY_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # OpenAI, Anthropic, OpenRouter, DeepSeek (sk), Groq, Cerebras, Fireworks, xAI, Hugging Face, NVIDIA, and our own
+    # tokens.
+    (
+        re.compile(
+            _START + r"((?:sk|gsk|csk|fw|pk|rk|xai|hf|nvapi|chomp)[-_])[\w.*-]{4,}",
+            re.IGNORECASE,
+        ),
+        r"\1…",
+    ),
+    # Perplexity, whose models are called pplx-70b, Replicate, Together, GitHub, GitLab, Slack.
+    (re.compile(_START + r"(pplx-|r8_|tgp_v1_|gh[opsur]_|github_pat_|glpat-|xox[abeoprs]-)[\w-]{20,}"), r"\1…"),
+    # Google: API keys of the old form, of the new one, and OAuth tokens. Their letters' case is part of the shape.
+    (re.compile(_START + r"(AIza|AQ\.|ya29\.)[\w-]{8,}"), r"\1…"),
+    (re.compile(_START + r"(AKIA|ASIA)[A-Z0-9]{12,}\b"), r"\1…"),
+    # A JSON Web Token: base64 of `{"`, twice.
+    (re.compile(_START + r"eyJ[\w-]{8,}(?:\.[\w-]*){1,4}"), "eyJ…"),
+    (re.compile(_START + r"((?:bearer|basic)\s+)(?=\S*[\d*])[^\s'\",]{4,}", re.IGNORECASE), r"\1…"),
+    (re.compile(r"(api[ _-]?key(?: provided)?['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{4,}", re.IGNORECASE), r"\1…"),
+    # SambaNova's keys are bare UUIDs.
+    (re.compile(_START + r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "…"),
+    # Mistral's and others' are letters and digits alone; no word, model or date is that long.
+    (re.compile(_START + r"(?=[A-Za-z]*\d)[A-Za-z0-9]{32,}\b"), "…"),
+)
+"""What keys and tokens look like, and what is shown in their place."""
+
+_SHORT = 8
+"""A shorter secret may be a part of any word, and hides only where it stands alone."""
+
+_PUBLIC_HEADERS = frozenset(
+    {
+        "accept",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-type",
+        "http-referer",
+        "referer",
+        "user-agent",
+        "x-title",
+    }
+)
+
+
+def masked(text: str) -> str:
+    """The text without anything that looks like a key."""
+    for pattern, shown in KEY_SHAPES:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def sent_secrets(router: Router, key: str) -> tuple[str, ...]:
+    """What of a call nobody may read back: the key, the words of the row's own headers, the password of its address."""
+    words = [
+        word
+        for name, value in router.headers.items()
+        if name.lower() not in _PUBLIC_HEADERS
+        for word in value.split()
+        if len(word) >= _SHORT
+    ]
+    password = urlsplit(router.url).password if "@" in router.url else None
+    return tuple(dict.fromkeys(filter(None, (key, unquote(password or ""), *words))))
+
+
+def without(value: Any, secrets: Iterable[str]) -> Any:
+    """A text, or a JSON value with all its texts and names, without these very secrets, however they are spelled."""
+    for secret in secrets:
+        value = each_text(value, partial(_hidden, secret))
+    return value
+
+
+def _hidden(secret: str, text: str) -> str:
+    text = _spelled(secret).sub("…", text)
+    # Texts are cut before they come here, perhaps in the middle of the secret.
+    rest = next((n for n in range(len(secret) - 1, _SHORT - 1, -1) if text.lower().endswith(secret[:n].lower())), 0)
+    return f"{text[:-rest]}…" if rest else text
+
+
+def without_password(url: str) -> str:
+    """An address that may be shown."""
+    before, at, place = url.rpartition("@")
+    return f"{before.partition('//')[0]}//…@{place}" if at else url
+
+
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """The same JSON value with its texts and names changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(str(name)): each_text(item, change) for name, item in value.items()}
+    return [each_text(item, change) for item in value] if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=256)
+def _spelled(secret: str) -> re.Pattern[str]:
+    """The secret in upper and lower case, its punctuation plain or escaped for URLs, HTML or JSON, or all of it so."""
+    usual = "".join(
+        character if character.isascii() and character.isalnum() else _escaped(character) for character in secret
+    )
+    percent = "".join(f"%{byte:02x}" for byte in secret.encode("utf-8", "replace"))
+    either = rf"(?:{usual}|{percent})"
+    return re.compile(either if len(secret) >= _SHORT else rf"(?<!\w){either}(?!\w)", re.IGNORECASE)
+
+
+def _escaped(character: str) -> str:
+    """A proxy may have quoted what another had quoted before, hence the repeated `25` and `amp;`."""
+    if character.isascii() and character.isalnum():
+        return character
+    code = ord(character)
+    percent = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "replace"))
+    named = f"|{codepoint2name[code]}" if code in codepoint2name else ""
+    entity = rf"&(?:amp;)*(?:#0*{code}|#x0*{code:x}{named});"
+    return rf"(?:\\?{re.escape(character)}|{percent}|{entity}|\\u{code:04x}{'|[+]' if character == ' ' else ''})"
