@@ -40,6 +40,12 @@ class Settings:
     """Processes that serve the port."""
     auth_token: str = field(default="", repr=False)
     open_registration: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names beyond loopback that are served where no token is due; `*.example` for all below one."""
+    max_requests: int = 1000
+    """Requests under way at once, over HTTP and in one process."""
+    max_request_bytes: int = 128 * 1024 * 1024
+    """The sum of their bodies."""
     rate_rps: float = 10.0
     rate_burst: int = 20
     daily_budget_usd: Decimal = Decimal(50)
@@ -187,6 +193,17 @@ def _origins(text: str) -> tuple[str, ...]:
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/?")
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    """Names alone: whoever writes a URL or a port means the name in it."""
+    hosts = tuple(urlsplit(host if "://" in host else f"//{host}").hostname or "" for host in _words(text))
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError("must be host names such as host.docker.internal, separated by commas")
+    return hosts
+
+
+_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9._:-]+")
+
+
 def _token(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("must be one word of ASCII characters, or no client could send it")
@@ -252,6 +269,9 @@ _SETTINGS: Mapping[str, _Setting] = {
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": _Setting("upstream_timeout_seconds", _number(0.05, 86_400)),
     "CHOMP_LOG": _Setting("log", _log_level),
     "CHOMP_OPEN_REGISTRATION": _Setting("open_registration", _flag),
+    "CHOMP_ALLOWED_HOSTS": _Setting("allowed_hosts", _hosts),
+    "CHOMP_MAX_REQUESTS": _Setting("max_requests", _whole(1, _MOST)),
+    "CHOMP_MAX_REQUEST_BYTES": _Setting("max_request_bytes", _whole(1, 1 << 50)),
 }
 
 _WHOLE_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|%\w+%|\{\{[^}]*\}\}")

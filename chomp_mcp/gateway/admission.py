@@ -41,16 +41,21 @@ class Admission:
         self._clock = clock
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def check_rate(self, caller: Caller) -> None:
-        """`RateLimited` when the caller's bucket is empty. Only callers over HTTP are counted."""
+    def check_rate(self, caller: Caller, *, takes: bool = True) -> None:
+        """`RateLimited` when the caller's bucket is empty. Only callers over HTTP are counted.
+
+        `takes`: the request counts from here on; else it is only asked whether it would be refused.
+        """
         if not caller.limited or self._rps <= 0:
             return
         now = self._clock()
-        bucket = self._buckets.pop(caller.id, None) or Bucket(float(max(self._burst, 1)), now)
-        bucket, wait = rate_limit.take(bucket, now, self._rps, max(self._burst, 1))
-        self._buckets[caller.id] = bucket
-        if len(self._buckets) > MOST_BUCKETS:
-            self._buckets.popitem(last=False)
+        bucket = self._buckets.get(caller.id) or rate_limit.full(now, self._burst)
+        bucket, wait = rate_limit.take(bucket, now, self._rps, self._burst)
+        if takes:
+            self._buckets[caller.id] = bucket
+            self._buckets.move_to_end(caller.id)
+            if len(self._buckets) > MOST_BUCKETS:
+                self._buckets.popitem(last=False)
         if wait > 0:
             raise RateLimited(
                 f"More than {self._rps:g} requests a second.",

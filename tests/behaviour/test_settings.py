@@ -220,7 +220,7 @@ async def logged_by_stdio(bed: Bed, **env: str) -> str:
 
 
 async def lets_strangers_register(bed: Bed, _value: str) -> None:
-    open_to_all = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_AUTH_TOKEN": "s3cret"}
+    open_to_all = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_AUTH_TOKEN": "s3cret-s3cret-s3cret"}
     assert (await registered(bed, **open_to_all)) == 200
     assert (await registered(bed, **open_to_all, CHOMP_OPEN_REGISTRATION="0")) == 403
 
@@ -228,6 +228,27 @@ async def lets_strangers_register(bed: Bed, _value: str) -> None:
 async def registered(bed: Bed, **env: str) -> int:
     async with bed.http(**env) as served:
         return (await served.http.post("/api/keys", json={"keys": {"groq": "a-key-of-theirs"}})).status_code
+
+
+async def serves_that_host(bed: Bed, value: str) -> None:
+    async with bed.http() as served:
+        assert (await served.http.get("/healthz", headers={"host": f"{value}:8080"})).status_code == 200
+        assert (await served.http.get("/healthz", headers={"host": "elsewhere.example"})).status_code == 421
+
+
+async def serves_so_many_at_once(bed: Bed, _value: str) -> None:
+    bed.one.hang()
+    async with bed.http() as served, anyio.create_task_group() as group:
+        group.start_soon(lambda: served.chat(model="groq/m"))
+        await bed.one.saw_request()
+        assert (await served.chat(model="groq/m")).status_code == 503
+        group.cancel_scope.cancel()
+
+
+async def holds_so_many_bytes(bed: Bed, _value: str) -> None:
+    async with bed.http() as served:
+        assert (await served.chat(model="mock/echo", user="x" * 2000)).status_code == 503
+        assert (await served.chat(model="mock/echo")).status_code == 200
 
 
 async def lives_in_the_home(bed: Bed, value: str) -> None:
@@ -291,6 +312,9 @@ TABLE = {
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": Case("0.3", "60", gives_a_silent_router_up, ("0", "-1", "late", "inf")),
     "CHOMP_LOG": Case("off", "debug", logs_nothing, ("loud", "2")),
     "CHOMP_OPEN_REGISTRATION": Case("1", "0", lets_strangers_register, ("maybe", "2")),
+    "CHOMP_ALLOWED_HOSTS": Case("box.example", "other.example", serves_that_host, ("two words", "exa$mple", "http://")),
+    "CHOMP_MAX_REQUESTS": Case("1", "9", serves_so_many_at_once, ("0", "-1", "many", "1.5")),
+    "CHOMP_MAX_REQUEST_BYTES": Case("1000", "100000", holds_so_many_bytes, ("0", "-1", "1 MiB")),
     "CHOMP_HOME": Case(
         "{folder}/new/home",
         "",

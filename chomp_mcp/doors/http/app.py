@@ -20,11 +20,21 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http import chat_completions, chomp_api, embeddings, gateway_api, messages, models, responses
+from chomp_mcp.doors.http import (
+    chat_completions,
+    chomp_api,
+    embeddings,
+    gateway_api,
+    messages,
+    models,
+    protected_resource,
+    responses,
+)
 from chomp_mcp.doors.http.asgi import error_answer
 from chomp_mcp.doors.http.auth import Authentication, is_loopback
-from chomp_mcp.doors.http.guard import BODY_SECONDS, MAX_BODY_BYTES, Edge, Traffic
+from chomp_mcp.doors.http.guard import BODY_SECONDS, MAX_BODY_BYTES, Edge
 from chomp_mcp.doors.http.server.process import GRACE_SECONDS
+from chomp_mcp.doors.http.traffic import Traffic
 from chomp_mcp.doors.mcp.lazy import LateMcp
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
@@ -50,7 +60,7 @@ def build_app(
     `body_seconds` is what a request's body may take to come in, `grace_seconds` what jobs may still take at the end.
     `state_key` (32 bytes) seals what MCP clients bring back; the processes of one port need the same.
     """
-    traffic = Traffic()
+    traffic = Traffic(chomp.settings.max_requests, chomp.settings.max_request_bytes)
     pages = _key_pages(chomp)
     mcp = LateMcp(partial(_load_mcp, chomp, pages, state_key))
 
@@ -65,7 +75,9 @@ def build_app(
 
     return _App(
         edge=partial(Edge, settings=chomp.settings, traffic=traffic, body_seconds=body_seconds),
-        authentication=partial(Authentication, settings=chomp.settings, keyring=chomp.keyring),
+        authentication=partial(
+            Authentication, settings=chomp.settings, keyring=chomp.keyring, admission=chomp.admission
+        ),
         direct={
             ("POST", "/v1/chat/completions"): chat_completions.ChatCompletions(chomp),
             ("POST", "/v1/messages"): messages.Messages(chomp),
@@ -79,6 +91,7 @@ def build_app(
             *models.routes(chomp),
             *gateway_api.routes(chomp),
             *chomp_api.routes(chomp),
+            *protected_resource.routes(chomp.settings),
             *mcp.routes(),
             *(pages.routes() if pages else ()),
         ],
@@ -102,6 +115,7 @@ class _App(Starlette):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.router.redirect_slashes = False  # the edge takes them off
         self._edge = edge
         self._authentication = authentication
         self._direct = direct

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
 from chomp_mcp.doors.http import anthropic_errors
+from chomp_mcp.doors.http.protected_resource import challenge
 from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, Overloaded, UpstreamError
 from chomp_mcp.messages import Caller
 
@@ -185,7 +186,7 @@ def error_answer(error: ChompError, scope: Scope | None = None) -> Json:
     if error.status in _UNREAD_BODY:
         headers["connection"] = "close"
     if isinstance(error, NotAuthenticated):
-        headers["www-authenticate"] = "Bearer"
+        headers["www-authenticate"] = challenge(scope)
     if scope is None or not anthropic_errors.are_asked_for(scope):
         return Json(error.envelope(), error.status, headers)
     return Json(anthropic_errors.envelope(error, request_id_of(scope)), anthropic_errors.status(error), headers)

@@ -10,15 +10,24 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.http.asgi import HANG_UP
+from chomp_mcp.doors.http.traffic import SHARE
 from chomp_mcp.errors import InvalidSetting, NotAuthenticated
+from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.messages import OWNER, Caller
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
 
-__all__ = ["OPEN_PREFIXES", "Authentication", "check_bind", "is_loopback", "may_register"]
+__all__ = ["HEALTH_PATHS", "OPEN_PREFIXES", "Authentication", "check_bind", "is_loopback", "may_register"]
 
-OPEN_PREFIXES: Final = ("/healthz", "/keys/")
-"""Paths without a token: liveness, and the key page, which carries its own one-time secret."""
+HEALTH_PATHS: Final = ("/healthz", "/readyz")
+OPEN_PREFIXES: Final = (*HEALTH_PATHS, "/keys/", "/.well-known/")
+"""Paths without a token: health, the key page, which carries its own one-time secret, and what RFC 8615 holds."""
+_NOT_THERE: Final = frozenset({"/register", "/authorize", "/token"})
+"""Where MCP clients look for OAuth: 404 tells them that there is none, 401 that it refused them."""
+MIN_TOKEN_LENGTH: Final = 16
+_BUSY_PREFIXES: Final = ("/v1/", "/api/dispatch")
+"""Whose POSTs the rate limit counts."""
 
 _OWNER = replace(OWNER, limited=True)
 _TOKEN = b"chomp_"
@@ -41,13 +50,15 @@ def check_bind(settings: Settings) -> None:
     """Refuse to listen beyond this machine for anybody who comes along.
 
     Raises:
-        InvalidSetting: another bind than loopback without GATEWAY_AUTH_TOKEN.
+        InvalidSetting: another bind than loopback without GATEWAY_AUTH_TOKEN, or with one that can be guessed.
     """
-    if not settings.auth_token and not is_loopback(settings.host):
-        raise InvalidSetting(
-            f"GATEWAY_HOST {settings.host!r} is reachable by others, and GATEWAY_AUTH_TOKEN is not set.",
-            hint="Set GATEWAY_AUTH_TOKEN to a long random text, or bind 127.0.0.1.",
-        )
+    if is_loopback(settings.host) or len(settings.auth_token) >= MIN_TOKEN_LENGTH:
+        return
+    lacks = f"has only {len(settings.auth_token)} characters" if settings.auth_token else "is not set"
+    raise InvalidSetting(
+        f"GATEWAY_HOST {settings.host!r} is reachable by others, and GATEWAY_AUTH_TOKEN {lacks}.",
+        hint=f"Set it to a random text of at least {MIN_TOKEN_LENGTH} characters, or bind 127.0.0.1.",
+    )
 
 
 def may_register(settings: Settings) -> bool:
@@ -61,22 +72,27 @@ class Authentication:
     A POST to /api/keys without a token passes with no caller in the scope: it is somebody who registers.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, keyring: Keyring) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keyring: Keyring, admission: Admission) -> None:
         self._app = app
+        self._admission = admission
         self._keyring = keyring
         self._owner_token = settings.auth_token.encode()
         self._is_open = not settings.auth_token and is_loopback(settings.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(OPEN_PREFIXES):
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path.startswith(OPEN_PREFIXES) or path in _NOT_THERE:
             await self._app(scope, receive, send)
             return
         credential = self._credential(scope)
-        if not credential and scope["path"] == "/api/keys" and scope["method"] == "POST":
+        if not credential and path == "/api/keys" and scope["method"] == "POST":
             await self._app(scope, receive, send)
             return
         caller = await self._identify(credential)
         scope.setdefault("state", {})["caller"] = caller
+        scope[SHARE].belongs_to(caller)
+        if HANG_UP not in scope and scope["method"] == "POST" and path.startswith(_BUSY_PREFIXES):
+            self._admission.check_rate(caller, takes=False)  # its body is still on its way, and need not be read
         before = current_caller.set(caller)
         try:
             await self._app(scope, receive, send)

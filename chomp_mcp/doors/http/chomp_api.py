@@ -72,15 +72,14 @@ class _Keys:
 
     async def register(self, request: Request) -> Json:
         """POST /api/keys: a stranger gets a token for these keys, a caller's join those they have."""
-        keys = _keys_in(await read_json(request.receive))
         if "caller" in request.scope.get("state", {}):
             caller = caller_of(request.scope)
-            routers = await self._chomp.register_keys(keys, caller=caller)
+            routers = await self._chomp.register_keys(_keys_in(await read_json(request.receive)), caller=caller)
             return Json({**await self._told(caller), "routers": routers})
-        if not may_register(self._chomp.settings):
+        if not may_register(self._chomp.settings):  # before its body is read, and so is the limit
             raise NotAllowed("New callers are not taken here.", hint="Ask the owner for CHOMP_OPEN_REGISTRATION=1.")
         self._limit.admit(request.client.host if request.client else "")
-        return Json(await self._welcome(keys))
+        return Json(await self._welcome(_keys_in(await read_json(request.receive))))
 
     async def _welcome(self, keys: Mapping[str, str]) -> dict[str, Any]:
         token, caller = await self._chomp.keyring.create()

@@ -1,9 +1,11 @@
-"""/v1/chat, /v1/chat/stream, /v1/providers, /healthz, /metrics: the API of the seed "Chrysalis gateway"."""
+"""/v1/chat, /v1/chat/stream, /v1/providers, /healthz, /readyz, /metrics: the API of the seed "Chrysalis gateway"."""
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,16 +14,29 @@ from starlette.types import Receive, Scope, Send
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.openai.collect import Folder
-from chomp_mcp.doors.http.asgi import EventStream, Json, caller_of, read_json, send_json, while_connected
+from chomp_mcp.doors.http.asgi import (
+    EventStream,
+    Json,
+    caller_of,
+    read_json,
+    send_json,
+    shutting_down,
+    while_connected,
+)
 from chomp_mcp.doors.http.chat import chat_request, headers_of, openai_usage
-from chomp_mcp.errors import InvalidRequest, NotAllowed
+from chomp_mcp.errors import InvalidRequest, NotAllowed, Overloaded, StoreError
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.gateway.status import SpendView
-from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.messages import OWNER, Caller, ChatRequest
 from chomp_mcp.telemetry.calls import Calls
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
 
 __all__ = ["routes"]
+
+_READY_SECONDS = 2.0
+"""How long the store may take to answer."""
+
+_log = logging.getLogger("chomp_mcp.http")
 
 
 def routes(chomp: Chomp) -> list[Route]:
@@ -32,6 +47,7 @@ def routes(chomp: Chomp) -> list[Route]:
         Route("/v1/chat/stream", _Chat(chomp, stream=True), methods=["POST"]),
         Route("/v1/providers", views.providers),
         Route("/healthz", views.healthz),
+        Route("/readyz", views.readyz),
         Route("/metrics", views.metrics),
     ]
 
@@ -90,6 +106,19 @@ class _Views:
     async def healthz(self, _request: Request) -> Json:
         """GET /healthz: the process answers; needs no token and tells nothing else."""
         return Json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Json:
+        """GET /readyz: 503 while the store cannot be reached, or the server ends; needs no token."""
+        if getattr(request.app.state, "stopped_at", None):
+            raise shutting_down()
+        try:
+            with anyio.fail_after(_READY_SECONDS):
+                await self._chomp.keyring.created_at(OWNER)
+                await self._chomp.ledger.spent(OWNER.id)
+        except (StoreError, TimeoutError) as error:
+            _log.error("not ready: %s", error)
+            raise Overloaded("The store cannot be reached.", hint="The log tells more.", retry_after=1.0) from None
+        return Json({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: Prometheus text, of all callers together and so for the owner only."""

@@ -6,21 +6,25 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
+from starlette.datastructures import Headers as StarletteHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chomp_mcp.doors.http.asgi import HANG_UP, LAST_WORDS_SECONDS, error_answer, shutting_down, told
-from chomp_mcp.doors.http.auth import is_loopback
-from chomp_mcp.errors import NotAllowed, TooLarge, TooSlow
+from chomp_mcp.doors.http.auth import HEALTH_PATHS, is_loopback
+from chomp_mcp.doors.http.traffic import SHARE, Share, Traffic
+from chomp_mcp.errors import InvalidRequest, NotAllowed, TooLarge, TooSlow
 from chomp_mcp.settings import Settings
 
-__all__ = ["BODY_SECONDS", "MAX_BODY_BYTES", "Edge", "Traffic", "request_id"]
+__all__ = ["BODY_SECONDS", "MAX_BODY_BYTES", "Edge", "request_id"]
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """One request: the longest conversation with a few images in it."""
@@ -29,40 +33,27 @@ BODY_SECONDS: Final = 30.0
 
 _DRAIN_SECONDS = 5.0
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_METHODS = b"GET, POST, DELETE, OPTIONS"
 _EXPOSED = (
-    b"x-request-id, x-chomp-router, x-chomp-model, x-chomp-attempts, x-chomp-notes, retry-after, x-should-retry, "
-    b"mcp-session-id"
+    "x-request-id",
+    "x-chomp-router",
+    "x-chomp-model",
+    "x-chomp-attempts",
+    "x-chomp-notes",
+    "retry-after",
+    "x-should-retry",
+    "mcp-session-id",
 )
 
 Headers = Mapping[bytes, bytes]
 
 
-class Traffic:
-    """Requests in flight, so that a shutdown can wait until the last one has settled."""
-
-    def __init__(self) -> None:
-        self._requests = 0
-        self._quiet = anyio.Event()
-
-    def __enter__(self) -> None:
-        self._requests += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._requests -= 1
-        if not self._requests:
-            self._quiet.set()
-
-    async def drained(self, seconds: float) -> None:
-        """Wait until nothing is in flight, at most so long."""
-        with anyio.move_on_after(seconds):
-            while self._requests:
-                self._quiet = anyio.Event()
-                await self._quiet.wait()
-
-
 class Edge:
-    """Pure ASGI around the app; the only place where an exception becomes an answer."""
+    """Pure ASGI around the app; the only place where an exception becomes an answer.
+
+    CORS is Starlette's middleware, for requests that have an Origin. What is by hand has no like there: Starlette's
+    TrustedHostMiddleware takes no address range, and answers in plain text without a next step; nobody refuses foreign
+    origins, bounds bodies in size, time and sum, or waits at a shutdown.
+    """
 
     def __init__(
         self, app: ASGIApp, settings: Settings, *, traffic: Traffic, body_seconds: float = BODY_SECONDS
@@ -71,8 +62,16 @@ class Edge:
         self._traffic = traffic
         self._body_seconds = body_seconds
         self._is_local = is_loopback(settings.host)
-        self._own_host = settings.host
-        self._origins = frozenset(origin.rstrip("/").lower().encode() for origin in settings.cors_origins)
+        self._minds_hosts = not settings.auth_token
+        self._own_hosts = (settings.host, *settings.allowed_hosts)
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.cors_origins)
+        self._cors = CORSMiddleware(
+            app,
+            allow_origins=self._origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=_EXPOSED,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,9 +81,10 @@ class Edge:
         scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]
         headers: Headers = dict(scope["headers"])
         scope.setdefault("state", {})["request_id"] = named = request_id(headers)
-        answer = _Answer(send, [(b"x-request-id", named), *self._cors(headers)])
+        answer = _Answer(send, [(b"x-request-id", named)])
         try:
-            with self._traffic:
+            with Share(self._traffic) as share:
+                scope[SHARE] = share
                 await self._pass(scope, headers, receive, answer)
                 await answer.finish()
         except ClientDisconnect:
@@ -94,7 +94,12 @@ class Edge:
                 raise
             if isinstance(error, TooLarge) and b"expect" not in headers:
                 await _drain(receive)
-            await error_answer(told(error), scope)(scope, receive, answer)
+            told_error = error_answer(told(error), scope)
+            if b"origin" in headers:  # a page has to be allowed to read why
+                wrapped = CORSMiddleware(told_error, allow_origins=self._origins, expose_headers=_EXPOSED)
+                await wrapped.simple_response(scope, receive, answer, request_headers=StarletteHeaders(scope=scope))
+            else:
+                await told_error(scope, receive, answer)
         except asyncio.CancelledError:
             # Nobody but the server cancels a whole request: its patience at a shutdown is over, and it ends after us.
             with anyio.move_on_after(LAST_WORDS_SECONDS):
@@ -102,54 +107,46 @@ class Edge:
                 await (answer.finish() if answer.has_started else last(scope, receive, answer))
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
-        self._check_host(headers)
-        self._check_origin(headers)
-        if _is_preflight(scope, headers):
-            await self._allow(headers, answer)
-        else:
-            is_here = HANG_UP in scope
-            await self._app(scope, receive if is_here else _BoundedBody(receive, headers, self._body_seconds), answer)
+        self._check_host(scope, headers)
+        has_origin = b"origin" in headers
+        if has_origin:
+            self._check_origin(headers)
+        _take_the_slash(scope)
+        share: Share = scope[SHARE]
+        if not scope["path"].startswith(HEALTH_PATHS):
+            share.admit()
+        announced = headers.get(b"content-length", b"0")
+        if announced != b"0" and announced.isdigit():
+            if int(announced) > MAX_BODY_BYTES:
+                raise _too_large()
+            share.hold(int(announced))
+        app = self._cors if has_origin else self._app
+        is_here = HANG_UP in scope
+        await app(scope, receive if is_here else _BoundedBody(receive, headers, self._body_seconds, share), answer)
 
-    def _check_host(self, headers: Headers) -> None:
-        """On loopback a browser may be led here by a foreign name (DNS rebinding); elsewhere a token is due."""
-        if self._is_local and not _is_ours(headers.get(b"host", b""), self._own_host):
+    def _check_host(self, scope: Scope, headers: Headers) -> None:
+        """A browser may be led here by a foreign name (DNS rebinding), but has no token: where one is due, any goes."""
+        if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise InvalidRequest("There are two Host headers.", hint="Send one (RFC 9112, section 3.2).")
+        host = headers.get(b"host")
+        if not self._minds_hosts or (host is None and scope["http_version"] == "1.0"):
+            return
+        if not _is_ours(host or b"", self._own_hosts):
             error = NotAllowed(
-                "The Host header names another machine.", hint="Use http://127.0.0.1 or http://localhost."
+                "The Host header names another machine.",
+                hint="Use http://127.0.0.1 or http://localhost, name that host in CHOMP_ALLOWED_HOSTS "
+                "(Docker: host.docker.internal), or set GATEWAY_AUTH_TOKEN.",
             )
             error.status = HTTPStatus.MISDIRECTED_REQUEST
             raise error
 
     def _check_origin(self, headers: Headers) -> None:
-        origin = headers.get(b"origin")
-        if origin is None or self._is_listed(origin) or _is_same(origin, headers):
+        origin = headers[b"origin"]
+        if "*" in self._origins or origin.decode("latin-1") in self._origins or _is_same(origin, headers):
             return
         if self._is_local and origin != b"null" and is_loopback(_hostname(origin)):
             return
         raise NotAllowed("Pages of this origin may not call the gateway.", hint="Add it to CORS_ALLOWED_ORIGINS.")
-
-    def _is_listed(self, origin: bytes) -> bool:
-        return origin.lower() in self._origins or b"*" in self._origins
-
-    def _cors(self, headers: Headers) -> list[tuple[bytes, bytes]]:
-        origin = headers.get(b"origin")
-        if origin is None or not self._is_listed(origin):
-            return []
-        return [
-            (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", _EXPOSED),
-            (b"vary", b"origin"),
-        ]
-
-    async def _allow(self, headers: Headers, send: Send) -> None:
-        """Answer a preflight; without CORS headers, which only listed origins get, the browser takes it as a no."""
-        asked = headers.get(b"access-control-request-headers", b"authorization, content-type")
-        granted = [
-            (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", asked),
-            (b"access-control-max-age", b"600"),
-        ]
-        await send({"type": "http.response.start", "status": 204, "headers": granted})
-        await send({"type": "http.response.body", "body": b""})
 
 
 class _Answer:
@@ -185,16 +182,15 @@ class _Answer:
 class _BoundedBody:
     """`receive` that raises TooLarge or TooSlow while the body comes in, and is nothing but `receive` afterwards."""
 
-    __slots__ = ("_deadline", "_left", "_receive", "_seconds")
+    __slots__ = ("_deadline", "_is_announced", "_left", "_receive", "_seconds", "_share")
 
-    def __init__(self, receive: Receive, headers: Headers, seconds: float) -> None:
+    def __init__(self, receive: Receive, headers: Headers, seconds: float, share: Share) -> None:
         self._receive = receive
         self._left = MAX_BODY_BYTES
         self._seconds = seconds
         self._deadline = asyncio.get_running_loop().time() + seconds
-        announced = headers.get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-            raise _too_large()
+        self._share = share
+        self._is_announced = b"content-length" in headers
 
     async def __call__(self) -> Message:
         if self._left < 0:
@@ -207,6 +203,8 @@ class _BoundedBody:
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise _too_large()
+        if not self._is_announced:
+            self._share.hold(len(message.get("body", b"")))
         if not message.get("more_body", False):
             self._left = -1
         return message
@@ -233,14 +231,22 @@ def request_id(headers: Headers) -> bytes:
     return given if _SANE_ID.fullmatch(given) else b"req_" + os.urandom(16).hex().encode()
 
 
-def _is_preflight(scope: Scope, headers: Headers) -> bool:
-    return scope["method"] == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
+def _take_the_slash(scope: Scope) -> None:
+    """Every path is served with a slash at its end and without; a redirect would lead from TLS to plain HTTP.
+
+    `/messages/` is the one that has it by name: the MCP SDK tells it to clients of /sse.
+    """
+    path = scope["path"]
+    if path.endswith("/") and len(path) > 1:
+        scope["path"] = path = path.rstrip("/") or "/"
+    if path == "/messages":
+        scope["path"] = "/messages/"
 
 
 @lru_cache(maxsize=256)
-def _is_ours(host_header: bytes, own_host: str) -> bool:
+def _is_ours(host_header: bytes, own_hosts: tuple[str, ...]) -> bool:
     host = _hostname(b"//" + host_header)
-    return host == own_host or is_loopback(host)
+    return is_loopback(host) or any(fnmatchcase(host, own.lower()) for own in own_hosts)
 
 
 def _hostname(url: bytes) -> str:

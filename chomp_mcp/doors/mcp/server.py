@@ -156,6 +156,8 @@ def _entered(route: BaseRoute) -> BaseRoute:
             error.status, error.code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"
             raise error
         scope.setdefault("user", _user(current_caller.get().id))
+        if scope["method"] == "GET":  # nothing is kept to be sent again, so a stream that is resumed is a new one
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
         if scope["method"] == "POST":
             body = await Request(scope, receive).body()
             text = read(body.decode("utf-8", "replace"))

@@ -35,7 +35,9 @@ async def test_with_a_token_set_no_path_answers_anybody_else(home, path, headers
     async with with_token(home) as gateway:
         answer = await gateway.http.get(path, headers=headers)
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
+    metadata = f"{gateway.url}/.well-known/oauth-protected-resource{path}"
+    challenge = f'Bearer resource_metadata="{metadata}"' if path in {"/mcp", "/sse"} else "Bearer"
+    assert answer.headers["www-authenticate"] == challenge
     assert answer.headers["x-request-id"]
     assert answer.json()["error"]["code"] == "invalid_api_key"
 
@@ -167,7 +169,9 @@ def test_a_bind_beyond_loopback_needs_a_token(home, host):
     settings = replace(settings_for(home), host=host)
     with pytest.raises(InvalidSetting, match="GATEWAY_AUTH_TOKEN"):
         check_bind(settings)
-    check_bind(replace(settings, auth_token="s3cret"))
+    with pytest.raises(InvalidSetting, match="at least 16 characters"):
+        check_bind(replace(settings, auth_token="a" * 15))
+    check_bind(replace(settings, auth_token="a" * 16))
     assert not may_register(settings)
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from chomp_mcp.doors.http.asgi import HANG_UP, HangUp, error_answer
 from chomp_mcp.doors.http.guard import request_id
-from chomp_mcp.errors import ChompError, InvalidRequest, TooSlow
+from chomp_mcp.errors import ChompError, InvalidRequest, TooLarge, TooSlow
 
 __all__ = ["HEAD_SECONDS", "Joining", "Protocol"]
 
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a further request, to the end of the head."""
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 128
+STALLED_SECONDS = 60.0
+"""How long a client may leave what we write unread, before its connection is cut and what it holds is freed."""
 
 
 class Joining:
@@ -50,9 +55,15 @@ class Joining:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, which tells its refusals in our envelope and waits for no head for ever."""
+    """uvicorn's, which tells its refusals in our envelope, and bounds what it has not: heads, and readers that stop.
+
+    By hand because uvicorn has no setting for either: `h11_max_incomplete_event_size` is that of its slower protocol.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _unclaimed = 0
+    """Bytes that came in since a head, a body or a part of one was complete: an endless head, chunk or trailer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", Joining(transport, self.loop)))
@@ -60,14 +71,46 @@ class Protocol(HttpToolsProtocol):
         self._mind_the_head()
 
     def data_received(self, data: bytes) -> None:
+        self._unclaimed += len(data)
         super().data_received(data)
         self._mind_the_head()
+        if self._unclaimed > MAX_HEAD_BYTES:
+            self._refuse(_head_too_large())
+
+    def on_headers_complete(self) -> None:
+        self._unclaimed = 0
+        size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
+        if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
+            self._refuse(_head_too_large())
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unclaimed = 0
+        if self.cycle is not None:  # None after a refused head
+            super().on_body(body)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._hear_them_read()
+
+    def _hear_them_read(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def on_message_complete(self) -> None:
         """Most requests come in at once: their bodies need no clock, and no task has to wait for their client's end.
 
         uvicorn stops to read at a large body until somebody takes it, and would not see that end.
         """
+        self._unclaimed = 0
+        if self.transport.is_closing():
+            return  # a refused head
         super().on_message_complete()
         cast("dict[str, Any]", self.scope)[HANG_UP] = self._hang_up
         if not self.pipeline:
@@ -75,6 +118,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._relax()
+        self._hear_them_read()
         self._hang_up.happen()
         super().connection_lost(exc)
 
@@ -103,6 +147,8 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, error: ChompError) -> None:
         """Answer, unless an answer is on its way already, and close."""
+        if self.transport.is_closing():
+            return
         has_begun = bool(self.cycle) and self.cycle.response_started and not self.cycle.response_complete
         if not has_begun:
             answer = error_answer(error)
@@ -111,3 +157,12 @@ class Protocol(HttpToolsProtocol):
             body = bytes(answer.body)
             self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n", body]))
         self.transport.close()
+
+
+def _head_too_large() -> TooLarge:
+    error = TooLarge(
+        f"The head is larger than {MAX_HEAD_BYTES >> 10} KiB, or has more than {MAX_HEADERS} headers.",
+        hint="Send less.",
+    )
+    error.status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return error

@@ -86,9 +86,15 @@ def _check_workers(settings: Settings) -> None:
 
 
 def _share(settings: Settings) -> Settings:
-    """The settings of one worker: all of them together keep to the rate limit."""
+    """The settings of one worker: all of them together keep to the limits."""
     burst = max(1, settings.rate_burst // settings.workers)
-    return replace(settings, rate_rps=settings.rate_rps / settings.workers, rate_burst=burst)
+    return replace(
+        settings,
+        rate_rps=settings.rate_rps / settings.workers,
+        rate_burst=burst,
+        max_requests=max(1, settings.max_requests // settings.workers),
+        max_request_bytes=settings.max_request_bytes // settings.workers,
+    )
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -1,0 +1,363 @@
+"""The ring around every path: whom it lets in by Host, what it serves without a token, and how much at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from chomp_mcp.doors.http.server import http1
+from tests.support.serving import serving, settings_for
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+TOKEN = "a-token-of-the-owner"
+OWNER = {"authorization": f"Bearer {TOKEN}"}
+PROBE = {"model": "mock/echo", "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def exchange(gateway, data: bytes) -> bytes:
+    """What a connection gives back for these bytes, until it is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.chomp.settings.port)
+    with anyio.fail_after(20):
+        writer.write(data)
+        got = await reader.read()
+    writer.close()
+    return got
+
+
+# Hosts
+
+
+async def test_a_host_that_the_settings_name_is_served(home):
+    environ = {"CHOMP_ALLOWED_HOSTS": "host.docker.internal, https://Box.Tail.ts.net:8443, *.trycloudflare.com"}
+    async with serving(settings_for(home, environ=environ)) as gateway:
+        for host in ("host.docker.internal:8080", "box.tail.ts.net", "a-b.trycloudflare.com", "localhost"):
+            assert (await gateway.http.get("/v1/models/mock/echo", headers={"host": host})).status_code == 200
+        for host in ("docker.internal", "trycloudflare.com", "trycloudflare.com.evil.example"):
+            assert (await gateway.http.get("/healthz", headers={"host": host})).status_code == 421
+
+
+async def test_a_foreign_host_is_told_the_setting_that_lets_it_in(gateway):
+    answer = await gateway.http.get("/healthz", headers={"host": "host.docker.internal:8080"})
+    assert answer.status_code == 421
+    assert "CHOMP_ALLOWED_HOSTS" in answer.json()["error"]["message"]
+
+
+async def test_where_a_token_is_due_any_host_may_pass_and_nobody_without_it(home):
+    async with serving(replace(settings_for(home), auth_token=TOKEN)) as gateway:
+        headers = {"host": "host.docker.internal:8080"}
+        assert (await gateway.http.get("/v1/models/mock/echo", headers={**headers, **OWNER})).status_code == 200
+        assert (await gateway.http.get("/v1/models/mock/echo", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize("hosts", ["localhost\r\nhost: evil.example", "localhost\r\nHOST: localhost"])
+async def test_two_hosts_are_refused(gateway, hosts):
+    answer = await exchange(gateway, f"GET /healthz HTTP/1.1\r\nhost: {hosts}\r\nconnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_http_1_0_needs_no_host_and_http_1_1_does(gateway):
+    assert (await exchange(gateway, b"GET /healthz HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    newer = await exchange(gateway, b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n")
+    assert newer.startswith(b"HTTP/1.1 4")
+
+
+# Paths
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/v1/models", "/v1/models/mock/echo", "/v1/providers", "/api/jobs"]
+)
+async def test_a_slash_at_the_end_changes_nothing(gateway, path):
+    plain, slashed = await gateway.http.get(path), await gateway.http.get(f"{path}/")
+    assert (plain.status_code, slashed.status_code) == (200, 200)
+    assert not slashed.history
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/chat"])
+async def test_a_slash_at_the_end_of_a_post_changes_nothing(gateway, path):
+    body = {**PROBE, "max_tokens": 20, "agent_id": "a"}
+    answers = [(await gateway.http.post(each, json=body)).status_code for each in (path, f"{path}/")]
+    assert answers == [200, 200]
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/"])
+async def test_mcp_is_served_with_a_slash_and_without(gateway, path):
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    answer = await gateway.http.post(
+        path,
+        json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        headers={"accept": "application/json, text/event-stream"},
+    )
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/messages", "/messages/"])
+async def test_the_paths_of_sse_have_one_meaning(gateway, path):
+    answer = await gateway.http.post(path, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    assert answer.status_code == 400  # it names no session
+
+
+async def test_a_stream_that_resumes_is_a_stream(gateway):
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    accept = {"accept": "application/json, text/event-stream"}
+    begun = await gateway.http.post(
+        "/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}, headers=accept
+    )
+    headers = {**accept, "mcp-session-id": begun.headers["mcp-session-id"], "last-event-id": "7"}
+    async with gateway.http.stream("GET", "/mcp", headers=headers) as stream:
+        assert stream.status_code == 200
+
+
+async def test_readiness_is_told_without_a_token(home):
+    async with serving(replace(settings_for(home), auth_token=TOKEN)) as gateway:
+        assert (await gateway.http.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_a_store_that_cannot_be_read_is_not_ready_while_the_process_lives(home):
+    async with serving(settings_for(home)) as gateway:
+        home.mkdir(exist_ok=True)
+        (home / "keys.json").write_text("{broken")
+        answer = await gateway.http.get("/readyz")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        assert answer.headers["retry-after"]
+        assert (await gateway.http.get("/healthz")).status_code == 200
+
+
+# Without a token
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server/mcp",
+        "/.well-known/anything",
+        "/register",
+        "/authorize",
+        "/token",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_clients_that_look_for_oauth_are_told_that_there_is_none(home, path, method):
+    async with serving(replace(settings_for(home), auth_token=TOKEN)) as gateway:
+        answer = await gateway.http.request(method, path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+
+
+async def test_a_401_of_mcp_leads_to_metadata_that_needs_no_token(home):
+    async with serving(replace(settings_for(home), auth_token=TOKEN)) as gateway:
+        refused = await gateway.http.post("/mcp/", json={}, headers={"host": "chomp.example"})
+        assert refused.status_code == 401
+        told = refused.headers["www-authenticate"]
+        assert told == ('Bearer resource_metadata="http://chomp.example/.well-known/oauth-protected-resource/mcp"')
+        metadata = await gateway.http.get(
+            "/.well-known/oauth-protected-resource/mcp",
+            headers={"host": "chomp.example", "x-forwarded-proto": "https"},
+        )
+    assert metadata.status_code == 200
+    assert metadata.json()["resource"] == "https://chomp.example/mcp"
+    assert metadata.json()["bearer_methods_supported"] == ["header"]
+
+
+async def test_a_host_cannot_write_into_the_challenge(home):
+    async with serving(replace(settings_for(home), auth_token=TOKEN)) as gateway:
+        refused = await gateway.http.post("/mcp", json={}, headers={"host": 'a"b, x="y'})
+    assert refused.headers["www-authenticate"].count('"') == 2
+
+
+async def test_where_no_token_is_due_there_is_no_metadata(gateway):
+    assert (await gateway.http.get("/.well-known/oauth-protected-resource/mcp")).status_code == 404
+
+
+# Heads
+
+
+ENDLESS = [
+    pytest.param(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"x: " + b"a" * 997, id="one header"),
+    pytest.param(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"x: y\r\n" * 100, id="many headers"),
+    pytest.param(b"GET /", b"a" * 1000, id="the path"),
+    pytest.param(
+        b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+        b"x: " + b"a" * 997,
+        id="the trailer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "more"), ENDLESS)
+async def test_a_head_is_bounded_in_size(gateway, first, more):
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.chomp.settings.port)
+    sent = 0
+    with anyio.fail_after(20):
+        try:
+            writer.write(first)
+            while not reader.at_eof() and sent < 50_000_000:
+                writer.write(more)
+                await writer.drain()
+                sent += len(more)
+                await asyncio.sleep(0)
+        except ConnectionError:
+            pass
+    writer.close()
+    assert sent < 5_000_000  # what the sockets hold, and not what the server does
+
+
+@pytest.mark.parametrize("count", [129, 1000])
+async def test_a_head_is_bounded_in_headers(gateway, count):
+    headers = "".join(f"x-{i}: y\r\n" for i in range(count))
+    answer = await exchange(gateway, f"GET /healthz HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"code":"request_too_large"' in answer
+
+
+async def test_a_head_of_a_busy_connection_is_bounded_too(gateway, upstream):
+    upstream.hang()
+    body = json.dumps({**PROBE, "model": "lab/m"}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.chomp.settings.port)
+    with anyio.fail_after(20):
+        writer.write(head + body)
+        await upstream.saw_request()
+        with pytest.raises(ConnectionError):
+            writer.write(b"GET / HTTP/1.1\r\nx: ")
+            while True:
+                writer.write(b"a" * 10_000)
+                await writer.drain()
+                await asyncio.sleep(0)
+    writer.close()
+
+
+# Refused before the body
+
+
+@asynccontextmanager
+async def announced(gateway, path: str, size: int, *headers: str):
+    """A request whose body of so many bytes is never sent."""
+    lines = "".join(f"{each}\r\n" for each in headers)
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{lines}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.chomp.settings.port)
+    writer.write(f"{head}content-length: {size}\r\n\r\n".encode())
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def status_of(reader) -> bytes:
+    with anyio.fail_after(10):
+        return (await reader.readline())[9:12]
+
+
+async def test_whoever_may_not_register_is_refused_before_the_body(home):
+    settings = replace(settings_for(home), host="0.0.0.0", auth_token=TOKEN)
+    async with serving(settings) as gateway, announced(gateway, "/api/keys", 30_000_000) as reader:
+        assert await status_of(reader) == b"403"
+
+
+async def test_whoever_has_no_token_is_refused_before_the_body(home):
+    settings = replace(settings_for(home), auth_token=TOKEN)
+    async with serving(settings) as gateway, announced(gateway, CHAT, 30_000_000) as reader:
+        assert await status_of(reader) == b"401"
+
+
+async def test_whoever_is_too_fast_is_refused_before_the_body(home):
+    settings = replace(settings_for(home), rate_rps=0.001, rate_burst=1)
+    async with serving(settings) as gateway:
+        assert (await gateway.http.post(CHAT, json=PROBE)).status_code == 200
+        async with announced(gateway, CHAT, 1_000_000) as reader:
+            assert await status_of(reader) == b"429"
+
+
+async def test_asking_whether_one_is_too_fast_takes_nothing(home):
+    settings = replace(settings_for(home), rate_rps=0.001, rate_burst=2)
+    long = {**PROBE, "user": "x" * 1_000_000}
+    async with serving(settings) as gateway:
+        answers = [(await gateway.http.post(CHAT, json=long)).status_code for _ in range(3)]
+    assert answers == [200, 200, 429]
+
+
+# How much at once
+
+
+async def test_more_bytes_than_may_be_under_way_are_refused_before_they_come(home):
+    settings = replace(settings_for(home), max_request_bytes=5_000_000)
+    async with serving(settings) as gateway:
+        async with announced(gateway, CHAT, 4_000_000), announced(gateway, CHAT, 4_000_000) as second:
+            assert await status_of(second) == b"503"
+            head = await second.readuntil(b"\r\n\r\n")
+            assert b"retry-after: 1\r\n" in head
+        with anyio.fail_after(10):
+            while (await gateway.http.post(CHAT, json={**PROBE, "user": "x" * 4_000_000})).status_code == 503:
+                pass  # until the first is known to have left
+
+
+async def test_bytes_that_nobody_announced_count_as_they_come(home):
+    async def pieces():
+        for _ in range(20):
+            yield b" " * 100_000
+
+    async with serving(replace(settings_for(home), max_request_bytes=1_000_000)) as gateway:
+        answer = await gateway.http.post(CHAT, content=pieces())
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        assert (await gateway.http.post(CHAT, json=PROBE)).status_code == 200
+
+
+async def test_more_requests_than_may_be_under_way_are_told_to_come_back(home, upstream):
+    upstream.hang()
+    settings = replace(settings_for(home, lab=upstream.url), max_requests=2)
+    async with serving(settings) as gateway, anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(gateway.chat)
+        for _ in range(2):
+            await upstream.saw_request()
+        refused = await gateway.chat()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
+        assert "CHOMP_MAX_REQUESTS" in refused.json()["error"]["message"]
+        assert (await gateway.http.get("/healthz")).status_code == 200
+        assert len(upstream.chats) == 2
+        group.cancel_scope.cancel()
+
+
+async def test_one_caller_leaves_room_for_the_others(home, upstream):
+    upstream.hang()
+    settings = replace(settings_for(home, lab=upstream.url), max_requests=4)
+    settings = replace(settings, router_rows={"lab": {"url": upstream.url, "key": "LAB_API_KEY"}})
+    async with serving(settings) as gateway, anyio.create_task_group() as group:
+        told = (await gateway.http.post("/api/keys", json={"keys": {"lab": "sk-of-this-caller"}})).json()
+        headers = {"authorization": f"Bearer {told['token']}"}
+        body = {**PROBE, "model": "lab/m"}
+        for _ in range(2):
+            group.start_soon(lambda: gateway.http.post(CHAT, json=body, headers=headers))
+        for _ in range(2):
+            await upstream.saw_request()
+        theirs = await gateway.http.post(CHAT, json=body, headers=headers)
+        assert theirs.status_code == 503
+        assert (await gateway.http.post(CHAT, json=PROBE)).status_code == 200
+        group.cancel_scope.cancel()
+
+
+async def test_who_reads_nothing_is_dropped_after_a_while(home, upstream, monkeypatch):
+    monkeypatch.setattr(http1, "STALLED_SECONDS", 0.2)
+    upstream.stream(["x" * 100_000] * 400)
+    async with serving(settings_for(home, lab=upstream.url)) as gateway:
+        body = json.dumps({**PROBE, "model": "lab/m", "stream": True}).encode()
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        stream = await anyio.connect_tcp("127.0.0.1", gateway.chomp.settings.port)
+        async with stream:
+            await stream.send(head + body)
+            await upstream.saw_request()
+            with anyio.fail_after(20):
+                await gateway.is_quiet()
+                with pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)):
+                    while True:
+                        await stream.receive()
