@@ -83,10 +83,16 @@ class Delta:
     A relayed frame stays bytes until somebody looks into it; a dialect that builds chunks hands objects in.
     """
 
-    __slots__ = ("_choices", "_chunk", "_data", "plain", "raw")
+    __slots__ = ("_choices", "_chunk", "_data", "is_unread", "plain", "raw")
 
     def __init__(
-        self, *, data: bytes | None = None, chunk: dict[str, Any] | None = None, plain: str = "", raw: bytes = b""
+        self,
+        *,
+        data: bytes | None = None,
+        chunk: dict[str, Any] | None = None,
+        plain: str = "",
+        raw: bytes = b"",
+        is_unread: bool = False,
     ) -> None:
         self._data = data
         self._chunk = chunk
@@ -95,6 +101,8 @@ class Delta:
         """The text, where whoever made the piece knows that it says nothing else; empty: look into it."""
         self.raw = raw
         """The router's own event, framed, where the request went out as its door's API wrote it."""
+        self.is_unread = is_unread
+        """A piece of the answer by its event's name, whose content nobody has looked into."""
 
     @property
     def data(self) -> bytes:
@@ -143,8 +151,8 @@ class Delta:
 
     @property
     def is_real(self) -> bool:
-        """Carries content, reasoning or a tool call of any choice: the answer has begun."""
-        return bool(self.plain) or any(_says(choice.get("delta")) for choice in self.choices)
+        """Carries content, reasoning or a tool call of any choice: the answer has begun, or goes on."""
+        return bool(self.plain) or self.is_unread or any(_says(choice.get("delta")) for choice in self.choices)
 
     @property
     def finish_reason(self) -> str | None:

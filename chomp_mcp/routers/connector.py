@@ -12,10 +12,9 @@ import io
 import os
 import socket
 import ssl
-import sys
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import SplitResult, unquote
+from urllib.parse import SplitResult
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -26,6 +25,7 @@ from yarl import URL
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.dns import LookUps
 from chomp_mcp.routers.response import Response, Unreachable
+from chomp_mcp.routers.sockets import socks_errors, through_socks, watch, watched_socket
 from chomp_mcp.routers.target import Target, basic_credentials, head
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ IDLE_SECONDS = 15.0
 DNS_SECONDS = 60
 UNANSWERED_SECONDS = 10.0
 """How long what was sent may stay unacknowledged by the other machine before the connection counts as dead."""
-PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS, PROBES = 15, 5, 3
-"""TCP keepalive: what stands between us and a router forgets silent connections after some minutes."""
 MAX_HEAD_LINES, MAX_HEAD_LINE_BYTES = 256, 32 * 1024
 FIRST_FINAL_STATUS = 200
 """101 is one: nobody asked for another protocol."""
@@ -232,9 +230,10 @@ class _Connector(aiohttp.TCPConnector):
     """aiohttp's pool; with fresh connections for those who need one, SOCKS, and sockets that notice a dead path."""
 
     def __init__(self, *, look_ups: LookUps, unanswered_seconds: float, **options: Any) -> None:
-        super().__init__(socket_factory=partial(_socket, unanswered_seconds), **options)
+        super().__init__(socket_factory=partial(watched_socket, unanswered_seconds), **options)
         self._factory = cast("partial[ResponseHandler]", partial(_Exchanges, loop=self._loop))
         self._look_ups = look_ups
+        self._unanswered_seconds = unanswered_seconds
         self.socks: dict[tuple[str, int], SplitResult] = {}
 
     async def connect(self, req: ClientRequest, *how: Any, **named: Any) -> Connection:
@@ -265,7 +264,10 @@ class _Connector(aiohttp.TCPConnector):
         proxy = self.socks.get((req.url.raw_host or "", req.url.port or 0))
         if proxy is None:
             return await super()._create_connection(req, *how)
-        connected = await _through_socks(proxy, req, self._look_ups)
+        [(_, address), *_] = await self._look_ups.addresses(proxy.hostname or "")
+        place = req.url.raw_host or "", req.url.port or 0
+        connected = await through_socks(proxy, address, place, CONNECT_SECONDS)
+        watch(connected, self._unanswered_seconds)
         tls, checked = (self._get_ssl_context(req), req.url.raw_host) if req.is_ssl() else (None, None)
         try:
             _, protocol = await self._loop.create_connection(
@@ -292,47 +294,6 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """A thread that waits for the system cannot be stopped."""
-
-
-async def _through_socks(proxy: SplitResult, request: ClientRequest, look_ups: LookUps) -> socket.socket:
-    """A socket to the router, through a proxy that looks its name up itself."""
-    try:
-        from python_socks import ProxyType
-        from python_socks.async_.asyncio import Proxy
-    except ImportError:
-        raise Unreachable(FailureKind.TRANSIENT, _NO_SOCKS) from None
-    [(_, address), *_] = await look_ups.addresses(proxy.hostname or "")
-    kind = ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else ProxyType.SOCKS4
-    user, password = (unquote(part) if part else None for part in (proxy.username, proxy.password))
-    way = Proxy(kind, address, proxy.port or 0, username=user, password=password, rdns=True)
-    return await way.connect(request.url.raw_host or "", request.url.port or 0, timeout=CONNECT_SECONDS)
-
-
-def _socket(unanswered_seconds: float, info: aiohttp.AddrInfoType) -> socket.socket:
-    """One that notices when the way to the other side is gone: by probes while it is silent, else by what it sent."""
-    made = socket.socket(family=info[0], type=info[1], proto=info[2])
-    options = [(socket.SOL_SOCKET, "SO_KEEPALIVE", 1)]
-    options += [(socket.IPPROTO_TCP, name, seconds) for name, seconds in _PROBING.items()]
-    milliseconds = round(unanswered_seconds * 1000)
-    options += [(socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", milliseconds)]
-    for level, name, value in options:
-        if hasattr(socket, name):
-            with contextlib.suppress(OSError):  # a kernel that does not know it
-                made.setsockopt(level, getattr(socket, name), value)
-    if sys.platform == "darwin":
-        with contextlib.suppress(OSError):
-            made.setsockopt(socket.IPPROTO_TCP, _TCP_RXT_CONNDROPTIME, max(1, round(unanswered_seconds)))
-    return made
-
-
-_PROBING = {
-    "TCP_KEEPIDLE": PROBE_AFTER_SECONDS,
-    "TCP_KEEPALIVE": PROBE_AFTER_SECONDS,  # macOS's name for the same
-    "TCP_KEEPINTVL": PROBE_EVERY_SECONDS,
-    "TCP_KEEPCNT": PROBES,
-}
-_TCP_RXT_CONNDROPTIME = 0x80
-"""macOS's TCP_USER_TIMEOUT, in seconds; Python has no name for it."""
 
 
 @lru_cache(maxsize=1024)
@@ -366,19 +327,14 @@ def _hang_up(answer: aiohttp.ClientResponse) -> None:
 
 def _failures() -> tuple[type[Exception], ...]:
     """What may be raised on the way to an answer's head."""
-    known = aiohttp.ClientError, OSError, ValueError
-    if "python_socks" not in sys.modules:
-        return known
-    from python_socks import ProxyError
-
-    return *known, ProxyError
+    return aiohttp.ClientError, OSError, ValueError, *socks_errors()
 
 
 def _unreachable(error: Exception, sent: _Request) -> Unreachable:
     """What went wrong, in words that hold neither the request nor what aiohttp knows about it."""
     host = sent.name
     cause = _cause(error)
-    if type(error).__module__.startswith("python_socks"):
+    if isinstance(error, socks_errors()):
         if isinstance(error, OSError):
             return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} cannot be reached{cause}.")
         return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} refused: check ALL_PROXY.")
@@ -402,7 +358,6 @@ def _unreachable(error: Exception, sent: _Request) -> Unreachable:
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """What our own machine lacks, whoever is called."""
 _WRONG_CERTIFICATES = "The certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR in the environment."
-_NO_SOCKS = 'A SOCKS proxy needs one more package: pip install "chomp-mcp[socks]".'
 
 
 def _cause(error: BaseException) -> str:

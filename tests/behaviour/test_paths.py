@@ -7,7 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from chomp_mcp.errors import UpstreamFailed, UpstreamTimeout
+from chomp_mcp.errors import NoRouteAvailable, UpstreamFailed, UpstreamTimeout
+from chomp_mcp.routers import connector
 from tests.support.scripted import Recorded, Script, Wire, chunk, sse
 from tests.support.world import World, world
 
@@ -107,3 +108,23 @@ async def test_an_answer_may_take_longer_than_the_limit_while_real_pieces_come(h
         with anyio.fail_after(30):
             result = await w.chomp.ask("hi", model="groq/m")
         assert result.text == "a" * 10
+
+
+async def test_what_this_machine_lacks_is_said_and_counts_for_nobody(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "CONNECT_SECONDS", 0.1)
+    async with world(home, "groq", CIRCUIT_FAILURE_THRESHOLD="1") as w:
+        w.chomp.client._connections = 1
+        w.groq.hang(after=["a"])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: w.chomp.ask("hi", model="groq/m"))
+            await w.groq.saw_request()
+            with (
+                anyio.fail_after(20),
+                pytest.raises(NoRouteAvailable, match=r"1 requests to .* are under way") as caught,
+            ):
+                await w.chomp.ask("hi", model="groq/m")
+            tasks.cancel_scope.cancel()
+        assert (caught.value.retry_after, len(w.groq.chats)) == (1.0, 1)
+        assert await breaker(w) == "closed"

@@ -61,7 +61,7 @@ class NativeDecoder(MessageDecoder):
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         if self._has_begun and name == _DELTA and not self.done and data.endswith(b"}"):
-            return (Delta(chunk=_NOTHING, raw=b"event: content_block_delta\ndata: %b\n\n" % data),)
+            return (Delta(chunk=_NOTHING, raw=b"event: content_block_delta\ndata: %b\n\n" % data, is_unread=True),)
         was_done = self.done
         deltas = list(super()._frame(name, data))
         if self.error is not None or was_done or not data.strip():

@@ -10,7 +10,7 @@ import pytest
 from anthropic import AsyncAnthropic
 
 from tests.support.anthropic_answers import events_of, message, script_message, wired
-from tests.support.scripted import ScriptedRouter, Wire
+from tests.support.scripted import Recorded, ScriptedRouter, Wire
 from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -184,3 +184,27 @@ async def test_tokens_are_estimated_where_the_router_does_not_say(served, upstre
     upstream.fail(500)
     told = await post(served, "/v1/messages/count_tokens")
     assert told.json()["input_tokens"] > len(json.dumps(BODY["tools"])) // 4
+
+
+@pytest.mark.parametrize("pieces", [30, 0])
+async def test_a_long_answer_may_take_its_time_and_one_that_only_pings_may_not(home, upstream, pieces):
+    settings = replace(settings_for(home, environ={"LAB_KEY": "sk-lab"}), upstream_timeout_seconds=0.6)
+    row = {"url": upstream.url, "dialect": "anthropic", "key": "LAB_KEY"}
+    start, ping, opening, piece, *_, closing, ending, stop = events_of(message("hello"))
+
+    async def play(_request: Recorded, wire: Wire) -> None:
+        await wire.head(200, {"content-type": "text/event-stream"})
+        await wire.send(wired([start, opening, piece]))
+        for each in [piece] * pieces or [ping] * 100:
+            await anyio.sleep(0.05)
+            await wire.send(wired([each]))
+        await wire.send(wired([closing, ending, stop]))
+        await wire.end()
+
+    upstream.play(play)
+    async with serving(replace(settings, router_rows={"claude": row})) as gateway:
+        told = (await post(gateway, stream=True)).text
+    if pieces:
+        assert (told.count("content_block_delta"), "message_stop" in told) == (2 * (pieces + 1), True)
+    else:
+        assert "sent nothing but signs of life for 0.6 s" in told
