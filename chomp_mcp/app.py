@@ -50,6 +50,7 @@ from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.written import Written
 from chomp_mcp.telemetry.report import Observer, Observers
 from chomp_mcp.telemetry.tracing import Tracing
 
@@ -127,7 +128,7 @@ class Chomp:
         self.observers = Observers(observers)
         keys, state = _stores(settings, clock)
         self._stores: tuple[KV, ...] = (keys, state)
-        self.pages = Pages(state, clock=clock)
+        self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
         self.keyring = Keyring(keys, catalog.environment_keys(settings, self.routers), clock=clock)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)

@@ -59,6 +59,8 @@ class Settings:
     upstream_timeout_seconds: float = 120.0
     log: str = ""
     """off, error, info or debug; empty: what suits the door."""
+    files: tuple[Path, ...] = ()
+    """Folders that questions may take files from, and answers may be written into."""
     agent_model: str = "auto"
     """What an agent's own model name stands for where no router lists it."""
     agents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -238,6 +240,17 @@ def _is_redis_url(text: str) -> bool:
     return parts.scheme in {"redis", "rediss"} and has_sane_port and re.fullmatch(r"(/\d*)?", parts.path) is not None
 
 
+def _folders(text: str) -> tuple[Path, ...]:
+    try:
+        folders = tuple(Path(part.strip()).expanduser() for part in text.split(os.pathsep) if part.strip())
+        are_folders = all(folder.is_absolute() and folder.is_dir() for folder in folders)
+    except (RuntimeError, OSError, ValueError):
+        are_folders = False
+    if not are_folders:
+        raise ValueError(f"must be folders that exist, as whole paths, separated by {os.pathsep!r}")
+    return folders
+
+
 def _log_level(text: str) -> str:
     if text not in {"off", "error", "info", "debug"}:
         raise ValueError("must be off, error, info or debug")
@@ -265,6 +278,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "CIRCUIT_RESET_TIME_MS": _Setting("circuit_reset_seconds", _milliseconds),
     "CORS_ALLOWED_ORIGINS": _Setting("cors_origins", _origins),
     "CHOMP_STORE": _Setting("store", _store),
+    "CHOMP_FILES": _Setting("files", _folders),
     "CHOMP_DEADLINE_SECONDS": _Setting("deadline_seconds", _number(0.05, 86_400)),
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": _Setting("upstream_timeout_seconds", _number(0.05, 86_400)),
     "CHOMP_LOG": _Setting("log", _log_level),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.errors import StoreError
 
@@ -19,14 +19,22 @@ RUN_JOB = "run-job"
 """The command line of such a process: `chomp-mcp run-job ID`; a person has no use for it."""
 
 
-async def dispatch(jobs: JobRunner, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "") -> Job:
+async def dispatch(
+    jobs: JobRunner,
+    caller: Caller,
+    request: ChatRequest,
+    *,
+    prompt: str,
+    system: str = "",
+    save_to: Mapping[str, Any] | None = None,
+) -> Job:
     """Store a job and start the process that runs it, which outlives this one.
 
     Raises:
         ChompError: what `JobRunner.enqueue` raises.
         StoreError: the process could not be started; the job is cancelled then.
     """
-    job = await jobs.enqueue(caller, request, prompt=prompt, system=system)
+    job = await jobs.enqueue(caller, request, prompt=prompt, system=system, save_to=save_to)
     try:
         detached([RUN_JOB, job.id])
     except OSError as error:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from typing import Any
 
 import anyio
 
@@ -33,6 +34,10 @@ DIED = "The process that ran this job ended before the answer did. Dispatch it a
 NEVER_STARTED = "No process took this job up. Dispatch it again."
 
 
+SaveTo = Mapping[str, Any]
+"""`Job.save_to`."""
+
+
 class JobRunner:
     """Runs exchanges in the background and finds them again, in this process or in another."""
 
@@ -54,13 +59,14 @@ class JobRunner:
         deadline_seconds: float,
         on_progress: Progress | None = None,
         door: str = "",
+        save_to: SaveTo | None = None,
     ) -> Job:
         """The finished job; or, at the deadline, a stored one that goes on running, with its text so far.
 
         Cancelling the call cancels the exchange. Raises what the exchange raised.
         """
         self._let_in(caller)
-        run = self._runs.start(caller, self._new_job(caller, prompt, system), request, door=door)
+        run = self._runs.start(caller, self._new_job(caller, prompt, system, save_to), request, door=door)
         try:
             with anyio.move_on_after(deadline_seconds):
                 await run.watch(on_progress)
@@ -74,20 +80,30 @@ class JobRunner:
         return run.now()
 
     async def dispatch(
-        self, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "", door: str = ""
+        self,
+        caller: Caller,
+        request: ChatRequest,
+        *,
+        prompt: str,
+        system: str = "",
+        door: str = "",
+        save_to: SaveTo | None = None,
     ) -> Job:
         """Start it and return at once: the stored job, with the route that is tried first."""
         self._let_in(caller)
         plan = await self._gateway.plan(caller, request)
-        run = self._runs.start(caller, self._new_job(caller, prompt, system), request, door=door, plan=plan)
+        job = self._new_job(caller, prompt, system, save_to)
+        run = self._runs.start(caller, job, request, door=door, plan=plan)
         await self._runs.store(run)
         return run.now()
 
-    async def enqueue(self, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "") -> Job:
+    async def enqueue(
+        self, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "", save_to: SaveTo | None = None
+    ) -> Job:
         """Store a job for another process to run, which `run_queued` does there."""
         plan = await self._gateway.plan(caller, request)
         job = replace(
-            self._new_job(caller, prompt, system),
+            self._new_job(caller, prompt, system, save_to),
             status=JobStatus.QUEUED,
             model=plan.routes[0].ref,
             router=plan.routes[0].router.id,
@@ -179,7 +195,7 @@ class JobRunner:
         if self._closing:
             raise Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
 
-    def _new_job(self, caller: Caller, prompt: str, system: str) -> Job:
+    def _new_job(self, caller: Caller, prompt: str, system: str, save_to: SaveTo | None) -> Job:
         return Job(
             id=self._jobs.new_id(),
             caller=caller.id,
@@ -189,6 +205,7 @@ class JobRunner:
             router="",
             status=JobStatus.RUNNING,
             created_at=self._clock(),
+            save_to=save_to,
         )
 
     async def _look(self, caller: Caller, job_id: str) -> Job:

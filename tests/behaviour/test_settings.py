@@ -219,6 +219,14 @@ async def logged_by_stdio(bed: Bed, **env: str) -> str:
         return b"".join([chunk async for chunk in process.stderr]).decode()
 
 
+async def allows_files_of_the_folder(bed: Bed, value: str) -> None:
+    (Path(value) / "a-file").write_text("its words")
+    done = await bed.run("ask", "hi", "-m", "groq/m", "-a", f"{value}/a-file")
+    assert done.returncode == 0, done.stderr
+    assert "its words" in bed.one.chats[-1].json["messages"][-1]["content"]
+    assert (await bed.run("ask", "hi", "-m", "groq/m", "-a", __file__)).returncode == 2
+
+
 async def lets_strangers_register(bed: Bed, _value: str) -> None:
     open_to_all = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_AUTH_TOKEN": "s3cret-s3cret-s3cret"}
     assert (await registered(bed, **open_to_all)) == 200
@@ -307,6 +315,12 @@ TABLE = {
             "redis://s3cret@host/a",
             "redis://h/?timeout=s3cret",
         ),
+    ),
+    "CHOMP_FILES": Case(
+        "{folder}",
+        str(ROOT),
+        allows_files_of_the_folder,
+        ("{folder}/a-file", "{folder}/nowhere", "work", "~no-such-user"),
     ),
     "CHOMP_DEADLINE_SECONDS": Case("0.3", "60", makes_a_job_of_a_slow_answer, ("0", "-1", "soon", "nan")),
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": Case("0.3", "60", gives_a_silent_router_up, ("0", "-1", "late", "inf")),

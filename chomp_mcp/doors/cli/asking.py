@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import inf
+from pathlib import Path
 
 import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, remark, show_json
+from chomp_mcp.doors.files import Folders, folders_for, saved, target_for, with_files
 from chomp_mcp.doors.views import job_head
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway import detached
-from chomp_mcp.messages import OWNER, ChatRequest
+from chomp_mcp.messages import OWNER, ChatRequest, receipt_line
 from chomp_mcp.settings import Settings
 
 __all__ = ["ask", "dispatch", "run_job"]
@@ -20,7 +23,7 @@ __all__ = ["ask", "dispatch", "run_job"]
 
 def ask(args: argparse.Namespace) -> int:
     """Stream the answer to stdout and the receipt's line to stderr; with --json, one object with both."""
-    return anyio.run(_whole if args.json else _streamed, _request(args))
+    return anyio.run(_saved if args.save_to else _whole if args.json else _streamed, args)
 
 
 def dispatch(args: argparse.Namespace) -> int:
@@ -33,8 +36,15 @@ def run_job(args: argparse.Namespace) -> int:
     return anyio.run(_run_job, args.id)
 
 
-def _request(args: argparse.Namespace) -> ChatRequest:
-    return ChatRequest.from_prompt(_prompt(args), model=args.model, router=args.router, system=args.system)
+async def _request(chomp: Chomp, args: argparse.Namespace, prompt: str) -> ChatRequest:
+    request = ChatRequest.from_prompt(prompt, model=args.model, router=args.router, system=args.system)
+    return await with_files(chomp, OWNER, request, prompt, args.files, _folders(chomp)) if args.files else request
+
+
+def _folders(chomp: Chomp) -> Folders:
+    """Without CHOMP_FILES, any: whoever types a path has chosen it."""
+    here = Path.cwd()
+    return folders_for(chomp.settings.files or (here, Path(here.anchor)), (), "", chomp.settings.home)
 
 
 def _prompt(args: argparse.Namespace) -> str:
@@ -46,9 +56,10 @@ def _prompt(args: argparse.Namespace) -> str:
         raise InvalidRequest("stdin is not UTF-8 text.", hint="Convert it first.", param="prompt") from None
 
 
-async def _streamed(request: ChatRequest) -> int:
-    last = "\n"
+async def _streamed(args: argparse.Namespace) -> int:
+    last, prompt = "\n", _prompt(args)
     async with Chomp(Settings.load()) as chomp:
+        request = await _request(chomp, args, prompt)
         try:
             async with chomp.gateway.exchange(OWNER, request, door="cli") as reply:
                 async for delta in reply:
@@ -62,19 +73,42 @@ async def _streamed(request: ChatRequest) -> int:
     return 0
 
 
-async def _whole(request: ChatRequest) -> int:
+async def _whole(args: argparse.Namespace) -> int:
+    prompt = _prompt(args)
     async with Chomp(Settings.load()) as chomp:
+        request = await _request(chomp, args, prompt)
         async with chomp.gateway.exchange(OWNER, request.with_stream(False), door="cli") as reply:
             completion = await reply.completion()
         show_json({"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()})
     return 0
 
 
+async def _saved(args: argparse.Namespace) -> int:
+    """The answer goes into its file, and how it begins to stdout."""
+    prompt = _prompt(args)
+    async with Chomp(Settings.load()) as chomp:
+        target = (await target_for(chomp, args.save_to, _folders(chomp))).as_json()
+        request = await _request(chomp, args, prompt)
+        job = await saved(
+            chomp,
+            await chomp.jobs.ask(
+                OWNER, request, prompt=prompt, system=args.system, deadline_seconds=inf, door="cli", save_to=target
+            ),
+        )
+    if args.json:
+        show_json({"status": "done", "text": job.text, "job_id": "", "receipt": job.receipt})
+    else:
+        answer(f"{job.text}\n")
+        remark(receipt_line(job.receipt) if job.receipt else "")
+    return 0
+
+
 async def _dispatch(args: argparse.Namespace) -> int:
     prompt = _prompt(args)
-    request = ChatRequest.from_prompt(prompt, model=args.model, router=args.router, system=args.system)
     async with Chomp(Settings.load()) as chomp:
-        job = await detached.dispatch(chomp.jobs, OWNER, request, prompt=prompt, system=args.system)
+        target = (await target_for(chomp, args.save_to, _folders(chomp))).as_json() if args.save_to else None
+        request = await _request(chomp, args, prompt)
+        job = await detached.dispatch(chomp.jobs, OWNER, request, prompt=prompt, system=args.system, save_to=target)
     if args.json:
         show_json(job_head(job))
     else:
@@ -85,5 +119,5 @@ async def _dispatch(args: argparse.Namespace) -> int:
 
 async def _run_job(job_id: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        await chomp.jobs.run_queued(OWNER, job_id)
+        await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
     return 0

@@ -9,6 +9,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
+from chomp_mcp.doors.files import saved
 from chomp_mcp.doors.views import command_job
 from chomp_mcp.messages import OWNER, Job, JobStatus, receipt_line
 from chomp_mcp.settings import Settings
@@ -44,6 +45,7 @@ async def _result(args: argparse.Namespace) -> int:
             job = await chomp.result(args.id, wait_seconds=min(left, WAIT_SECONDS))
             if job.status.is_final or left <= WAIT_SECONDS:
                 break
+        job = await saved(chomp, job)
     if args.json:
         show_json(command_job(job))
     else:

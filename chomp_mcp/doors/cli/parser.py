@@ -140,11 +140,16 @@ def _asking(command: _Command) -> None:
     _json(dispatch)
 
 
+_ATTACH = "a file that goes along: text, an image or a PDF; a glob in quotes; again for more"
+
+
 def _prompt(command: argparse.ArgumentParser) -> None:
     command.add_argument("prompt", metavar="PROMPT", nargs="+", help="what to ask; - reads it from stdin")
     command.add_argument("-m", "--model", default="", help="a model ref: router/model, a model's name, or auto")
     command.add_argument("-r", "--router", default="auto", help="the router that must answer (default: auto)")
     command.add_argument("-s", "--system", default="", help="the system prompt")
+    command.add_argument("-a", "--attach", dest="files", metavar="FILE", action="append", default=[], help=_ATTACH)
+    command.add_argument("--save-to", metavar="FILE", default="", help="write the answer into FILE, and show its begin")
 
 
 def _jobs(command: _Command) -> None:

@@ -49,7 +49,7 @@ def utf8(value: Any) -> Any:
 def _mended(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-8", "replace").decode()
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case Mapping():
             return {_mended(name): _mended(inner) for name, inner in value.items()}
         case list() | tuple():

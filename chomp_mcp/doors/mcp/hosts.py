@@ -35,6 +35,8 @@ class Host:
     shows: Shows = Shows.TEXT
     ask_seconds: float = inf
     """The longest that `ask` waits there, where that is less than CHOMP_DEADLINE_SECONDS."""
+    reads_input_required: bool = True
+    """Understands a result that asks for input (2026-07-28), where it declares that it can give it."""
 
     @property
     def takes_text_alone(self) -> bool:
@@ -49,7 +51,7 @@ HOSTS = (
     # Structure first: vscode #290063.
     Host(("visual-studio-code", "code---oss", "vscodium"), Shows.STRUCTURE),
     # One name for Copilot's CLI (text and JSON) and its JetBrains plugin, which ends calls after 30 s.
-    Host(("github-copilot", "copilot"), Shows.BOTH, ask_seconds=25.0),
+    Host(("github-copilot", "copilot"), Shows.BOTH, ask_seconds=25.0, reads_input_required=False),
     Host(("qwen",), Shows.BOTH),
     # The whole result as JSON.
     Host(("cline", "@cline"), Shows.BOTH),

@@ -129,9 +129,8 @@ def _opens_urls(ctx: Context[Any, Any]) -> bool:
     """The SDK does not look at the client's capability itself before it sends a 2025-11-25 request."""
     able = ctx.client_capabilities
     modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-    return bool(able and able.elicitation and able.elicitation.url is not None) and (
-        modern or ctx.session.can_send_request
-    )
+    can_ask = host_of(ctx.request_context).reads_input_required if modern else ctx.session.can_send_request
+    return bool(able and able.elicitation and able.elicitation.url is not None) and can_ask
 
 
 def _action(ctx: Context[Any, Any]) -> str:

@@ -33,6 +33,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.incoming import read
 from chomp_mcp.doors.mcp.keys import KeyDesk
@@ -84,22 +85,29 @@ class _Server(MCPServer[Any]):
 
 
 def build_server(
-    chomp: Chomp, *, pages: KeyPages | None = None, dispatch: Dispatch | None = None, state_key: bytes = b""
+    chomp: Chomp,
+    *,
+    pages: KeyPages | None = None,
+    dispatch: Dispatch | None = None,
+    state_key: bytes = b"",
+    started_in: str | None = None,
 ) -> MCPServer[Any]:
     """One server for all connections of all transports; it opens nothing and waits for nothing.
 
     Jobs and keys live in `chomp`, never in a connection: the SDK has a lifespan for every SSE connection. `pages` is
     None where no key page may be opened. `state_key` seals what clients bring back with a retry, which may come to
     another process than the first try did; without one only this server can read it. `dispatch` starts jobs elsewhere
-    than in this process. Who calls is `current_caller`.
+    than in this process. `started_in` is the folder of a server whose clients are on this machine, which may name
+    files; "" where there is none any more. Who calls is `current_caller`.
     """
+    attachments = Attachments(chomp, started_in)
     server = _Server(
         "chomp",
         title="Chomp",
         instructions=INSTRUCTIONS,
         version=version("chomp-mcp"),
-        tools=tools(chomp, KeyDesk(chomp, pages), dispatch),
-        extensions=[Tasks(chomp)],
+        tools=tools(chomp, KeyDesk(chomp, pages), attachments, dispatch),
+        extensions=[Tasks(chomp, attachments)],
         log_level="WARNING",
         cache_hints={"tools/list": BY_HOST, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
         request_state_security=RequestStateSecurity(

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chomp_mcp.settings import Settings
@@ -55,10 +56,18 @@ def serve_stdio(settings: Settings) -> None:
 
         chomp = Chomp(settings, observers=_log(settings.log))
         pages = KeyPages(chomp)
-        serve = partial(serve_lines, build_server(chomp, pages=pages, dispatch=partial(_dispatch, chomp.jobs)))
+        server = build_server(chomp, pages=pages, dispatch=partial(_dispatch, chomp.jobs), started_in=_working_folder())
+        serve = partial(serve_lines, server)
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
     anyio.run(_serve, serve, chomp, pages, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # it was deleted under us
+        return ""
 
 
 async def _dispatch(jobs: JobRunner, *args: Any, **named: Any) -> Job:

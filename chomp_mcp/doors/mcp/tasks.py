@@ -22,6 +22,7 @@ from pydantic import Field
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import settled, unfinished
+from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import Host, host_of
 from chomp_mcp.doors.mcp.tools import patience
 from chomp_mcp.errors import JobNotFound
@@ -63,8 +64,9 @@ class Tasks(Extension):
 
     identifier = IDENTIFIER
 
-    def __init__(self, chomp: Chomp) -> None:
+    def __init__(self, chomp: Chomp, attachments: Attachments) -> None:
         self._chomp = chomp
+        self._attachments = attachments
 
     def methods(self) -> Sequence[MethodBinding]:
         modern = frozenset(MODERN_PROTOCOL_VERSIONS)
@@ -91,6 +93,7 @@ class Tasks(Extension):
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         job = await self._gate(ctx, params)
         task = _task(job)
+        job = await self._attachments.saved(job)
         return {**task, "result": _result(job, host_of(ctx))} if task["status"] == "completed" else task
 
     async def _update(self, ctx: ServerRequestContext[Any, Any], params: UpdateParams) -> dict[str, Any]:

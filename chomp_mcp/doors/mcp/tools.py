@@ -18,6 +18,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_told, utf8
 from chomp_mcp.doors.mcp.arguments import fitted, unknown_names
+from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
 from chomp_mcp.errors import ChompError
@@ -29,6 +30,7 @@ LONGEST_WAIT_SECONDS = 45
 PROGRESS_SECONDS = 0.25
 """Between two progress notifications: often enough to watch, rarely enough to cost nothing."""
 NOTHING: Final[dict[str, Any]] = {}
+NO_FILES: Final[list[str]] = []
 
 patience: ContextVar[float] = ContextVar("chomp_patience", default=float("inf"))
 """Seconds that `ask` may take before it becomes a job, where that is less than the deadline (the tasks extension)."""
@@ -40,19 +42,20 @@ ModelRef = Annotated[str, Field(description='"auto", "router/model" or a model n
 RouterId = Annotated[str, Field(description='"auto" or a router, never answered by another')]
 Options = Annotated[
     dict[str, Any],
-    Field(
-        description="Fields of chat completions: temperature, max_tokens, response_format, tools, messages (history)"
-    ),
+    Field(description="Chat completions' fields: temperature, max_tokens, response_format, tools, messages (history)"),
 ]
 AnyObject = dict[str, Any]
+Files = Annotated[list[str], Field(description="Paths or globs to send along: text, images, PDFs")]
+SavePath = Annotated[str, Field(description="File for the answer; you get its first lines")]
 Wait = Annotated[float, Field(json_schema_extra={"maximum": LONGEST_WAIT_SECONDS})]
 
 
 class Tools:
     """The tools' bodies: words in, one call of the core, words out."""
 
-    def __init__(self, chomp: Chomp, desk: KeyDesk, dispatch: Dispatch) -> None:
+    def __init__(self, chomp: Chomp, desk: KeyDesk, dispatch: Dispatch, attachments: Attachments) -> None:
         self._chomp = chomp
+        self._attachments = attachments
         self._desk = desk
         self._dispatch = dispatch
 
@@ -64,23 +67,28 @@ class Tools:
         router: RouterId = "auto",
         system: str = "",
         options: Options = NOTHING,
-    ) -> CallToolResult:
-        """Ask another model, over the user's own router keys, and wait.
-
-        A slow answer comes back as status "running" with a job_id: then call result.
-        """
+        files: Files = NO_FILES,
+        save_to: SavePath = "",
+    ) -> CallToolResult | InputRequiredResult:
+        """Ask another model, over the user's router keys. A slow answer becomes a running job: then call result."""
         host = host_of(ctx.request_context)
         request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
+        attached = await self._attachments.attach(ctx, request, prompt, files, save_to)
+        if isinstance(attached, InputRequiredResult):
+            return attached
+        request, target = attached
         job = await self._chomp.jobs.ask(
             current_caller.get(),
             request,
             prompt=prompt,
             system=system,
+            save_to=target,
             deadline_seconds=min(self._chomp.settings.deadline_seconds, host.ask_seconds, patience.get()),
             on_progress=_progress(ctx),
             door="mcp",
         )
-        return asked(job, host)
+        self._attachments.save_later(job)
+        return asked(await self._attachments.saved(job), host)
 
     async def dispatch(
         self,
@@ -90,21 +98,27 @@ class Tools:
         router: str = "auto",
         system: str = "",
         options: AnyObject = NOTHING,
-    ) -> CallToolResult:
+        files: list[str] = NO_FILES,
+        save_to: str = "",
+    ) -> CallToolResult | InputRequiredResult:
         """Like ask, in the background: returns a job_id at once. For long work, or several models at a time."""
         request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
-        job = await self._dispatch(current_caller.get(), request, prompt=prompt, system=system)
+        attached = await self._attachments.attach(ctx, request, prompt, files, save_to)
+        if isinstance(attached, InputRequiredResult):
+            return attached
+        request, target = attached
+        job = await self._dispatch(current_caller.get(), request, prompt=prompt, system=system, save_to=target)
         return dispatched(job, host_of(ctx.request_context))
 
     async def result(self, ctx: Context[Any, Any], job_id: str, wait_seconds: Wait = 0) -> CallToolResult:
-        """A job's answer, or its text so far. Finished jobs are kept for 24 hours."""
+        """A job's answer, or its text so far. Kept for 24 hours."""
         wait = min(max(wait_seconds, 0), LONGEST_WAIT_SECONDS)
         job = await self._chomp.result(job_id, wait_seconds=wait, caller=current_caller.get())
-        return collected(job, host_of(ctx.request_context))
+        return collected(await self._attachments.saved(job), host_of(ctx.request_context))
 
     async def list_models(
         self,
-        router: Annotated[str, Field(description='A router, or "auto": all that have a key')] = "auto",
+        router: Annotated[str, Field(description="auto: all that have a key")] = "auto",
         query: Annotated[str, Field(description="Part of the id or name")] = "",
         free_only: bool = False,
         limit: int = 50,
@@ -120,7 +134,7 @@ class Tools:
     async def register_keys(
         self,
         ctx: Context[Any, Any],
-        router: Annotated[str, Field(description="Whose key; without keys a local page opens to type it")] = "",
+        router: Annotated[str, Field(description="Whose key")] = "",
         keys: Annotated[
             dict[str, str], Field(description='{router: key}; "" removes. Never ask for keys in the chat')
         ] = NOTHING,
@@ -131,16 +145,16 @@ class Tools:
         return await (self._desk.given(ctx, given) if given else self._desk.asked(ctx, router))
 
     async def status(self) -> CallToolResult:
-        """Routers with their keys, health and quota, spend against budgets, recent jobs."""
+        """Keys, health and quota of the routers, spend against budgets, recent jobs."""
         return status_told(await self._chomp.status(current_caller.get()))
 
 
-def tools(chomp: Chomp, desk: KeyDesk, dispatch: Dispatch | None = None) -> list[Tool]:
+def tools(chomp: Chomp, desk: KeyDesk, attachments: Attachments, dispatch: Dispatch | None = None) -> list[Tool]:
     """All six, ready for `MCPServer(tools=…)`. Without `dispatch`, dispatched jobs run in this process.
 
     Asking sends the user's words to someone else and may cost money, so it is no read; it changes and destroys nothing.
     """
-    bodies = Tools(chomp, desk, dispatch or partial(chomp.jobs.dispatch, door="mcp"))
+    bodies = Tools(chomp, desk, dispatch or partial(chomp.jobs.dispatch, door="mcp"), attachments)
     return [
         _tool(bodies.ask, "Ask a model", _hints(open_world=True), {"anthropic/alwaysLoad": True}),
         _tool(bodies.dispatch, "Ask in the background", _hints(open_world=True), _found("ask in the background")),

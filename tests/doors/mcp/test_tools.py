@@ -41,7 +41,7 @@ async def test_all_tools_together_are_at_most_3000_bytes_for_the_model(client: C
 
 
 async def test_names_parameters_and_defaults_are_those_of_the_contract(client: Client) -> None:
-    ask = {"prompt": ..., "model": "auto", "router": "auto", "system": "", "options": {}}
+    ask = {"prompt": ..., "model": "auto", "router": "auto", "system": "", "options": {}, "files": [], "save_to": ""}
     tools = (await client.list_tools()).tools
     assert {
         tool.name: {name: its.get("default", ...) for name, its in tool.input_schema["properties"].items()}
@@ -54,6 +54,11 @@ async def test_names_parameters_and_defaults_are_those_of_the_contract(client: C
         "register_keys": {"router": "", "keys": {}, "openrouter_key": ""},
         "status": {},
     }
+
+
+async def test_options_say_that_they_are_open(client: Client) -> None:
+    for tool in (await client.list_tools()).tools[:2]:
+        assert tool.input_schema["properties"]["options"]["additionalProperties"] is True
 
 
 async def test_every_tool_says_what_it_changes_and_whom_it_reaches(client: Client) -> None:
@@ -238,7 +243,7 @@ async def test_half_an_emoji_does_not_break_the_stream(client: Client, upstream:
     event = json.dumps({"choices": [{"index": 0, "delta": {"content": "a\ud83d"}, "finish_reason": None}]})
     upstream.stream([f"data: {event}\n\n".encode()])
     told = await call(client, "ask", prompt="x", router="lab")
-    assert told["text"] == "a?"
+    assert told["text"] == "a\ufffd"
 
 
 async def test_models_come_in_pages_and_a_router_that_fails_is_named(tmp_path: Path, upstream: ScriptedRouter) -> None:

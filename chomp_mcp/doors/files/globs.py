@@ -1,0 +1,150 @@
+"""The files that paths and globs name inside the allowed folders, without looking through a whole disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from chomp_mcp.doors.files.folders import Folders, Place
+from chomp_mcp.errors import InvalidRequest
+
+__all__ = ["MOST_FILES", "places"]
+
+MOST_FILES: Final = 200
+MOST_LOOKED_AT: Final = 20_000
+"""Entries of folders, for one call's globs."""
+_GLOB = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that was meant."""
+
+    place: Place
+    by_glob: bool
+    by_name: bool
+    """Its own name was given, not that of a link that leads to it."""
+
+
+def places(names: Sequence[str], folders: Folders) -> Iterator[Found]:
+    """The files; one that several names mean comes several times.
+
+    Raises:
+        InvalidRequest: a name that is missing, outside or a folder; a glob that matches nothing or too much.
+    """
+    walk = _Walk(MOST_LOOKED_AT)
+    count = 0
+    for name in names:
+        if not name.strip():
+            raise InvalidRequest("files holds an empty name.", hint="Give paths or globs.", param="files")
+        place = folders.place(name)
+        is_glob = bool(_GLOB & set(name)) and not (place and place.path.exists())
+        found = _matches(name, folders, walk) if is_glob else iter([_named(name, place, folders)])
+        for match in found:
+            count += 1
+            if count > MOST_FILES:
+                raise InvalidRequest(
+                    f"files matches more than {MOST_FILES} files.", hint="Give a narrower glob.", param="files"
+                )
+            yield Found(match, is_glob, not is_glob and _is_by_its_name(name, match))
+
+
+def _is_by_its_name(name: str, place: Place) -> bool:
+    """A link with a harmless name does not name the secret that it leads to."""
+    given = Path(os.path.normpath(name)).parts
+    length = min(len(given), len(place.parts))
+    return given[-length:] == place.parts[-length:]
+
+
+def _named(name: str, place: Place | None, folders: Folders) -> Place:
+    if place is None:
+        folders.refuse(name)
+    if not place.path.exists():
+        raise InvalidRequest(
+            f"There is no file {name[:200]!r} in {', '.join(map(str, folders.paths))}.",
+            hint="Check the path; relative ones begin in these folders.",
+            param="files",
+        )
+    if place.path.is_dir():
+        hint = f'Give a glob, such as "{name.rstrip("/")[:200]}/**/*.py".'
+        raise InvalidRequest(f"{name[:200]!r} is a folder.", hint=hint, param="files")
+    return place
+
+
+def _matches(pattern: str, folders: Folders, walk: _Walk) -> Iterator[Place]:
+    """The files that a glob finds, in the order of their names, without those that a link leads outside to."""
+    path = Path(pattern).expanduser()
+    if path.is_absolute():
+        fixed = Path(*_before_glob(path.parts))
+        if not any(_is_related(Path(os.path.realpath(fixed)), folder) for folder in folders.paths):
+            folders.refuse(pattern)
+    roots = [folder for folder in folders.paths if folder != Path(folder.anchor)] or folders.paths
+    starts = [Path(path.anchor)] if path.is_absolute() else roots
+    parts = path.parts[1:] if path.is_absolute() else path.parts
+    found = [folders.holding(Path(os.path.realpath(each))) for start in starts for each in walk.files(start, parts)]
+    inside = [place for place in found if place]
+    if not inside:
+        raise InvalidRequest(f"{pattern[:200]!r} matches no file inside the allowed folders.", hint="Check the glob.")
+    yield from inside
+
+
+def _before_glob(parts: Sequence[str]) -> Iterator[str]:
+    for part in parts:
+        if _GLOB & set(part):
+            return
+        yield part
+
+
+def _is_related(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Looks for files, at no more than so many entries of folders."""
+
+    left: int
+
+    def files(self, folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+        """The files below the folder that the pattern's parts match; `**` follows no links."""
+        first, rest = parts[0], parts[1:]
+        if first == "**":
+            yield from self._anywhere(folder, rest or ("*",))
+        elif _GLOB & set(first):
+            for entry in self._entries(folder, first):
+                if rest and entry.is_dir():
+                    yield from self.files(Path(entry.path), rest)
+                elif not rest and entry.is_file():
+                    yield Path(entry.path)
+        elif rest:
+            yield from self.files(folder / first, rest)
+        elif (folder / first).is_file():
+            yield folder / first
+
+    def _anywhere(self, folder: Path, rest: Sequence[str]) -> Iterator[Path]:
+        yield from self.files(folder, rest)
+        for entry in self._entries(folder, "*"):
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._anywhere(Path(entry.path), rest)
+
+    def _entries(self, folder: Path, pattern: str) -> list[os.DirEntry[str]]:
+        """Those that match; hidden ones only where the pattern begins with the dot as well."""
+        try:
+            with os.scandir(folder) as entries:
+                found = [self._count(entry) for entry in entries]
+        except OSError:
+            return []
+        shown = [entry for entry in found if pattern.startswith(".") or not entry.name.startswith(".")]
+        return sorted((each for each in shown if fnmatchcase(each.name, pattern)), key=lambda entry: entry.name)
+
+    def _count(self, entry: os.DirEntry[str]) -> os.DirEntry[str]:
+        self.left -= 1
+        if self.left < 0:
+            raise InvalidRequest(
+                f"The globs look through more than {MOST_LOOKED_AT:,} files.", hint="Give narrower ones.", param="files"
+            )
+        return entry
