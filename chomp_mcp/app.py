@@ -36,7 +36,7 @@ from chomp_mcp.messages import (
     Router,
     is_conversation,
 )
-from chomp_mcp.policy import budget, routing
+from chomp_mcp.policy import routing
 from chomp_mcp.policy.breaker import BreakerRules
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.routers import catalog
@@ -78,11 +78,12 @@ class Chat:
 
     def __await__(self) -> Generator[Any, None, ChatCompletion]:
         """OpenAI's `chat.completion` object, the router's own fields in it."""
-        return self._whole().__await__()
 
-    async def _whole(self) -> ChatCompletion:
-        async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
-            return cast("ChatCompletion", dict((await reply.completion()).body))
+        async def whole() -> ChatCompletion:
+            async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
+                return cast("ChatCompletion", dict((await reply.completion()).body))
+
+        return whole().__await__()
 
 
 class ChatStream:
@@ -142,7 +143,7 @@ class Chomp:
         self.admission = Admission(
             self.ledger,
             self.prices,
-            _limits(settings),
+            Limits.of(settings.daily_budget_usd, settings.monthly_budget_usd),
             rps=settings.rate_rps,
             burst=settings.rate_burst,
             clock=clock,
@@ -337,9 +338,3 @@ def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[KV, KV]:
         shared = Redis(settings.store, clock=clock)
         return shared, shared
     return JsonFile(settings.home / "keys.json", clock=clock), Sqlite(settings.home / "state.db", clock=clock)
-
-
-def _limits(settings: Settings) -> Limits:
-    """0 turns a budget off."""
-    day, month = settings.daily_budget_usd, settings.monthly_budget_usd
-    return Limits(budget.micro(day) if day else None, budget.micro(month) if month else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import runpy
 import statistics
 import subprocess
 import sys
@@ -39,6 +40,22 @@ def test_the_arrows_between_the_layers_hold():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=50
     )
     assert told.returncode == 0, told.stdout
+
+
+def test_no_modules_import_each_other_in_a_circle_nor_upwards_not_even_for_types():
+    figures = runpy.run_path(str(ROOT / ".ci" / "figures.py"))
+    graph = figures["imports"](ROOT)
+    assert len(graph) == len(MODULES)
+    assert (figures["circles"](graph), figures["arrows_up"](ROOT, graph)) == (0, 0)
+
+
+def test_the_figures_of_the_house_can_be_told():
+    told = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "figures.py"], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    figures = dict(line.rsplit(maxsplit=1) for line in told.splitlines()[1:])
+    assert int(figures["files"]) == len(MODULES)
+    assert int(figures["file changes of one chat"]) > 0
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

@@ -127,6 +127,6 @@ _STREAMED = frozenset({"text/event-stream", "application/x-ndjson"})
 _EVENTS = (b"data:", b"event:", b"id:", b":")
 
 
-def judged(told: Failed | ErrorObject, now: float) -> Failed:
+def judged(failure: Failed | ErrorObject, now: float) -> Failed:
     """What an answer that is none means; `now` is epoch seconds, for errors that name a moment."""
-    return judge_error(told.error, told.status, now) if isinstance(told, ErrorObject) else told
+    return judge_error(failure.error, failure.status, now) if isinstance(failure, ErrorObject) else failure

@@ -218,8 +218,8 @@ class Attempts:
             f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name not in request.wishes
         ]
         translated = () if request.is_native_to(route) else (*request.notes, *unmet)
-        told = (*translated, *speak.notes(route, request))
-        self.notes.extend(note for note in told if note not in self.notes)
+        notes = (*translated, *speak.notes(route, request))
+        self.notes.extend(note for note in notes if note not in self.notes)
         request = self._request.with_stream(False) if must_be_whole(route, self._request.body) else self._request
         try:
             wired = speak.encode(route, request)

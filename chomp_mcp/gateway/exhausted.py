@@ -32,28 +32,28 @@ def exhausted(
     kinds = {failed.kind for _, failed in failures}
     waits = [wait for _, failed in failures if (wait := _wait(failed)) is not None]
     retry_after = min(waits, default=None)
-    told = "; ".join(f"{r.ref}: {f.message}" for r, f in failures)
+    message = "; ".join(f"{r.ref}: {f.message}" for r, f in failures)
     if kinds <= _REFUSALS.keys() and (len(kinds) == 1 or last.kind in _FINAL):
         refused = PromptTooLong if last.kind is FailureKind.TOO_LONG else UpstreamRefused
         return refused(
-            told,
+            message,
             status=last.status if last.status and last.status >= FIRST_ERROR_STATUS else _REFUSALS[last.kind][0],
             body=last.body,
             hint=_hint(route.router, last, retry_after),
             retry_after=retry_after,
         )
     if kinds == {FailureKind.LOCAL}:
-        return NoRouteAvailable(told, hint=_LOCAL_HINT, retry_after=1.0)
+        return NoRouteAvailable(message, hint=_LOCAL_HINT, retry_after=1.0)
     if kinds == {FailureKind.TIMEOUT}:
-        return UpstreamTimeout(told, hint="Try again, or name another router.", retry_after=retry_after)
-    return UpstreamFailed(told, hint="Try again later, or name another router or model.", retry_after=retry_after)
+        return UpstreamTimeout(message, hint="Try again, or name another router.", retry_after=retry_after)
+    return UpstreamFailed(message, hint="Try again later, or name another router or model.", retry_after=retry_after)
 
 
 def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamError:
     """Nothing could be tried: with the router's own words for it where there is but one reason."""
     soonest = min((rest.until for _, rest in rests), default=now)
     wait = max(0.0, soonest - now)
-    told = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.words})" for route, rest in rests))
+    resting = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.words})" for route, rest in rests))
     reasons = {rest.reason for _, rest in rests}
     route, rest = rests[-1]
     if reasons == {FailureKind.BAD_KEY}:
@@ -70,7 +70,7 @@ def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamErr
             retry_after=wait,
         )
     error = NoRouteAvailable(
-        f"No route is free now: {told}.",
+        f"No route is free now: {resting}.",
         hint=f"Try again in {duration(wait)}, name another router, or see `chomp-mcp status`.",
         retry_after=wait,
     )

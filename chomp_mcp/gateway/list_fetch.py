@@ -83,10 +83,10 @@ class ListFetcher:
         asked = WireRequest("GET", router.url + router.key_check, headers)
         try:
             with anyio.fail_after(CHECK_SECONDS):
-                status, told, body = await self._send(asked, MAX_CHECK_BYTES)
+                status, answered, body = await self._send(asked, MAX_CHECK_BYTES)
         except (Unreachable, TimeoutError):
             return
-        failed = judge(status, told, body, self._clock()) if status in _REFUSED_STATUSES else None
+        failed = judge(status, answered, body, self._clock()) if status in _REFUSED_STATUSES else None
         if failed and failed.kind in {FailureKind.BAD_KEY, FailureKind.REFUSED_HERE}:
             raise _Refused(failed)
 

@@ -28,9 +28,9 @@ MOST_PLANS = 2000
 class _RememberedPlan:
     """A plan and what it hangs on, besides the caller's keys: model lists, and what is gone or unpaid for."""
 
-    def __init__(self, target: Target, book: Book, lists: KnownLists, needed: Iterable[str], told: str = "") -> None:
+    def __init__(self, target: Target, book: Book, lists: KnownLists, needed: Iterable[str], note: str = "") -> None:
         self._target = target
-        self._told = told
+        self._note = note
         self.made_of = book
         self._leaves_choice = bool(needed)
         self.lists = lists
@@ -43,7 +43,7 @@ class _RememberedPlan:
     def revise(self, book: Book) -> None:
         """Plan with what is gone or unpaid for now."""
         plan = routing.plan(self._target, book, self.lists)
-        self.plan = replace(plan, notes=(self._told, *plan.notes)) if self._told else plan
+        self.plan = replace(plan, notes=(self._note, *plan.notes)) if self._note else plan
         self.book = book
         if self._leaves_choice:
             planned = [(route.router.id, route.key_id) for route in self.plan.routes]
@@ -97,10 +97,10 @@ class Planner:
             # A router that `auto` never takes, such as Anthropic, has the model under that very name.
             listed = (ref for ref in error.did_you_mean if ref.partition("/")[2] == request.model)
             ref = next(listed, instead.ref)
-        told = f"{request.model} stands for {ref} ({instead.setting})" if ref == instead.ref else ""
-        return await self._plan_for(ref, request.router, book, told)
+        note = f"{request.model} stands for {ref} ({instead.setting})" if ref == instead.ref else ""
+        return await self._plan_for(ref, request.router, book, note)
 
-    async def _plan_for(self, model: str, router: str, book: Book, told: str = "") -> _RememberedPlan:
+    async def _plan_for(self, model: str, router: str, book: Book, note: str = "") -> _RememberedPlan:
         """Of the lists that are there in a moment; only where these lead nowhere, of all that can be had."""
         lists = KnownLists(self.models, book.keys)
         if routing.contradiction_to_check(model, router, book):
@@ -109,12 +109,12 @@ class Planner:
         needed = routing.lists_needed(target, book)
         await lists.read(needed, within=LIST_PATIENCE_SECONDS)
         try:
-            return _RememberedPlan(target, book, lists, needed, told)
+            return _RememberedPlan(target, book, lists, needed, note)
         except UnknownModel:
             if all(lists.get(router) is not None for router in needed):
                 raise
         await lists.read_patiently(needed)
-        return _RememberedPlan(target, book, lists, needed, told)
+        return _RememberedPlan(target, book, lists, needed, note)
 
     def _remember(self, name: tuple[str, ...], remembered: _RememberedPlan) -> None:
         """The latest stands last; the oldest make room, and those whose lists have ended."""

@@ -43,7 +43,11 @@ class Prices:
             async with self._loading:
                 if not prices.is_loaded():
                     await anyio.to_thread.run_sync(prices.load)
-        unread = [route for route in routes if not (route.router.free or route.listed or self._has_read(route))]
+        unread = [
+            route
+            for route in routes
+            if not (route.router.free or route.listed or self._models.has_read(route.router.id, route.key_id))
+        ]
         unknown = [route for route in unread if self.of(route) is None]
         for route in unread:
             self._models.start(route.router.id, _keys_of(route))
@@ -51,9 +55,6 @@ class Prices:
             await asyncio.gather(
                 *(self._models.soon([route.router.id], _keys_of(route), LIST_SECONDS) for route in unknown)
             )
-
-    def _has_read(self, route: Route) -> bool:
-        return self._models.has_read(route.router.id, route.key_id)
 
     def _listed(self, route: Route) -> Model | None:
         """What the router's list says of the model, however old: an old price is better than none."""
@@ -70,7 +71,9 @@ class Prices:
         if known is None or known[0] is not listed:
             if len(self._known) >= MOST_PRICES:
                 self._known.clear()
-            known = self._known[place] = listed, _look_up(route, listed)
+            price = pricing.FREE if route.router.free else pricing.from_model(listed) if listed else None
+            price = price or prices.genai_price(route.router.genai_prices, route.model)
+            known = self._known[place] = listed, price or pricing.known(route.router, route.model)
         return known[1]
 
     def upper_estimate(self, route: Route, body: Mapping[str, Any]) -> Decimal | None:
@@ -91,13 +94,3 @@ class Prices:
 
 def _keys_of(route: Route) -> Mapping[str, tuple[tuple[str, str], ...]]:
     return {route.router.id: ((route.key, route.key_id),)}
-
-
-def _look_up(route: Route, listed: Model | None) -> Price | None:
-    if route.router.free:
-        return pricing.FREE
-    return (
-        (pricing.from_model(listed) if listed else None)
-        or prices.genai_price(route.router.genai_prices, route.model)
-        or pricing.known(route.router, route.model)
-    )

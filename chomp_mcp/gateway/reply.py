@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
-from typing import Any
 
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import UpstreamError, UpstreamFailed
@@ -108,7 +107,9 @@ class Reply:
 
     def _receipt(self, usage: Usage, cost: Decimal | None, now: float) -> Receipt:
         plan, notes = self._attempts.plan, self._attempts.notes
-        told = (*plan.notes, *notes, *_ending(self._finish_reason))
+        sentences = [*plan.notes, *notes]
+        if self._finish_reason in _ENDINGS:
+            sentences.append(_ENDINGS[self._finish_reason])
         return Receipt(
             asked=plan.asked,
             served=self.route.ref,
@@ -116,15 +117,15 @@ class Reply:
             usage=usage,
             cost_usd=cost,
             latency_ms=max(0, round((now - self._started) * 1000)),
-            notes=tuple(dict.fromkeys(told)) if told else (),
+            notes=tuple(dict.fromkeys(sentences)) if sentences else (),
             sticky=None if plan.kept is None else plan.kept is self.route,
         )
 
     def _estimated(self) -> Usage:
         """The router sent no usage: streamed usage counts all the same, and says that it is a guess."""
-        completion = self._answer.completion
-        answered = len(completion.text) if completion else self._characters
-        return pricing.estimate_usage(_prompt_characters(self._request.body), answered)
+        completion, messages = self._answer.completion, self._request.body.get("messages") or ()
+        asked = sum(len(str(message.get("content") or "")) for message in messages if isinstance(message, Mapping))
+        return pricing.estimate_usage(asked, len(completion.text) if completion else self._characters)
 
     def end(self) -> None:
         """The exchange is over. A caller that left before the answer's end hung up, which is nobody's failure."""
@@ -147,14 +148,4 @@ _ENDINGS = {
     "length": "stopped at the token limit: raise max_tokens for the rest",
     "content_filter": "cut by the router's content filter",
 }
-
-
-def _ending(finish_reason: str | None) -> tuple[str, ...]:
-    """What a caller must know of an answer that is complete for the router only."""
-    return (_ENDINGS[finish_reason],) if finish_reason in _ENDINGS else ()
-
-
-def _prompt_characters(body: Mapping[str, Any]) -> int:
-    return sum(
-        len(str(message.get("content") or "")) for message in body.get("messages") or () if isinstance(message, Mapping)
-    )
+"""What a caller must know of an answer that is complete for the router only, by its finish reason."""

@@ -13,7 +13,7 @@ from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health, KeyHealth, Rest
 from chomp_mcp.gateway.jobs import JobRunner
-from chomp_mcp.messages import OWNER, Caller, Job, Router
+from chomp_mcp.messages import OWNER, Caller, Router
 from chomp_mcp.policy import budget
 from chomp_mcp.policy.breaker import BreakerState
 from chomp_mcp.policy.budget import Limits
@@ -134,8 +134,21 @@ class Status:
                 router.id: await self._router(router, book, spend, breakers[router.id], keys[router.id])
                 for router in self.routers.values()
             },
-            "spend": self._spend(spend),
-            "jobs": [_job(job) for job in jobs],
+            "spend": {
+                "today_usd": _usd(spend.day_micro),
+                "month_usd": _usd(spend.month_micro),
+                "reserved_usd": _usd(spend.held_micro),
+                "daily_budget_usd": _limit(self.limits.day_micro),
+                "monthly_budget_usd": _limit(self.limits.month_micro),
+                "calls_today": spend.calls,
+                "unpriced_calls_today": spend.unpriced,
+                "input_tokens_today": spend.input_tokens,
+                "output_tokens_today": spend.output_tokens,
+            },
+            "jobs": [
+                {"job_id": job.id, "status": job.status.value, "model": job.model, "created": _when(job.created_at)}
+                for job in jobs
+            ],
         }
 
     async def gauges(self, *, in_flight: int) -> dict[str, Any]:
@@ -187,6 +200,8 @@ class Status:
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
         accounts = [credit for credit in asked if credit]
         rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.is_on(now)]
+        # Programs on this machine run or do not run; a look tells.
+        answers = router.joins_auto != "reachable" or await self.client.reachable(router.url)
         stop = None
         if state.state == "open":
             stop = Rest(breaker_until or now, "breaker_open")
@@ -195,42 +210,22 @@ class Status:
         return {
             "name": router.name,
             "key": bool(book.keys.get(router.id)) if router.needs_key else None,
-            "ready": stop is None and book.usable(router) and await self._answers(router),
+            "ready": stop is None and book.usable(router) and answers,
             "breaker": state.state,
             "cooldown_until": _when(stop.until) if stop else None,
             "reason": stop.reason if stop else "",
-            "resting": [row for known in keys for row in _rests(known, now)],
+            "resting": [
+                {"what": scope, "reason": rest.reason, "why": rest.why, "until": _when(rest.until)}
+                for known in keys
+                for scope, rest in known.rests.items()
+                if rest.is_on(now)
+            ],
             "quota": [row for known in keys for row in _quota(known.quotas)]
             + [row for known in accounts for row in _quota({"": known.readings})],
             "credit": [{"free_only": known.free_only, "remaining_usd": known.remaining_usd} for known in accounts],
             "limits": router.limits,
             "spent_today_usd": _usd(spend.by_router.get(router.id, 0)),
         }
-
-    async def _answers(self, router: Router) -> bool:
-        """Programs on this machine run or do not run; a look tells."""
-        return router.joins_auto != "reachable" or await self.client.reachable(router.url)
-
-    def _spend(self, spend: Spend) -> SpendView:
-        return {
-            "today_usd": _usd(spend.day_micro),
-            "month_usd": _usd(spend.month_micro),
-            "reserved_usd": _usd(spend.held_micro),
-            "daily_budget_usd": _limit(self.limits.day_micro),
-            "monthly_budget_usd": _limit(self.limits.month_micro),
-            "calls_today": spend.calls,
-            "unpriced_calls_today": spend.unpriced,
-            "input_tokens_today": spend.input_tokens,
-            "output_tokens_today": spend.output_tokens,
-        }
-
-
-def _rests(known: KeyHealth, now: float) -> list[RestView]:
-    return [
-        {"what": scope, "reason": rest.reason, "why": rest.why, "until": _when(rest.until)}
-        for scope, rest in known.rests.items()
-        if rest.is_on(now)
-    ]
 
 
 def _quota(quotas: Mapping[str, tuple[Reading, ...]]) -> list[QuotaView]:
@@ -247,10 +242,6 @@ def _quota(quotas: Mapping[str, tuple[Reading, ...]]) -> list[QuotaView]:
         for model, readings in quotas.items()
         for reading in readings
     ]
-
-
-def _job(job: Job) -> RecentJob:
-    return {"job_id": job.id, "status": job.status.value, "model": job.model, "created": _when(job.created_at)}
 
 
 def _when(at: float | None) -> str | None:

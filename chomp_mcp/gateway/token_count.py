@@ -24,10 +24,10 @@ async def count_tokens(client: Client, plan: Plan, request: ChatRequest) -> Mapp
     try:
         response = await client.send(count(route, request))
         try:
-            told = wire.loads(await response.read(MAX_BYTES))
+            count = wire.loads(await response.read(MAX_BYTES))
         finally:
             response.close()
     except (Unreachable, ValueError):
         return None
-    counted = isinstance(told, Mapping) and isinstance(told.get("input_tokens"), int)
-    return told if response.is_success and counted else None
+    counted = isinstance(count, Mapping) and isinstance(count.get("input_tokens"), int)
+    return count if response.is_success and counted else None

@@ -20,6 +20,11 @@ class Limits:
     day_micro: int | None = None
     month_micro: int | None = None
 
+    @classmethod
+    def of(cls, day_usd: Decimal, month_usd: Decimal) -> Limits:
+        """0 turns a budget off."""
+        return cls(micro(day_usd) if day_usd else None, micro(month_usd) if month_usd else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -149,8 +149,8 @@ _RETRY_SECONDS = (0.1, 0.4)
 
 def retry_wait(failed: Failed, jitter: float) -> float | None:
     """Seconds (at most 2) until the same route is tried once more; None: do not. `jitter` is random, from 0 to 1."""
-    told = failed.retry_after or 0.0
-    if not ACTIONS[failed.kind].retry_same or failed.resent or told > _SHORT_SECONDS:
+    retry_after = failed.retry_after or 0.0
+    if not ACTIONS[failed.kind].retry_same or failed.resent or retry_after > _SHORT_SECONDS:
         return None
     least, spread = _RETRY_SECONDS
-    return max(told, least + spread * jitter)
+    return max(retry_after, least + spread * jitter)

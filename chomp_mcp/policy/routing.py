@@ -393,8 +393,8 @@ def _explained(tries: tuple[Route, ...], book: Book) -> tuple[Route, ...]:
     if first.joins_auto != "last" or first.id in _named_in_settings(book):
         return tries
     missing = "no router that auto may choose has a key" if any(book.keys.values()) else "no router key is registered"
-    told = replace(first, note=f"the built-in mock answered: {missing}")
-    return tuple(replace(route, router=told) if route.router is first else route for route in tries)
+    noted = replace(first, note=f"the built-in mock answered: {missing}")
+    return tuple(replace(route, router=noted) if route.router is first else route for route in tries)
 
 
 def _notes(target: Target, routes: Sequence[Pair], book: Book) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from typing import Any, Final, TextIO
 
 from chomp_mcp import wire
 from chomp_mcp.errors import InvalidSetting
-from chomp_mcp.messages import Attempt
 from chomp_mcp.policy.secrets import masked
 from chomp_mcp.telemetry.lossy import LossyStream
 from chomp_mcp.telemetry.report import Report, Transition, shown
@@ -91,7 +90,16 @@ def _facts(report: Report) -> dict[str, Any]:
         "status": report.status,
         "asked": report.asked,
         "served": shown(receipt.served),
-        "attempts": [_attempt(attempt) for attempt in receipt.attempts],
+        "attempts": [
+            {
+                "router": attempt.router,
+                "model": shown(attempt.model),
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "ms": attempt.ms,
+            }
+            for attempt in receipt.attempts
+        ],
         "streamed": report.streamed,
         "job": report.job,
         "input_tokens": receipt.usage.input_tokens,
@@ -102,16 +110,6 @@ def _facts(report: Report) -> dict[str, Any]:
         "price": report.price,
         "seconds": round(report.duration_seconds, 4),
         "first_token_seconds": report.first_token_seconds and round(report.first_token_seconds, 4),
-    }
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "router": attempt.router,
-        "model": shown(attempt.model),
-        "outcome": attempt.outcome,
-        "status": attempt.status,
-        "ms": attempt.ms,
     }
 
 
@@ -126,14 +124,10 @@ class _Line:
         self._facts = {**head, **facts}
 
     def __str__(self) -> str:
-        return _json(self._facts)
-
-
-def _json(facts: Mapping[str, Any]) -> str:
-    try:
-        return wire.dumps(facts).decode()
-    except TypeError:  # half an emoji in a message, which the standard library writes as an escape
-        return json.dumps(facts)
+        try:
+            return wire.dumps(self._facts).decode()
+        except TypeError:  # half an emoji in a message, which the standard library writes as an escape
+            return json.dumps(self._facts)
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):

@@ -47,12 +47,8 @@ class Metrics:
         self._routers = {router: router for router in routers}
         self._models = _FewNames(_MOST_MODELS)
         self._statuses = _FewNames(_MOST_STATUSES)
-        self._make_request_metrics()
-        self._make_upstream_metrics()
         python = ".".join(map(str, sys.version_info[:3]))
         self._gauge("chomp_build_info", "This program.", "version", "python")[version or _own_version(), python].set(1)
-
-    def _make_request_metrics(self) -> None:
         self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
         self._durations = self._histogram("chomp_request_duration_seconds", "Whole exchanges.", "door")
         self._tokens = self._counter("chomp_tokens_total", "Tokens; input has cached in it.", "router", "model", "type")
@@ -67,8 +63,6 @@ class Metrics:
             "chomp_conversations_total", "Turns of conversations that had a route: kept it, or moved.", "route"
         )
         self._unpriced = self._counter("chomp_unpriced_total", "Exchanges of unknown price.", "router", "model")
-
-    def _make_upstream_metrics(self) -> None:
         self._attempts = self._counter(
             "chomp_upstream_attempts_total", "Calls to routers.", "router", "model", "outcome"
         )

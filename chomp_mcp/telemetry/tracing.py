@@ -228,7 +228,7 @@ def _attributes(report: Report) -> dict[str, Any]:
     """The names of OpenTelemetry's GenAI conventions; what they have no word for is `chomp.…`."""
     receipt = report.receipt
     router, model = report.served
-    told = {
+    attributes = {
         "gen_ai.provider.name": router,
         "gen_ai.response.model": shown(model) if receipt.served else "",
         "gen_ai.usage.input_tokens": receipt.usage.input_tokens,
@@ -240,7 +240,7 @@ def _attributes(report: Report) -> dict[str, Any]:
         "chomp.price": report.price,
         "chomp.job": report.job,
     }
-    return {name: value for name, value in told.items() if value is not None and value != ""}
+    return {name: value for name, value in attributes.items() if value is not None and value != ""}
 
 
 def _end_attempt(span: Span, started: int, attempt: Attempt) -> None:
