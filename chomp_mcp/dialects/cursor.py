@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.openai.answer import nonsense, read_usage
+from chomp_mcp.dialects.openai.answer import answered, nonsense, read_usage
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.shapes import completion, head, piece
 from chomp_mcp.dialects.openai.text import loads
@@ -75,7 +75,7 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
     if answer.get("status") != "completed":
         return _unfinished(answer)
     top = head(str(answer.get("request_id", "")), str(answer.get("model") or _MODEL))
-    return completion(top, {"content": str(answer.get("content") or "")}, "stop", _usage(answer))
+    return answered(completion(top, {"content": str(answer.get("content") or "")}, "stop", _usage(answer)))
 
 
 def decoder() -> ObjectDecoder:

@@ -72,7 +72,11 @@ def test_images_travel_as_base64_or_by_url():
         {"type": "text", "text": "what is this?"},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}},
         {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
-        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "UERG"}},
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "UERG"},
+            "title": "a.pdf",
+        },
     ]
 
 
@@ -108,7 +112,7 @@ def test_a_round_of_tools_becomes_uses_and_results_in_alternating_turns():
 
 def test_arguments_that_are_no_object_travel_inside_one():
     call = {"id": "1", "function": {"name": "f", "arguments": "not json"}}
-    turn = sent({"messages": [{"role": "assistant", "tool_calls": [call]}]})["messages"][0]
+    turn = sent({"messages": [*HELLO["messages"], {"role": "assistant", "tool_calls": [call]}]})["messages"][1]
     assert turn["content"][0]["input"] == {"arguments": "not json"}
 
 
@@ -119,7 +123,7 @@ def test_functions_become_tools_and_its_own_tools_stay():
         "name": "weather",
         "description": "d",
         "strict": True,
-        "input_schema": {"type": "object", "properties": {}},
+        "input_schema": {"type": "object", "properties": {}, "additionalProperties": False},
     }
     assert tools[1] == own
 
@@ -163,7 +167,7 @@ def test_later_models_refuse_sampling_and_are_spared_it(model):
 def test_a_schema_becomes_the_output_format():
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     assert sent({**HELLO, "response_format": wanted})["output_config"] == {
-        "format": {"type": "json_schema", "schema": {"type": "object"}}
+        "format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
     }
     assert told({**HELLO, "response_format": wanted}) == ()
 
@@ -246,6 +250,7 @@ def test_a_message_becomes_a_completion():
                     "role": "assistant",
                     "content": "I look. Wait.",
                     "reasoning_content": "hm",
+                    "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s"}],
                     "tool_calls": [
                         {
                             "id": "toolu_1",

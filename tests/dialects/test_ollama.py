@@ -81,9 +81,9 @@ def test_its_own_endpoint_takes_images_arguments_and_tool_names_apart():
         {
             "role": "assistant",
             "content": "",
-            "tool_calls": [{"function": {"name": "weather", "arguments": {"at": "Rome"}}}],
+            "tool_calls": [{"id": "1", "function": {"name": "weather", "arguments": {"at": "Rome"}}}],
         },
-        {"role": "tool", "content": "sun", "tool_name": "weather"},
+        {"role": "tool", "content": "sun", "tool_call_id": "1", "tool_name": "weather"},
     ]
     assert body["tools"] == TOOLS
 
@@ -165,7 +165,7 @@ def test_an_answer_of_its_own_becomes_a_completion():
 
 
 def test_tool_calls_of_its_own_get_ids_and_text_arguments():
-    call = {"function": {"name": "weather", "arguments": {"at": "Rome"}}}
+    call = {"id": "call_0", "function": {"name": "weather", "arguments": {"at": "Rome"}}}
     answer = ollama.decode(
         wire.dumps({**NATIVE, "message": {"role": "assistant", "content": "", "tool_calls": [call]}})
     )
@@ -198,12 +198,13 @@ def line(content="", done=False, **more):
 
 
 CALL = {"function": {"name": "weather", "arguments": {"at": "Rome {}"}}}
+CALLS = [{"id": f"call_{at}", **CALL} for at in range(2)]
 STREAM = [
     line(thinking="hm"),
     line("hé"),
     line("llo"),
-    line(tool_calls=[CALL]),
-    line(tool_calls=[CALL]),
+    line(tool_calls=CALLS[:1]),
+    line(tool_calls=CALLS[1:]),
     line(done=True),
 ]
 

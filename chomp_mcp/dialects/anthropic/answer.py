@@ -6,15 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.anthropic.request import body_of, left_out
-from chomp_mcp.dialects.anthropic.stream import FINISH, MessageDecoder, usage_of
+from chomp_mcp.dialects.anthropic.request import translate
+from chomp_mcp.dialects.anthropic.stream import FINISH, THINKING, MessageDecoder, usage_of
 from chomp_mcp.dialects.numbers import tokens
-from chomp_mcp.dialects.openai.answer import error_in, nonsense
+from chomp_mcp.dialects.openai.answer import answered, error_in, nonsense
 from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.request import list_url
 from chomp_mcp.dialects.openai.shapes import completion, head
 from chomp_mcp.dialects.openai.text import loads
-from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Model, Route, Router, WireRequest
+from chomp_mcp.dialects.openai.tool_calls import new_id
+from chomp_mcp.messages import (
+    ChatRequest,
+    Completion,
+    ErrorObject,
+    Failed,
+    Model,
+    Route,
+    Router,
+    WireRequest,
+)
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
 
@@ -24,13 +34,15 @@ _VERSION = "2023-06-01"
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages, with `x-api-key`."""
     headers = {**_headers(route.router, route.key), "content-type": "application/json"}
-    return WireRequest("POST", f"{route.router.url}/messages", headers, wire.dumps(body_of(route, request)))
+    return WireRequest("POST", f"{route.router.url}/messages", headers, wire.dumps(translate(route, request).body))
 
 
 def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
-    """A sentence for the fields and the message parts that Messages has no place for."""
-    dropped = left_out(route, request)
-    return (f"{route.router.id} takes no {', '.join(dropped)}: dropped",) if dropped else ()
+    """A sentence for the fields and the message parts that Messages has no place for, and for what was changed."""
+    translated = translate(route, request)
+    dropped = translated.lost
+    told = [f"{route.router.id} takes no {', '.join(dropped)}: dropped"] if dropped else []
+    return (*told, *translated.notes)
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
@@ -43,11 +55,14 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
         return nonsense(body)
     if error := error_in(message):
         return error
-    if not isinstance(message.get("content"), list):
+    blocks, usage = message.get("content"), usage_of(message.get("usage"), None)
+    if not isinstance(blocks, list):
         return nonsense(b"[]")
     finish = FINISH.get(str(message.get("stop_reason")), "stop")
     top = head(str(message.get("id", "")), str(message.get("model", "")))
-    return completion(top, _answer(message["content"]), finish, usage_of(message.get("usage"), None))
+    whole = completion(top, _answer(blocks), finish, usage)
+    # Claude may end its turn without a word, mostly after a tool's result.
+    return whole if message.get("stop_reason") else answered(whole)
 
 
 def decoder() -> MessageDecoder:
@@ -90,13 +105,15 @@ def _answer(blocks: list[Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"content": text if text or not calls else None}
     if thinking:
         message["reasoning_content"] = thinking
+    if signed := [dict(block) for block in blocks if block.get("type") in THINKING]:
+        message["thinking_blocks"] = signed
     return {**message, "tool_calls": calls} if calls else message
 
 
 def _call(block: Mapping[str, Any]) -> dict[str, Any]:
     arguments = wire.dumps(block.get("input") or {}).decode()
     return {
-        "id": block.get("id"),
+        "id": block.get("id") or new_id(),
         "type": "function",
         "function": {"name": block.get("name"), "arguments": arguments},
     }

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.anthropic.blocks import blocks_of
+from chomp_mcp.dialects.anthropic.request_tools import tools_of
+from chomp_mcp.dialects.anthropic.schemas import closed
+from chomp_mcp.dialects.anthropic.turns import has_bare_calls, turns_of
+from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.messages import ChatRequest, Route
 
-__all__ = ["body_of", "left_out"]
+__all__ = ["Translated", "translate"]
 
 _DEFAULT_MAX_TOKENS = 8192
 """Messages insists on a limit; this much, or the model's own maximum where the list tells a smaller one."""
+_LEAST_BUDGET = 1024
+"""Tokens of thinking; Messages takes no less."""
 
 # Models up to 4.6 take temperature and top_p (one of them) and top_k; later ones refuse all three, and take an effort.
 _SAMPLED = re.compile(r"claude-(?:[123](?:[-.]|$)|instant|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:[-@]\d{8}|-latest)?$)")
@@ -24,54 +32,110 @@ _TRANSLATED = frozenset(
     {"messages", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "parallel_tool_calls", "user"}
 )
 _OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
-_CHOICES = {"auto": "auto", "required": "any", "none": "none"}
-_SYSTEM = frozenset({"system", "developer"})
+_SYSTEM = ("system", "developer")
+_PERSONAL = re.compile(r"@|^\+?[\d\s().-]{7,}$")
+_LONGEST_USER = 256
 
 
-def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
-    """The Messages body; what it has no place for is left out, and told by `left_out`."""
+@dataclass(slots=True)
+class Translated:
+    """The Messages body, and what is to be told of it."""
+
+    body: dict[str, Any]
+    lost: list[str] = field(default_factory=list)
+    """Names of the fields, `messages[].<type>` of the parts, and the like, that are not sent."""
+    notes: list[str] = field(default_factory=list)
+    """What was changed so that Messages takes it, as sentences."""
+
+
+def translate(route: Route, request: ChatRequest) -> Translated:
+    """The Messages body of a chat-completions body."""
+    lost: set[str] = set()
+    moved: set[str] = set()
     given = {k: v for k, v in request.body.items() if v is not None and k not in route.router.drop}
-    messages = [m for m in _list(given.get("messages")) if isinstance(m, Mapping)]
-    system = [block for m in messages if _role(m) in _SYSTEM for block in _blocks(m.get("content"))]
+    messages = given.get("messages")
+    history = fit(route.router, messages if isinstance(messages, list) else [], frozenset(), tool_ids="plain")
+    notes = list(history.notes)
+    said = [message for message in history.messages if isinstance(message, Mapping)]
+    system = [block for m in said if _is_system(m) for block in blocks_of(m.get("content"), lost)]
+    turns = turns_of((m for m in said if not _is_system(m)), lost, notes)
+    if system and not turns:  # there must be a turn
+        turns, system = [{"role": "user", "content": system}], []
+    limit = given.get("max_completion_tokens") or given.get("max_tokens")
     body: dict[str, Any] = {
         "model": route.model,
-        "max_tokens": given.get("max_completion_tokens") or given.get("max_tokens") or _limit(route),
-        "messages": _turns(m for m in messages if _role(m) not in _SYSTEM),
+        "max_tokens": limit or _limit(route),
+        "messages": turns,
         **({"system": system} if system else {}),
         **({"stream": True} if request.stream else {}),
         **{name: given[name] for name in _AS_THEY_ARE if name in given},
         **_sampling(route, given),
-        **_tools(given),
+        **tools_of(given, lost, moved),
+        **_stops(given, lost),
+        **_metadata(given),
     }
-    if stop := given.get("stop"):
-        body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-    if isinstance(given.get("user"), str):
-        body["metadata"] = {"user_id": given["user"]}
-    if output := _output(route, given):
-        body["output_config"] = {**output, **_mapping(given.get("output_config"))}
-    return body
+    if output := _output(route, given, moved):
+        own = given.get("output_config")
+        body["output_config"] = {**output, **(own if isinstance(own, Mapping) else {})}
+    notes += _mind_thinking(route, body, has_limit=limit is not None)
+    if moved:
+        notes.append(f"{route.router.id} takes no {', '.join(sorted(moved))} in a schema: put into its descriptions")
+    return Translated(body, [*_fields_lost(given, body), *sorted(history.lost | lost)], notes)
 
 
-def left_out(route: Route, request: ChatRequest) -> list[str]:
-    """Names of the fields, and `messages[].<type>` of the parts, that are not sent."""
-    given = {k: v for k, v in request.body.items() if v is not None and k not in _OURS}
-    sent = {*_TRANSLATED, *_AS_THEY_ARE, *_sampling(route, given)} - set(route.router.drop)
-    output = _output(route, given)
-    sent |= {"response_format"} if "format" in output or _is_plain_text(given.get("response_format")) else set()
+def _is_system(message: Mapping[str, Any]) -> bool:
+    return message.get("role") in _SYSTEM
+
+
+def _fields_lost(given: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
+    sent = {*_TRANSLATED, *_AS_THEY_ARE, *(name for name in _SAMPLING if name in body)}
+    output = body.get("output_config")
+    output = output if isinstance(output, Mapping) else {}
+    wanted = given.get("response_format")
+    is_plain = isinstance(wanted, Mapping) and wanted.get("type") == "text"
+    sent |= {"response_format"} if "format" in output or is_plain else set()
     sent |= {"reasoning_effort"} if "effort" in output else set()
     sent |= {"n"} if given.get("n") == 1 else set()
-    parts = {
-        f"messages[].{part.get('type')}"
-        for message in _list(given.get("messages"))
-        for part in _list(_mapping(message).get("content"))
-        if isinstance(part, Mapping) and _block(part) is None and part.get("type") != "text"
-    }
-    return [name for name in given if name not in sent] + sorted(parts)
+    metadata = given.get("metadata")
+    sent |= {"metadata"} if isinstance(metadata, Mapping) and set(metadata) == {"user_id"} else set()
+    return [name for name in given if name not in sent | _OURS]
 
 
 def _limit(route: Route) -> int:
     known = route.listed.max_output if route.listed else None
     return min(known, _DEFAULT_MAX_TOKENS) if known else _DEFAULT_MAX_TOKENS
+
+
+def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> list[str]:
+    """What Messages asks of a request that thinks; changes the body, and tells what it gave up."""
+    thinking = body.get("thinking")
+    if not isinstance(thinking, Mapping) or thinking.get("type") != "enabled":
+        return []
+    router = route.router.id
+    if body.get("tool_choice", {}).get("type") in {"any", "tool"}:
+        del body["thinking"]
+        return [f"{router} does not think where a tool is forced: thinking was left out"]
+    if has_bare_calls(body["messages"]):
+        del body["thinking"]
+        return [f"{router} does not think on after a tool call without what was thought: thinking was left out"]
+    notes = [f"{router} takes no {name} while it thinks: dropped" for name in ("temperature", "top_k") if name in body]
+    for name in ("temperature", "top_k"):
+        body.pop(name, None)
+    return notes + _fit_budget(route, body, thinking, has_limit=has_limit)
+
+
+def _fit_budget(route: Route, body: dict[str, Any], thinking: Mapping[str, Any], *, has_limit: bool) -> list[str]:
+    """The budget is a part of `max_tokens`: a limit of ours gives way to it, and it to a limit of the caller's."""
+    budget, limit = thinking.get("budget_tokens"), body["max_tokens"]
+    if not isinstance(budget, int) or not isinstance(limit, int) or budget < limit:
+        return []
+    known = route.listed.max_output if route.listed else None
+    if not has_limit:
+        limit = body["max_tokens"] = min(budget + limit, known) if known else budget + limit
+    if budget < limit or limit <= _LEAST_BUDGET:
+        return []
+    body["thinking"] = {**thinking, "budget_tokens": limit - 1}
+    return [f"budget_tokens {budget} is not less than max_tokens: {limit - 1} was sent"]
 
 
 def _sampling(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,130 +148,36 @@ def _sampling(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _output(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
+def _output(route: Route, given: Mapping[str, Any], moved: set[str]) -> dict[str, Any]:
     """`output_config`: OpenAI's json_schema and reasoning_effort."""
     output: dict[str, Any] = {}
-    wanted = _mapping(given.get("response_format"))
-    schema = _mapping(wanted.get("json_schema")).get("schema")
-    if wanted.get("type") == "json_schema" and isinstance(schema, Mapping):
-        output["format"] = {"type": "json_schema", "schema": schema}
+    wanted = given.get("response_format")
+    form = wanted.get("json_schema") if isinstance(wanted, Mapping) and wanted.get("type") == "json_schema" else None
+    schema = form.get("schema") if isinstance(form, Mapping) else None
+    if isinstance(schema, Mapping):
+        output["format"] = {"type": "json_schema", "schema": closed(schema, moved)}
     effort = _EFFORTS.get(str(given.get("reasoning_effort")))
     if effort and not _SAMPLED.search(route.model):
         output["effort"] = effort
     return output
 
 
-def _is_plain_text(wanted: Any) -> bool:
-    return _mapping(wanted).get("type") == "text"
+def _stops(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:
+    """`stop_sequences`; blank ones are refused, and may end nothing."""
+    stop = given.get("stop")
+    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
+    kept = [each for each in stops if not isinstance(each, str) or each.strip()]
+    if len(kept) < len(stops):
+        lost.add("blank stop")
+    return {"stop_sequences": kept} if kept else {}
 
 
-def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
-    tools = [_tool(tool) for tool in _list(given.get("tools")) if isinstance(tool, Mapping)]
-    if not tools:
+def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`metadata.user_id`, which must not tell who it is: an e-mail address or a telephone number goes as its hash."""
+    metadata = given.get("metadata")
+    user = given.get("user") or (metadata.get("user_id") if isinstance(metadata, Mapping) else None)
+    if not isinstance(user, str) or not user:
         return {}
-    choice = _choice(given.get("tool_choice", "auto"))
-    if given.get("parallel_tool_calls") is False and choice["type"] != "none":
-        choice["disable_parallel_tool_use"] = True
-    return {"tools": tools, "tool_choice": choice} if choice != {"type": "auto"} else {"tools": tools}
-
-
-def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A function as Messages writes it; anything else (its own tools) as it came."""
-    function = tool.get("function")
-    if not isinstance(function, Mapping):
-        return tool
-    kept = {name: function[name] for name in ("name", "description", "strict") if function.get(name) is not None}
-    return {**kept, "input_schema": function.get("parameters") or {"type": "object", "properties": {}}}
-
-
-def _choice(wanted: Any) -> dict[str, Any]:
-    """A word, `{"type": "function", "function": {"name"}}`, or Messages' own form."""
-    if isinstance(wanted, str):
-        return {"type": _CHOICES.get(wanted, "auto")}
-    choice = _mapping(wanted)
-    name = _mapping(choice.get("function")).get("name")
-    return {"type": "tool", "name": name} if name else dict(choice) if choice.get("type") else {"type": "auto"}
-
-
-def _turns(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Alternating turns: neighbours of one role become one, as tool results of one turn must."""
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        role = "assistant" if _role(message) == "assistant" else "user"
-        blocks = _message_blocks(message)
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
-    return turns
-
-
-def _message_blocks(message: Mapping[str, Any]) -> list[Any]:
-    blocks = _blocks(message.get("content"))
-    if _role(message) == "tool":
-        return [{"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": blocks}]
-    calls = [_mapping(call) for call in _list(message.get("tool_calls"))]
-    return blocks + [_use(call) for call in calls]
-
-
-def _use(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = _mapping(call.get("function"))
-    return {
-        "type": "tool_use",
-        "id": call.get("id"),
-        "name": function.get("name"),
-        "input": _arguments(function.get("arguments")),
-    }
-
-
-def _arguments(text: Any) -> Mapping[str, Any]:
-    """An object, for Messages takes nothing else; words that are none travel inside one."""
-    try:
-        value = loads(text.encode()) if isinstance(text, str) and text.strip() else text or {}
-    except ValueError:
-        value = text
-    return value if isinstance(value, Mapping) else {"arguments": value}
-
-
-def _blocks(content: Any) -> list[Any]:
-    """Text or parts as blocks; empty text, which Messages refuses, is left out."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    parts = [_block(part) for part in _list(content) if isinstance(part, Mapping)]
-    return [block for block in parts if block]
-
-
-def _block(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    kind = str(part.get("type"))
-    if kind == "text":
-        return part if part.get("text") else None
-    if kind == "image_url":
-        image = part.get("image_url")
-        return _source("image", _mapping(image).get("url", image), part)
-    if kind == "file":
-        return _source("document", _mapping(part.get("file")).get("file_data"), part)
-    return part if kind in {"image", "document", "tool_result", "tool_use"} else None
-
-
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)[^,]*;base64,(.*)", re.DOTALL)
-
-
-def _source(kind: str, url: Any, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    if not isinstance(url, str) or not url:
-        return None
-    found = _DATA_URL.fullmatch(url)
-    source = {"type": "base64", "media_type": found[1], "data": found[2]} if found else {"type": "url", "url": url}
-    marks = {"cache_control": part["cache_control"]} if part.get("cache_control") else {}
-    return {"type": kind, "source": source, **marks}
-
-
-def _role(message: Mapping[str, Any]) -> str:
-    return str(message.get("role"))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    if _PERSONAL.search(user) or len(user) > _LONGEST_USER:
+        user = "user-" + hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return {"metadata": {"user_id": user}}

@@ -8,11 +8,12 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.shapes import head, piece, usage_piece
+from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
 from chomp_mcp.messages import Delta, ErrorObject, Usage
 
-__all__ = ["FINISH", "MessageDecoder", "usage_of"]
+__all__ = ["FINISH", "THINKING", "MessageDecoder", "usage_of"]
 
 FINISH: Mapping[str, str] = {
     "end_turn": "stop",
@@ -23,6 +24,9 @@ FINISH: Mapping[str, str] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+
+
+THINKING = ("thinking", "redacted_thinking")
 
 
 def usage_of(told: Any, before: Usage | None) -> Usage | None:
@@ -47,7 +51,7 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_cr
 class MessageDecoder(ObjectDecoder):
     """`message_start`, content blocks, `message_delta`, `message_stop`; pings and what is new are passed over."""
 
-    __slots__ = ("_begun", "_calls", "_top", "_unsaid")
+    __slots__ = ("_begun", "_calls", "_signed", "_thoughts", "_top", "_unsaid")
 
     def __init__(self, decode: Whole) -> None:
         super().__init__(Events(), decode)
@@ -55,6 +59,9 @@ class MessageDecoder(ObjectDecoder):
         self._begun = False
         self._calls: dict[int, int] = {}
         """Index of a tool_use block -> index of the call."""
+        self._thoughts: dict[int, dict[str, Any]] = {}
+        """Index of a block of thinking -> the block so far, which must go back as it was."""
+        self._signed = 0
         self._unsaid: dict[int, str] = {}
         """Arguments that a tool_use block brought whole, until a piece of them is streamed."""
 
@@ -79,24 +86,44 @@ class MessageDecoder(ObjectDecoder):
 
     def _block_start(self, event: Mapping[str, Any]) -> Iterable[Delta]:
         block, index = _mapping(event.get("content_block")), _index(event)
+        if block.get("type") in THINKING:
+            self._thoughts[index] = dict(block)
         if block.get("type") != "tool_use":
             return self._said(block)
         self._calls[index] = len(self._calls)
         self._unsaid[index] = wire.dumps(block.get("input") or {}).decode()
         function = {"name": block.get("name"), "arguments": ""}
-        call = {"index": self._calls[index], "id": block.get("id"), "type": "function", "function": function}
+        call = {
+            "index": self._calls[index],
+            "id": block.get("id") or new_id(),
+            "type": "function",
+            "function": function,
+        }
         return (piece(self._top, {"tool_calls": [call]}),)
 
     def _block_delta(self, event: Mapping[str, Any]) -> Iterable[Delta]:
         delta, index = _mapping(event.get("delta")), _index(event)
         if delta.get("type") != "input_json_delta":
+            self._think(index, delta)
             return self._said(delta)
         arguments = delta.get("partial_json")
         return self._argue(index, arguments) if arguments and index in self._calls else ()
 
     def _block_stop(self, event: Mapping[str, Any]) -> Iterable[Delta]:
         index = _index(event)
+        if thought := self._thoughts.pop(index, None):
+            block = {"index": self._signed, **thought}
+            self._signed += 1
+            return (piece(self._top, {"thinking_blocks": [block]}),)
         return self._argue(index, self._unsaid[index]) if index in self._unsaid else ()
+
+    def _think(self, index: int, delta: Mapping[str, Any]) -> None:
+        """A block of thinking is kept whole: what was thought comes in pieces, its signature mostly in one."""
+        thought = self._thoughts.get(index)
+        for name in ("thinking", "signature"):
+            said = delta.get(name)
+            if thought is not None and isinstance(said, str):
+                thought[name] = f"{thought.get(name) or ''}{said}"
 
     def _argue(self, index: int, arguments: str) -> Iterable[Delta]:
         self._unsaid.pop(index, None)

@@ -50,7 +50,7 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
     except ValueError:
         return answers.nonsense(body)
     if isinstance(answer, Mapping) and ollama_native.is_native(answer):
-        return ollama_native.completion_of(answer)
+        return answers.answered(ollama_native.completion_of(answer))
     return answers.decode(body)
 
 

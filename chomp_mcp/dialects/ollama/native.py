@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.shapes import completion, head, piece, usage_piece
 from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.openai.tool_calls import mend_arguments, new_id
 from chomp_mcp.messages import Completion, Delta, Usage
 
 __all__ = ["Pieces", "body_of", "completion_of", "is_native", "left_out", "usage_of"]
@@ -29,6 +29,8 @@ _OPTIONS: Mapping[str, str] = {
 _AS_THEY_ARE = ("model", "tools", "keep_alive", "think")
 _READ = frozenset({*_OPTIONS, *_AS_THEY_ARE, "messages", "options", "response_format", "reasoning_effort"})
 _NOT_TOLD = frozenset({"stream", "stream_options", "router", "chomp", "max_completion_tokens", "tool_choice"})
+_THOUGHTS = ("reasoning_content", "reasoning")
+_MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id", *_THOUGHTS})
 _ID = "chatcmpl-ollama"
 
 
@@ -52,7 +54,10 @@ def body_of(body: Mapping[str, Any]) -> dict[str, Any]:
 def left_out(body: Mapping[str, Any], dropped: Iterable[str]) -> list[str]:
     """Fields that /api/chat has no place for, but for those that are dropped anyway."""
     known = _READ | _NOT_TOLD | frozenset(dropped)
-    return [name for name, value in body.items() if value is not None and name not in known]
+    messages = [message for message in _list(body.get("messages")) if isinstance(message, Mapping)]
+    inside = {f"messages[].{name}" for message in messages for name in message.keys() - _MESSAGE if message[name]}
+    lost = [name for name, value in body.items() if value is not None and name not in known]
+    return lost + sorted(inside - set(dropped))
 
 
 def is_native(answer: Any) -> bool:
@@ -103,15 +108,16 @@ def _said(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _calls(answer: Mapping[str, Any], first: int) -> list[dict[str, Any]]:
-    """Tool calls, which come whole and mostly without an id."""
-    found = [_mapping(_mapping(call).get("function")) for call in _list(answer["message"].get("tool_calls"))]
-    return [_call(function, index) for index, function in enumerate(found, first)]
+    """Tool calls, which come whole; older servers give them no id."""
+    found = [_mapping(call) for call in _list(answer["message"].get("tool_calls"))]
+    return [_call(call, index) for index, call in enumerate(found, first)]
 
 
-def _call(function: Mapping[str, Any], index: int) -> dict[str, Any]:
-    arguments = wire.dumps(function.get("arguments") or {}).decode()
-    said = {"name": function.get("name"), "arguments": arguments}
-    return {"index": index, "id": f"call_{index}", "type": "function", "function": said}
+def _call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
+    function, call_id = _mapping(call.get("function")), call.get("id")
+    said = mend_arguments({"name": function.get("name"), "arguments": function.get("arguments") or {}})
+    told = call_id if isinstance(call_id, str) and call_id else new_id()
+    return {"index": index, "id": told, "type": "function", "function": said}
 
 
 def _finish(answer: Mapping[str, Any], has_calls: bool) -> str:
@@ -141,9 +147,13 @@ def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any
     if images := [image for part in parts if (image := _image(part))]:
         native["images"] = images
     if calls := [_mapping(call) for call in _list(message.get("tool_calls"))]:
-        native["tool_calls"] = [{"function": _function(call, tools)} for call in calls]
-    if name := tools.get(str(message.get("tool_call_id"))):
+        native["tool_calls"] = [{"id": call.get("id"), "function": _function(call, tools)} for call in calls]
+    if call_id := message.get("tool_call_id"):
+        native["tool_call_id"] = call_id
+    if name := tools.get(str(call_id)):
         native["tool_name"] = name
+    if thought := next((message[each] for each in _THOUGHTS if message.get(each)), None):
+        native["thinking"] = thought
     return native
 
 

@@ -12,7 +12,7 @@ from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.tool_calls import mend_message
 from chomp_mcp.messages import Completion, ErrorObject, Failed, FailureKind, Usage
 
-__all__ = ["NOTHING_SAID", "decode", "error_in", "nonsense", "read_cost", "read_usage", "share_reasoning"]
+__all__ = ["NOTHING_SAID", "answered", "decode", "error_in", "nonsense", "read_cost", "read_usage", "share_reasoning"]
 
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 
@@ -40,8 +40,14 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
     for choice in kept:
         share_reasoning(choice["message"])
         mend_message(choice["message"])
-    completion = Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
-    return completion if completion.is_answer else _no_answer(answer, NOTHING_SAID)
+    return answered(Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer)))
+
+
+def answered(completion: Completion) -> Completion | Failed:
+    """The answer, if it is one: a choice of it must say, call or refuse something, or tell why it cannot."""
+    if completion.is_answer:
+        return completion
+    return Failed(FailureKind.TRANSIENT, NOTHING_SAID, usage=completion.usage, cost_usd=completion.cost_usd)
 
 
 NOTHING_SAID = "The router answered with nothing: no text, no tool call, no refusal."

@@ -41,13 +41,14 @@ class History:
     """Sentences on what goes out although it fits nothing."""
 
 
-def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str]) -> History:
+def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str], *, tool_ids: str = "") -> History:
     """The conversation for this router; the given messages are not changed, and most go out as they are.
 
     Args:
         router: its row says which roles, message fields, parts and tool ids it takes.
         messages: as the caller wrote them.
         dropped: message fields that the row drops, beside those that it does not know.
+        tool_ids: the shape of ids that the dialect insists on, whatever the row says.
 
     Raises:
         InvalidRequest: a message holds nothing but a file or a picture that this router cannot take.
@@ -63,7 +64,7 @@ def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str]) -> His
         has_calls = has_calls or "tool_calls" in fitted or fitted.get("role") == "tool"
         history.messages.append(fitted)
     if has_calls:
-        history.notes = Ids(router.tool_ids).pair(history.messages)
+        history.notes = Ids(tool_ids or router.tool_ids).pair(history.messages)
     return history
 
 
@@ -145,7 +146,7 @@ _REASONING = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"
 
 
 def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") in {"text", "refusal"}
+    return isinstance(part, dict) and part.get("type") in ("text", "refusal")
 
 
 def _text(part: dict[str, Any]) -> str:

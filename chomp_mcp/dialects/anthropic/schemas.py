@@ -1,0 +1,86 @@
+"""JSON Schema as Messages takes it for structured outputs and strict tools.
+
+Its rules (platform.claude.com, "Structured outputs", JSON Schema limitations): every object is closed, and there are no
+bounds on numbers, lengths and counts. What is refused goes into the description, where the model still reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp import wire
+
+__all__ = ["closed"]
+
+_KEPT = frozenset(
+    {
+        "$ref",
+        "$defs",
+        "definitions",
+        "type",
+        "properties",
+        "required",
+        "items",
+        "enum",
+        "const",
+        "anyOf",
+        "allOf",
+        "title",
+        "description",
+        "default",
+        "pattern",
+        "$schema",
+        "$id",
+    }
+)
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
+_BY_NAME = ("properties", "$defs", "definitions")
+_LISTS = ("anyOf", "allOf")
+_DEPTH = 64
+
+
+def closed(schema: Mapping[str, Any], moved: set[str], depth: int = _DEPTH) -> dict[str, Any]:
+    """The schema within the limits; the names of the keywords that became words are added to `moved`."""
+    given = dict(schema)
+    if "oneOf" in given and "anyOf" not in given:
+        given["anyOf"] = given.pop("oneOf")
+    kept: dict[str, Any] = {}
+    words: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "additionalProperties":
+            if value not in (False, None, True):
+                words[name] = value
+        elif name in _KEPT or (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1)):
+            kept[name] = _inner(name, value, moved, depth)
+        else:
+            words[name] = value
+    kind = kept.get("type")
+    if kind == "object" or "properties" in kept or (isinstance(kind, list) and "object" in kind):
+        kept["additionalProperties"] = False
+    if words:
+        moved.update(words)
+        told = ", ".join(f"{name}: {_written(value)}" for name, value in words.items())
+        kept["description"] = "\n\n".join(filter(None, [str(kept.get("description") or ""), f"{{{told}}}"]))
+    return kept
+
+
+def _inner(name: str, value: Any, moved: set[str], depth: int) -> Any:
+    if not depth:
+        return value
+    if name in _BY_NAME and isinstance(value, Mapping):
+        return {key: _one(each, moved, depth) for key, each in value.items()}
+    if name in _LISTS and isinstance(value, list):
+        return [_one(each, moved, depth) for each in value]
+    return _one(value, moved, depth) if name == "items" else value
+
+
+def _one(value: Any, moved: set[str], depth: int) -> Any:
+    return closed(value, moved, depth - 1) if isinstance(value, Mapping) else value
+
+
+def _written(value: Any) -> str:
+    try:
+        return wire.dumps(value).decode()
+    except (TypeError, ValueError):
+        return "…"
