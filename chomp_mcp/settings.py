@@ -111,15 +111,18 @@ def checked_url(text: str) -> str:
     return url.rstrip("/")
 
 
-def checked_router_url(text: str) -> str:
-    """The base URL of a router; `ValueError` says what it must be, and repeats no password."""
+def checked_router_url(text: str, *, may_hold_password: bool = False) -> str:
+    """The base URL of a router; `ValueError` says what it must be, and repeats no password.
+
+    A row of config.toml holds none; a variable may (RFC 7617), as keys stand in variables too.
+    """
     if text.startswith("mock://"):
         return text.rstrip("/")
     try:
         url = checked_url(text)
     except ValueError:
         raise ValueError("must be an http(s) URL") from None
-    if "@" in url.split("/")[2]:
+    if "@" in url.split("/")[2] and not may_hold_password:
         raise ValueError("must not hold a password; name the variable that holds the key in `key`")
     return url
 
@@ -427,7 +430,7 @@ def _parse(name: str, parse: Callable[[str], Any], value: Any, place: str) -> An
         return parse(text)
     except ValueError as error:
         reason = str(error) if str(error).startswith("must be") else "must be a number"
-        shown = "its value" if name in _SECRET else repr(text)
+        shown = "its value" if name in _SECRET or "@" in text else repr(text)
         raise InvalidSetting(
             f"{name} in {place} is wrong: {shown} {reason}.", hint=f"Correct or remove {name}."
         ) from None

@@ -128,3 +128,11 @@ def test_a_wrong_row_of_an_agent_is_named(home, text):
     (home / "config.toml").write_text(text)
     with pytest.raises(InvalidSetting, match=r"agents|TOML"):
         Settings.load({"CHOMP_HOME": str(home)})
+
+
+@pytest.mark.parametrize("name", ["OLLAMA_BASE_URL", "CHOMP_ROUTER_GROQ_URL"])
+def test_a_wrong_address_is_told_without_its_password(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.toml").write_text(f'{name} = "ftp://me:pass-word@box"\n')
+    with pytest.raises(InvalidSetting, match=name) as caught:
+        Settings.load({"CHOMP_HOME": str(tmp_path)})
+    assert "pass-word" not in str(caught.value)

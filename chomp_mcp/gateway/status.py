@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
@@ -19,6 +19,7 @@ from chomp_mcp.policy.breaker import BreakerState
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.quota import Reading
 from chomp_mcp.policy.routing import Book
+from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.ledger import Ledger, Spend
 
@@ -76,6 +77,10 @@ class RouterStatus(TypedDict):
     credit: list[CreditView]
     limits: str
     """The documented ones, in words."""
+    url: NotRequired[str]
+    """Where it was moved from the catalog's address, without a password; told to the owner alone."""
+    url_from: NotRequired[str]
+    """What moved it: a variable, or config.toml."""
     spent_today_usd: str
 
 
@@ -129,11 +134,16 @@ class Status:
         spend = await self.ledger.spent(caller.id)
         jobs = await self.jobs.recent(caller, RECENT_JOBS)
         breakers, keys = await self.health.breakers_of(self.routers), await self._keys(book, self.routers)
+        rows = {
+            router.id: await self._router(router, book, spend, breakers[router.id], keys[router.id])
+            for router in self.routers.values()
+        }
+        for router in self.routers.values():
+            if router.url_from and caller.is_owner:
+                rows[router.id]["url"] = without_password(router.url)
+                rows[router.id]["url_from"] = router.url_from
         return {
-            "routers": {
-                router.id: await self._router(router, book, spend, breakers[router.id], keys[router.id])
-                for router in self.routers.values()
-            },
+            "routers": rows,
             "spend": {
                 "today_usd": _usd(spend.day_micro),
                 "month_usd": _usd(spend.month_micro),

@@ -28,6 +28,8 @@ class Router:
     name: str
     url: str
     """Base URL without a trailing slash; the dialect adds its paths."""
+    url_from: str = ""
+    """What moved it from the catalog's URL: a variable, or config.toml. Set by the catalog, no field of a row."""
     url_variable: str = ""
     """A variable that moves it to another URL, beside `CHOMP_ROUTER_<ID>_URL`."""
     dialect: str = "openai"

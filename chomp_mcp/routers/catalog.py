@@ -108,8 +108,10 @@ def _merged(built_in: Mapping[str, Any] | None, row: Mapping[str, Any]) -> dict[
     if built_in is None:
         return {"max_tokens": "", **row}  # an unknown server gets the output limit as the caller wrote it
     merged = {**built_in, **row}
-    if "url" in row and "models_path" not in row:
-        merged["models_path"] = _own_path(merged.get("models_path", _LIST))
+    if row.get("url", built_in["url"]) != built_in["url"]:
+        merged["url_from"] = _HERE
+        if "models_path" not in row:
+            merged["models_path"] = _own_path(merged.get("models_path", _LIST))
     return merged
 
 
@@ -145,12 +147,14 @@ def _override(routers: dict[str, Router], environment: Mapping[str, str]) -> Non
                 f"{variable} is set, but there is no router {named.lower()!r}.", hint=f"Known: {', '.join(routers)}."
             )
         try:
-            checked = checked_router_url(url)
+            checked = checked_router_url(url, may_hold_password=True)
         except ValueError as error:
             message = f"{variable} in the environment {error}."
             raise InvalidSetting(message, hint=f"Correct or remove {variable}.") from None
         for router in meant:
-            routers[router.id] = replace(router, url=checked, models_path=_own_path(router.models_path))
+            routers[router.id] = replace(
+                router, url=checked, url_from=variable, models_path=_own_path(router.models_path)
+            )
 
 
 def _variable_part(router_id: str) -> str:

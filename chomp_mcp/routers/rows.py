@@ -115,11 +115,14 @@ _SPELLINGS = {"key_variable": "key"}
 """Fields that a row spells differently."""
 
 
+_NOT_IN_ROWS = frozenset({"id", "url_from"})
+
+
 def _build() -> type[BaseModel]:
     hints = get_type_hints(Router)
     columns: dict[str, Any] = {}
     for field in fields(Router):
-        if field.name == "id":
+        if field.name in _NOT_IN_ROWS:
             continue
         hint: Any = hints[field.name]
         if get_origin(hint) is tuple:

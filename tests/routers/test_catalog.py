@@ -261,3 +261,19 @@ def test_a_key_with_white_space_inside_is_refused_without_repeating_it():
         environment_keys(there, load(there))
     assert "GROQ_API_KEY" in str(wrong.value)
     assert "gsk_" not in str(wrong.value)
+
+
+def test_a_router_says_what_moved_it():
+    rows = {"groq": {"url": "http://127.0.0.1:1/v1"}, "lab": {"url": "http://127.0.0.1:2"}, "zen": {"name": "Z"}}
+    routers = load(settings(rows, OLLAMA_BASE_URL="box:1", CHOMP_ROUTER_OPENAI_URL="http://127.0.0.1:3"))
+    assert {router.id: router.url_from for router in routers.values() if router.url_from} == {
+        "groq": "config.toml",
+        "ollama": "OLLAMA_BASE_URL",
+        "openai": "CHOMP_ROUTER_OPENAI_URL",
+    }
+
+
+def test_a_variable_may_hold_the_password_of_a_server_and_a_row_may_not_say_what_moved_it():
+    assert load(settings(OLLAMA_BASE_URL="http://me:pw@box:1"))["ollama"].url == "http://me:pw@box:1"
+    with pytest.raises(InvalidSetting, match="unknown field 'url_from'"):
+        load(settings({"lab": {"url": "http://lab", "url_from": "here"}}))

@@ -23,6 +23,8 @@ from chomp_mcp.errors import ChompError
 from chomp_mcp.gateway.book import key_id
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import OWNER
+from chomp_mcp.policy.secrets import without_password
+from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.kv.sqlite import Sqlite
 
@@ -66,6 +68,7 @@ def _checks() -> Iterator[Check]:
     config = settings.home / "config.toml"
     place = f"home {settings.home}, {'config.toml' if config.is_file() else 'no config.toml'}"
     yield Check("settings", ok=True, detail=f"{place}, {settings.store.partition(':')[0] or 'local files'}")
+    yield from _moved(settings)
     yield from _permissions(settings)
     yield _store(settings)
     yield from _server(settings)
@@ -73,6 +76,13 @@ def _checks() -> Iterator[Check]:
         yield from anyio.run(_keys, settings)
     except ChompError as error:
         yield Check.of("keys", str(error), failed=exit_code(error))
+
+
+def _moved(settings: Settings) -> Iterator[Check]:
+    """A router that is not where the catalog has it: forgotten variables are easy to miss."""
+    for router in catalog.load(settings).values():
+        if router.url_from:
+            yield Check(router.id, ok=True, detail=f"is at {without_password(router.url)} ({router.url_from})")
 
 
 def _permissions(settings: Settings) -> Iterator[Check]:

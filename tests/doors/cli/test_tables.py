@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def test_models_is_a_table_of_everything_within_reach(run, upstream):
     upstream.models([{"id": "m", "context_length": 8192, "pricing": {"prompt": "0.000001", "completion": "0.000002"}}])
@@ -71,6 +73,23 @@ def test_documented_limits_stand_below_the_table_and_only_of_routers_that_have_a
     assert max(map(len, table.splitlines())) <= 80
     assert "  groq: free plan" in below
     assert "cerebras" not in below
+
+
+@pytest.mark.timeout(240)
+def test_status_and_doctor_tell_where_a_router_was_moved_and_no_password(run):
+    environ = {"OLLAMA_BASE_URL": "http://me:pass-word@127.0.0.1:9"}
+    shown = "http://…@127.0.0.1:9"
+    status, as_json, checked, failed = (
+        run(*words, env=environ)
+        for words in (["status"], ["status", "--json"], ["doctor", "--json"], ["ask", "hi", "-r", "ollama"])
+    )
+    assert f"ollama: {shown} (OLLAMA_BASE_URL)" in status.stdout
+    rows = json.loads(as_json.stdout)["routers"]
+    assert (rows["ollama"]["url"], rows["ollama"]["url_from"]) == (shown, "OLLAMA_BASE_URL")
+    assert "url" not in rows["groq"]
+    assert f"is at {shown} (OLLAMA_BASE_URL)" in [check["detail"] for check in json.loads(checked.stdout)]
+    for done in (status, as_json, checked, failed):
+        assert "pass-word" not in done.stdout + done.stderr
 
 
 def test_status_tells_an_open_breaker_and_until_when(run, upstream):
