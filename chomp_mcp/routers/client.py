@@ -15,7 +15,9 @@ import anyio
 
 from chomp_mcp import wire
 from chomp_mcp.messages import FailureKind, WireRequest
+from chomp_mcp.routers.dns import LookUps
 from chomp_mcp.routers.response import MAX_BODY_BYTES, Response, Unreachable
+from chomp_mcp.routers.sockets import listens
 from chomp_mcp.routers.target import PORTS, Target, proxy_from_environment, target_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Client:
     def __init__(self, *, upstream_timeout: float, connections: int = CONNECTIONS_PER_ROUTER) -> None:
         self._patience = upstream_timeout
         self._connections = connections
+        self._look_ups = LookUps()
         self._session: Session | None = None
         self._proxies: dict[tuple[str, str, int], SplitResult | None] = {}
         self._probed: dict[str, tuple[float, bool]] = {}
@@ -70,7 +73,8 @@ class Client:
         parts = urlsplit(url)
         with anyio.move_on_after(PROBE_SECONDS):
             try:
-                return await self._opened().listens(parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80))
+                addresses = await self._look_ups.addresses(parts.hostname or "")
+                return await listens(addresses, parts.port or PORTS.get(parts.scheme, 80))
             except OSError:
                 return False
         return False
@@ -85,7 +89,7 @@ class Client:
         if self._session is None:
             from chomp_mcp.routers.connector import Session
 
-            self._session = Session(patience=self._patience, connections=self._connections)
+            self._session = Session(patience=self._patience, connections=self._connections, look_ups=self._look_ups)
         return self._session
 
     def _proxy(self, target: Target) -> SplitResult | None:

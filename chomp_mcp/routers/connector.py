@@ -6,7 +6,6 @@ Imported when the first request goes out: loading aiohttp takes 0.1 s, which sta
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import io
 import os
@@ -52,9 +51,9 @@ CHUNK_BYTES = 64 * 1024
 class Session:
     """Connections to all routers of one event loop. TLS is verified with the operating system's own trust store."""
 
-    def __init__(self, *, patience: float, connections: int) -> None:
+    def __init__(self, *, patience: float, connections: int, look_ups: LookUps) -> None:
         self._patience = patience
-        self._look_ups = LookUps()
+        self._look_ups = look_ups
         self._connector = _Connector(
             look_ups=self._look_ups,
             unanswered_seconds=min(UNANSWERED_SECONDS, patience / 4),
@@ -112,15 +111,6 @@ class Session:
             at_once=partial(_at_once, answer),
             close=partial(_hang_up, answer),
         )
-
-    async def listens(self, host: str, port: int) -> bool:
-        """Whether a TCP connection is accepted there."""
-        for _, address in await self._look_ups.addresses(host):
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(address, port)
-                writer.transport.abort()
-                return True
-        return False
 
     async def close(self) -> None:
         """End all connections, those in use as well."""

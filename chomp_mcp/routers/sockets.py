@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import sys
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import SplitResult, unquote
 
 from chomp_mcp.messages import FailureKind
+from chomp_mcp.routers.dns import Address
 from chomp_mcp.routers.response import Unreachable
 
-__all__ = ["socks_errors", "through_socks", "watch", "watched_socket"]
+__all__ = ["listens", "socks_errors", "through_socks", "watch", "watched_socket"]
 
 PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS, PROBES = 15, 5, 3
 """TCP keepalive: what stands between us and a router forgets silent connections after some minutes."""
@@ -46,6 +49,16 @@ _PROBING = {
 }
 _TCP_RXT_CONNDROPTIME = 0x80
 """macOS's TCP_USER_TIMEOUT, in seconds; Python has no name for it."""
+
+
+async def listens(addresses: Iterable[Address], port: int) -> bool:
+    """Whether a TCP connection is accepted at one of them."""
+    for _, address in addresses:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.transport.abort()
+            return True
+    return False
 
 
 async def through_socks(proxy: SplitResult, address: str, place: tuple[str, int], seconds: float) -> socket.socket:
