@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import argparse
 import os
+import queue
 import stat
-import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 import anyio
 
-from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli import exit_code, launch
-from chomp_mcp.doors.cli.output import show_json, table
-from chomp_mcp.doors.cli.probe import NoAnswer, Server
+from chomp_mcp.doors.cli.client_checks import client_rows, entries, environment_of
+from chomp_mcp.doors.cli.clients import CLIENTS, Launch
+from chomp_mcp.doors.cli.key_checks import key_rows
+from chomp_mcp.doors.cli.output import plain, show_json
+from chomp_mcp.doors.cli.probe import HELLO, NoAnswer, Server
 from chomp_mcp.doors.cli.stores import try_stores
 from chomp_mcp.errors import ChompError
-from chomp_mcp.gateway.book import key_id
-from chomp_mcp.gateway.model_list import ModelList
-from chomp_mcp.messages import OWNER
 from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers import catalog
-from chomp_mcp.settings import Settings
-from chomp_mcp.store.kv.sqlite import Sqlite
+from chomp_mcp.settings import NETWORK, Settings
 
 __all__ = ["doctor"]
 
 SLOW_SECONDS = 5.0
 """The shortest time that a known client gives a server to start (pydantic-ai)."""
+NAME_WIDTH = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +50,37 @@ class Check:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    """Print the checks; the exit code is that of the first that failed."""
-    checks = list(_checks())
-    if args.json:
-        show_json([asdict(check) for check in checks])
-    else:
-        table(("", "CHECK", "FOUND"), [("ok" if c.ok else "!!", c.name, c.detail) for c in checks])
-    return next((check.exit_code for check in checks if not check.ok), 0)
+    """Print the checks as they come.
 
-
-def _checks() -> Iterator[Check]:
+    The exit code is that of the first thing that is wrong here; where nothing is, the highest of keys and clients.
+    """
+    if not args.json:
+        print(f"    {'CHECK':<{NAME_WIDTH}}  FOUND", flush=True)
+    shown = partial(_shown, as_json=args.json)
     try:
         settings = Settings.load()
+        catalog.load(settings)
     except ChompError as error:
-        yield Check.of("settings", str(error), failed=2)
-        return
+        here, around = list(shown([Check.of("settings", str(error), failed=2)])), []
+    else:
+        here = list(shown(_installation(settings)))
+        found = entries()
+        around = list(shown(_together([partial(_clients, found), *_keys(settings, found)])))
+    if args.json:
+        show_json([asdict(check) for check in (*here, *around)])
+    return next((check.exit_code for check in here if check.exit_code), 0) or max(
+        (c.exit_code for c in around), default=0
+    )
+
+
+def _shown(checks: Iterable[Check], *, as_json: bool) -> Iterator[Check]:
+    for check in checks:
+        if not as_json:
+            print(f"{'ok' if check.ok else '!!'}  {check.name:<{NAME_WIDTH}}  {plain(check.detail)}", flush=True)
+        yield check
+
+
+def _installation(settings: Settings) -> Iterator[Check]:
     config = settings.home / "config.toml"
     place = f"home {settings.home}, {'config.toml' if config.is_file() else 'no config.toml'}"
     yield Check("settings", ok=True, detail=f"{place}, {settings.store.partition(':')[0] or 'local files'}")
@@ -72,10 +88,29 @@ def _checks() -> Iterator[Check]:
     yield from _permissions(settings)
     yield _store(settings)
     yield from _server(settings)
-    try:
-        yield from anyio.run(_keys, settings)
-    except ChompError as error:
-        yield Check.of("keys", str(error), failed=exit_code(error))
+
+
+def _together(sources: Iterable[Callable[[], Iterator[Check]]]) -> Iterator[Check]:
+    """The rows of all of them as they come, each source in a thread of its own."""
+    rows: queue.Queue[Check | None] = queue.Queue()
+
+    def read(source: Callable[[], Iterator[Check]]) -> None:
+        try:
+            for row in source():
+                rows.put(row)
+        finally:
+            rows.put(None)
+
+    threads = [threading.Thread(target=read, args=(source,), daemon=True) for source in sources]
+    for thread in threads:
+        thread.start()
+    running = len(threads)
+    while running:
+        row = rows.get()
+        if row is None:
+            running -= 1
+        else:
+            yield row
 
 
 def _moved(settings: Settings) -> Iterator[Check]:
@@ -112,7 +147,7 @@ def _server(settings: Settings) -> Iterator[Check]:
     started = time.monotonic()
     try:
         with Server(launch.command(), env) as server:
-            hello = server.ask("initialize", _HELLO)
+            hello = server.ask("initialize", HELLO)
             took = time.monotonic() - started
             server.tell("notifications/initialized")
             tools = server.ask("tools/list", {})["tools"]
@@ -121,44 +156,43 @@ def _server(settings: Settings) -> Iterator[Check]:
         yield Check.of("server", str(error), failed=2)
         return
     name = hello["serverInfo"]["name"]
-    slow = took >= SLOW_SECONDS
-    yield Check.of("server", f"{name} answered initialize in {took:.2f} s", failed=2 if slow else 0)
+    slow = ": some clients wait no longer than 5 s" if took >= SLOW_SECONDS else ""
+    yield Check("server", ok=True, detail=f"{name} answered initialize in {took:.2f} s{slow}")
     yield Check.of("tools", f"{', '.join(t['name'] for t in tools)} in {listed:.2f} s", failed=0 if tools else 2)
     noise = server.noise
     detail = f"something prints to it: {noise[0][:60]!r}" if noise else "nothing but MCP on it"
     yield Check.of("stdout", detail, failed=2 if noise else 0)
 
 
-async def _keys(settings: Settings) -> list[Check]:
-    """Each key, where it comes from, and whether the router takes it; only routers with a list can say."""
-    checks = []
-    async with Chomp(settings) as chomp:
-        previews = await chomp.keyring.previews(OWNER)
-        for router, keys in (await chomp.keyring.keys_of(OWNER)).items():
-            if router in chomp.routers:
-                why = [why for key in keys if (why := await _refusal(chomp, router, key))]
-                detail = f"{previews[router]}: {'; '.join(why) or 'its list of models came'}"
-                checks.append(Check.of(f"key {router}", detail, failed=4 if why else 0))
-    if not checks:
-        checks.append(
-            Check("keys", ok=True, detail="none: only the mock router answers. Run chomp-mcp keys add ROUTER")
-        )
-    return checks
+def _clients(found: Mapping[str, Launch | str | None]) -> Iterator[Check]:
+    for row in client_rows(found):
+        yield Check.of(f"client {row.client}", f"{CLIENTS[row.client].name}: {row.detail}", failed=0 if row.ok else 2)
 
 
-async def _refusal(chomp: Chomp, router: str, key: str) -> str:
-    """What the router says to this key, past every cache; empty when its list came."""
-    with tempfile.TemporaryDirectory(prefix="chomp-doctor-") as folder:
-        store = Sqlite(Path(folder) / "state.db")
-        try:
-            fresh = ModelList(store, chomp.client, chomp.routers, clock=chomp.clock)
-            return (await fresh.of([router], {router: ((key, key_id(key)),)}))[router].error
-        finally:
-            await store.close()
+def _keys(settings: Settings, found: Mapping[str, Launch | str | None]) -> list[Callable[[], Iterator[Check]]]:
+    """A source of rows per environment that clients' servers have; without an entry, that of one that has none."""
+    entered = {name: entry for name, entry in found.items() if isinstance(entry, Launch) and entry.command}
+    environments: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, entry in entered.items():
+        environments.setdefault(tuple(sorted(environment_of(entry).items())), []).append(name)
+    if not environments:
+        moved = {"CHOMP_HOME": str(settings.home)} if os.environ.get("CHOMP_HOME") else {}
+        environments[tuple({**launch.client_environment(os.environ), **_carried(), **moved}.items())] = []
+    variables = {router.key_variable for router in catalog.load(settings).values() if router.key_variable}
+    here = {name: value for name, value in os.environ.items() if name in variables and value.strip()}
+    sources: list[Callable[[], Iterator[Check]]] = []
+    for env, names in environments.items():
+        lacking = {name: value for name, value in here.items() if name not in dict(env)}
+        suffix = f" ({', '.join(names)})" if len(environments) > 1 else ""
+        sources.append(partial(_key_rows, dict(env), lacking, suffix))
+    return sources
 
 
-_HELLO: Mapping[str, Any] = {
-    "protocolVersion": "2025-11-25",
-    "capabilities": {},
-    "clientInfo": {"name": "chomp-mcp doctor", "version": "1"},
-}
+def _carried() -> dict[str, str]:
+    """What `install` would write into an entry besides."""
+    return {name: os.environ[name] for each in NETWORK for name in (each, each.lower()) if name in os.environ}
+
+
+def _key_rows(env: Mapping[str, str], shell: Mapping[str, str], suffix: str) -> Iterator[Check]:
+    for row in key_rows(env, shell):
+        yield Check.of(f"{row['name']}{suffix}", str(row["detail"]), failed=int(row["exit_code"]))

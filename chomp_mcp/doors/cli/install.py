@@ -21,6 +21,7 @@ from chomp_mcp.doors.cli.config_file import ConfigFile
 from chomp_mcp.doors.cli.output import remark
 from chomp_mcp.doors.cli.parser import client_named
 from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.policy.secrets import masked
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import NETWORK, Settings
 
@@ -242,7 +243,7 @@ _SECRET = re.compile(
 
 def _masked(text: str) -> str:
     """A line without the values of what is called a key, and without passwords in URLs: neighbours may hold some."""
-    return _SECRET.sub(lambda found: f"{found[3]}…@" if found[3] else f"{found[1]}{found[2]}…{found[2]}", text)
+    return masked(_SECRET.sub(lambda found: f"{found[3]}…@" if found[3] else f"{found[1]}{found[2]}…{found[2]}", text))
 
 
 def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from chomp_mcp.gateway.detached import RUN_JOB
 
-__all__ = ["CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
+__all__ = ["CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
 
+CHECK_KEYS = "check-keys"
 DAY_SECONDS = 86_400
 LAST_PORT = 65_535
 MOST_WORKERS = 64
@@ -85,9 +86,11 @@ class _Version(argparse.Action):
 
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
-    """What was typed; and `run-job ID`, which only `dispatch` types, for a process of its own, and no list shows."""
+    """What was typed; and what only `dispatch` and `doctor` type, for processes of their own, and no list shows."""
     if len(argv) == len((RUN_JOB, "ID")) and argv[0] == RUN_JOB:
         return argparse.Namespace(run="asking:run_job", id=argv[1])
+    if len(argv) == len((CHECK_KEYS, "VARIABLES")) and argv[0] == CHECK_KEYS:
+        return argparse.Namespace(run="key_checks:check_keys", shell=argv[1])
     return parser().parse_args(argv)
 
 

@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
 import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-__all__ = ["NoAnswer", "Server"]
+__all__ = ["HELLO", "NoAnswer", "Server", "answers_http", "start"]
 
 ANSWER_SECONDS = 30.0
+HTTP_SECONDS = 5.0
+LAST_LINES = 3
+"""Of a server's stderr, where it ended."""
+HELLO: Mapping[str, Any] = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "chomp-mcp doctor", "version": "1"},
+}
+
+
+def start(command: Sequence[str], env: Mapping[str, str]) -> float:
+    """Start the server and greet it; the seconds that it took (`NoAnswer`)."""
+    began = time.monotonic()
+    with Server(command, env) as server:
+        server.ask("initialize", HELLO)
+        return time.monotonic() - began
+
+
+def answers_http(url: str) -> str:
+    """Why no MCP server answers there; empty where one does. A refusal for want of a token is an answer."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}).encode()
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    if not url.startswith(("http://", "https://")):
+        return "is no http(s) URL"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=HTTP_SECONDS):  # noqa: S310
+            return ""
+    except urllib.error.HTTPError as error:
+        return "" if error.code in {401, 403, 405} else f"answers with {error.code}. Is its path /mcp?"
+    except (OSError, ValueError) as error:
+        return f"does not answer ({getattr(error, 'reason', error)}). Start it with: chomp-mcp serve"
 
 
 class NoAnswer(Exception):
@@ -32,7 +67,7 @@ class Server:
         try:
             self._process = subprocess.Popen(self._command, env=self._env, stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
-            raise NoAnswer(f"{self._command[0]} could not be started: {error.strerror}") from None
+            raise NoAnswer(f"{self._command[0]} could not be started: {error.strerror}. Install it anew") from None
         self._errors: list[bytes] = []
         self._threads = [
             threading.Thread(target=target, daemon=True) for target in (self._read_output, self._read_errors)
@@ -43,7 +78,8 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         if self._process.stdin:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):  # what was still to be written to one that has ended
+                self._process.stdin.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -82,7 +118,7 @@ class Server:
             try:
                 line = self._lines.get(timeout=ANSWER_SECONDS)
             except queue.Empty:
-                raise NoAnswer(f"the server said nothing for {ANSWER_SECONDS:.0f} s") from None
+                raise NoAnswer(f"the server said nothing for {ANSWER_SECONDS:.0f} s. See what slows it") from None
             if not line:
                 self._ended()
             try:
@@ -96,8 +132,11 @@ class Server:
     def _ended(self) -> None:
         self._process.wait()
         self._threads[1].join(1)
-        last = b"".join(self._errors).decode("utf-8", "replace").strip().splitlines()
-        raise NoAnswer(f"the server ended at once: {last[-1] if last else f'exit code {self._process.returncode}'}")
+        said = b"".join(self._errors).decode("utf-8", "replace").strip().splitlines()
+        last = " / ".join(line.strip() for line in said[-LAST_LINES:])
+        code = self._process.returncode
+        hint = "Mend that, and run chomp-mcp doctor again"
+        raise NoAnswer(f"the server ended at once with exit code {code}: {last or 'it said nothing'}. {hint}")
 
     def _read_output(self) -> None:
         for line in self._process.stdout or ():

@@ -1,0 +1,102 @@
+"""One row per MCP client on this machine: is our entry there, does its command exist, does the server answer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+
+from chomp_mcp.doors.cli import edits, launch
+from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client, Launch, launch_of
+from chomp_mcp.doors.cli.config_file import ConfigFile
+from chomp_mcp.doors.cli.probe import NoAnswer, answers_http, start
+from chomp_mcp.errors import ChompError
+from chomp_mcp.settings import NETWORK
+
+__all__ = ["ClientRow", "client_rows", "entries", "environment_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """What was found of one client."""
+
+    client: str
+    ok: bool
+    detail: str
+
+
+def entries() -> dict[str, Launch | str | None]:
+    """Client -> what its entry starts; None where it has no entry; a text where its file cannot be read, and why."""
+    return {name: _entry(client) for name, client in CLIENTS.items() if _is_installed(client)}
+
+
+def environment_of(entry: Launch | None) -> dict[str, str]:
+    """What a client's server has: little of the client's own environment, and what the entry says."""
+    env = launch.client_environment(os.environ)
+    if entry is None:
+        return env
+    env.pop("CHOMP_HOME", None)
+    return {**env, **entry.env}
+
+
+def client_rows(found: Mapping[str, Launch | str | None]) -> Iterator[ClientRow]:
+    """A row per client as it is known; entries that are alike are started once."""
+    alike: dict[object, list[str]] = {}
+    for name, entry in found.items():
+        key = (entry.command, *sorted(entry.env.items()), entry.url) if isinstance(entry, Launch) else name
+        alike.setdefault(key, []).append(name)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        tasks = {pool.submit(partial(_tried, found[names[0]], names[0])): names for names in alike.values()}
+        for task in as_completed(tasks):
+            for name in tasks[task]:
+                ok, detail = task.result()
+                yield ClientRow(name, ok, detail.replace(tasks[task][0], name) if not ok else detail)
+
+
+def _is_installed(client: Client) -> bool:
+    try:
+        return client.is_installed()
+    except ChompError:  # a user without a home folder has none
+        return False
+
+
+def _entry(client: Client) -> Launch | str | None:
+    try:
+        file = ConfigFile.read(client.file())
+        return launch_of(edits.found(edits.of(client.form).read(file.text or ""), (client.section, NAME)))
+    except ChompError as error:
+        return str(error)
+    except ValueError as error:
+        return f"{client.file()} cannot be read: {error}. Mend it there"
+
+
+def _tried(entry: Launch | str | None, name: str) -> tuple[bool, str]:
+    if isinstance(entry, str):
+        return False, entry
+    if entry is None:
+        return True, f"is here, without an entry. Add one with: chomp-mcp install {name}"
+    if entry.url:
+        why = answers_http(entry.url)
+        return not why, f"{entry.url} {why or 'answers'}"
+    env = environment_of(entry)
+    if shutil.which(entry.command[0], path=env.get("PATH")) is None:
+        return False, f"{entry.command[0]} does not exist. Write the entry anew with: chomp-mcp install {name}"
+    try:
+        seconds = start(entry.command, env)
+    except NoAnswer as error:
+        return False, f"{error}. Then write the entry anew with: chomp-mcp install {name}"
+    missing = [each for each in NETWORK if {each, each.lower()} & os.environ.keys() and _lacks(each, entry)]
+    detail = f"its entry starts, and answered initialize in {seconds:.2f} s"
+    if missing:
+        detail += f"; {', '.join(missing)} of this shell is not in it: chomp-mcp install {name} takes it along"
+    return True, detail
+
+
+def _lacks(variable: str, entry: Launch) -> bool:
+    from chomp_mcp.doors.cli.install import SYSTEM_STORES
+
+    value = os.environ.get(variable) or os.environ.get(variable.lower(), "")
+    return value not in SYSTEM_STORES and not ({variable, variable.lower()} & entry.env.keys())

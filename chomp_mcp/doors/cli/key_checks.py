@@ -1,0 +1,76 @@
+"""Every key tried on its router, all at once, in the environment that a client's server will have.
+
+That needs a process of its own: proxies, certificates and keys of this shell must not help it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+
+import anyio
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli.parser import CHECK_KEYS
+from chomp_mcp.gateway.key_check import check_key
+from chomp_mcp.messages import OWNER, Router
+from chomp_mcp.settings import Settings
+
+__all__ = ["check_keys", "key_rows"]
+
+Row = Mapping[str, str | bool | int]
+
+
+def key_rows(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Row]:
+    """A row per key as its answer comes: {name, ok, detail, exit_code}.
+
+    `env` is the server's environment; `shell` has the variables of keys that it lacks and this shell has.
+    """
+    command = [sys.executable, "-P", "-m", "chomp_mcp", CHECK_KEYS, ",".join(shell)]
+    with subprocess.Popen(
+        command, env={**env, **shell}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        for line in process.stdout or ():
+            yield json.loads(line)
+        said = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""
+    if process.returncode:
+        last = said.splitlines()[-1] if said else f"exit code {process.returncode}"
+        yield {"name": "keys", "ok": False, "detail": last.removeprefix("chomp-mcp: "), "exit_code": process.returncode}
+
+
+def check_keys(args: argparse.Namespace) -> int:
+    """The process: a JSON line per row."""
+    return anyio.run(_check_keys, frozenset(filter(None, args.shell.split(","))))
+
+
+async def _check_keys(shell: frozenset[str]) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        previews = await chomp.keyring.previews(OWNER)
+        owned = {r: keys for r, keys in (await chomp.keyring.keys_of(OWNER)).items() if r in chomp.routers}
+        async with anyio.create_task_group() as tasks:
+            for router_id, keys in owned.items():
+                tasks.start_soon(_check, chomp, chomp.routers[router_id], keys, previews[router_id], shell)
+    if not owned:
+        _tell("keys", "none: only the mock router answers. Run chomp-mcp keys add ROUTER", 0)
+    return 0
+
+
+async def _check(chomp: Chomp, router: Router, keys: tuple[str, ...], preview: str, shell: frozenset[str]) -> None:
+    found = [await check_key(chomp.client, router, key, clock=chomp.clock) for key in keys]
+    failed = [check for check in found if not check.ok]
+    detail = f"{preview}: {'; '.join(check.detail.rstrip('.') for check in failed) or found[0].detail}"
+    if any(check.is_refused for check in failed):
+        detail += f". Replace it with: chomp-mcp keys add {router.id}"
+    elif failed:
+        detail += f". Look at the way to {router.url}, and try again"
+    is_shell_only = router.key_variable in shell and preview.endswith("(environment)")
+    if is_shell_only:
+        detail += f". But only this shell has {router.key_variable}, clients do not: run chomp-mcp keys add {router.id}"
+    _tell(f"key {router.id}", detail, 4 if failed else 2 if is_shell_only else 0)
+
+
+def _tell(name: str, detail: str, code: int) -> None:
+    print(json.dumps({"name": name, "ok": not code, "detail": detail, "exit_code": code}), flush=True)

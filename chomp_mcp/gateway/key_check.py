@@ -1,0 +1,100 @@
+"""Whether a router takes a key: asked with a call that needs one, past every cache, and told to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from chomp_mcp.dialects import dialect, speech
+from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Model, Route, Router, WireRequest
+from chomp_mcp.policy.secrets import sent_secrets, without
+from chomp_mcp.routers.account_page import page_of
+from chomp_mcp.routers.client import Client, Unreachable
+from chomp_mcp.routers.failures import judge
+
+__all__ = ["KeyCheck", "check_key"]
+
+MAX_BYTES = 32 * 1024 * 1024
+SECONDS = 10.0
+REFUSALS = frozenset({401, 403})
+LATER = frozenset({FailureKind.QUOTA, FailureKind.RATE_LIMITED})
+"""What says that the key is known, and only has nothing left now."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """`detail` says what was seen, as the end of a sentence; never the key."""
+
+    ok: bool
+    detail: str
+    is_refused: bool = False
+    """The router said no to the key; another failure says nothing of it."""
+
+
+async def check_key(client: Client, router: Router, key: str, *, clock: Callable[[], float]) -> KeyCheck:
+    """Ask the account page where there is one, else the list of models, else, where everybody gets that, for one token.
+
+    Zen, for one, lists its models for any key. A token costs next to nothing.
+    """
+    check = _Check(client, router, key, clock)
+    try:
+        with anyio.fail_after(SECONDS):
+            return await check.run()
+    except TimeoutError:
+        return KeyCheck(ok=False, detail=f"no answer in {SECONDS:g} s. Try again, or look at the router's status page")
+    except Unreachable as error:
+        return KeyCheck(ok=False, detail=without(str(error), sent_secrets(router, key)))
+    except Exception:  # noqa: BLE001 - whatever a router sends, it is its own check alone that fails
+        return KeyCheck(ok=False, detail="its answer cannot be understood")
+
+
+class _Check:
+    def __init__(self, client: Client, router: Router, key: str, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._router = router
+        self._key = key
+        self._clock = clock
+
+    async def run(self) -> KeyCheck:
+        router, speak = self._router, dialect(self._router.dialect)
+        if router.key_info:
+            page = await self._send(page_of(router, self._key))
+            return self._failed(page) if isinstance(page, Failed) else KeyCheck(ok=True, detail="its account page came")
+        request = speak.encode_list(router, self._key)
+        listed = await self._send(request) if request else b""
+        if isinstance(listed, Failed):
+            return self._failed(listed)
+        open_list = speak.encode_list(router, "") if request else None
+        if open_list and isinstance(await self._send(open_list), Failed):
+            return KeyCheck(ok=True, detail="its list of models came")
+        return await self._token(speak.decode_list(router, listed))
+
+    async def _token(self, models: tuple[Model, ...]) -> KeyCheck:
+        ids = [model.id for model in models]
+        name = next((name for name in self._router.models if name in ids), next(iter([*ids, *self._router.models]), ""))
+        if not name:
+            return KeyCheck(ok=True, detail="it lists no model to try the key with")
+        route = Route(self._router, name, self._key)
+        request = ChatRequest.from_prompt("Hi", options={"max_tokens": 1})
+        answer = await self._send(speech(route, request).encode(route, request))
+        if isinstance(answer, Failed):
+            return self._failed(answer)
+        return KeyCheck(ok=True, detail=f"{name} answered")
+
+    def _failed(self, failed: Failed) -> KeyCheck:
+        said = without(failed.message, sent_secrets(self._router, self._key))
+        if failed.kind in LATER:
+            return KeyCheck(ok=True, detail=f"it knows the key, but has nothing left for it now: {said}")
+        return KeyCheck(
+            ok=False, detail=said, is_refused=failed.kind is FailureKind.BAD_KEY or failed.status in REFUSALS
+        )
+
+    async def _send(self, request: WireRequest) -> bytes | Failed:
+        response = await self._client.send(request)
+        try:
+            body = await response.read(MAX_BYTES)
+        finally:
+            response.close()
+        return body if response.is_success else judge(response.status, response.headers, body, self._clock())
