@@ -184,7 +184,12 @@ MUTE_ENDS = frozenset({"length", "content_filter"})
 
 
 def _says(said: Any) -> bool:
-    return isinstance(said, dict) and any(said.get(name) for name in _REAL)
+    return isinstance(said, dict) and any(_is_something(said[name]) for name in _REAL if name in said)
+
+
+def _is_something(value: Any) -> bool:
+    """An object whose every field is blank (Snowflake fills in all that there are) is nothing."""
+    return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
 def text_of(content: Any) -> str:
@@ -262,7 +267,7 @@ class Completion:
         said = self.message
         audio = said.get("audio")
         spoken = text_of(audio.get("transcript")) if isinstance(audio, dict) else ""
-        calls = {name: said[name] for name in ("tool_calls", "function_call") if said.get(name)}
+        calls = {name: said[name] for name in ("tool_calls", "function_call") if _is_something(said.get(name))}
         words = (text_of(said.get("content")), text_of(said.get("refusal")), spoken)
         parts = [*words, wire.dumps(calls).decode() if calls else ""]
         thought = text_of(said.get("reasoning_content")) or text_of(said.get("reasoning"))

@@ -161,9 +161,9 @@ WHOLE = {
         {"id": "a", **function("get_weather", {"city": "Paris"})},
         {"id": "b", **function("get_time", {"zone": "CET"})},
     ],
-    "no type": [
-        {"id": "a", "function": {"name": "get_weather", "arguments": WEATHER}},
-        {"id": "b", "function": {"name": "get_time", "arguments": TIME}},
+    "no type and no id": [
+        {"function": {"name": "get_weather", "arguments": WEATHER}},
+        {"function": {"name": "get_time", "arguments": TIME}},
     ],
     "no function around it": [
         {"id": "a", "name": "get_weather", "arguments": WEATHER},

@@ -23,8 +23,9 @@ def new_id() -> str:
 def mend_message(message: dict[str, Any]) -> bool:
     """The calls of a whole message, mended in place; true when something had to change.
 
-    Every call gets an id of its own (LM Studio sends none: lmstudio #830), its type, and arguments that are a text
-    (llama.cpp #20198 sends the object). What is no call at all is left out.
+    Every call gets an id of its own (LM Studio sends none: lmstudio #830) and arguments that are a text (llama.cpp
+    #20198 sends the object); one that had to be mended also gets its type, which Mistral leaves out. What is no call
+    at all is left out.
     """
     changed = _mend_legacy(message, whole=True)
     calls = message.get("tool_calls")
@@ -33,7 +34,9 @@ def mend_message(message: dict[str, Any]) -> bool:
     listed = calls if isinstance(calls, list) else [calls]
     kept = [call for call in listed if isinstance(call, dict)]
     for call in kept:
-        changed = _mend_function(call, whole=True) or changed
+        if _mend_function(call, whole=True):
+            call.setdefault("type", "function")
+            changed = True
     kept = list(filter(_is_call, kept))
     if kept != calls:
         message["tool_calls"] = kept
@@ -55,6 +58,7 @@ def _mend_ids(calls: list[dict[str, Any]]) -> bool:
         call_id = _text(call.get("id"))
         if not call_id or call_id in taken:
             call_id = new_id()
+            call.setdefault("type", "function")
         changed = changed or call.get("id") != call_id
         call["id"] = call_id
         taken.add(call_id)
@@ -68,7 +72,9 @@ def _is_number(value: Any) -> bool:
 def _mend_legacy(said: dict[str, Any], *, whole: bool) -> bool:
     """`function_call`, the form before tools, of a message or a delta."""
     call = said.get("function_call")
-    return isinstance(call, dict) and "arguments" in call and _mend_arguments(call, whole=whole)
+    if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict | list):
+        return False
+    return _mend_arguments(call, whole=whole)
 
 
 def _mend_function(call: dict[str, Any], *, whole: bool) -> bool:
@@ -78,9 +84,6 @@ def _mend_function(call: dict[str, Any], *, whole: bool) -> bool:
         if not ("name" in call or "arguments" in call):  # nothing, or a free-form tool of OpenAI (`custom`)
             return call.pop("function", None) is not None
         function = call["function"] = {name: call.pop(name) for name in ("name", "arguments") if name in call}
-        changed = True
-    if whole and not call.get("type"):
-        call["type"] = "function"
         changed = True
     if "name" in function and not isinstance(function["name"], str):
         function["name"] = _text(function["name"])
