@@ -18,7 +18,7 @@ client = Anthropic(base_url=gateway, api_key=token)
 answer = client.messages.with_raw_response.create(
     model=model, max_tokens=200, messages=[{"role": "user", "content": "Say hello."}]
 )
-print(answer.parse().content[0].text)
+print("".join(block.text for block in answer.parse().content if block.type == "text"))
 print("answered by", answer.headers["x-chomp-router"], "after", answer.headers["x-chomp-attempts"], "attempts")
 
 with client.messages.stream(

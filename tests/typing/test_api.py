@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(330)
 
 ROOT = Path(__file__).parent.parent.parent
 RIGHT = [Path(__file__).parent / "api.py", *sorted((ROOT / "examples").glob("*.py"))]
@@ -22,7 +22,7 @@ WRONG = (
 def checked(command: list[str], folder: Path) -> set[str]:
     """The names of the files in which a checker found an error, or the whole of what it said."""
     told = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     errors = [line for line in told.stdout.splitlines() if "error:" in line or "- error" in line]
     assert errors, told.stdout + told.stderr
