@@ -55,9 +55,9 @@ def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str], *, too
     """
     fitting = _Fitting(router, dropped)
     history = History([], fitting.lost)
-    has_calls = False
+    has_calls, roles = False, router.roles
     for message in messages:
-        if not isinstance(message, dict) or fitting.is_plain(message):
+        if not isinstance(message, dict) or _is_plain(message, roles):
             history.messages.append(message)
             continue
         fitted = fitting.message(message)
@@ -68,21 +68,19 @@ def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str], *, too
     return history
 
 
+def _is_plain(message: dict[str, Any], roles: Mapping[str, str]) -> bool:
+    """A role that the router knows, a text, and nothing else: nearly all messages."""
+    if len(message) != len(_PLAIN):
+        return False
+    role = message.get("role")
+    return type(message.get("content")) is str and type(role) is str and role != "tool" and role not in roles
+
+
 @dataclass(slots=True)
 class _Fitting:
     router: Router
     dropped: frozenset[str]
     lost: set[str] = field(default_factory=set)
-
-    def is_plain(self, message: dict[str, Any]) -> bool:
-        """A role that every router knows, and a text."""
-        role = message.get("role")
-        return (
-            message.keys() <= _PLAIN
-            and type(message.get("content")) is str
-            and role != "tool"
-            and not (isinstance(role, str) and role in self.router.roles)
-        )
 
     def message(self, message: dict[str, Any]) -> dict[str, Any]:
         fitted: dict[str, Any] = {}

@@ -78,6 +78,9 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
     router, drop = route.router, _parsed(route.router.drop)
     history = fit(router, _messages(request.body), drop.in_messages)
+    if not (history.lost or history.notes or drop.paths or router.replace or request.stream_options):
+        said = _said(request.body, drop.fields)
+        return (f"{router.id} takes no {', '.join(f for f in router.drop if f in said)}: dropped",) if said else ()
     lost = {*_said(request.body, drop.fields), *history.lost}
     given = {**request.body, **({"stream_options": request.stream_options} if request.stream_options else {})}
     lost |= {"stream_options"} & drop.fields if request.stream_options.keys() - {"include_usage"} else set()

@@ -51,20 +51,20 @@ class StreamDecoder(FrameDecoder):
             self._odd(name, data)
             return ()
         self._seen = True
-        if is_exact and not self.done and _is_plain(chunk) and not self._may_be_cut(data):
-            for choice in chunk["choices"]:
-                self._begun.add(_index(choice))
+        may_be_cut = bool(self._halves) or (b"\\u" in data and (b"\\ud" in data or b"\\uD" in data))
+        if is_exact and not self.done and _is_plain(chunk) and not may_be_cut:
+            self._begin(chunk["choices"])
             self._alike.learn(data, chunk)
             return (Delta(data=data, chunk=chunk),)
         self._learn(chunk)
         if self.done:
             return ()
         self.error = error_in(chunk)
-        return () if self.error else self._mended(chunk, data, is_exact)
+        return () if self.error else self._mended(chunk, data, is_exact=is_exact, may_be_cut=may_be_cut)
 
-    def _may_be_cut(self, data: bytes) -> bool:
-        """Half an emoji may be in it, or was in a frame before."""
-        return bool(self._halves) or b"\\ud" in data or b"\\uD" in data
+    def _begin(self, choices: list[dict[str, Any]]) -> None:
+        for choice in choices:
+            self._begun.add(_index(choice))
 
     def _odd(self, name: bytes, data: bytes) -> None:
         """The end mark, an `event: error`, or garbage."""
@@ -85,13 +85,13 @@ class StreamDecoder(FrameDecoder):
         cost = read_cost(chunk)
         self.cost_usd = self.cost_usd if cost is None else cost
 
-    def _mended(self, chunk: dict[str, Any], data: bytes, is_exact: bool) -> Iterable[Delta]:
+    def _mended(self, chunk: dict[str, Any], data: bytes, *, is_exact: bool, may_be_cut: bool) -> Iterable[Delta]:
         """The chunk as OpenAI would have sent it, in the router's own bytes where nothing had to change."""
         choices = [choice for choice in _list(chunk.get("choices")) if isinstance(choice, dict)]
         changed = not is_exact
         for choice in choices:
-            changed = self._mend_choice(choice) or changed
-        self._begun.update(map(_index, choices))
+            changed = self._mend_choice(choice, may_be_cut=may_be_cut) or changed
+        self._begin(choices)
         if usage := chunk.get("usage"):
             self._keep(chunk, usage)
             # What is left says nothing new: OpenRouter repeats the finished choice in its usage chunk.
@@ -107,19 +107,20 @@ class StreamDecoder(FrameDecoder):
         self.finished = bool(self._ended) and self._ended >= self._begun
         return (Delta(data=None if changed else data, chunk=chunk),)
 
-    def _mend_choice(self, choice: dict[str, Any]) -> bool:
+    def _mend_choice(self, choice: dict[str, Any], *, may_be_cut: bool) -> bool:
         delta, index = choice.get("delta"), _index(choice)
         changed = not isinstance(delta, dict)
         if not isinstance(delta, dict):  # some end with the whole message instead
             delta = choice["delta"] = as_delta(choice)
             choice.pop("message", None)
         changed = share_reasoning(delta) or changed
-        changed = self._calls.mend(index, delta) or changed
+        if "tool_calls" in delta or "function_call" in delta:
+            changed = self._calls.mend(index, delta) or changed
         is_end = bool(choice.get("finish_reason"))
         if is_end and (pieces := self._calls.unargued(index)):
             delta["tool_calls"] = [*_list(delta.get("tool_calls")), *pieces]
             changed = True
-        return self._halves.join(index, delta, is_end=is_end) or changed
+        return (may_be_cut and self._halves.join(index, delta, is_end=is_end)) or changed
 
     def _keep(self, chunk: dict[str, Any], usage: Any) -> None:
         """Take the usage out of the chunk and keep it for the end, with all that the router tells in it."""

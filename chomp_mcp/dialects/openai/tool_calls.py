@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -125,12 +125,12 @@ class _Call:
     name: str
     told: bool
     """The client knows its id."""
-    arguments: str = ""
+    arguments: list[str] = field(default_factory=list)
 
     def is_whole(self) -> bool:
         """Its arguments are an object, to which nothing can be added."""
         try:
-            return isinstance(loads(self.arguments.encode("utf-8", "surrogatepass")), dict)
+            return isinstance(loads("".join(self.arguments).encode("utf-8", "surrogatepass")), dict)
         except ValueError:
             return False
 
@@ -151,7 +151,7 @@ class CallStream:
         """The pieces of one delta, in place; true when something had to change."""
         changed = _mend_legacy(delta, whole=False) if "function_call" in delta else False
         pieces = delta.get("tool_calls")
-        if not pieces:
+        if not pieces or self._goes_on(choice, pieces):
             return changed
         listed = pieces if isinstance(pieces, list) else [pieces]
         mended = [self._piece(choice, _copy(piece)) for piece in listed if isinstance(piece, dict)]
@@ -162,10 +162,25 @@ class CallStream:
 
     def unargued(self, choice: int) -> list[dict[str, Any]]:
         """At the end of a choice: the piece that gives each call without arguments an empty object."""
-        silent = [call for call in self._calls.get(choice, ()) if not call.arguments.strip()]
+        silent = [call for call in self._calls.get(choice, ()) if not "".join(call.arguments).strip()]
         for call in silent:
-            call.arguments = _NOTHING
+            call.arguments.append(_NOTHING)
         return [{"index": call.index, "function": {"arguments": _NOTHING}} for call in silent]
+
+    def _goes_on(self, choice: int, pieces: Any) -> bool:
+        """Nearly all pieces: more arguments of the last call, written as OpenAI writes them."""
+        calls = self._calls.get(choice)
+        if not calls or type(pieces) is not list or len(pieces) != 1 or type(piece := pieces[0]) is not dict:
+            return False
+        last, function = calls[-1], piece.get("function")
+        if len(piece) != 2 or type(function) is not dict or len(function) != 1:  # noqa: PLR2004 - index, function
+            return False
+        arguments = function.get("arguments")
+        if type(arguments) is not str or not (piece.get("index") == last.theirs == last.index and last.told):
+            return False
+        if arguments:
+            last.arguments.append(arguments)
+        return True
 
     def _piece(self, choice: int, piece: dict[str, Any]) -> dict[str, Any]:
         _mend_function(piece, whole=False)
@@ -189,7 +204,8 @@ class CallStream:
             call.told = True
             piece["id"] = new_id() if is_taken or not call_id else call_id
             piece.setdefault("type", "function")
-        call.arguments += arguments
+        if arguments:
+            call.arguments.append(arguments)
         piece["index"] = call.index
         return piece
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.doors.cli.output import answer, remark, show_json
 from chomp_mcp.doors.files import Folders, folders_for, saved, target_for, with_files
 from chomp_mcp.doors.views import job_head
@@ -62,10 +63,14 @@ async def _streamed(args: argparse.Namespace) -> int:
         request = await _request(chomp, args, prompt)
         try:
             async with chomp.gateway.exchange(OWNER, request, door="cli") as reply:
-                async for delta in reply:
-                    if delta.text:
-                        answer(delta.text)
-                        last = delta.text
+                folder = Folder()
+                async for batch in reply.batches():
+                    if text := folder.add(batch):
+                        answer(text)
+                        last = text
+                if rest := folder.rest():
+                    answer(rest)
+                    last = rest
         finally:
             if not last.endswith("\n"):
                 answer("\n")

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from tests.doors.cli.conftest import COMMAND
+from tests.support.scripted import chunk
 
 
 def test_ask_prints_the_answer_and_tells_the_receipt_on_stderr(run, upstream):
@@ -18,6 +19,13 @@ def test_ask_prints_the_answer_and_tells_the_receipt_on_stderr(run, upstream):
     done = run("ask", "hi", "-m", "lab/m")
     assert (done.returncode, done.stdout) == (0, "hello there\n")
     assert done.stderr.startswith("lab/m · 7 in, 3 out · ")
+
+
+def test_calls_of_tools_are_said_after_the_text(run, upstream):
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    upstream.stream(["Let me see.", chunk(tool_calls=[{"index": 0, **call}])], finish="tool_calls")
+    done = run("ask", "hi", "-m", "lab/m")
+    assert done.stdout == "Let me see.\n\n" + json.dumps({"tool_calls": [call]}, separators=(",", ":")) + "\n"
 
 
 def test_words_after_ask_are_one_prompt_and_the_system_prompt_goes_along(run, upstream):
