@@ -6,6 +6,8 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+import anyio
+
 from chomp_mcp.errors import BudgetExceeded, RateLimited
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
@@ -17,6 +19,9 @@ from chomp_mcp.store.ledger import Hold, Ledger
 __all__ = ["Admission"]
 
 MOST_BUCKETS = 10_000
+QUEUED_BURSTS = 5
+MOST_WAITING_SECONDS = 10.0
+"""In line for the rate limit; clients wait longer than that for their first token."""
 
 
 class Admission:
@@ -38,30 +43,40 @@ class Admission:
         self._prices = prices
         self._rps = rps
         self._burst = burst
+        self._patience = min(MOST_WAITING_SECONDS, QUEUED_BURSTS * (burst - 1) / rps) if rps > 0 else 0.0
         self._clock = clock
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def check_rate(self, caller: Caller, *, takes: bool = True) -> None:
-        """`RateLimited` when the caller's bucket is empty. Only callers over HTTP are counted.
+    async def let_in(self, caller: Caller) -> None:
+        """Wait for the caller's turn, where there is one soon; `RateLimited` otherwise."""
+        wait = self.check_rate(caller)
+        if wait:
+            await anyio.sleep(wait)
 
+    def check_rate(self, caller: Caller, *, takes: bool = True) -> float:
+        """How long the caller waits for its turn; `RateLimited` when that is too long. Only callers over HTTP count.
+
+        Programs send fifty calls at once (`asyncio.gather`, LangChain's `abatch`) and few of them come back after a
+        refusal: some times the burst may wait in line. A burst of one says that nothing may.
         `takes`: the request counts from here on; else it is only asked whether it would be refused.
         """
         if not caller.limited or self._rps <= 0:
-            return
+            return 0.0
         now = self._clock()
         bucket = self._buckets.get(caller.id) or rate_limit.full(now, self._burst)
-        bucket, wait = rate_limit.take(bucket, now, self._rps, self._burst)
+        bucket, wait = rate_limit.take(bucket, now, self._rps, self._burst, self._patience)
         if takes:
             self._buckets[caller.id] = bucket
             self._buckets.move_to_end(caller.id)
             if len(self._buckets) > MOST_BUCKETS:
                 self._buckets.popitem(last=False)
-        if wait > 0:
+        if wait > self._patience:
             raise RateLimited(
                 f"More than {self._rps:g} requests a second.",
                 hint=f"Wait {math.ceil(wait)} s, or raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST.",
                 retry_after=wait,
             )
+        return wait
 
     async def reserve(self, caller: Caller, request: ChatRequest, plan: Plan) -> tuple[Plan, Hold | None]:
         """Hold the most that the plan may cost. With the budget used up only its free routes are left.

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -31,6 +32,7 @@ CLAIM_SECONDS = 60.0
 """A queued job that no process has taken up by then was lost on the way."""
 
 DIED = "The process that ran this job ended before the answer did. Dispatch it again."
+ASKED_AGAIN = "asked again, because the process that asked first was ended"
 NEVER_STARTED = "No process took this job up. Dispatch it again."
 
 
@@ -65,7 +67,7 @@ class JobRunner:
 
         Cancelling the call cancels the exchange. Raises what the exchange raised.
         """
-        self._let_in(caller)
+        await self._let_in(caller)
         run = self._runs.start(caller, self._new_job(caller, prompt, system, save_to), request, door=door)
         try:
             with anyio.move_on_after(deadline_seconds):
@@ -90,7 +92,7 @@ class JobRunner:
         save_to: SaveTo | None = None,
     ) -> Job:
         """Start it and return at once: the stored job, with the route that is tried first."""
-        self._let_in(caller)
+        await self._let_in(caller)
         plan = await self._gateway.plan(caller, request)
         job = self._new_job(caller, prompt, system, save_to)
         run = self._runs.start(caller, job, request, door=door, plan=plan)
@@ -134,6 +136,38 @@ class JobRunner:
         self._runs.keep_told()
         await run.watch()
         return run.job
+
+    async def hand_over(self, grace_seconds: float) -> list[Job]:
+        """Leave the stored jobs that this process has not finished by then to others, which must begin them again."""
+        await self._runs.quiet(grace_seconds)
+        left = []
+        for run in await self._runs.give_up():
+            request = replace(run.exchange.request, notes=(*run.exchange.request.notes, ASKED_AGAIN))
+            queued = partial(self._queued, request=request)
+            job = await self._jobs.change(run.caller.id, run.job.id, queued)
+            if job is not None and job.status is JobStatus.QUEUED:
+                left.append(job)
+        return left
+
+    def _queued(self, job: Job, *, request: ChatRequest) -> Job | None:
+        if job.status.is_final:
+            return None
+        told = {**asdict(request), "body": dict(request.body)}
+        now = self._clock()
+        return replace(job, status=JobStatus.QUEUED, process="", text="", request=told, queued_at=now)
+
+    async def stored(self, job: Job) -> Job:
+        """The job as the store has it; one that is gone counts as cancelled."""
+        found = await self._jobs.get(job.caller, job.id)
+        return found or replace(job, status=JobStatus.CANCELLED)
+
+    async def line_up(self, queue: str, job: Job) -> None:
+        """Leave a queued job to the processes that look into this queue."""
+        await self._jobs.line_up(queue, job.id)
+
+    async def next_in_line(self, queue: str) -> str | None:
+        """The id of the next job of the queue, which nobody else gets."""
+        return await self._jobs.next_in_line(queue)
 
     async def result(self, caller: Caller, job_id: str, wait_seconds: float = 0.0) -> Job:
         """The job as it stands, after waiting up to `wait_seconds` for its end. `JobNotFound` if it is not theirs."""
@@ -189,9 +223,9 @@ class JobRunner:
         with suppress(StoreError):  # the lock on its file tells the others as well
             await self._processes.retire()
 
-    def _let_in(self, caller: Caller) -> None:
+    async def _let_in(self, caller: Caller) -> None:
         """The refusals that a caller meets at once, and not in the job."""
-        self._gateway.admission.check_rate(caller)
+        await self._gateway.admission.let_in(caller)
         if self._closing:
             raise Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
 
@@ -237,7 +271,8 @@ class JobRunner:
     async def _lost(self, job: Job) -> str:
         """Why nobody runs it any more; empty: somebody does, or may yet."""
         if job.status is JobStatus.QUEUED:
-            return NEVER_STARTED if self._clock() - job.created_at > CLAIM_SECONDS else ""
+            since = max(job.created_at, job.queued_at)
+            return NEVER_STARTED if self._clock() - since > CLAIM_SECONDS else ""
         return "" if await self._processes.is_alive(job.process) else DIED
 
 

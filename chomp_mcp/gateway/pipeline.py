@@ -104,6 +104,10 @@ class Exchange:
         self._reply: Reply | None = None
 
     @property
+    def request(self) -> ChatRequest:
+        return self._request
+
+    @property
     def planned(self) -> str:
         """The ref that is tried first; empty until there is a plan."""
         return self._plan.routes[0].ref if self._plan else ""
@@ -121,7 +125,7 @@ class Exchange:
         """Admit, plan, attempt."""
         gateway, request = self._gateway, self._request
         if not self._is_let_in:
-            gateway.admission.check_rate(self._caller)
+            await gateway.admission.let_in(self._caller)
         if self._plan is None:
             self._plan = await gateway.plan(self._caller, request)
         talk = gateway.conversations.name_of(self._caller, request, self._plan)

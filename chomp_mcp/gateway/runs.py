@@ -143,6 +143,20 @@ class Runs:
             if not run.is_over:  # cancelled before its first step
                 await self._finish(run, JobStatus.ERROR if run.stopping else JobStatus.CANCELLED, None, run.stopping)
 
+    async def quiet(self, seconds: float) -> None:
+        """Wait until the stored runs have ended, at most so long."""
+        tasks = [run.task for run in self.by_id.values() if run.task and run.is_stored]
+        if tasks and seconds:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def give_up(self) -> list[Run]:
+        """Stop the stored runs without ending their jobs, which others are to run from the beginning."""
+        given_up = [run for run in self.by_id.values() if run.is_stored and not run.is_over]
+        for run in given_up:
+            run.exchange.is_job = False  # so that nothing is written of its end
+            await self.cancel(run)
+        return given_up
+
     async def close(self, grace_seconds: float) -> None:
         """Let what runs finish for a while; then stop it, and say so in the stored jobs."""
         tasks = [run.task for run in self.by_id.values() if run.task]

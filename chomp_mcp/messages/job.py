@@ -47,5 +47,7 @@ class Job:
     """The process that runs it; when that is gone, so is the run."""
     request: Mapping[str, Any] | None = None
     """What to send, for a job that another process is to run; dropped once it runs."""
+    queued_at: float = 0.0
+    """When it was last left for another process to take up."""
     save_to: Mapping[str, Any] | None = None
     """Where its answer is to be written: an allowed folder, and the parts of the path below it."""

@@ -23,8 +23,11 @@ def full(now: float, burst: int) -> Bucket:
     return Bucket(float(max(1, burst)), now)
 
 
-def take(bucket: Bucket, now: float, rps: float, burst: int) -> tuple[Bucket, float]:
+def take(bucket: Bucket, now: float, rps: float, burst: int, patience: float = 0.0) -> tuple[Bucket, float]:
     """Take one token: the bucket afterwards, and 0.0, or the seconds until there is one.
+
+    A token that is there within `patience` seconds is taken in advance: whoever takes it waits so long, and the next
+    one behind. Another is not taken.
 
     `rps` tokens a second flow in, at most `burst` (never less than one) are kept; `rps` 0 turns the limit off. A clock
     that was turned back takes nothing away.
@@ -34,4 +37,5 @@ def take(bucket: Bucket, now: float, rps: float, burst: int) -> tuple[Bucket, fl
     tokens = min(float(max(1, burst)), bucket.tokens + max(0.0, now - bucket.at) * rps)
     if tokens >= 1:
         return Bucket(tokens - 1, now), 0.0
-    return Bucket(tokens, now), (1 - tokens) / rps + _CLOCK_STEP
+    wait = (1 - tokens) / rps + _CLOCK_STEP
+    return Bucket(tokens - 1 if wait <= patience else tokens, now), wait

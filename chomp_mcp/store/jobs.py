@@ -74,6 +74,18 @@ class Jobs:
         entries = await self._kv.list(_key(caller_id, ""), limit=limit, newest_first=True)
         return [_job(entry.value) for entry in entries]
 
+    async def line_up(self, queue: str, job_id: str) -> None:
+        """Leave the job to whichever process looks into this queue next."""
+        await self._kv.put(f"queue:{queue}:{job_id}", {"at": self._clock()}, expires_in=UNFINISHED_SECONDS)
+
+    async def next_in_line(self, queue: str) -> str | None:
+        """Take the oldest job's id out of the queue; nobody else gets it."""
+        prefix = f"queue:{queue}:"
+        for entry in await self._kv.list(prefix, limit=_PAGE):
+            if await self._kv.delete(entry.key):
+                return entry.key.removeprefix(prefix)
+        return None
+
     async def delete_all(self, caller_id: str) -> None:
         """Forget every job of the caller."""
         while entries := await self._kv.list(_key(caller_id, ""), limit=_PAGE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.doors.cli.output import answer, remark, show_json
 from chomp_mcp.doors.files import Folders, folders_for, saved, target_for, with_files
 from chomp_mcp.doors.views import job_head
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.errors import InvalidRequest, JobNotFound
 from chomp_mcp.gateway import detached
 from chomp_mcp.messages import OWNER, ChatRequest, receipt_line
 from chomp_mcp.settings import Settings
@@ -34,7 +35,7 @@ def dispatch(args: argparse.Namespace) -> int:
 
 def run_job(args: argparse.Namespace) -> int:
     """Run one stored job to its end, in this process."""
-    return anyio.run(_run_job, args.id)
+    return anyio.run(_run_job, args.id, args.queue)
 
 
 async def _request(chomp: Chomp, args: argparse.Namespace, prompt: str) -> ChatRequest:
@@ -113,7 +114,9 @@ async def _dispatch(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         target = (await target_for(chomp, args.save_to, _folders(chomp))).as_json() if args.save_to else None
         request = await _request(chomp, args, prompt)
-        job = await detached.dispatch(chomp.jobs, OWNER, request, prompt=prompt, system=args.system, save_to=target)
+        job = await detached.Launcher(chomp.jobs).dispatch(
+            OWNER, request, prompt=prompt, system=args.system, save_to=target
+        )
     if args.json:
         show_json(job_head(job))
     else:
@@ -122,7 +125,12 @@ async def _dispatch(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _run_job(job_id: str) -> int:
+async def _run_job(first: str, queue: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
+
+        async def run(job_id: str) -> None:
+            with suppress(JobNotFound):  # deleted meanwhile
+                await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
+
+        await detached.run_all(chomp.jobs, first, queue, run)
     return 0

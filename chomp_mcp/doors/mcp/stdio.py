@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chomp_mcp.settings import Settings
 from chomp_mcp.telemetry.lossy import LossyStream
@@ -20,11 +20,15 @@ from chomp_mcp.telemetry.lossy import LossyStream
 if TYPE_CHECKING:
     from chomp_mcp.app import Chomp
     from chomp_mcp.doors.pages.key_page import KeyPages
-    from chomp_mcp.gateway.jobs import JobRunner
-    from chomp_mcp.messages import Job
+    from chomp_mcp.gateway.detached import Launcher
     from chomp_mcp.telemetry.report import Observer
 
 __all__ = ["serve_stdio"]
+
+LOOK_SECONDS = 1.0
+"""How often we look whether our parent lives."""
+GRACE_SECONDS = 1.5
+"""For the jobs that `ask` left behind."""
 
 WAITING = """\
 chomp-mcp is an MCP server and waits for a client on stdin. Clients start it themselves:
@@ -53,14 +57,16 @@ def serve_stdio(settings: Settings) -> None:
         from chomp_mcp.doors.mcp.server import build_server
         from chomp_mcp.doors.mcp.stdio_lines import serve_lines
         from chomp_mcp.doors.pages.key_page import KeyPages
+        from chomp_mcp.gateway.detached import Launcher
 
         chomp = Chomp(settings, observers=_log(settings.log))
         pages = KeyPages(chomp)
-        server = build_server(chomp, pages=pages, dispatch=partial(_dispatch, chomp.jobs), started_in=_working_folder())
+        launcher = Launcher(chomp.jobs)
+        server = build_server(chomp, pages=pages, dispatch=launcher.dispatch, started_in=_working_folder())
         serve = partial(serve_lines, server)
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
-    anyio.run(_serve, serve, chomp, pages, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(_serve, serve, chomp, pages, launcher, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def _working_folder() -> str:
@@ -68,13 +74,6 @@ def _working_folder() -> str:
         return str(Path.cwd())
     except OSError:  # it was deleted under us
         return ""
-
-
-async def _dispatch(jobs: JobRunner, *args: Any, **named: Any) -> Job:
-    """In a process of its own: this one ends with its client."""
-    from chomp_mcp.gateway import detached
-
-    return await detached.dispatch(jobs, *args, **named)
 
 
 def _log(level: str) -> list[Observer]:
@@ -87,45 +86,64 @@ def _log(level: str) -> list[Observer]:
     return [LogObserver()]
 
 
-async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyPages) -> None:
-    """Until stdin ends; then until the jobs that `ask` left behind have ended, if the client lets us live that long.
+async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyPages, launcher: Launcher) -> None:
+    """Until stdin ends, a signal comes, or whoever started us is gone.
 
-    The SDKs' clients send SIGTERM 2 s after they closed stdin: what still runs then is told as stopped.
+    The jobs that `ask` left behind get a moment: the SDKs' clients send SIGTERM 2 s after they closed stdin. Then they
+    go on in a process of their own, from the beginning.
     """
 
-    async def close(grace_seconds: float = 0.0) -> None:
-        await pages.close()
-        await chomp.close(grace_seconds)
+    async def close(grace_seconds: float) -> None:
+        try:
+            await launcher.leave(grace_seconds)
+        finally:
+            await pages.close()
+            await chomp.close()
 
-    _leave_on_signals(close)
+    leave = _leave_on_signals(close)
+    watching = asyncio.create_task(_watch_parent(partial(leave, 0)))
     try:
         await serve()
     finally:
-        await close(chomp.settings.upstream_timeout_seconds)
+        watching.cancel()
+        await close(GRACE_SECONDS)
 
 
-def _leave_on_signals(close: Callable[[], Awaitable[None]]) -> None:
+async def _watch_parent(leave: Callable[[], None]) -> None:
+    """Stdin stays open where the parent was killed and one of its other children holds the pipe."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(LOOK_SECONDS)
+    leave()
+
+
+def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[int], None]:
     """Ctrl-C and SIGTERM close what is open and end the process; the second one ends it at once.
 
-    The hard way out: a thread of the SDK sits in a read of stdin, and an orderly one would wait for its next line.
+    The hard way out: somebody may sit in a write that nobody reads. What comes back does the same, for an exit code.
     """
     loop = asyncio.get_running_loop()
     leaving: list[asyncio.Task[None]] = []
 
-    async def leave(number: int) -> None:
+    async def left(code: int) -> None:
         try:
-            await close()
+            await close(0.0)
         finally:
             _last_words()
-            os._exit(128 + number)
+            os._exit(code)
+
+    def leave(code: int) -> None:
+        if not leaving:
+            leaving.append(loop.create_task(left(code)))
 
     def caught(number: int, _frame: object) -> None:
         if leaving:
             os._exit(128 + number)
-        loop.call_soon_threadsafe(lambda: leaving.append(loop.create_task(leave(number))))
+        loop.call_soon_threadsafe(leave, 128 + number)
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, caught)
+    return leave
 
 
 def _last_words() -> None:

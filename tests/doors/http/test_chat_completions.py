@@ -218,7 +218,7 @@ async def test_our_own_rate_limit_is_waited_out_by_the_sdk(home, upstream):
             ask = client.chat.completions.create
             answers = await asyncio.gather(*(ask(model="lab/m", messages=HELLO) for _ in range(3)))
         assert [answer.choices[0].message.content for answer in answers] == ["hello"] * 3
-        statuses = [await gateway.chat() for _ in range(3)]
+        statuses = await asyncio.gather(*(gateway.chat() for _ in range(20)))
         refused = next(answer for answer in statuses if answer.status_code == 429)
         assert refused.json()["error"]["code"] == "rate_limit_exceeded"
         assert int(refused.headers["retry-after"]) == 1
@@ -352,3 +352,13 @@ async def test_the_time_that_the_sdk_waits_bounds_all_attempts(gateway, upstream
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "upstream_timeout"
     await upstream.saw_disconnect()
+
+
+async def test_a_burst_waits_in_line_and_a_flood_is_refused(home, upstream):
+    environ = {"GATEWAY_RATE_RPS": "40", "GATEWAY_RATE_BURST": "5"}
+    async with serving(settings_for(home, environ=environ, lab=upstream.url)) as gateway:
+        burst = await asyncio.gather(*(gateway.chat() for _ in range(20)))
+        assert {answer.status_code for answer in burst} == {200}
+        flood = await asyncio.gather(*(gateway.chat() for _ in range(60)))
+        assert {answer.status_code for answer in flood} == {200, 429}
+        assert len([answer for answer in flood if answer.status_code == 200]) >= 20

@@ -186,3 +186,22 @@ async def test_a_prompt_that_cannot_be_had_is_the_clients_mistake(
             await client.get_prompt(name)
         assert caught.value.code == INVALID_PARAMS
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("transport", ["streamable-auto", "streamable-legacy"])
+async def test_fifty_calls_at_once_are_all_served(home: Path, upstream: ScriptedRouter, transport: str) -> None:
+    limits = {"GATEWAY_RATE_RPS": "40", "GATEWAY_RATE_BURST": "20"}
+    async with (
+        serving(settings_for(home, environ=limits, lab=upstream.url)) as gateway,
+        connected(gateway, transport) as client,
+    ):
+        answers: list[str] = []
+
+        async def one() -> None:
+            answers.append((await call(client, "ask", prompt="hi", model="lab/m"))["text"])
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                for _ in range(50):
+                    group.start_soon(one)
+    assert answers == ["hello"] * 50

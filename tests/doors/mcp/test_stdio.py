@@ -7,6 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -70,19 +73,93 @@ async def test_a_dispatched_job_outlives_its_client_and_the_server(
         assert (told["status"], told["text"]) == ("done", "Hello")
 
 
-async def test_an_ask_that_became_a_job_is_told_as_stopped_when_the_client_ends_its_server(
-    tmp_path: Path, upstream: ScriptedRouter
+@pytest.mark.parametrize("mode", MODES)
+async def test_an_ask_that_became_a_job_goes_on_in_a_process_of_its_own_when_its_host_has_gone(
+    tmp_path: Path, upstream: ScriptedRouter, mode: str
 ) -> None:
-    upstream.hang(after=["Hel"])
+    rest = anyio.Event()
+    upstream.stream(["Hel", rest, "lo"])
     server = stdio(tmp_path, upstream, CHOMP_DEADLINE_SECONDS="0.5")
-    async with Client(server) as client:
+    async with Client(server, mode=mode) as client:
         job = await call(client, "ask", prompt="hi", router="lab")
         assert job["status"] == "running"
-    await upstream.saw_disconnect()
-    async with Client(server) as client:
-        told = await call(client, "result", job_id=job["job_id"], wait_seconds=5)
-        assert (told["status"], told["text"]) == ("error", "Hel")
-        assert "stopped before the answer was complete" in told["error"]
+    rest.set()
+    async with Client(server, mode=mode) as client:
+        told = await call(client, "result", job_id=job["job_id"], wait_seconds=40)
+        assert (told["status"], told["text"]) == ("done", "Hello")
+        assert "asked again, because the process that asked first was ended" in told["receipt"]["notes"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_many_dispatches_are_few_processes_and_all_are_answered(tmp_path: Path, upstream: ScriptedRouter) -> None:
+    rest = anyio.Event()
+    upstream.stream(["Hel", rest, "lo"])
+    async with Client(stdio(tmp_path, upstream)) as client:
+        jobs = [await call(client, "dispatch", prompt="hi", router="lab") for _ in range(12)]
+        with anyio.fail_after(40):
+            while len(upstream.chats) < 12:  # noqa: ASYNC110 - until all of them ask
+                await anyio.sleep(0.05)
+        assert 1 <= len(job_processes(tmp_path)) <= 4
+        rest.set()
+        for job in jobs:
+            told = await call(client, "result", job_id=job["job_id"], wait_seconds=40)
+            assert (told["status"], told["text"]) == ("done", "Hello")
+
+
+def job_processes(home: Path) -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            ours = str(home).encode() in (folder / "environ").read_bytes()
+            if ours and b"run-job" in (folder / "cmdline").read_bytes():
+                found.append(folder.name)
+    return found
+
+
+PARENT = """
+import subprocess, sys
+print(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid, flush=True)
+sys.stdin = None
+import time
+time.sleep(100)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_server_whose_parent_was_killed_ends_though_its_pipe_is_held(tmp_path: Path) -> None:
+    server = stdio(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, server.command],
+        env={"PATH": os.environ["PATH"], **(server.env or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout
+        process = Path("/proc") / parent.stdout.readline().decode().strip()
+        until(lambda: is_watching(process))
+        parent.kill()
+        until(lambda: not is_running(process))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Of other processes, which tell us nothing."""
+    ends_at = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)
+
+
+def is_running(process: Path) -> bool:
+    """Not gone, and no zombie that nobody has buried."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def is_watching(process: Path) -> bool:
+    """It has loaded what it needs, and reads stdin."""
+    return len(list((process / "task").iterdir())) > 1
 
 
 async def test_an_ask_that_became_a_job_keeps_its_server_until_it_is_done(
@@ -102,7 +179,8 @@ async def test_an_ask_that_became_a_job_keeps_its_server_until_it_is_done(
         rest.set()
         assert await anyio.to_thread.run_sync(process.wait, 20) == 0
     async with Client(stdio(tmp_path, upstream)) as client:
-        told = await call(client, "result", job_id=answers[1]["result"]["structuredContent"]["job_id"])
+        job_id = answers[1]["result"]["structuredContent"]["job_id"]
+        told = await call(client, "result", job_id=job_id, wait_seconds=40)
         assert (told["status"], told["text"]) == ("done", "Hello")
 
 
