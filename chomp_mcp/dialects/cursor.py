@@ -7,10 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.openai.answer import answered, nonsense, read_usage
+from chomp_mcp.dialects.openai.answer import answered, nonsense
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.shapes import completion, head, piece
 from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.openai.usage import read_usage
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder
 from chomp_mcp.dialects.stream.framing import Objects
 from chomp_mcp.messages import (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 
 from chomp_mcp.errors import BudgetExceeded, RateLimited
 from chomp_mcp.gateway.prices import Prices
-from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
+from chomp_mcp.messages import Caller, ChatRequest, Plan
 from chomp_mcp.policy import budget, rate_limit
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.rate_limit import Bucket
@@ -38,7 +39,6 @@ class Admission:
         clock: Callable[[], float],
     ) -> None:
         self.limits = limits
-        self._is_unlimited = limits == Limits()
         self._ledger = ledger
         self._prices = prices
         self._rps = rps
@@ -84,23 +84,20 @@ class Admission:
         Raises:
             BudgetExceeded: not even a free route is left.
         """
-        if self._is_unlimited or all(route.router.free for route in plan.routes):
+        if all(route.router.free for route in plan.routes):
             return plan, None
         await self._prices.load(plan.routes)
-        estimates = [(route, self._estimate(route, request)) for route in plan.routes]
-        known = [estimate for _, estimate in estimates if estimate is not None]
-        amount = max(known, default=0) if any(known) or len(known) == len(estimates) else None
-        if amount == 0:
+        estimates = [(route, self._prices.estimate(route, request.body)) for route in plan.routes]
+        most, least, likely = (
+            max(budget.nano(getattr(each, name)) for _, each in estimates) for name in ("most", "least", "likely")
+        )
+        if most == 0:
             return plan, None
         try:
-            return plan, await self._ledger.reserve(caller.id, amount, self.limits)
+            return plan, await self._ledger.reserve(caller.id, most, self.limits, least=least, likely=likely)
         except BudgetExceeded:
-            free = tuple(route for route, estimate in estimates if estimate == 0)
+            free = tuple(route for route, estimate in estimates if estimate.is_free)
             if not free:
                 raise
             note = "the budget is used up: free models only"
-            return Plan(plan.asked, free, (*plan.notes, note), plan.free_choice), None
-
-    def _estimate(self, route: Route, request: ChatRequest) -> int | None:
-        estimate = self._prices.upper_estimate(route, request.body)
-        return None if estimate is None else budget.micro(estimate)
+            return replace(plan, routes=free, notes=(*plan.notes, note)), None

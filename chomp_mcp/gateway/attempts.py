@@ -6,11 +6,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import anyio
 
-from chomp_mcp.dialects import speech
+from chomp_mcp.dialects import Decoder, speech
 from chomp_mcp.dialects.openai.request import must_be_whole
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import (
@@ -28,10 +29,12 @@ from chomp_mcp.messages import (
     ChatRequest,
     Completion,
     Delta,
+    ErrorObject,
     Failed,
     FailureKind,
     Plan,
     Route,
+    Usage,
     WireRequest,
 )
 from chomp_mcp.policy import failover
@@ -42,12 +45,23 @@ from chomp_mcp.routers.failures import judge
 from chomp_mcp.telemetry.report import OK
 from chomp_mcp.telemetry.tracing import Trace
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "Charge"]
 
 _log = logging.getLogger("chomp_mcp.attempts")
 
 MAX_ERROR_BYTES = 256 * 1024
 FIRST_ERROR_STATUS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An attempt without an answer that costs something all the same: what the router counted and told of it."""
+
+    route: Route
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    was_left: bool = False
+    """Its caller left before the answer began: what it costs is estimated."""
 
 
 class Attempts:
@@ -79,6 +93,8 @@ class Attempts:
         """Routes (as refs) that their breaker let pass as its probe."""
         self._rests: list[tuple[Route, Rest]] = []
         self._failures: list[tuple[Route, Failed]] = []
+        self.charges: list[Charge] = []
+        """What attempts cost that brought no answer, as far as the router said so; and the one that was left."""
 
     async def open(self) -> Answer:
         """The first route that answers. `UpstreamError` when the plan ran out, or the caller's time."""
@@ -196,6 +212,8 @@ class Attempts:
         except (ChompError, asyncio.CancelledError) as error:
             left = isinstance(error, asyncio.CancelledError)
             self._record(route, FailureKind.HUNG_UP.value if left else "error", started, response)
+            if left:  # it was sent, and is billed to its end by many (OpenRouter: "for the complete response")
+                self.charges.append(Charge(route, was_left=True))
             if response:
                 response.close()
             raise
@@ -206,6 +224,8 @@ class Attempts:
             # Routers like to repeat what they were shown.
             secrets = sent_secrets(route.router, route.key)
             outcome = replace(outcome, message=without(outcome.message, secrets), body=without(outcome.body, secrets))
+            if outcome.usage is not None or outcome.cost_usd is not None:
+                self.charges.append(Charge(route, outcome.usage, outcome.cost_usd))
             self._record(route, outcome.kind.value, started, response, outcome.message)
             if response:
                 response.close()
@@ -253,16 +273,21 @@ class Attempts:
                 response.prolong()
                 return Answer(route, first=seen, response=response, decoder=decoder)
             if decoder.error is not None:
-                return judged(decoder.error, self._clock())
+                return self._failed_in(decoder)
             if decoder.done:
                 break
         seen += decoder.close()
         response.close()
         if decoder.error is not None:
-            return judged(decoder.error, self._clock())
+            return self._failed_in(decoder)
         if not is_answer(seen, decoder):
             return nothing_said(decoder)
         return Answer(route, first=seen, decoder=decoder)
+
+    def _failed_in(self, decoder: Decoder) -> Failed:
+        """The error that ended the stream, and what the router counted until then."""
+        failed = judged(decoder.error or ErrorObject(None), self._clock())
+        return replace(failed, usage=failed.usage or decoder.usage, cost_usd=failed.cost_usd or decoder.cost_usd)
 
     def _record(self, route: Route, outcome: str, started: float, response: Response | None, message: str = "") -> None:
         ms = max(0, round((self._clock() - started) * 1000))

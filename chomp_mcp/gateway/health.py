@@ -10,6 +10,7 @@ from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
 from chomp_mcp.policy.quota import Reading
+from chomp_mcp.store.holds import SKEW_SECONDS
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
@@ -35,7 +36,7 @@ class Rest:
     """What a refusal is about, see `Failed.why`."""
 
     def is_on(self, now: float) -> bool:
-        return 0 < self.until - now <= self.seconds
+        return 0 < self.until - now <= self.seconds + SKEW_SECONDS
 
     @property
     def words(self) -> str:
@@ -301,7 +302,7 @@ def _without_doubt(stored: Value | None, now: float) -> Write | None:
 
 def _is_gone(until: Any, now: float) -> bool:
     """Until then, and not longer than it was ever written for."""
-    return bool(0 < float(until) - now <= failover.GONE_SECONDS)
+    return bool(0 < float(until) - now <= failover.GONE_SECONDS + SKEW_SECONDS)
 
 
 def _rests(stored: Value | None) -> dict[str, Rest]:
@@ -314,12 +315,8 @@ def _rest(row: Mapping[str, Any]) -> Rest:
     return Rest(float(row["until"]), str(row["reason"]), seconds, str(row.get("why", "")))
 
 
-AHEAD_SECONDS = 60.0
-"""Readings from farther in the future were made by a clock that was wrong."""
-
-
 def _readings(stored: Value | None, now: float) -> tuple[Reading, ...]:
-    if stored is None or float(stored.get("at", 0.0)) > now + AHEAD_SECONDS:
+    if stored is None or float(stored.get("at", 0.0)) > now + SKEW_SECONDS:
         return ()
     rows: list[dict[str, Any]] = stored.get("readings", [])
     return tuple(Reading(**{name: row[name] for name in _READING if name in row}) for row in rows)

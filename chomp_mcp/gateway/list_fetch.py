@@ -111,7 +111,7 @@ def _reason(router: str, error: Exception) -> str:
     return "its model list cannot be understood"
 
 
-_PRICES = ("price_in", "price_out", "price_cached")
+_PRICES = ("price_in", "price_out", "price_cached", "price_cache_write", "price_request")
 
 
 def model_row(model: Model) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from chomp_mcp.gateway.list_fetch import ListFetcher, model_row, models_in
 from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
 from chomp_mcp.routers.client import Client
+from chomp_mcp.store.holds import SKEW_SECONDS
 from chomp_mcp.store.kv.protocol import KV, Value
 
 __all__ = ["FAILED_SECONDS", "FRESH_SECONDS", "MOST_LISTS", "Keys", "ModelList", "RouterList"]
@@ -63,7 +64,7 @@ class RouterList:
 
     def is_due(self, now: float) -> bool:
         """Also where a clock that jumped had put its end too far away."""
-        return not 0 < self.until - now <= FRESH_SECONDS
+        return not 0 < self.until - now <= FRESH_SECONDS + SKEW_SECONDS
 
 
 class ModelList:

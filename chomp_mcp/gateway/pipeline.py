@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from chomp_mcp.errors import ChompError, UpstreamError
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.attempts import Attempts
+from chomp_mcp.gateway.bill import Bill
 from chomp_mcp.gateway.conversations import Conversations
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.planner import Planner
@@ -155,6 +157,7 @@ class Exchange:
             clock=gateway.clock,
             started=self._started,
             began=began,
+            secure=partial(gateway.settlement.secure, self._hold),
         )
         return self._reply
 
@@ -170,8 +173,8 @@ class Exchange:
         if reply is not None:
             reply.end()
         report = self._report(error)
-        route = reply.route if reply is not None else None
-        self._gateway.settlement.settle(self._caller, self._hold, route, report)
+        bill = reply.bill if reply is not None else self._bill
+        self._gateway.settlement.settle(self._caller, self._hold, bill.bookings, report)
         self._trace.settle(report)
         self._trace.__exit__(type(error) if error else None, error, None)
 
@@ -194,14 +197,22 @@ class Exchange:
             job=self.is_job,
         )
 
+    @property
+    def _bill(self) -> Bill:
+        """Of an exchange without an answer: what was left before it began, what failed and is paid for."""
+        charges = self._attempts.charges if self._attempts else ()
+        return Bill.of(self._gateway.prices, self._request, charges)
+
     def _bare_receipt(self) -> Receipt:
         """Of an exchange without an answer."""
-        attempts = self._attempts
+        attempts, bill = self._attempts, self._bill
         return Receipt(
             asked=attempts.plan.asked if attempts else self._request.model or AUTO,
             attempts=tuple(attempts.done) if attempts else (),
+            usage=bill.usage,
+            cost_usd=bill.cost_usd,
             latency_ms=max(0, round((self._gateway.clock() - self._started) * 1000)),
-            notes=attempts.plan.notes if attempts else (),
+            notes=(*attempts.plan.notes, *bill.notes) if attempts else (),
         )
 
 

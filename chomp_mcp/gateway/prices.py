@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +12,11 @@ import anyio
 
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import Model, Route, Usage
-from chomp_mcp.policy import pricing
+from chomp_mcp.policy import estimate, pricing
 from chomp_mcp.policy.pricing import Price
 from chomp_mcp.routers import prices
 
-__all__ = ["LIST_SECONDS", "MOST_PRICES", "Prices"]
+__all__ = ["LIST_SECONDS", "MOST_PRICES", "Estimate", "Prices"]
 
 LIST_SECONDS = 0.75
 """How long a call may wait for its price; without one it is sent all the same, and counted as unpriced."""
@@ -57,8 +58,16 @@ class Prices:
             )
 
     def _listed(self, route: Route) -> Model | None:
-        """What the router's list says of the model, however old: an old price is better than none."""
-        return route.listed or self._models.peek(route.router.id, route.key_id, route.model)
+        """What the router's list says of the model, however old: an old price is better than none.
+
+        A variant that is not on it (`x/y:nitro`) is priced as the model that it is a variant of.
+        """
+        if route.listed:
+            return route.listed
+        router, key_id, model = route.router.id, route.key_id, route.model
+        base = pricing.base_id(model)
+        found = self._models.peek(router, key_id, model)
+        return found if found or base == model else self._models.peek(router, key_id, base)
 
     def of(self, route: Route) -> Price | None:
         """USD per million tokens; None: nobody knows, which is never taken for free."""
@@ -72,24 +81,66 @@ class Prices:
             if len(self._known) >= MOST_PRICES:
                 self._known.clear()
             price = pricing.FREE if route.router.free else pricing.from_model(listed) if listed else None
-            price = price or prices.genai_price(route.router.genai_prices, route.model)
-            known = self._known[place] = listed, price or pricing.known(route.router, route.model)
+            for model in dict.fromkeys((route.model, pricing.base_id(route.model))):
+                price = price or prices.genai_price(route.router.genai_prices, model)
+                price = price or pricing.known(route.router, model)
+            known = self._known[place] = listed, price
         return known[1]
 
-    def upper_estimate(self, route: Route, body: Mapping[str, Any]) -> Decimal | None:
-        """The most this call may cost, for the reservation; None when the price is unknown."""
+    def estimate(self, route: Route, body: Mapping[str, Any]) -> Estimate:
+        """What this call may cost, for the reservation."""
         listed = self._listed(route)
         price = self._price(route, listed)
+        max_output = listed.max_output if listed else None
+        most = estimate.most_usage(body, max_output)
+        asked = estimate.asked_output(body, max_output)
+        likely = replace(
+            most,
+            input_tokens=most.input_tokens * 3 // 4,
+            output_tokens=min(most.output_tokens, estimate.LIKELY_OUTPUT_TOKENS),
+        )
         if price is None:
-            return None
-        return pricing.upper_estimate(price, body, listed.max_output if listed else None)
+            return Estimate(pricing.cost(pricing.ASSUMED, most), _LEAST, Decimal(0), is_known=False)
+        held, probable = pricing.cost(price, most), pricing.cost(price, likely)
+        return Estimate(held, held if asked else min(held, probable), probable)
 
-    def cost(self, route: Route, usage: Usage, reported: Decimal | None) -> Decimal | None:
-        """What the call cost: what the router said, else the tokens at the route's price."""
-        if reported is not None:
-            return reported
+    def likely_usage(self, route: Route, body: Mapping[str, Any]) -> Usage:
+        """What a call counts whose answer nobody waited for; routers bill it all the same."""
+        listed = self._listed(route)
+        return estimate.likely_usage(body, listed.max_output if listed else None)
+
+    def cost(self, route: Route, usage: Usage, reported: Decimal | None) -> tuple[Decimal | None, str]:
+        """What the call cost: what the router said, else the tokens at the route's price; and a note where that is odd.
+
+        A cost that cannot be is not booked as it was told: it would use up the budget of a month.
+        """
         price = self.of(route)
-        return pricing.cost(price, usage) if price else None
+        if reported is None:
+            return (pricing.cost(price, usage) if price else None), ""
+        believed = pricing.believable(reported, price, usage)
+        if believed == reported:
+            return reported, ""
+        known = pricing.cost(price, usage) if price else believed
+        return known, f"{route.router.id} says that this cost ${reported:f}, which cannot be: ${known:f} is booked"
+
+
+_LEAST = Decimal("1e-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call may cost in USD before it is made."""
+
+    most: Decimal
+    least: Decimal
+    """What must be left of the budget for it; less than `most` where the caller set no limit to the answer."""
+    likely: Decimal
+    """What is booked where nobody sees its end; 0 where the price is unknown."""
+    is_known: bool = True
+
+    @property
+    def is_free(self) -> bool:
+        return self.is_known and self.most == 0
 
 
 def _keys_of(route: Route) -> Mapping[str, tuple[tuple[str, str], ...]]:

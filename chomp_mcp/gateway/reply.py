@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.answer import Answer
 from chomp_mcp.gateway.attempts import Attempts
+from chomp_mcp.gateway.bill import Bill, counted
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import (
     ChatRequest,
@@ -18,7 +19,6 @@ from chomp_mcp.messages import (
     Route,
     Usage,
 )
-from chomp_mcp.policy import pricing
 from chomp_mcp.routers.client import Unreachable
 
 __all__ = ["Reply"]
@@ -37,7 +37,9 @@ class Reply:
         clock: Callable[[], float],
         started: float,
         began: float,
+        secure: Callable[[], Awaitable[None]],
     ) -> None:
+        """`secure` is awaited before the answer's end goes out: from then on its cost outlives this process."""
         self.failure: UpstreamError | None = None
         """What broke the answer after its first delta."""
         self.first_token_seconds = clock() - started if request.stream else None
@@ -51,7 +53,11 @@ class Reply:
         self.was_left = False
         """The caller did not wait for the end."""
         self._ended_at: float | None = None
+        self._is_broken = False
         self._final: Receipt | None = None
+        self._secure = secure
+        self.bill = Bill()
+        """What it costs; there once the answer has ended and its receipt was asked for."""
         self._characters = 0
         self._finish_reason: str | None = None
 
@@ -100,14 +106,15 @@ class Reply:
         if self._ended_at is None:
             return self._receipt(Usage(), None, self._clock())
         if self._final is None:
-            usage = self._answer.usage or self._estimated()
-            cost = self._prices.cost(self._answer.route, usage, self._answer.cost_usd)
-            self._final = self._receipt(usage, cost, self._ended_at)
+            is_whole = not self.was_left and self.failure is None and not self._is_broken
+            usage = counted(self._answer, self._request, self._characters, is_whole=is_whole)
+            self.bill = Bill.of(self._prices, self._request, self._attempts.charges, (self._answer, usage))
+            self._final = self._receipt(usage, self.bill.cost_usd, self._ended_at)
         return self._final
 
     def _receipt(self, usage: Usage, cost: Decimal | None, now: float) -> Receipt:
         plan, notes = self._attempts.plan, self._attempts.notes
-        sentences = [*plan.notes, *notes]
+        sentences = [*plan.notes, *notes, *self.bill.notes]
         if self._finish_reason in _ENDINGS:
             sentences.append(_ENDINGS[self._finish_reason])
         return Receipt(
@@ -121,12 +128,6 @@ class Reply:
             sticky=None if plan.kept is None else plan.kept is self.route,
         )
 
-    def _estimated(self) -> Usage:
-        """The router sent no usage: streamed usage counts all the same, and says that it is a guess."""
-        completion, messages = self._answer.completion, self._request.body.get("messages") or ()
-        asked = sum(len(str(message.get("content") or "")) for message in messages if isinstance(message, Mapping))
-        return pricing.estimate_usage(asked, len(completion.text) if completion else self._characters)
-
     def end(self) -> None:
         """The exchange is over. A caller that left before the answer's end hung up, which is nobody's failure."""
         self._answer.close()
@@ -139,7 +140,9 @@ class Reply:
         if self._ended_at is not None:
             return
         self._ended_at = self._clock()
+        self._is_broken = bool(broken)
         await self._attempts.finish(self._answer, broken, self._began)
+        await self._secure()
         if broken:
             self.failure = UpstreamFailed(broken, hint="The answer is incomplete: ask again.", receipt=self.receipt())
 

@@ -208,6 +208,7 @@ class Runs:
         )
         try:
             if run.is_stored:
+                await self._gateway.settlement.written()  # no job is done whose cost could still be lost
                 await self._write_end(run)
         except StoreError:
             # It stays among the runs, where `result` finds it, until the teller can write it.

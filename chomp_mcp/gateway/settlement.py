@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from chomp_mcp.messages import Caller, Route
+from chomp_mcp.gateway.bill import Booking
+from chomp_mcp.messages import Caller
 from chomp_mcp.policy import budget
 from chomp_mcp.store.ledger import Hold, Ledger, Settled
 from chomp_mcp.telemetry.report import Observers, Report
@@ -19,12 +21,20 @@ class Settlement:
     ledger: Ledger
     observers: Observers
 
-    def settle(self, caller: Caller, hold: Hold | None, route: Route | None, report: Report) -> None:
-        """Spend for an answer, whole or cut; the reservation back for none. The report goes out in both cases."""
-        if route is not None:
-            receipt = report.receipt
-            cost = None if receipt.cost_usd is None else budget.micro(receipt.cost_usd)
-            self.ledger.note(caller.id, Settled(hold, cost, receipt.usage, route.router.id))
-        elif hold is not None:
+    def secure(self, hold: Hold | None) -> Awaitable[None]:
+        """From here on the call's cost outlives this process, as an estimate at least."""
+        return self.ledger.secure(hold)
+
+    def written(self) -> Awaitable[None]:
+        """What has been settled is in the store."""
+        return self.ledger.written()
+
+    def settle(self, caller: Caller, hold: Hold | None, bookings: Sequence[Booking], report: Report) -> None:
+        """Spend for all that a router answered, whole or cut, or is paid for; the reservation back for nothing."""
+        for booking in bookings:
+            cost = None if booking.cost_usd is None else budget.nano(booking.cost_usd)
+            self.ledger.note(caller.id, Settled(hold, cost, booking.usage, booking.router))
+            hold = None
+        if hold is not None:
             self.ledger.note(caller.id, Settled(hold))
         self.observers.exchange(report)

@@ -94,6 +94,10 @@ class SpendView(TypedDict):
     monthly_budget_usd: str | None
     calls_today: int
     unpriced_calls_today: int
+    estimated_calls_today: int
+    """Nobody counted these: they were left, cut, or their process died."""
+    estimated_today_usd: str
+    """What they are taken to have cost; part of `today_usd`."""
     input_tokens_today: int
     output_tokens_today: int
 
@@ -145,13 +149,15 @@ class Status:
         return {
             "routers": rows,
             "spend": {
-                "today_usd": _usd(spend.day_micro),
-                "month_usd": _usd(spend.month_micro),
-                "reserved_usd": _usd(spend.held_micro),
-                "daily_budget_usd": _limit(self.limits.day_micro),
-                "monthly_budget_usd": _limit(self.limits.month_micro),
+                "today_usd": _usd(spend.day_nano),
+                "month_usd": _usd(spend.month_nano),
+                "reserved_usd": _usd(spend.held_nano),
+                "daily_budget_usd": _limit(self.limits.day_nano),
+                "monthly_budget_usd": _limit(self.limits.month_nano),
                 "calls_today": spend.calls,
                 "unpriced_calls_today": spend.unpriced,
+                "estimated_calls_today": spend.estimated,
+                "estimated_today_usd": _usd(spend.estimated_nano),
                 "input_tokens_today": spend.input_tokens,
                 "output_tokens_today": spend.output_tokens,
             },
@@ -171,7 +177,7 @@ class Status:
             for readings in known.quotas.values()
             for reading in readings
         ]
-        spent = {"day": (self.limits.day_micro, spend.day_micro), "month": (self.limits.month_micro, spend.month_micro)}
+        spent = {"day": (self.limits.day_nano, spend.day_nano), "month": (self.limits.month_nano, spend.month_nano)}
         return {
             "in_flight": in_flight,
             "breakers": {
@@ -181,10 +187,10 @@ class Status:
             "budgets": {
                 window: {
                     "limit": None if limit is None else budget.usd(limit),
-                    "spent": budget.usd(micro),
-                    "reserved": budget.usd(spend.held_micro),
+                    "spent": budget.usd(nano),
+                    "reserved": budget.usd(spend.held_nano),
                 }
-                for window, (limit, micro) in spent.items()
+                for window, (limit, nano) in spent.items()
             },
             "jobs": self.jobs.counts(),
         }
@@ -259,10 +265,10 @@ def _when(at: float | None) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _usd(micro: int) -> str:
-    return format(budget.usd(micro).normalize() + Decimal(0), "f")
+def _usd(nano: int) -> str:
+    return format(budget.usd(nano).normalize() + Decimal(0), "f")
 
 
-def _limit(micro: int | None) -> str | None:
+def _limit(nano: int | None) -> str | None:
     """None: no limit."""
-    return None if micro is None else _usd(micro)
+    return None if nano is None else _usd(nano)

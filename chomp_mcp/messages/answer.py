@@ -15,13 +15,20 @@ __all__ = ["MUTE_ENDS", "Completion", "Delta", "ErrorObject", "Failed", "Failure
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, in OpenTelemetry's words; `input_tokens` includes the cached ones."""
+    """Tokens, in OpenTelemetry's words; `input_tokens` includes the cached ones, `output_tokens` the reasoning."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     estimated: bool = False
     """The router sent no usage: counted from the text, four characters a token."""
+    cache_write_tokens: int = 0
+    """Of the input: what was put into the cache, which costs more than plain input does."""
+    cache_write_hour_tokens: int = 0
+    """Of these: what is kept for an hour, which costs more again."""
+    reasoning_tokens: int = 0
+    service_tier: str = ""
+    """What the router says it was served as (`priority`, `flex`), which has prices of its own."""
 
 
 class FailureKind(StrEnum):
@@ -204,7 +211,8 @@ def text_of(content: Any) -> str:
 def _characters(said: Any) -> int:
     if not isinstance(said, dict):
         return 0
-    texts = [said.get("content"), said.get("reasoning_content") or said.get("reasoning")]
+    reasoning = said.get("reasoning_content") or said.get("reasoning")
+    texts = [text_of(said.get("content")), reasoning, said.get("refusal")]
     calls = said.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
@@ -247,6 +255,16 @@ class Completion:
         """Why choice 0 ended, in the router's word."""
         reason = self._choice.get("finish_reason")
         return reason if isinstance(reason, str) else None
+
+    @property
+    def characters(self) -> int:
+        """How much it says: text, reasoning and arguments of tool calls, of all choices."""
+        choices = self.body.get("choices")
+        return sum(
+            _characters(choice.get("message")) or len(text_of(choice.get("text")))
+            for choice in (choices if isinstance(choices, list) else ())
+            if isinstance(choice, dict)
+        )
 
     @property
     def is_answer(self) -> bool:

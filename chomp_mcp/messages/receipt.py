@@ -25,11 +25,13 @@ class AttemptView(TypedDict):
 
 
 class UsageView(TypedDict):
-    """Tokens as JSON; `estimated` stands there only when they were counted from the text."""
+    """Tokens as JSON; what is 0 beside the first three is left out, and `estimated` where it was told."""
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    cache_write_tokens: NotRequired[int]
+    reasoning_tokens: NotRequired[int]
     estimated: NotRequired[bool]
 
 
@@ -101,6 +103,10 @@ class Receipt:
             "output_tokens": self.usage.output_tokens,
             "cached_tokens": self.usage.cached_tokens,
         }
+        if self.usage.cache_write_tokens:
+            usage["cache_write_tokens"] = self.usage.cache_write_tokens
+        if self.usage.reasoning_tokens:
+            usage["reasoning_tokens"] = self.usage.reasoning_tokens
         if self.usage.estimated:
             usage["estimated"] = True
         view: ReceiptView = {

@@ -94,8 +94,9 @@ class Router:
     """The documented free limits in words, shown as `documented` where nothing better is known."""
     genai_prices: str = ""
     """Its provider id at genai-prices; empty: it is not there."""
-    price_unit: PriceUnit = "token"
-    """What the prices on its list are for. unclear: from $0.001 up they are per million tokens."""
+    price_unit: PriceUnit = "unclear"
+    """What the prices on its list are for, where the list does not say. unclear: from $0.001 up they are per million
+    tokens, since no token costs that."""
     price_names: Mapping[str, str] = field(default_factory=dict)
     """Its list's names of prices -> `prompt`, `completion`, `input_cache_read`."""
     prices: Mapping[str, Mapping[Literal["input", "output", "cached"], Decimal]] = field(default_factory=dict)
@@ -120,6 +121,9 @@ class Model:
     price_in: Decimal | None = None
     price_out: Decimal | None = None
     price_cached: Decimal | None = None
+    price_cache_write: Decimal | None = None
+    price_request: Decimal | None = None
+    """USD for each call, beside the tokens."""
     free: bool = False
 
     @property

@@ -2,55 +2,83 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
-from chomp_mcp import wire
-from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Model, Router, Usage
 
-__all__ = ["FREE", "Price", "cost", "estimate_usage", "from_model", "known", "upper_estimate"]
+__all__ = ["ASSUMED", "FREE", "Price", "base_id", "believable", "cost", "from_model", "known"]
 
 _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens; `cached` None: cached input costs what input costs. `source` says who told it."""
+    """USD per million tokens; `source` says who told it. A rate that is None is that of plain input, or output."""
 
     input: Decimal
     output: Decimal
     cached: Decimal | None = None
     source: str = ""
+    cache_write: Decimal | None = None
+    cache_write_hour: Decimal | None = None
+    """None: that of a plain write."""
+    reasoning: Decimal | None = None
+    request: Decimal = Decimal(0)
+    """USD for each call."""
+    tiers: tuple[tuple[int, Price], ...] = ()
+    """From more than so many input tokens on, all tokens cost what that price says; the largest first."""
+    service_tiers: Mapping[str, Price] = field(default_factory=dict)
 
 
 FREE = Price(Decimal(0), Decimal(0), source="free by nature")
 """The user's own machine: Ollama, Cursor, mock."""
 
+ASSUMED = Price(Decimal(3), Decimal(15), source="assumed")
+"""What a call of unknown price is reserved at: what the larger models of today cost. It is never booked."""
+
 
 def cost(price: Price, usage: Usage) -> Decimal:
-    """USD of one exchange; `usage.input_tokens` includes the cached ones."""
-    cached_tokens = min(usage.cached_tokens, usage.input_tokens)
-    cached_price = price.input if price.cached is None else price.cached
+    """USD of one exchange; `usage.input_tokens` includes what was read from the cache and put into it."""
+    price = price.service_tiers.get(usage.service_tier, price)
+    price = next((above for start, above in price.tiers if usage.input_tokens > start), price)
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    written = min(usage.cache_write_tokens, usage.input_tokens - cached)
+    for_an_hour = min(usage.cache_write_hour_tokens, written)
+    reasoned = min(usage.reasoning_tokens, usage.output_tokens)
+    write = price.input if price.cache_write is None else price.cache_write
     total = (
-        (usage.input_tokens - cached_tokens) * price.input
-        + cached_tokens * cached_price
-        + usage.output_tokens * price.output
+        (usage.input_tokens - cached - written) * price.input
+        + cached * (price.input if price.cached is None else price.cached)
+        + (written - for_an_hour) * write
+        + for_an_hour * (write if price.cache_write_hour is None else price.cache_write_hour)
+        + (usage.output_tokens - reasoned) * price.output
+        + reasoned * (price.output if price.reasoning is None else price.reasoning)
     )
-    return total / _MILLION
+    return total / _MILLION + price.request
 
 
 def from_model(model: Model) -> Price | None:
-    """The price on the router's own list; None where it tells none, or only one half, or a dynamic one (negative)."""
+    """The price on the router's own list; None where it tells none, or only one half, or a dynamic one (negative).
+
+    Tokens for nothing on a model that is not free mean that it is paid for in some other way, which nobody can add up.
+    """
     if model.free:
         return Price(Decimal(0), Decimal(0), source="the router's list")
     if model.price_in is None or model.price_out is None or min(model.price_in, model.price_out) < 0:
         return None
-    return Price(model.price_in, model.price_out, model.price_cached, "the router's list")
+    request = model.price_request or Decimal(0)
+    if not (model.price_in or model.price_out or request):
+        return None
+    return Price(
+        model.price_in,
+        model.price_out,
+        model.price_cached,
+        "the router's list",
+        cache_write=model.price_cache_write,
+        request=request,
+    )
 
 
 def known(router: Router, model_id: str) -> Price | None:
@@ -61,58 +89,21 @@ def known(router: Router, model_id: str) -> Price | None:
     return Price(row["input"], row["output"], row.get("cached"), router.price_source or "the router's row")
 
 
-_CHARS_PER_TOKEN = 4
-_FEWEST_CHARS_PER_TOKEN = 3
-"""English has 4 characters a token, code and other languages fewer: an upper estimate counts with 3."""
-_OUTPUT_TOKENS = 4096
-"""What an answer is assumed to have at most when the caller set no limit; few have more."""
-_IMAGE_TOKENS = 2000
-"""An image inside the request costs by its pixels, not by its base64 text."""
-_OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_MOST_CHOICES = 128
-_INLINE_DATA = re.compile(rb'"data:[^",]{0,100};base64,[^"]*"')
+def base_id(model_id: str) -> str:
+    """The id without its variant: OpenRouter's `x/y:nitro` is `x/y`, asked in another way. Free ones stay apart."""
+    base, colon, variant = model_id.rpartition(":")
+    return base if colon and variant in _VARIANTS else model_id
 
 
-def upper_estimate(price: Price, request_body: Mapping[str, Any], max_output: int | None) -> Decimal:
-    """USD that a request may cost at most, to reserve before it is sent; `max_output` is the model's own limit.
+_VARIANTS = frozenset({"nitro", "floor", "online", "exacto", "thinking", "extended", "beta", "batch"})
 
-    Raises:
-        InvalidRequest: the body is no JSON, and could not be sent.
-    """
-    usage = Usage(
-        input_tokens=_most_input(request_body),
-        output_tokens=_most_output(request_body, max_output) * (_whole(request_body.get("n"), _MOST_CHOICES) or 1),
-    )
-    return cost(price, usage)
+_MOST_TIMES, _MORE_THAN_TOKENS = 20, Decimal(1)
+"""A told cost may be so many times what the tokens cost, and so many dollars more, for searches, images and tools."""
+_DEAREST = Price(Decimal(1000), Decimal(1000))
+"""Nothing costs that much; for models whose price nobody knows."""
 
 
-def _most_input(body: Mapping[str, Any]) -> int:
-    try:
-        text = wire.dumps(body)
-    except (TypeError, ValueError) as error:
-        raise InvalidRequest(f"The request is not JSON: {error}", hint="Leave out what JSON cannot hold.") from None
-    images = 0
-    if b";base64," in text:
-        text, images = _INLINE_DATA.subn(b'""', text)
-    return math.ceil(len(text) / _FEWEST_CHARS_PER_TOKEN) + images * _IMAGE_TOKENS
-
-
-def _most_output(body: Mapping[str, Any], max_output: int | None) -> int:
-    asked = next((limit for name in _OUTPUT_LIMITS if (limit := _whole(body.get(name), max_output))), None)
-    return asked or min(max_output or _OUTPUT_TOKENS, _OUTPUT_TOKENS)
-
-
-def _whole(value: Any, most: int | None) -> int | None:
-    """A positive whole number, at most `most`; None for anything else."""
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        return None
-    return min(value, most) if most else value
-
-
-def estimate_usage(prompt_chars: int, answer_chars: int) -> Usage:
-    """Tokens counted from the text, for routers that send no usage; the receipt flags it."""
-    return Usage(
-        input_tokens=math.ceil(prompt_chars / _CHARS_PER_TOKEN),
-        output_tokens=math.ceil(answer_chars / _CHARS_PER_TOKEN),
-        estimated=True,
-    )
+def believable(told: Decimal, price: Price | None, usage: Usage) -> Decimal:
+    """What may be booked of a cost that the router tells: one that cannot be must not use up the month's budget."""
+    most = cost(price, usage) * _MOST_TIMES if price else cost(_DEAREST, usage)
+    return min(told, most + _MORE_THAN_TOKENS)

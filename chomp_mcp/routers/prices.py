@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from importlib.util import find_spec, module_from_spec
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chomp_mcp.policy.pricing import Price
 
 if TYPE_CHECKING:
-    from genai_prices.types import Provider
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 __all__ = ["genai_price", "is_loaded", "load"]
 
@@ -36,16 +39,12 @@ def _providers() -> list[Provider]:
     return list(data.providers)
 
 
-_SAMPLE = 1000
-"""Tokens priced to learn the rate: few enough for the first of the prices that rise with the context."""
-_PER_MILLION = 1_000_000 // _SAMPLE
-
-
 @lru_cache(maxsize=4096)
 def genai_price(provider_id: str, model_id: str) -> Price | None:
     """The price per million tokens, None where it is unknown; never raises, never uses the network.
 
-    `provider_id` is genai-prices' own, which the router's row holds; an empty one knows nothing.
+    `provider_id` is genai-prices' own, which the router's row holds; an empty one knows nothing. With all that the
+    library knows of it: prices that rise with the context, of the cache, of service tiers.
 
     Loads the library on first use: see `load`.
     """
@@ -60,31 +59,58 @@ def genai_price(provider_id: str, model_id: str) -> Price | None:
 def _look_up(provider_id: str, model_id: str) -> Price | None:
     import genai_prices
 
-    fresh = _calculate(provider_id, model_id, input_tokens=_SAMPLE, output_tokens=_SAMPLE)
-    rates = fresh.model_price
-    is_free = model_id.endswith(":free")
-    if not is_free and (rates.input_mtok is None or rates.output_mtok is None):
+    model = _model(provider_id, model_id)
+    source, now = f"genai-prices {genai_prices.__version__}", datetime.now(UTC)
+    standard = model.get_prices(now)
+    if model_id.endswith(":free"):
+        return Price(Decimal(0), Decimal(0), source=source)
+    if standard.input_mtok is None or standard.output_mtok is None:
         return None  # priced by the second or the image: the sum of nothing would read as free
-    cached = None
-    if rates.cache_read_mtok is not None:
-        reread = _calculate(provider_id, model_id, input_tokens=_SAMPLE, cache_read_tokens=_SAMPLE, output_tokens=0)
-        cached = _rate(reread.input_price)
-    source = f"genai-prices {genai_prices.__version__}"
-    return Price(_rate(fresh.input_price), _rate(fresh.output_price), cached, source)
+    tiers = {variant.when.get(_TIER, "") for variant in model.price_variants or () if set(variant.when) == {_TIER}}
+    return replace(
+        _price(standard, source),
+        service_tiers={tier: _price(model.get_prices(now, {_TIER: tier}), source) for tier in tiers if tier},
+    )
 
 
-def _calculate(provider_id: str, model_id: str, **tokens: int) -> Any:
-    from genai_prices import Usage
+_TIER = "service_tier"
+
+
+def _model(provider_id: str, model_id: str) -> ModelInfo:
     from genai_prices.data_snapshot import DataSnapshot
 
     # A snapshot remembers every name that it was ever asked for: this one goes again.
     snapshot = DataSnapshot(providers=_providers(), from_auto_update=False)
-    return snapshot.calc(
-        Usage(**tokens), model_id, provider_id=provider_id, provider_api_url=None, genai_request_timestamp=None
-    )
+    return snapshot.find_provider_model(model_id, None, provider_id, None)[1]
 
 
-def _rate(sample_price: Decimal) -> Decimal:
-    """A sample's price as USD per million, without the zeros that scaling leaves behind."""
-    rate = (sample_price * _PER_MILLION).normalize()
-    return rate.quantize(Decimal(1)) if rate == rate.to_integral_value() else rate
+_RATES: Mapping[str, str] = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cached": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_hour": "cache_write_1h_mtok",
+    "reasoning": "output_reasoning_mtok",
+}
+"""Our words -> genai-prices' own."""
+
+
+def _price(rates: ModelPrice, source: str) -> Price:
+    """Its rates as ours. The library's tiers are cliffs: past one, all tokens cost what it says."""
+    told = {ours: getattr(rates, theirs) for ours, theirs in _RATES.items()}
+    starts = sorted({tier.start for rate in told.values() for tier in getattr(rate, "tiers", ())}, reverse=True)
+    tiers = tuple((start, _flat(told, start, source)) for start in starts)
+    return replace(_flat(told, -1, source), tiers=tiers)
+
+
+def _flat(told: Mapping[str, Any], start: int, source: str) -> Price:
+    """What counts from more than `start` input tokens on."""
+    rates: dict[str, Any] = {name: _rate(rate, start) for name, rate in told.items() if rate is not None}
+    return Price(**rates, source=source)
+
+
+def _rate(rate: Any, start: int) -> Decimal:
+    if isinstance(rate, Decimal):
+        return rate
+    reached = [tier.price for tier in rate.tiers if tier.start <= start]
+    return Decimal(reached[-1] if reached else rate.base)

@@ -9,93 +9,152 @@ from typing import Any
 
 from chomp_mcp.store.kv.protocol import Value, Write
 
-__all__ = ["ROOM_SECONDS", "Held", "Hold", "held_write", "others", "total", "used"]
+__all__ = [
+    "HOLD_SECONDS",
+    "KEPT_SECONDS",
+    "ROOM_SECONDS",
+    "SKEW_SECONDS",
+    "Held",
+    "Hold",
+    "Holds",
+    "entry",
+    "held_write",
+    "parted",
+]
 
+HOLD_SECONDS = 15 * 60.0
+"""How long the reservations of a process count of which nothing more is heard; then they become spend."""
 ROOM_SECONDS = 10.0
 """How long room that no call uses is kept from other processes."""
+KEPT_SECONDS = 40 * 86_400.0
+"""How long the record waits for somebody to book what a dead process had reserved."""
+SKEW_SECONDS = 60.0
+"""What clocks of processes and machines may differ by; an end farther away was written by a clock that was wrong."""
 _SOON_SECONDS = 1.0
 """By then a reservation that was made within the room is written, too."""
-
-_Holds = dict[str, Mapping[str, Any]]
-"""By process, as they stand in the record: `micro_usd`, `used_micro` of these when it was written, `expires_at`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A reservation; one with an empty `id` is a promise only: nothing had to be written down."""
+    """A reservation of the most that a call may cost, and what it probably does, in nano-USD."""
 
     id: str
     caller_id: str
-    micro_usd: int
-    expires_at: float
+    nano_usd: int
+    likely_nano: int = 0
 
 
 @dataclass(slots=True)
 class Held:
-    """The reservations of this process for one caller: by id, the first to expire first."""
+    """The reservations of this process for one caller, by id."""
 
     holds: OrderedDict[str, Hold] = field(default_factory=OrderedDict)
-    micro_usd: int = 0
+    nano_usd: int = 0
     """Of all of them."""
-    expires_at: float = 0.0
-    """When the last does."""
     granted: int = 0
     """What the record says that this process holds: with room for calls to come, which need not be written then."""
     granted_until: float = 0.0
     overdrawn: int = 0
     """What calls that have ended, and are not written down yet, cost beyond what was reserved for them."""
+    unwritten: set[str] = field(default_factory=set)
+    """Reservations within the room that the record does not count as calls yet."""
 
-    def has_room(self, micro_usd: int, now: float) -> bool:
-        wanted = self.micro_usd + self.overdrawn + micro_usd
-        return wanted <= self.granted and now + _SOON_SECONDS < self.granted_until
+    def has_room(self, nano_usd: int, now: float) -> bool:
+        wanted = self.nano_usd + self.overdrawn + nano_usd
+        return wanted <= self.granted and _SOON_SECONDS < self.granted_until - now <= HOLD_SECONDS
 
     def is_idle(self, now: float) -> bool:
         return not self.holds and self.granted_until <= now
 
     def place(self, hold: Hold) -> None:
         self.holds[hold.id] = hold
-        self.micro_usd += hold.micro_usd
-        self.expires_at = max(self.expires_at, hold.expires_at)
-
-    def drop(self, hold_id: str) -> None:
-        """Let go of it, unless that has happened or it has expired."""
-        if hold := self.holds.pop(hold_id, None):
-            self.micro_usd -= hold.micro_usd
+        self.nano_usd += hold.nano_usd
 
     def end(self, hold_ids: Iterable[str]) -> None:
         for hold_id in hold_ids:
-            self.drop(hold_id)
+            self.unwritten.discard(hold_id)
+            if hold := self.holds.pop(hold_id, None):
+                self.nano_usd -= hold.nano_usd
 
     def held_for(self, hold_ids: Iterable[str]) -> int:
         """What `end` would let go of."""
-        return sum(self.holds[i].micro_usd for i in set(hold_ids) if i in self.holds)
+        return sum(self.holds[i].nano_usd for i in set(hold_ids) if i in self.holds)
 
-    def expire(self, now: float) -> None:
-        while self.holds and (first := next(iter(self.holds.values()))).expires_at <= now:
-            self.drop(first.id)
-
-
-def others(record: Value | None, process: str, now: float) -> _Holds:
-    """What the processes other than this one hold; those that died stop to when the last of theirs expires."""
-    holds = {} if record is None else record.get("holds", {})
-    return {i: hold for i, hold in holds.items() if i != process and hold["expires_at"] > now}
+    def without(self, hold_ids: Iterable[str]) -> list[Hold]:
+        """What `end` would leave."""
+        ended = set(hold_ids)
+        return [hold for hold in self.holds.values() if hold.id not in ended]
 
 
-def total(holds: _Holds) -> int:
-    """What nobody else may reserve, in micro-USD: room for calls to come included."""
-    return sum(hold["micro_usd"] for hold in holds.values()) if holds else 0
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What the other processes hold, by process, as it stands in the record."""
+
+    live: dict[str, Mapping[str, Any]]
+    dead: dict[str, Mapping[str, Any]]
+    """Nothing was heard of these for too long, and calls of theirs were under way."""
+
+    @property
+    def total(self) -> int:
+        """What nobody else may reserve, in nano-USD: room for calls to come included."""
+        return sum(_nano(hold, "nano_usd", "micro_usd") for hold in self.live.values()) if self.live else 0
+
+    @property
+    def used(self) -> int:
+        """What calls hold, in nano-USD."""
+        return sum(_nano(hold, "used_nano", "used_micro") for hold in self.live.values()) if self.live else 0
+
+    @property
+    def likely(self) -> int:
+        """What the calls of dead processes probably cost, in nano-USD."""
+        return sum(_nano(hold, "likely_nano", "used_micro") for hold in self.dead.values()) if self.dead else 0
+
+    @property
+    def calls(self) -> int:
+        return sum(int(hold.get("calls", 1)) for hold in self.dead.values()) if self.dead else 0
 
 
-def used(holds: _Holds) -> int:
-    """What calls hold, in micro-USD."""
-    return sum(hold.get("used_micro", hold["micro_usd"]) for hold in holds.values()) if holds else 0
+def _nano(hold: Mapping[str, Any], name: str, old_name: str) -> int:
+    """Versions before this one wrote micro-USD, and may share the store."""
+    told = hold.get(name)
+    return int(told) if told is not None else 1000 * int(hold.get(old_name, hold.get("micro_usd", 0)))
 
 
-def held_write(old: Value | None, holds: _Holds, now: float) -> Write | None:
-    """The record of `holds`, for as long as any lasts; None where it says so already."""
+def parted(record: Value | None, process: str, now: float) -> Holds:
+    """Those of the processes other than this one; a clock that jumped keeps none alive."""
+    live, dead = {}, {}
+    for name, hold in ({} if record is None else record.get("holds", {})).items():
+        if name == process:
+            continue
+        if 0 < hold["expires_at"] - now <= HOLD_SECONDS + SKEW_SECONDS:
+            live[name] = hold
+        elif _nano(hold, "used_nano", "used_micro"):
+            dead[name] = hold
+    return Holds(live, dead)
+
+
+def entry(granted: int, holds: Iterable[Hold], until: float) -> dict[str, Any]:
+    """What the record says of this process."""
+    few = list(holds)
+    used = sum(hold.nano_usd for hold in few)
+    return {
+        "nano_usd": granted,
+        "used_nano": used,
+        "likely_nano": sum(hold.likely_nano for hold in few),
+        "calls": len(few),
+        "expires_at": until,
+        "micro_usd": -(-granted // 1000),  # for older versions on the same store
+        "used_micro": -(-used // 1000),
+    }
+
+
+def held_write(old: Value | None, holds: Mapping[str, Mapping[str, Any]], now: float) -> Write | None:
+    """The record of `holds`, until somebody has booked what is left of them; None where it says so already."""
     if holds == ({} if old is None else old.get("holds")):
         return None
     if not holds:
         return Write(None)
+    if any(hold.get("used_nano", hold.get("used_micro", 1)) for hold in holds.values()):
+        return Write({"holds": holds}, expires_in=KEPT_SECONDS)
     last = max(hold["expires_at"] for hold in holds.values())
-    return Write({"holds": holds}, expires_in=last - now)
+    return Write({"holds": holds}, expires_in=max(last - now, 1.0))

@@ -112,18 +112,23 @@ async def test_a_call_that_failed_costs_nothing_and_gives_its_hold_back(home: Pa
         assert await g.receipt(PRICED, stream=stream, **MOST)
 
 
-async def test_a_caller_that_leaves_before_the_answer_gives_the_hold_back(home: Path) -> None:
+@streamed
+async def test_a_caller_that_leaves_before_the_answer_pays_for_a_likely_one(home: Path, stream: bool) -> None:
+    """OpenRouter: "you will be billed for the complete response"."""
     async with gate(home, "groq", LLM_DAILY_BUDGET_USD="1") as g:
         g.groq.hang()
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(lambda: g.chat(PRICED, **MOST))
+                tasks.start_soon(lambda: g.chat(PRICED, stream=stream, max_tokens=1000))
                 await g.groq.saw_request()
                 tasks.cancel_scope.cancel()
             await g.groq.saw_disconnect()
             await g.saw_report()
+        receipt = g.reports[0].receipt
+        assert (receipt.usage.output_tokens, receipt.usage.estimated) == (1000, True)
         spend = await g.spend()
-        assert (spend["reserved_usd"], spend["today_usd"]) == ("0", "0")
+        assert (spend["reserved_usd"], spend["estimated_calls_today"]) == ("0", 1)
+        assert Decimal("0.0006") <= Decimal(spend["today_usd"]) < Decimal("0.00061")
 
 
 async def test_a_caller_that_leaves_in_the_middle_of_a_stream_pays_for_what_came(home: Path) -> None:
@@ -149,9 +154,8 @@ async def test_a_stream_whose_router_sends_no_usage_is_counted_by_estimate_and_f
         usage = g.reports[0].receipt.as_dict()["usage"]
         assert usage == {"input_tokens": 1, "output_tokens": 1000, "cached_tokens": 0, "estimated": True}
         spend = await g.spend()
-        assert (spend["today_usd"], spend["output_tokens_today"]) == ("0.000601", 1000), (
-            "in whole micro-USD, rounded up"
-        )
+        assert (spend["today_usd"], spend["output_tokens_today"]) == ("0.00060015", 1000)
+        assert (spend["estimated_calls_today"], spend["estimated_today_usd"]) == (1, "0.00060015")
 
 
 # Who pays.
@@ -336,7 +340,7 @@ async def test_of_two_processes_that_race_for_one_budget_exactly_one_wins(home: 
         assert sorted(caller for said, caller in told if said == word) == callers
     async with Chomp(Settings.load(env)) as chomp:
         spent = [await chomp.ledger.spent(caller) for caller in callers]
-        assert [(spend.day_micro, spend.held_micro) for spend in spent] == [(450_000, 0)] * len(callers)
+        assert [(spend.day_nano, spend.held_nano) for spend in spent] == [(450_000_000, 0)] * len(callers)
 
 
 async def test_a_process_that_is_killed_between_reserving_and_settling_loses_no_money(home: Path) -> None:
@@ -357,13 +361,17 @@ async def test_a_process_that_is_killed_between_reserving_and_settling_loses_no_
             groq.answer(usage=TRUE)
             spend = (await chomp.status())["spend"]
             assert spend["month_usd"] == "0.45", "what was settled is there"
+            assert spend["estimated_calls_today"] == 0
             assert Decimal(spend["reserved_usd"]) > Decimal("0.60"), "what the dead process may have spent is held"
             with pytest.raises(BudgetExceeded):
                 await chomp.ask("hi", model=PRICED, options=MOST)
-            clock.advance(15 * 60 + 5)
-            assert (await chomp.status())["spend"]["reserved_usd"] == "0"
-            await chomp.ask("hi", model=PRICED, options=MOST)
-            assert (await chomp.status())["spend"]["month_usd"] == "0.9"
+            clock.advance(15 * 60 + 60)
+            spend = (await chomp.status())["spend"]
+            assert (spend["reserved_usd"], spend["estimated_calls_today"]) == ("0", 1)
+            assert Decimal("0.002") < Decimal(spend["estimated_today_usd"]) < Decimal("0.003"), "4,096 tokens, likely"
+            await chomp.ask("hi", model=PRICED, options={"max_tokens": 1000})
+            month = Decimal((await chomp.status())["spend"]["month_usd"])
+            assert month == Decimal("0.9") + Decimal(spend["estimated_today_usd"])
 
 
 # Days and months are the user's.

@@ -237,7 +237,7 @@ def test_a_message_becomes_a_completion():
     Message.model_validate(MESSAGE)  # the sample is what the official client reads
     answer = anthropic.decode(wire.dumps(MESSAGE))
     assert isinstance(answer, Completion)
-    assert answer.usage == Usage(8, 7, 2)
+    assert answer.usage == Usage(8, 7, 2, cache_write_tokens=1)
     assert answer.body == {
         "id": "msg_1",
         "object": "chat.completion",
@@ -266,7 +266,7 @@ def test_a_message_becomes_a_completion():
             "prompt_tokens": 8,
             "completion_tokens": 7,
             "total_tokens": 15,
-            "prompt_tokens_details": {"cached_tokens": 2},
+            "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 1},
         },
     }
 
@@ -392,7 +392,11 @@ def test_a_stream_without_its_last_event_still_tells_its_usage():
 def test_one_message_instead_of_a_stream_is_an_answer_too():
     decoder = anthropic.decoder()
     deltas = read(decoder, wire.dumps(MESSAGE))
-    assert (deltas[0].text, decoder.usage, decoder.finished) == ("I look. Wait.", Usage(8, 7, 2), True)
+    assert (deltas[0].text, decoder.usage, decoder.finished) == (
+        "I look. Wait.",
+        Usage(8, 7, 2, cache_write_tokens=1),
+        True,
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"data: x\n\n", wire.dumps(OVERLOADED)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -67,14 +68,14 @@ def listed(price: str = "0", context: str = "1", router: Router = ROUTER) -> Mod
     return openai.decode_list(router, (f'{{"data":[{row % (context, price, price)}]}}').encode())[0]
 
 
-@pytest.mark.parametrize("price", [*ABSURD, *ODD, "2"])
+@pytest.mark.parametrize("price", [*ABSURD, *ODD, "2000000"])
 def test_a_price_that_nobody_can_mean_is_unknown_and_not_free(price):
     model = listed(price)
     assert (model.price_in, model.price_out, model.free) == (None, None, False)
 
 
 def test_the_highest_price_is_a_million_for_a_million_tokens():
-    assert listed("1").price_in == MOST_PRICE
+    assert listed("1", router=replace(ROUTER, price_unit="token")).price_in == MOST_PRICE
 
 
 @pytest.mark.parametrize("context", [*ABSURD, *ODD, "0"])
@@ -88,7 +89,7 @@ def test_whatever_is_told_can_be_reckoned_with(told):
     assert count is None or 0 <= count <= MOST_TOKENS
     if amount is not None:
         most = pricing.cost(pricing.Price(amount * 100, amount * 100), Usage(MOST_TOKENS, MOST_TOKENS))
-        assert abs(budget.micro(most)) <= 2 * 10**3 * MOST_COST * 100 * 10**6
+        assert abs(budget.nano(most)) <= 2 * 10**3 * MOST_COST * 100 * 10**9
         assert len(format(amount.normalize() + 0, "f")) < 100
 
 

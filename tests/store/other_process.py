@@ -119,7 +119,7 @@ async def spend(kv: KV, times: str, amount: str, limit: str) -> None:
     ledger = Ledger(kv)
     for n in range(int(times)):
         try:
-            hold = await ledger.reserve("owner", int(amount), Limits(day_micro=int(limit)))
+            hold = await ledger.reserve("owner", int(amount), Limits(day_nano=int(limit)))
         except BudgetExceeded:
             continue
         say(n)
@@ -128,7 +128,7 @@ async def spend(kv: KV, times: str, amount: str, limit: str) -> None:
 
 
 async def reserve(kv: KV, amount: str) -> None:
-    await Ledger(kv).reserve("owner", int(amount), Limits(day_micro=10**9))
+    await Ledger(kv).reserve("owner", int(amount), Limits(day_nano=10**9), likely=int(amount) // 3)
     say("reserved")
     await asyncio.to_thread(sys.stdin.readline)
 

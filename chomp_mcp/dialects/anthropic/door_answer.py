@@ -65,8 +65,8 @@ def stop_reason(finish: str | None, sequence: str | None, *, has_calls: bool) ->
 def usage_object(usage: Usage) -> dict[str, int]:
     """Messages counts cached input apart."""
     return {
-        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens),
-        "cache_creation_input_tokens": 0,
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
     }

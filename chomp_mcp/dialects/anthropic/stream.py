@@ -38,10 +38,16 @@ def usage_of(told: Any, before: Usage | None) -> Usage | None:
         return before  # what nobody can have counted counts for nothing
     asked, answered, read, written = (count for _, count in counts)
     known = before or Usage()
+    creation = told.get("cache_creation")
+    hour = tokens(creation.get("ephemeral_1h_input_tokens")) if isinstance(creation, dict) else None
+    tier = told.get("service_tier")
     return Usage(
         known.input_tokens if asked is None else asked + (read or 0) + (written or 0),
         known.output_tokens if answered is None else answered,
         known.cached_tokens if read is None else read,
+        cache_write_tokens=known.cache_write_tokens if written is None else written,
+        cache_write_hour_tokens=known.cache_write_hour_tokens if hour is None else hour,
+        service_tier=tier if isinstance(tier, str) else known.service_tier,
     )
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
-from chomp_mcp.dialects.numbers import MOST_COST, dollars, tokens
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.tool_calls import mend_message
+from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.messages import Completion, ErrorObject, Failed, FailureKind, Usage
 
-__all__ = ["NOTHING_SAID", "answered", "decode", "error_in", "nonsense", "read_cost", "read_usage", "share_reasoning"]
+__all__ = ["NOTHING_SAID", "answered", "decode", "error_in", "nonsense", "share_reasoning"]
 
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 
@@ -40,7 +39,7 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
     for choice in kept:
         share_reasoning(choice["message"])
         mend_message(choice["message"])
-    return answered(Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer)))
+    return answered(Completion(answer, usage=_usage(answer), cost_usd=read_cost(answer)))
 
 
 def answered(completion: Completion) -> Completion | Failed:
@@ -55,7 +54,16 @@ NOTHING_SAID = "The router answered with nothing: no text, no tool call, no refu
 
 def _no_answer(answer: Mapping[str, Any], message: str) -> Failed:
     """It failed, and may cost something all the same."""
-    return Failed(FailureKind.TRANSIENT, message, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
+    return Failed(
+        FailureKind.TRANSIENT,
+        message,
+        usage=_usage(answer),
+        cost_usd=read_cost(answer),
+    )
+
+
+def _usage(answer: Mapping[str, Any]) -> Usage | None:
+    return read_usage(answer.get("usage"), answer.get("service_tier"))
 
 
 def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:
@@ -103,28 +111,6 @@ def nonsense(body: bytes) -> Failed:
     else:
         what = "something that is not a JSON object"
     return Failed(FailureKind.TRANSIENT, f"The router answered with {what}.")
-
-
-def read_usage(usage: Any) -> Usage | None:
-    """OpenAI's usage object; DeepSeek counts its cached tokens in `prompt_cache_hit_tokens`.
-
-    None where it counts nothing that can be meant: then the tokens are estimated, never taken for none.
-    """
-    if not isinstance(usage, dict) or ("prompt_tokens" not in usage and "completion_tokens" not in usage):
-        return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("prompt_cache_hit_tokens")
-    asked, answered = tokens(usage.get("prompt_tokens") or 0), tokens(usage.get("completion_tokens") or 0)
-    return None if asked is None or answered is None else Usage(asked, answered, tokens(cached) or 0)
-
-
-def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
-    """USD as the router tells it: `usage.cost` (OpenRouter), or `cost` of the answer or the last chunk (Zen)."""
-    usage = answer.get("usage")
-    told = usage.get("cost") if isinstance(usage, dict) else None
-    amount = answer.get("cost") if told is None else told
-    cost = None if amount is None else dollars(amount, MOST_COST)
-    return cost if cost is not None and cost >= 0 else None
 
 
 def share_reasoning(message: Any) -> bool:

@@ -45,7 +45,7 @@ _CHAT_TYPES = frozenset({"", "chat", "language", "llm", "vlm", "code", "model", 
 
 _PER_MILLION_FROM: Mapping[str, Decimal | int] = {"token": MOST_PRICE, "million": 0, "unclear": Decimal("0.001")}
 """`Router.price_unit` -> the amount in USD from which a price is taken to be per million tokens."""
-_NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currency", "unit"})
+_NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currency", "unit", "pricing_unit"})
 
 
 def entries(body: bytes) -> list[Mapping[str, Any]]:
@@ -73,7 +73,7 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     model_id = row.get("id")
     if not isinstance(model_id, str) or not model_id or is_hidden(router, model_id) or not _chats(row):
         return None
-    prices = _prices(router, row.get("pricing"))
+    prices = _prices(router, row)
     name = row.get("name") or row.get("display_name")
     return Model(
         router=router.id,
@@ -84,6 +84,8 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
         price_in=_per_million(prices.get("prompt")),
         price_out=_per_million(prices.get("completion")),
         price_cached=_per_million(prices.get("input_cache_read")),
+        price_cache_write=_per_million(prices.get("input_cache_write")),
+        price_request=_fee(prices),
         free=router.free or _is_free(model_id, prices),
     )
 
@@ -108,16 +110,53 @@ def _first_whole(row: Mapping[str, Any], paths: Sequence[str]) -> int | None:
     return None
 
 
-def _prices(router: Router, pricing: Any) -> dict[str, Decimal]:
-    """USD per token (or per request …) by OpenRouter's names; what does not parse is left out."""
+def _prices(router: Router, row: Mapping[str, Any]) -> dict[str, Decimal]:
+    """USD per token (or per request …) by OpenRouter's names; what does not parse is left out.
+
+    None at all in another currency, or in a unit that nobody knows: unknown, never taken for dollars or for free.
+    """
+    pricing = row.get("pricing")
+    unit = _unit(pricing, row) if isinstance(pricing, Mapping) else 0
+    if unit is None or not _is_usd(pricing, row):
+        return {}
     per_million_from = _PER_MILLION_FROM[router.price_unit]
     prices = {}
     for name, amount, divisor in _rows(pricing):
         price = dollars(amount, MOST_PRICE)
-        if price is not None:
-            named = router.price_names.get(name, name)
+        if price is None:
+            continue
+        named = router.price_names.get(name, name)
+        if named in _PER_CALL:
+            prices[named] = price
+        elif unit:
+            prices[named] = price / unit
+        else:
             prices[named] = price / (divisor if price < per_million_from else _PER_MILLION)
     return prices
+
+
+_PER_CALL = frozenset({"request", "image", "image_output", "web_search", "audio_output"})
+"""Fees that are not for tokens, in dollars each."""
+_UNITS: Mapping[str, int] = {
+    **dict.fromkeys(("million", "1m", "mtok", "1000000", "1_000_000", "1,000,000"), _PER_MILLION),
+    **dict.fromkeys(("thousand", "1k", "ktok", "1000", "1_000", "1,000"), 1000),
+    "token": 1,
+}
+"""What a unit's name has in it, in the order of looking -> tokens."""
+
+
+def _unit(*told: Any) -> int | None:
+    """How many tokens a price is for by the list's own word; 0 where it says nothing, None for an unknown word."""
+    words = [each.get("unit") or each.get("pricing_unit") for each in told if isinstance(each, Mapping)]
+    said = next((word for word in words if isinstance(word, str) and word), "").lower()
+    if not said:
+        return 0
+    return next((tokens for name, tokens in _UNITS.items() if name in said), None)
+
+
+def _is_usd(*told: Any) -> bool:
+    words = [each.get("currency") for each in told if isinstance(each, Mapping)]
+    return all(str(word).strip().upper() in {"USD", "US$", "$", "US DOLLAR", "US DOLLARS"} for word in words if word)
 
 
 def _rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:
@@ -134,6 +173,12 @@ def _per_million(per_token: Decimal | None) -> Decimal | None:
     if per_token is None or not 0 <= per_token * _PER_MILLION <= MOST_PRICE:
         return None
     return (per_token * _PER_MILLION).normalize() + 0
+
+
+def _fee(prices: Mapping[str, Decimal]) -> Decimal | None:
+    """What each call costs beside its tokens."""
+    fee = prices.get("request")
+    return fee if fee is not None and fee > 0 else None
 
 
 def _is_free(model_id: str, prices: Mapping[str, Decimal]) -> bool:

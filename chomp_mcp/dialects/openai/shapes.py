@@ -27,12 +27,18 @@ def usage_piece(top: Mapping[str, Any], usage: Usage) -> Delta:
 
 def usage_object(usage: Usage) -> dict[str, Any]:
     """OpenAI's words for the same counts."""
-    return {
+    given = {"cached_tokens": usage.cached_tokens}
+    told: dict[str, Any] = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "prompt_tokens_details": given,
     }
+    if usage.cache_write_tokens:
+        given["cache_write_tokens"] = usage.cache_write_tokens
+    if usage.reasoning_tokens:
+        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return told
 
 
 def completion(top: Mapping[str, Any], message: Mapping[str, Any], finish: str, usage: Usage | None) -> Completion:

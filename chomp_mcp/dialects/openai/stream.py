@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp.dialects.openai.alike import Alike
-from chomp_mcp.dialects.openai.answer import decode, error_in, read_cost, read_usage, share_reasoning
+from chomp_mcp.dialects.openai.answer import decode, error_in, share_reasoning
 from chomp_mcp.dialects.openai.shapes import as_delta
 from chomp_mcp.dialects.openai.text import Halves, loads, read
 from chomp_mcp.dialects.openai.tool_calls import CallStream
+from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.dialects.stream.decoder import FrameDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events, Frames
 from chomp_mcp.messages import MUTE_ENDS, Delta, ErrorObject
@@ -81,7 +82,7 @@ class StreamDecoder(FrameDecoder):
     def _learn(self, chunk: Mapping[str, Any]) -> None:
         groq = chunk.get("x_groq")
         usage = chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
-        self.usage = read_usage(usage) or self.usage
+        self.usage = read_usage(usage, chunk.get("service_tier")) or self.usage
         cost = read_cost(chunk)
         self.cost_usd = self.cost_usd if cost is None else cost
 

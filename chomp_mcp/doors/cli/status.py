@@ -98,6 +98,7 @@ def _calls(spend: SpendView) -> str:
     parts: Iterable[str] = (
         f"{spend['calls_today']} calls",
         f"{spend['unpriced_calls_today']} of unknown price" if spend["unpriced_calls_today"] else "",
+        f"{spend['estimated_calls_today']} estimated" if spend["estimated_calls_today"] else "",
         f"{spend['input_tokens_today']} tokens in, {spend['output_tokens_today']} out",
         f"${spend['reserved_usd']} reserved" if spend["reserved_usd"] != "0" else "",
     )
