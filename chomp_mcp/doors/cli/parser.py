@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from chomp_mcp.gateway.detached import RUN_JOB
 
-__all__ = ["CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
+__all__ = ["AGENTS", "CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
 
 CHECK_KEYS = "check-keys"
 DAY_SECONDS = 86_400
@@ -19,6 +19,8 @@ CLIENTS = (
     "claude-desktop", "claude-code", "cursor", "vscode", "codex", "gemini", "opencode", "copilot", "cline", "windsurf",
     "zed", "lmstudio", "goose", "continue", "jetbrains",
 )  # fmt: skip
+
+AGENTS = ("claude", "codex", "opencode", "qwen", "aider")
 
 ALIASES = {
     "claude": "claude-code", "code": "vscode", "vs-code": "vscode", "visual-studio-code": "vscode",
@@ -91,6 +93,9 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         return argparse.Namespace(run="asking:run_job", id=argv[1], queue=argv[2])
     if len(argv) == len((CHECK_KEYS, "VARIABLES")) and argv[0] == CHECK_KEYS:
         return argparse.Namespace(run="key_checks:check_keys", shell=argv[1])
+    if argv[:1] == ["run"] and "--" in argv:  # what follows is the agent's, whatever it looks like
+        end = argv.index("--")
+        return argparse.Namespace(**{**vars(parser().parse_args(argv[:end])), "arguments": list(argv[end + 1 :])})
     return parser().parse_args(argv)
 
 
@@ -111,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for add in (_servers, _asking, _jobs, _models, _keys, _looking, _setup):
+    for add in (_servers, _running, _asking, _jobs, _models, _keys, _looking, _setup):
         add(command)
     return top
 
@@ -132,6 +137,19 @@ def _servers(command: _Command) -> None:
 _WORKERS = """processes on that port, which share keys, jobs, budgets and breakers (default: GATEWAY_WORKERS or 1; not
 on Windows). With more than one, a caller's rate limit is divided among them, MCP clients older than 2026-07-28 are
 served without sessions, and /sse is closed"""
+
+
+def _running(command: _Command) -> None:
+    run = command("run", "run:run", "start an agent on your own router keys, for this run", description=_RUN)
+    run.add_argument("agent", metavar="AGENT", choices=AGENTS, help=", ".join(AGENTS))
+    run.add_argument("-m", "--model", default="", help="a model ref (default: CHOMP_AGENT_MODEL, or auto)")
+    run.add_argument("--print", dest="only_print", action="store_true", help="only show what would be set")
+    run.set_defaults(arguments=[])
+
+
+_RUN = """Start an agent on your own router keys, for this run: chomp-mcp run claude -m groq/auto -- --continue. It gets
+the gateway that serves already, else one of its own on a free port; a token; the model; and chomp's tools. Nothing is
+written; what was started ends with it. What follows -- is the agent's."""
 
 
 def _asking(command: _Command) -> None:

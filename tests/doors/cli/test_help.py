@@ -11,6 +11,7 @@ from chomp_mcp.doors.cli.parser import CLIENTS, parser
 COMMANDS = (
     ["serve"],
     ["demo"],
+    ["run"],
     ["ask"],
     ["dispatch"],
     ["result"],

@@ -1,0 +1,149 @@
+"""How agents are told where models are: a table of their variables and flags, for one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from chomp_mcp.doors.cli.launch import command
+from chomp_mcp.messages import Model
+from chomp_mcp.policy.agents import VIA_CHOMP
+
+__all__ = ["AGENTS", "Agent", "Run", "Setup"]
+
+TOKEN = "CHOMP_RUN_TOKEN"  # noqa: S105 - the variable's name
+"""Where an agent finds the token, that no process list shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: where the gateway is, what it takes as token, and which model answers."""
+
+    url: str
+    """Without a path."""
+    token: str = field(repr=False)
+    model: str
+    """A ref."""
+    listed: Model | None
+    """What is known of it."""
+
+    @property
+    def context(self) -> int | None:
+        return self.listed.context_length if self.listed else None
+
+    @property
+    def output(self) -> int | None:
+        return self.listed.max_output if self.listed else None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the program gets."""
+
+    environment: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    """Variables that would speak against it."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A program that can be pointed at a gateway."""
+
+    program: str
+    install: str
+    setup: Callable[[Run], Setup]
+
+
+def _known(**values: int | None) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value}
+
+
+def _claude(run: Run) -> Setup:
+    """Claude Code takes an id that it does not know for one of a million tokens, unless it is told."""
+    model = VIA_CHOMP + run.model
+    tiers = (f"ANTHROPIC_DEFAULT_{tier}_MODEL" for tier in ("OPUS", "SONNET", "HAIKU"))
+    server = {"mcpServers": {"chomp": {"command": command()[0], "args": command()[1:]}}}
+    return Setup(
+        {
+            "ANTHROPIC_BASE_URL": run.url,
+            "ANTHROPIC_AUTH_TOKEN": run.token,
+            **dict.fromkeys(("ANTHROPIC_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL", *tiers), model),
+            "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1",
+            **_known(CLAUDE_CODE_MAX_CONTEXT_TOKENS=run.context, CLAUDE_CODE_MAX_OUTPUT_TOKENS=run.output),
+        },
+        (f"--mcp-config={json.dumps(server)}",),
+        without=("ANTHROPIC_API_KEY",),
+    )
+
+
+def _codex(run: Run) -> Setup:
+    settings: dict[str, object] = {
+        "model": run.model,
+        "model_provider": "chomp",
+        "model_providers.chomp.name": "chomp",
+        "model_providers.chomp.base_url": f"{run.url}/v1",
+        "model_providers.chomp.env_key": TOKEN,
+        "model_providers.chomp.wire_api": "responses",
+        "mcp_servers.chomp.command": command()[0],
+        "mcp_servers.chomp.args": command()[1:],
+        **({"model_context_window": run.context} if run.context else {}),
+        **({"model_max_output_tokens": run.output} if run.output else {}),
+    }
+    # JSON's texts, numbers and lists are TOML's.
+    flags = [part for name, value in settings.items() for part in ("-c", f"{name}={json.dumps(value)}")]
+    return Setup({TOKEN: run.token}, tuple(flags))
+
+
+def _opencode(run: Run) -> Setup:
+    limit = {"limit": {"context": run.context, "output": run.output or 8192}} if run.context else {}
+    model = {"name": f"{run.model} (chomp)", **limit}
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "chomp",
+        "options": {"baseURL": f"{run.url}/v1", "apiKey": f"{{env:{TOKEN}}}"},
+        "models": {run.model: model},
+    }
+    config = {
+        "provider": {"chomp": provider},
+        "model": f"chomp/{run.model}",
+        "small_model": f"chomp/{run.model}",
+        "mcp": {"chomp": {"type": "local", "command": command(), "enabled": True}},
+    }
+    return Setup({TOKEN: run.token, "OPENCODE_CONFIG_CONTENT": json.dumps(config)})
+
+
+_NO_MCP = "{} takes MCP servers from its settings file alone: `chomp-mcp install` adds chomp there."
+
+
+def _qwen(run: Run) -> Setup:
+    return Setup(
+        {"OPENAI_BASE_URL": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "OPENAI_MODEL": run.model},
+        ("--auth-type", "openai", "--model", run.model),
+        notes=(_NO_MCP.format("Qwen Code"),),
+    )
+
+
+def _aider(run: Run) -> Setup:
+    model = f"openai/{run.model}"
+    return Setup(
+        {
+            "OPENAI_API_BASE": f"{run.url}/v1",
+            "OPENAI_API_KEY": run.token,
+            "AIDER_MODEL": model,
+            "AIDER_WEAK_MODEL": model,
+            "AIDER_SHOW_MODEL_WARNINGS": "false",
+        },
+        notes=("aider has no MCP.",),
+    )
+
+
+AGENTS: Mapping[str, Agent] = {
+    "claude": Agent("claude", "Try: npm install -g @anthropic-ai/claude-code", _claude),
+    "codex": Agent("codex", "Try: npm install -g @openai/codex", _codex),
+    "opencode": Agent("opencode", "Try: npm install -g opencode-ai", _opencode),
+    "qwen": Agent("qwen", "Try: npm install -g @qwen-code/qwen-code", _qwen),
+    "aider": Agent("aider", "Try: uv tool install aider-chat", _aider),
+}

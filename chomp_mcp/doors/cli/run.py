@@ -1,0 +1,193 @@
+"""`run AGENT`: an agent on the caller's own router keys, for this run alone; nothing is written anywhere."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.error import HTTPError, URLError
+
+import anyio
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli.agents import AGENTS, Agent, Run, Setup
+from chomp_mcp.doors.cli.output import remark
+from chomp_mcp.errors import StoreError
+from chomp_mcp.messages import OWNER, ChatRequest, Model
+from chomp_mcp.settings import Settings
+
+__all__ = ["run"]
+
+LIST_SECONDS = 5.0
+"""How long the agent's start may wait for the context window of its model."""
+STOP_SECONDS = 15.0
+FIND_SECONDS = 1.0
+_NOT_FOUND = 127
+_NOT_STARTED = 126
+_SIGNALLED = 128
+"""Exit codes as shells have them."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start the agent on the gateway, wait for its end, and hand its exit code on."""
+    agent = AGENTS[args.agent]
+    settings = Settings.load()
+    model = args.model or settings.agent_model
+    listed = anyio.run(_listed, settings, model)
+    if args.only_print:
+        _show(agent, agent.setup(Run(_address(settings), "<token of this run>", model, listed)), args.arguments)
+        return 0
+    program = shutil.which(agent.program)
+    if program is None:
+        remark(f"chomp-mcp: {agent.program} is not installed, or not on PATH. {agent.install}")
+        return _NOT_FOUND
+    with _Signals() as signals, _gateway(settings) as (url, token):
+        setup = agent.setup(Run(url, token, model, listed))
+        for note in setup.notes:
+            remark(note)
+        environment = {name: value for name, value in os.environ.items() if name not in setup.without}
+        return _wait([program, *setup.arguments, *args.arguments], {**environment, **setup.environment}, signals)
+
+
+async def _listed(settings: Settings, model: str) -> Model | None:
+    """What is known of the model that would answer now: its context window, its output limit."""
+    async with Chomp(settings) as chomp:
+        with anyio.move_on_after(LIST_SECONDS):
+            plan = await chomp.gateway.plan(OWNER, ChatRequest({}, model=model))
+            route = plan.routes[0]
+            page = await chomp.list_models(route.router.id, limit=None)
+            return next((each for each in page.models if each.ref == route.ref), route.listed)
+    return None
+
+
+@contextmanager
+def _gateway(settings: Settings) -> Generator[tuple[str, str]]:
+    """One that serves already, else one of our own on a free port of loopback, for as long as the agent runs."""
+    found = _address(settings)
+    if _is_served(found, settings.auth_token):
+        yield found, settings.auth_token or "chomp"
+        return
+    token = secrets.token_hex(24)
+    environment = {**settings.environment, "GATEWAY_HOST": "127.0.0.1", "GATEWAY_AUTH_TOKEN": token}
+    started = subprocess.Popen(
+        [sys.executable, "-P", "-m", "chomp_mcp", "serve", "--port", "0"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is the agent's
+    )
+    try:
+        url = _told_url(started)
+        threading.Thread(target=collections.deque, args=(started.stderr, 0), daemon=True).start()  # a full pipe blocks
+        yield url, token
+    finally:
+        started.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(STOP_SECONDS)
+        started.kill()
+        started.wait()
+
+
+def _told_url(started: subprocess.Popen[str]) -> str:
+    """Where it says that it listens."""
+    line = started.stderr.readline() if started.stderr else ""
+    if " serves http" not in line:
+        raise StoreError(f"The gateway did not start: {line.strip()[:500]}", hint="Run chomp-mcp doctor.")
+    return line.split()[-1]
+
+
+def _address(settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings.port}"
+
+
+def _is_served(url: str, token: str) -> bool:
+    """A gateway of ours that takes the owner's token (any, where it asks for none)."""
+    headers = {"authorization": f"Bearer {token or 'chomp'}"}
+    request = urllib.request.Request(f"{url}/v1/providers", headers=headers)  # noqa: S310 - http, on loopback
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(request, timeout=FIND_SECONDS) as answer:
+            return bool(answer.status == HTTPStatus.OK and answer.headers["x-request-id"])
+    except (HTTPError, URLError, OSError, ValueError):
+        return False
+
+
+def _wait(command: Sequence[str], environment: Mapping[str, str], signals: _Signals) -> int:
+    """Run it in the foreground."""
+    try:
+        agent = signals.start(command, environment)
+    except OSError as error:
+        remark(f"chomp-mcp: {command[0]} could not be started: {error.strerror}.")
+        return _NOT_STARTED
+    code = agent.wait()
+    return code if code >= 0 else _SIGNALLED - code
+
+
+class _Signals:
+    """What tells us to end is handed on to the agent, and ends us while there is none. Ctrl-C reaches it by itself."""
+
+    def __init__(self) -> None:
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._is_starting = False
+        self._waiting: list[int] = []
+        """What came while the agent was being started."""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if number := getattr(signal, name, None):
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """The agent, which from here on gets the signals.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        self._is_starting = True
+        agent = subprocess.Popen(command, env=dict(environment))
+        self._agent = agent
+        for number in self._waiting:
+            agent.send_signal(number)
+        return agent
+
+    def _take(self, number: int, _frame: object) -> None:
+        if number == signal.SIGINT and self._is_starting:
+            return
+        if self._agent is not None:
+            self._agent.send_signal(number)
+        elif self._is_starting:
+            self._waiting.append(number)
+        else:
+            raise SystemExit(_SIGNALLED + number)
+
+
+def _show(agent: Agent, setup: Setup, arguments: Sequence[str]) -> None:
+    """What would be set, as a shell would take it."""
+    for name in setup.without:
+        print(f"unset {name}")
+    for name, value in setup.environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(shlex.join([agent.program, *setup.arguments, *arguments]))
+    for note in setup.notes:
+        remark(note)
