@@ -85,7 +85,9 @@ class History:
         parts = self._parts(_blocks(block.get("content") or "", f"{where}.content"), where)
         texts = [part for part in parts if part["type"] == "text"]
         media = [part for part in parts if part["type"] != "text"]
-        if block.get("is_error"):
+        if block.get("is_error") and not (
+            texts and texts[0]["text"].lstrip("<").lower().startswith(("error", "tool_use_error"))
+        ):
             texts.insert(0, _text("Error:"))
         if call_id not in self._open:
             self.notes.append(f"the result of {call_id[:100]} answers no call of the turn before: sent as text")
