@@ -108,10 +108,10 @@ class MessageEvents:
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, Mapping):
                 self._piece("tool", call, out)
-        if reason := delta.finish_reason:
-            self._finish = reason
-            told = delta.choices[0].get("stop_reason")
-            self._sequence = told if isinstance(told, str) else None
+        self._finish = delta.finish_reason or self._finish
+        for choice in delta.choices[:1]:
+            if isinstance(told := choice.get("stop_reason"), str):  # vLLM and its like
+                self._sequence = told
 
     def _start(self, chunk: Mapping[str, Any], out: list[bytes]) -> None:
         if self._has_started:

@@ -34,7 +34,7 @@ __all__ = ["run"]
 LIST_SECONDS = 5.0
 """How long the agent's start may wait for the context window of its model."""
 STOP_SECONDS = 15.0
-FIND_SECONDS = 1.0
+FIND_SECONDS = 5.0
 _NOT_FOUND = 127
 _NOT_STARTED = 126
 _SIGNALLED = 128
