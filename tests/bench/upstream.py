@@ -2,6 +2,7 @@
 
 /v1/chat/completions   one fixed answer, or, with `"stream":true`, BURST events at once;
                        with `"user":"slow"`, PACED events, PACE_SECONDS apart
+/v1/messages           the same in Anthropic's words
 /models-N/v1/models    a list of N models, `m0` first
 """
 
@@ -40,6 +41,35 @@ STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encodi
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m0",
+    "content": [{"type": "text", "text": TEXT}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 40, "output_tokens": 80},
+}
+WHOLE_MESSAGE = json.dumps(MESSAGE).encode()
+
+
+def event(**told: object) -> bytes:
+    text = b"event: %b\ndata: %b\n\n" % (str(told["type"]).encode(), json.dumps(told).encode())
+    return b"%x\r\n%b\r\n" % (len(text), text)
+
+
+MESSAGE_STREAM = (
+    event(type="message_start", message={**MESSAGE, "content": [], "stop_reason": None})
+    + event(type="content_block_start", index=0, content_block={"type": "text", "text": ""})
+    + event(type="content_block_delta", index=0, delta={"type": "text_delta", "text": "word "}) * BURST
+    + event(type="content_block_stop", index=0)
+    + event(type="message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 80})
+    + event(type="message_stop")
+    + b"0\r\n\r\n"
+)
+
+
 def whole(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
@@ -67,6 +97,8 @@ class Upstream(asyncio.Protocol):
         if path.endswith("/models"):
             count = re.match(r"/models-(\d+)/", path)
             self.transport.write(whole(model_list(int(count[1]) if count else 1)))
+        elif path.endswith("/messages"):
+            self.transport.write(STREAM + MESSAGE_STREAM if b'"stream":true' in body else whole(WHOLE_MESSAGE))
         elif b'"stream":true' not in body:
             self.transport.write(whole(WHOLE))
         elif b'"user":"slow"' in body:
