@@ -1,7 +1,7 @@
 """What the doors cost beside chat completions: `python -m tests.bench.doors [--rounds N] [--seconds S]`.
 
-CPU of the gateway alone, by request and by event of a stream. All doors are asked in turns in one process, the events of a
-stream in its cost less that of a request. `native` is the Messages door on a router that speaks Messages.
+CPU of the gateway alone, by request and by event of a stream: what a stream costs more than a request. All doors are
+asked in turns in one process. `native` is the Messages door on a router that speaks Messages.
 """
 
 from __future__ import annotations
