@@ -1,4 +1,4 @@
-"""GET /v1/models, /v1/models/{id}: every model that the caller can use, in OpenAI's shape or Anthropic's."""
+"""GET /v1/models, /v1/models/{id}: every model that the caller can use, in OpenAI's shape, Anthropic's or Codex'."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http import anthropic_models
+from chomp_mcp.doors.http import anthropic_models, codex_models
 from chomp_mcp.doors.http.asgi import Json, caller_of
-from chomp_mcp.doors.http.chat import (
-    list_failed,
-)
+from chomp_mcp.doors.http.chat import list_failed
 from chomp_mcp.doors.views import openai_model
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.model_pages import ModelPage
@@ -39,6 +37,8 @@ class _Models:
         if _is_for_anthropic(request):
             entries = [anthropic_models.entry(model, self._chomp.routers[model.router].name) for model in page.models]
             return Json(anthropic_models.page(entries, request.query_params))
+        if _is_for_codex(request):
+            return Json(codex_models.catalogue(page.models, self._chomp.routers))
         listed = {"object": "list", "data": [openai_model(model) for model in page.models]}
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
 
@@ -65,6 +65,10 @@ class _Models:
 def _is_for_anthropic(request: Request) -> bool:
     """Asked by a program that speaks Anthropic's API, which has the same path."""
     return "anthropic-version" in request.headers
+
+
+def _is_for_codex(request: Request) -> bool:
+    return request.headers.get("originator", "").startswith("codex") or "client_version" in request.query_params
 
 
 def _by_name(page: ModelPage) -> dict[str, Model]:

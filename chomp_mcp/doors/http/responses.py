@@ -23,8 +23,12 @@ from chomp_mcp.doors.http.chat import chat_request, conversation_of, headers_of,
 from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.errors import BudgetExceeded, InvalidRequest, UpstreamError
 from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.policy.agents import stand_in
 
 __all__ = ["Responses", "routes"]
+
+_WISHES = ("reasoning_effort", "user")
+"""What Codex sends to every model; one that refuses it answers without."""
 
 
 def routes(chomp: Chomp) -> list[Route]:
@@ -40,6 +44,7 @@ class Responses:
 
     def __init__(self, chomp: Chomp) -> None:
         self._gateway = chomp.gateway
+        self._settings = chomp.settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
@@ -50,7 +55,12 @@ class Responses:
         headers = scope["headers"]
         named = conversation_of(headers, body)
         request = chat_request({**chat.body, **envelope}, session=named, patience=patience_of(headers))
-        request = replace(request, notes=tuple(chat.notes))
+        request = replace(
+            request,
+            notes=tuple(chat.notes),
+            stand_in=stand_in("codex", request.model, self._settings.agents, self._settings.agent_model),
+            wishes=tuple(name for name in _WISHES if name in chat.body),
+        )
         shell = skeleton(body, response_id=f"resp_{uuid4().hex}", created_at=int(time.time()))
         caller = caller_of(scope)
         try:

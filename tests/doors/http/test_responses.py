@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import openai
 import pytest
@@ -10,7 +11,7 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from tests.support.scripted import chunk
-from tests.support.serving import Served
+from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -200,3 +201,20 @@ async def test_state_is_refused_with_the_reason(client):
     assert refused.value.param == "previous_response_id"
     with pytest.raises(openai.NotFoundError, match="not stored"):
         await client.responses.retrieve("resp_1")
+
+
+async def test_codex_reads_the_models_in_its_own_shape(gateway, upstream):
+    upstream.models([{"id": "m", "context_length": 32_000}])
+    listed = await gateway.http.get("/v1/models", params={"client_version": "0.171.0"})
+    entry = {model["slug"]: model for model in listed.json()["models"]}["lab/m"]
+    assert entry["context_window"] == 32_000
+    assert entry["apply_patch_tool_type"] == "freeform"
+    assert entry["visibility"] == "list"
+
+
+async def test_a_model_name_of_the_agent_stands_for_what_the_user_chose(home, upstream):
+    settings = settings_for(home, lab=upstream.url)
+    settings = replace(settings, agents={"codex": {"gpt-5": "lab/m"}})
+    async with serving(settings) as gateway:
+        answer = await gateway.http.post("/v1/responses", json={"model": "gpt-5.4", "input": "hi"})
+    assert answer.json()["chomp"]["model"] == "m"

@@ -1,0 +1,43 @@
+"""The models' list in the shape that Codex reads: a catalogue that tells windows and kinds of tools.
+
+Source: `ModelsResponse` and `ModelInfo` of openai/codex, codex-rs/protocol/src/openai_models.rs (November 2026). It
+asks with `?client_version=` and takes its own defaults for what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chomp_mcp.messages import Model, Router
+
+__all__ = ["catalogue"]
+
+_EFFORTS = ("low", "medium", "high")
+_LONGEST_TOOL_OUTPUT = 10_000
+"""Tokens of a tool's output that Codex keeps, as for its own models."""
+
+
+def catalogue(models: Sequence[Model], routers: Mapping[str, Router]) -> dict[str, Any]:
+    """`{"models": […]}`, in the order of our list; `routers` are the rows by id."""
+    return {"models": [_entry(model, routers[model.router].name, place) for place, model in enumerate(models)]}
+
+
+def _entry(model: Model, router_name: str, priority: int) -> dict[str, Any]:
+    window = {"context_window": model.context_length} if model.context_length else {}
+    return {
+        "slug": model.ref,
+        "display_name": model.name or model.id,
+        "description": f"{model.id} of {router_name}, through chomp-mcp",
+        "supported_reasoning_levels": [{"effort": effort, "description": effort} for effort in _EFFORTS],
+        "shell_type": "unified_exec",
+        "visibility": "list",
+        "supported_in_api": True,
+        "priority": priority,
+        "support_verbosity": False,
+        # Freeform tools are translated for every router, so that no model is left without its editor.
+        "apply_patch_tool_type": "freeform",
+        "truncation_policy": {"mode": "tokens", "limit": _LONGEST_TOOL_OUTPUT},
+        "experimental_supported_tools": [],
+        **window,
+    }
