@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,11 +91,7 @@ class Settings:
         _refuse_unknown(config, home)
         environment |= {name: url for name, url in urls.items() if not environment.get(name, "").strip()}
         given = {**{name: (value, "config.toml") for name, value in config.items()}, **_from_environment(environment)}
-        values = {
-            setting.field: _parse(name, setting.parse, *given[name])
-            for name, setting in _SETTINGS.items()
-            if name in given
-        }
+        values = _checked(given) if given else {}
         return cls(home=home, agents=agents, router_rows=rows, environment=environment, network=network, **values)
 
 
@@ -127,169 +123,33 @@ def checked_router_url(text: str, *, may_hold_password: bool = False) -> str:
     return url
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    field: str
-    parse: Callable[[str], Any]
-
-
-_YEAR = 366 * 86_400
-_MOST = 1_000_000_000
-"""More requests a second, or dollars a day, is a slip of the keyboard."""
-
-
-def _number(minimum: float, maximum: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not minimum <= value <= maximum:
-            raise ValueError(f"must be a number from {minimum:,} to {maximum:,}")
-        return value
-
-    return parse
-
-
-def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if not minimum <= value <= maximum:
-            raise ValueError(f"must be a whole number from {minimum:,} to {maximum:,}")
-        return value
-
-    return parse
-
-
-def _money(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ValueError("must be an amount in US dollars, such as 2.50") from None
-    if not value.is_finite() or not 0 <= value <= _MOST:
-        raise ValueError(f"must be an amount from 0 to {_MOST:,}")
-    return value
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def _refs(text: str) -> tuple[str, ...]:
-    refs = _words(text)
-    if not all(map(str.isprintable, refs)):
-        raise ValueError("must be routers or model refs, such as groq, openrouter/auto, separated by commas")
-    return refs
-
-
-def _model_ref(text: str) -> str:
-    if not all(text.split("/")) or text.split() != [text] or not text.isprintable():
-        raise ValueError("must be a model ref, such as auto, groq/auto or groq/openai/gpt-oss-120b")
-    return text
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    for origin in (origins := _words(text)):
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError("must be origins such as http://localhost:3000, separated by commas, or *")
-    return origins
-
-
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/?")
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    """Names alone: whoever writes a URL or a port means the name in it."""
-    hosts = tuple(urlsplit(host if "://" in host else f"//{host}").hostname or "" for host in _words(text))
-    if not all(_HOST.fullmatch(host) for host in hosts):
-        raise ValueError("must be host names such as host.docker.internal, separated by commas")
-    return hosts
-
-
-_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9._:-]+")
-
-
-def _token(text: str) -> str:
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be one word of ASCII characters, or no client could send it")
-    return text
-
-
-def _flag(text: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in known:
-        raise ValueError("must be 1 or 0")
-    return known[text.lower()]
-
-
-def _milliseconds(text: str) -> float:
-    return _whole(1, _YEAR * 1000)(text) / 1000
-
-
-def _store(text: str) -> str:
-    if not _is_redis_url(text):
-        raise ValueError("must be a URL such as redis://host:6379/0, or absent for the local files")
-    return text
-
-
-def _is_redis_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        has_sane_port = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    if parts.scheme == "unix":
-        return bool(parts.path)
-    return parts.scheme in {"redis", "rediss"} and has_sane_port and re.fullmatch(r"(/\d*)?", parts.path) is not None
-
-
-def _folders(text: str) -> tuple[Path, ...]:
-    try:
-        folders = tuple(Path(part.strip()).expanduser() for part in text.split(os.pathsep) if part.strip())
-        are_folders = all(folder.is_absolute() and folder.is_dir() for folder in folders)
-    except (RuntimeError, OSError, ValueError):
-        are_folders = False
-    if not are_folders:
-        raise ValueError(f"must be folders that exist, as whole paths, separated by {os.pathsep!r}")
-    return folders
-
-
-def _log_level(text: str) -> str:
-    if text not in {"off", "error", "info", "debug"}:
-        raise ValueError("must be off, error, info or debug")
-    return text
-
-
-def _text(text: str) -> str:
-    return text
-
-
-_SETTINGS: Mapping[str, _Setting] = {
-    "LLM_PROVIDER": _Setting("provider", _text),
-    "LLM_DEFAULT_MODEL": _Setting("default_model", _model_ref),
-    "LLM_FALLBACKS": _Setting("fallbacks", _refs),
-    "CHOMP_AGENT_MODEL": _Setting("agent_model", _model_ref),
-    "GATEWAY_HOST": _Setting("host", _text),
-    "GATEWAY_PORT": _Setting("port", _whole(0, 65535)),
-    "GATEWAY_WORKERS": _Setting("workers", _whole(1, 64)),
-    "GATEWAY_AUTH_TOKEN": _Setting("auth_token", _token),
-    "GATEWAY_RATE_RPS": _Setting("rate_rps", _number(0, _MOST)),
-    "GATEWAY_RATE_BURST": _Setting("rate_burst", _whole(0, _MOST)),
-    "LLM_DAILY_BUDGET_USD": _Setting("daily_budget_usd", _money),
-    "LLM_MONTHLY_BUDGET_USD": _Setting("monthly_budget_usd", _money),
-    "CIRCUIT_FAILURE_THRESHOLD": _Setting("circuit_failure_threshold", _whole(1, _MOST)),
-    "CIRCUIT_RESET_TIME_MS": _Setting("circuit_reset_seconds", _milliseconds),
-    "CORS_ALLOWED_ORIGINS": _Setting("cors_origins", _origins),
-    "CHOMP_STORE": _Setting("store", _store),
-    "CHOMP_FILES": _Setting("files", _folders),
-    "CHOMP_DEADLINE_SECONDS": _Setting("deadline_seconds", _number(0.05, 86_400)),
-    "CHOMP_UPSTREAM_TIMEOUT_SECONDS": _Setting("upstream_timeout_seconds", _number(0.05, 86_400)),
-    "CHOMP_LOG": _Setting("log", _log_level),
-    "CHOMP_OPEN_REGISTRATION": _Setting("open_registration", _flag),
-    "CHOMP_ALLOWED_HOSTS": _Setting("allowed_hosts", _hosts),
-    "CHOMP_MAX_REQUESTS": _Setting("max_requests", _whole(1, _MOST)),
-    "CHOMP_MAX_REQUEST_BYTES": _Setting("max_request_bytes", _whole(1, 1 << 50)),
+_SETTINGS: Mapping[str, str] = {
+    "LLM_PROVIDER": "provider",
+    "LLM_DEFAULT_MODEL": "default_model",
+    "LLM_FALLBACKS": "fallbacks",
+    "CHOMP_AGENT_MODEL": "agent_model",
+    "GATEWAY_HOST": "host",
+    "GATEWAY_PORT": "port",
+    "GATEWAY_WORKERS": "workers",
+    "GATEWAY_AUTH_TOKEN": "auth_token",
+    "GATEWAY_RATE_RPS": "rate_rps",
+    "GATEWAY_RATE_BURST": "rate_burst",
+    "LLM_DAILY_BUDGET_USD": "daily_budget_usd",
+    "LLM_MONTHLY_BUDGET_USD": "monthly_budget_usd",
+    "CIRCUIT_FAILURE_THRESHOLD": "circuit_failure_threshold",
+    "CIRCUIT_RESET_TIME_MS": "circuit_reset_seconds",
+    "CORS_ALLOWED_ORIGINS": "cors_origins",
+    "CHOMP_STORE": "store",
+    "CHOMP_FILES": "files",
+    "CHOMP_DEADLINE_SECONDS": "deadline_seconds",
+    "CHOMP_UPSTREAM_TIMEOUT_SECONDS": "upstream_timeout_seconds",
+    "CHOMP_LOG": "log",
+    "CHOMP_OPEN_REGISTRATION": "open_registration",
+    "CHOMP_ALLOWED_HOSTS": "allowed_hosts",
+    "CHOMP_MAX_REQUESTS": "max_requests",
+    "CHOMP_MAX_REQUEST_BYTES": "max_request_bytes",
 }
+"""Variable -> field; what each must be stands in setting_fields.py."""
 
 _WHOLE_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|%\w+%|\{\{[^}]*\}\}")
 
@@ -370,6 +230,10 @@ def _router_url(text: str) -> str:
 
 def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:
     """`[agents.claude]` with rows such as opus = "groq/openai/gpt-oss-120b"."""
+    if table == {}:
+        return {}
+    from chomp_mcp.setting_fields import checked_model_ref
+
     rows = table if isinstance(table, dict) else {"": table}
     for agent, tiers in rows.items():
         if agent not in _AGENTS or not isinstance(tiers, dict):
@@ -378,7 +242,7 @@ def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:
                 hint=f"Write {' or '.join(f'[agents.{name}]' for name in _AGENTS)}, with rows such as {_AGENT_ROW}.",
             )
         for tier, ref in tiers.items():
-            _parse(f"{tier} of [agents.{agent}]", _model_ref, ref, "config.toml")
+            _parse(f"{tier} of [agents.{agent}]", checked_model_ref, ref, "config.toml")
     return rows
 
 
@@ -420,6 +284,19 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
         )
 
 
+def _checked(given: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
+    """Field -> value. pydantic costs 75 ms, and most starts set nothing but keys, so it is imported here."""
+    from chomp_mcp.setting_fields import first_fault, parsed
+
+    texts = {name: _parse(name, str, *given[name]) for name in _SETTINGS if name in given}
+    try:
+        values = parsed(texts)
+    except ValueError as error:
+        name, reason = first_fault(error)
+        raise _wrong(name, given[name][1], texts[name], reason) from None
+    return {_SETTINGS[name]: value for name, value in values.items()}
+
+
 def _parse(name: str, parse: Callable[[str], Any], value: Any, place: str) -> Any:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
     try:
@@ -429,8 +306,9 @@ def _parse(name: str, parse: Callable[[str], Any], value: Any, place: str) -> An
             raise ValueError("must be a value: nothing filled in that placeholder")  # noqa: TRY301 - likewise
         return parse(text)
     except ValueError as error:
-        reason = str(error) if str(error).startswith("must be") else "must be a number"
-        shown = "its value" if name in _SECRET or "@" in text else repr(text)
-        raise InvalidSetting(
-            f"{name} in {place} is wrong: {shown} {reason}.", hint=f"Correct or remove {name}."
-        ) from None
+        raise _wrong(name, place, text, str(error)) from None
+
+
+def _wrong(name: str, place: str, text: str, reason: str) -> InvalidSetting:
+    shown = "its value" if name in _SECRET or "@" in text else repr(text)
+    return InvalidSetting(f"{name} in {place} is wrong: {shown} {reason}.", hint=f"Correct or remove {name}.")

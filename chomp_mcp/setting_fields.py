@@ -1,0 +1,167 @@
+"""What each setting must be, checked by pydantic under the names of the variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+__all__ = ["checked_model_ref", "first_fault", "parsed"]
+
+_YEAR_MS = 366 * 86_400_000
+_MOST = 1_000_000_000
+"""More requests a second, or dollars a day, is a slip of the keyboard."""
+
+
+def parsed(texts: Mapping[str, str]) -> dict[str, Any]:
+    """The values of these variables; `ValueError`, which `first_fault` reads, where one cannot be meant."""
+    checked = _Settings.model_validate(texts)
+    return {name: getattr(checked, name) for name in texts}
+
+
+def first_fault(error: ValueError) -> tuple[str, str]:
+    """The variable, and what it must be."""
+    if not isinstance(error, ValidationError):
+        raise error
+    fault = error.errors(include_url=False, include_input=False)[0]
+    name = str(fault["loc"][0])
+    reason = str(fault.get("ctx", {}).get("error", ""))
+    if not reason.startswith("must be"):
+        reason = f"must be {_Settings.model_fields[name].description}"
+    return name, reason
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _refs(text: str) -> tuple[str, ...]:
+    refs = _words(text)
+    if not all(map(str.isprintable, refs)):
+        raise ValueError("must be routers or model refs, such as groq, openrouter/auto, separated by commas")
+    return refs
+
+
+def checked_model_ref(text: str) -> str:
+    """A model ref; `ValueError` says what it must be."""
+    if not all(text.split("/")) or text.split() != [text] or not text.isprintable():
+        raise ValueError("must be a model ref, such as auto, groq/auto or groq/openai/gpt-oss-120b")
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    for origin in (origins := _words(text)):
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError("must be origins such as http://localhost:3000, separated by commas, or *")
+    return origins
+
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/?")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    """Names alone: whoever writes a URL or a port means the name in it."""
+    hosts = tuple(urlsplit(host if "://" in host else f"//{host}").hostname or "" for host in _words(text))
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError("must be host names such as host.docker.internal, separated by commas")
+    return hosts
+
+
+_HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9._:-]+")
+
+
+def _token(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be one word of ASCII characters, or no client could send it")
+    return text
+
+
+def _store(text: str) -> str:
+    if not _is_redis_url(text):
+        raise ValueError("must be a URL such as redis://host:6379/0, or absent for the local files")
+    return text
+
+
+def _is_redis_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        has_sane_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    return parts.scheme in {"redis", "rediss"} and has_sane_port and re.fullmatch(r"(/\d*)?", parts.path) is not None
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    try:
+        folders = tuple(Path(part.strip()).expanduser() for part in text.split(os.pathsep) if part.strip())
+        are_folders = all(folder.is_absolute() and folder.is_dir() for folder in folders)
+    except (RuntimeError, OSError, ValueError):
+        are_folders = False
+    if not are_folders:
+        raise ValueError(f"must be folders that exist, as whole paths, separated by {os.pathsep!r}")
+    return folders
+
+
+def _between(least: float, most: float, what: str) -> Any:
+    return Field(ge=least, le=most, allow_inf_nan=False, description=f"{what} from {least:,} to {most:,}")
+
+
+def _whole(least: int, most: int) -> Any:
+    return Field(ge=least, le=most, description=f"a whole number from {least:,} to {most:,}")
+
+
+def _seconds(milliseconds: int) -> float:
+    return milliseconds / 1000
+
+
+_Money = Annotated[Decimal, _between(0, _MOST, "an amount in US dollars, such as 2.50,")]
+_Timeout = Annotated[float, _between(0.05, 86_400, "a number")]
+# What functions of ours read, which say themselves what is wrong with a text.
+_ModelRef = Annotated[Any, BeforeValidator(checked_model_ref)]
+_Refs = Annotated[Any, BeforeValidator(_refs)]
+_Token = Annotated[Any, BeforeValidator(_token)]
+_Origins = Annotated[Any, BeforeValidator(_origins)]
+_Store = Annotated[Any, BeforeValidator(_store)]
+_Folders = Annotated[Any, BeforeValidator(_folders), Field(description="folders that exist")]
+_Hosts = Annotated[Any, BeforeValidator(_hosts), Field(description="host names, separated by commas")]
+
+
+class _Settings(BaseModel):
+    """One field for each variable, in the order in which faults are told; all may be absent."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    LLM_PROVIDER: str = ""
+    LLM_DEFAULT_MODEL: _ModelRef = None
+    LLM_FALLBACKS: _Refs = None
+    CHOMP_AGENT_MODEL: _ModelRef = None
+    GATEWAY_HOST: str = ""
+    GATEWAY_PORT: Annotated[int, _whole(0, 65_535)] = 0
+    GATEWAY_WORKERS: Annotated[int, _whole(1, 64)] = 1
+    GATEWAY_AUTH_TOKEN: _Token = None
+    GATEWAY_RATE_RPS: Annotated[float, _between(0, _MOST, "a number")] = 0
+    GATEWAY_RATE_BURST: Annotated[int, _whole(0, _MOST)] = 0
+    LLM_DAILY_BUDGET_USD: _Money = Decimal(0)
+    LLM_MONTHLY_BUDGET_USD: _Money = Decimal(0)
+    CIRCUIT_FAILURE_THRESHOLD: Annotated[int, _whole(1, _MOST)] = 1
+    CIRCUIT_RESET_TIME_MS: Annotated[int, _whole(1, _YEAR_MS), AfterValidator(_seconds)] = 1
+    CORS_ALLOWED_ORIGINS: _Origins = None
+    CHOMP_STORE: _Store = None
+    CHOMP_FILES: _Folders = None
+    CHOMP_DEADLINE_SECONDS: _Timeout = 1
+    CHOMP_UPSTREAM_TIMEOUT_SECONDS: _Timeout = 1
+    CHOMP_LOG: Annotated[Literal["off", "error", "info", "debug"], Field(description="off, error, info or debug")] = (
+        "off"
+    )
+    CHOMP_OPEN_REGISTRATION: Annotated[bool, Field(description="1 or 0")] = False
+    CHOMP_ALLOWED_HOSTS: _Hosts = None
+    CHOMP_MAX_REQUESTS: Annotated[int, _whole(1, _MOST)] = 1
+    CHOMP_MAX_REQUEST_BYTES: Annotated[int, _whole(1, 1 << 50)] = 1
