@@ -333,6 +333,12 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
     named = [
         f"{router}/{target.model}" for router in _only_when_named(book) if target.model in (lists.get(router) or _NONE)
     ]
+    if (itself := target.model.strip().lower()) in book.routers:
+        raise UnknownModel(
+            f"{itself} is a router, not a model.",
+            hint=f"Ask for {itself}/auto, or for one of its models, as in {itself}/<model>.",
+            did_you_mean=(f"{itself}/auto",),
+        )
     close = tuple(named) or close_to(target.model, [model.ref for router in order for model in known[router]])
     raise UnknownModel(
         f"No router that auto may choose lists the model {target.model[:200]!r}.",

@@ -177,6 +177,12 @@ def test_a_name_that_nobody_has_is_unknown_and_close_names_are_told() -> None:
     assert caught.value.did_you_mean == ("cerebras/gpt-oss-120b",)
 
 
+def test_a_router_in_place_of_a_model_is_told_as_one() -> None:
+    with pytest.raises(UnknownModel, match=r"groq is a router, not a model\. Ask for groq/auto") as caught:
+        refs("Groq", book("groq"), groq=listed("groq", "openai/gpt-oss-120b"))
+    assert caught.value.did_you_mean == ("groq/auto",)
+
+
 def test_an_unknown_router_is_an_error_with_the_closest_ids() -> None:
     with pytest.raises(InvalidRequest, match="Did you mean groq"):
         resolve("x", "grok", book())

@@ -29,8 +29,9 @@ __all__ = [
     "utf8",
 ]
 
-MOST_SERVED = 56
-"""A short answer costs at most 60 bytes more than itself, blank line included."""
+MOST_TRAILER = 58
+"""A short answer costs at most 60 bytes more than itself, blank line included, unless something must be told."""
+MOST_NOTE = 300
 
 
 def said(text: str, /, **structured: Any) -> CallToolResult:
@@ -135,8 +136,16 @@ def _receipt(job: Job, host: Host) -> str:
         return ""
     if not host.takes_text_alone:
         return receipt_line(job.receipt)
-    served, notes = job.receipt["served"], job.receipt.get("notes", [])
-    return " · ".join([served if len(served) <= MOST_SERVED else f"{served[: MOST_SERVED - 1]}…", *notes])
+    notes = [_cut(note, MOST_NOTE) for note in job.receipt.get("notes", [])]
+    for parts in ([job.receipt["served"], *notes], notes):
+        line = " · ".join(parts)
+        if parts and len(line.encode()) <= MOST_TRAILER:
+            return line
+    return " · ".join([_cut(job.receipt["served"], MOST_TRAILER - 3), *notes])
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def models_listed(page: ModelPage) -> CallToolResult:

@@ -63,6 +63,21 @@ async def test_a_short_answer_costs_at_most_60_bytes_more_where_structure_would_
     assert result.meta["chomp/job"]["status"] == "done"
 
 
+@pytest.mark.parametrize(
+    "model", ["mock/echo", "auto", "lab/an-id-that-is-much-longer-than-those-of-models-usually-are"]
+)
+async def test_nor_do_mocks_and_long_names_cost_more(tmp_path: Path, upstream: ScriptedRouter, model: str) -> None:
+    upstream.answer("four")
+    home = upstream if model.startswith("lab") else None
+    async with (
+        running(tmp_path, home) as chomp,
+        Client(build_server(chomp), client_info=named("claude-code")) as client,
+    ):
+        result = await client.call_tool("ask", {"prompt": "four", "model": model})
+    assert seen(result).startswith("four\n\n")
+    assert len(seen(result).encode()) <= 4 + 60
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_code_arrives_unescaped(tmp_path: Path, upstream: ScriptedRouter, mode: str) -> None:
     upstream.answer(CODE)
