@@ -14,6 +14,12 @@ from chomp_mcp.messages import Model, Router
 __all__ = ["catalogue"]
 
 _EFFORTS = ("low", "medium", "high")
+_INSTRUCTIONS = (
+    "You are Codex, a coding agent in the user's terminal. Read before you edit. Edit files with apply_patch and run "
+    "what shows that the change works. Change nothing that was not asked for. End with a few plain sentences on what "
+    "you did and what you saw."
+)
+"""It refuses a model that brings none."""
 _LONGEST_TOOL_OUTPUT = 10_000
 """Tokens of a tool's output that Codex keeps, as for its own models."""
 
@@ -34,6 +40,7 @@ def _entry(model: Model, router_name: str, priority: int) -> dict[str, Any]:
         "visibility": "list",
         "supported_in_api": True,
         "priority": priority,
+        "base_instructions": _INSTRUCTIONS,
         "support_verbosity": False,
         # Freeform tools are translated for every router, so that no model is left without its editor.
         "apply_patch_tool_type": "freeform",
