@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -184,11 +185,12 @@ _PLACEHOLDER = re.compile(r"\$\{.*?\}|\$\w+|%\w+%|\{\{.*?\}\}")
 
 def _default_home() -> Path:
     """The user's data folder; a user without HOME and without an entry in the system's list has none."""
-    try:
-        return platformdirs.user_data_path("chomp-mcp", appauthor=False)
-    except RuntimeError:
-        hint = "Set CHOMP_HOME to a folder that it may write to."
-        raise InvalidSetting("This user has no home folder.", hint=hint) from None
+    home = None
+    with suppress(RuntimeError):
+        home = platformdirs.user_data_path("chomp-mcp", appauthor=False)
+    if home is None or not home.is_absolute():  # before 4.14 platformdirs gave ~ back as it is
+        raise InvalidSetting("This user has no home folder.", hint="Set CHOMP_HOME to a folder that it may write to.")
+    return home
 
 
 def _is_folder(home: Path) -> bool:
