@@ -62,6 +62,8 @@ class Router:
     """What stands beside tool calls where the model said nothing: null, or an empty text."""
     tool_ids: Literal["any", "plain", "short"] = "any"
     """Ids of tool calls it takes. plain: up to 64 of a-z, A-Z, 0-9, _ and -. short: 9 letters or digits (Mistral)."""
+    knows_allowed_tools: bool = False
+    """It takes a `tool_choice` of the type `allowed_tools`; elsewhere only the allowed tools are sent."""
     media: tuple[str, ...] = ("image", "file", "audio", "video")
     """What it takes beside text. image_data: pictures as data URLs alone, for it fetches none."""
     no_stream_with: tuple[str, ...] = ()

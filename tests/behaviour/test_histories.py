@@ -214,3 +214,27 @@ async def test_what_a_caller_says_of_its_stream_travels(home):
         w.lab.stream([chunk("hello")])
         await w.deltas("lab/m", stream_options={"include_obfuscation": False})
         assert w.lab.chats[-1].json["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+
+
+@pytest.mark.parametrize("router", ["groq", "cerebras"])
+async def test_cache_marks_are_told_where_they_are_refused(home, router):
+    mark = {"cache_control": {"type": "ephemeral"}}
+    parts = [{"type": "text", "text": "a", **mark}, picture()]
+    async with wires(home, router) as w:
+        answer = await w.chat(f"{router}/m", messages=[{"role": "user", "content": parts}], tools=[{**WEATHER, **mark}])
+        sent = w.routers[router].chats[-1].json
+        assert sent["messages"][0]["content"] == [{"type": "text", "text": "a"}, picture()]
+        assert sent["tools"] == [WEATHER]
+        assert "messages[].content[].cache_control, tools[].cache_control" in answer.chomp["notes"][0]
+
+
+@pytest.mark.parametrize("router", ["groq", "lab", "ollama", "openai"])
+async def test_only_the_allowed_tools_are_shown_to_a_router_that_knows_no_such_choice(home, router):
+    other = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}}}
+    allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "get_time"}}]}
+    choice = {"type": "allowed_tools", "allowed_tools": allowed}
+    async with wires(home, router) as w:
+        await w.chat(f"{router}/m", tools=[WEATHER, other], tool_choice=choice)
+        sent = w.routers[router].chats[-1].json
+        assert sent["tools"] == ([WEATHER, other] if router == "openai" else [other])
+        assert sent.get("tool_choice") == {"openai": choice, "ollama": None}.get(router, "required")

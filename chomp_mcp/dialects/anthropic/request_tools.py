@@ -7,6 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.anthropic.blocks import marked
 from chomp_mcp.dialects.anthropic.schemas import closed
+from chomp_mcp.dialects.openai.allowed_tools import allowed
 
 __all__ = ["tools_of"]
 
@@ -60,10 +61,8 @@ def _choice(wanted: Any) -> tuple[dict[str, Any], set[str]]:
     if isinstance(wanted, str):
         return {"type": _CHOICES.get(wanted, "auto")}, set()
     choice = wanted if isinstance(wanted, Mapping) else {}
-    if choice.get("type") == "allowed_tools":
-        inner = choice.get("allowed_tools")
-        allowed = inner if isinstance(inner, Mapping) else choice
-        return {"type": _CHOICES.get(str(allowed.get("mode")), "auto")}, _names(allowed.get("tools"))
+    if found := allowed(choice):
+        return {"type": _CHOICES[found[0]]}, found[1]
     function = choice.get("function")
     name = function.get("name") if isinstance(function, Mapping) else None
     if name:
@@ -72,13 +71,3 @@ def _choice(wanted: Any) -> tuple[dict[str, Any], set[str]]:
 
 
 _OWN = ("auto", "any", "tool", "none")
-
-
-def _names(tools: Any) -> set[str]:
-    found = set()
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function", tool) if isinstance(tool, Mapping) else {}
-        name = function.get("name") if isinstance(function, Mapping) else None
-        if isinstance(name, str):
-            found.add(name)
-    return found

@@ -16,16 +16,23 @@ def without(value: Any, path: tuple[str, ...]) -> tuple[Any, bool]:
     """
     step, rest = path[0], path[1:]
     name = step.removesuffix("[]")
-    if not isinstance(value, dict) or value.get(name) is None:
+    if not _has(value, path):
         return value, False
     if not rest:
         return {key: item for key, item in value.items() if key != name}, True
     inner = value[name]
+    cut = without(inner, rest)[0] if name == step else [without(entry, rest)[0] for entry in inner]
+    return {**value, name: cut}, True
+
+
+def _has(value: Any, path: tuple[str, ...]) -> bool:
+    """Whether there is what the path names: mostly there is not, and nothing has to be copied."""
+    step, rest = path[0], path[1:]
+    name = step.removesuffix("[]")
+    if not isinstance(value, dict) or (inner := value.get(name)) is None:
+        return False
+    if not rest:
+        return True
     if name == step:
-        inner, found = without(inner, rest)
-    elif isinstance(inner, list):
-        entries = [without(entry, rest) for entry in inner]
-        inner, found = [entry for entry, _ in entries], any(was_there for _, was_there in entries)
-    else:
-        found = False
-    return ({**value, name: inner}, True) if found else (value, False)
+        return _has(inner, rest)
+    return isinstance(inner, list) and any(_has(entry, rest) for entry in inner)

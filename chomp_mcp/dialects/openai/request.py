@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.openai.allowed_tools import allowed, name_of
 from chomp_mcp.dialects.openai.answer import decode
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.models import as_model, entries
@@ -64,6 +65,10 @@ def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
     body["messages"] = fit(route.router, _messages(body), drop.in_messages).messages
     _rename_limit(body, route.router.max_tokens)
     body |= {field: value for field, _refused_value, value in _replaced(route, body)}
+    if not route.router.knows_allowed_tools and (found := allowed(body.get("tool_choice"))):
+        mode, names = found
+        body["tool_choice"] = mode
+        body["tools"] = [tool for tool in _tools(body) if name_of(tool) in names]
     body["model"] = route.model
     if request.stream:
         body["stream"] = True
@@ -138,6 +143,11 @@ def _replaced(route: Route, body: Mapping[str, Any]) -> list[tuple[str, str, str
 def _messages(body: Mapping[str, Any]) -> list[Any]:
     messages = body.get("messages")
     return messages if isinstance(messages, list) else []
+
+
+def _tools(body: Mapping[str, Any]) -> list[Any]:
+    tools = body.get("tools")
+    return tools if isinstance(tools, list) else []
 
 
 @dataclass(frozen=True, slots=True)

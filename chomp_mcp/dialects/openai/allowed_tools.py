@@ -1,0 +1,29 @@
+"""`tool_choice: {"type": "allowed_tools"}` for routers that do not know it: only the allowed tools are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["allowed", "name_of"]
+
+
+def allowed(choice: Any) -> tuple[str, set[str]] | None:
+    """The mode (`auto` or `required`) and the names that a choice allows; None for every other kind of choice.
+
+    Chat completions nests them below `allowed_tools`, Responses does not.
+    """
+    if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
+        return None
+    inner = choice.get("allowed_tools")
+    told = inner if isinstance(inner, Mapping) else choice
+    tools = told.get("tools")
+    names = {name for tool in (tools if isinstance(tools, list) else ()) if (name := name_of(tool))}
+    return ("required" if told.get("mode") == "required" else "auto"), names
+
+
+def name_of(tool: Any) -> str:
+    """The name of a function, written in either form; empty for anything else."""
+    function = tool.get("function", tool) if isinstance(tool, Mapping) else {}
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""
