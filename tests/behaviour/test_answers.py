@@ -152,6 +152,39 @@ async def test_halves_of_an_emoji_are_joined(home):
         assert "xa\U0001f600bc" in (await w.ask("lab/m")).content[0].text
 
 
+CUT = {
+    "anthropic": [
+        {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 1, "output_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a\ud83d"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "\ude00b"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_stop"},
+    ],
+    "ollama": [
+        {"model": "m", "message": {"role": "assistant", "content": "a\ud83d"}, "done": False},
+        {"model": "m", "message": {"role": "assistant", "content": "\ude00b"}, "done": False},
+        {"model": "m", "message": {"role": "assistant", "content": ""}, "done": True},
+    ],
+    "cursor": [
+        {"request_id": "r", "status": "processing", "content": "a\ud83d"},
+        {"request_id": "r", "status": "processing", "content": "\ude00b"},
+        {"request_id": "r", "status": "completed"},
+    ],
+}
+
+
+@pytest.mark.parametrize("router", CUT)
+async def test_halves_of_an_emoji_are_joined_in_every_dialect(home, router):
+    lines = [json.dumps(each) for each in CUT[router]]
+    body = "".join(f"data: {line}\n\n" if router == "anthropic" else f"{line}\n" for line in lines)
+    async with wires(home, router) as w:
+        w.routers[router].reply(200, body)
+        options = {"num_ctx": 8192} if router == "ollama" else {}
+        assert (await w.job(f"{router}/m", **options))["result"] == "a\U0001f600b"
+        assert await w.v1_chat_stream(f"{router}/m", **options) == "a\U0001f600b"
+
+
 @pytest.mark.parametrize("at", [0, 1])
 async def test_half_an_emoji_without_the_other_spoils_nothing(home, at):
     async with wires(home, "lab") as w:

@@ -101,7 +101,7 @@ class _Decoder(StreamDecoder):
             return self._whole(decode(data))  # an error, or a whole answer of /v1
         self.usage = ollama_native.usage_of(line) or self.usage
         self.finished = self.done = bool(line["done"])
-        return self._native.of(line)
+        return self._joined(self._native.of(line), data)
 
 
 def _is_native(request: ChatRequest) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from chomp_mcp.dialects.openai.alike import Alike
 from chomp_mcp.dialects.openai.answer import decode, error_in, share_reasoning
 from chomp_mcp.dialects.openai.shapes import as_delta
-from chomp_mcp.dialects.openai.text import Halves, loads, read
+from chomp_mcp.dialects.openai.text import loads, read
 from chomp_mcp.dialects.openai.tool_calls import CallStream
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.dialects.stream.decoder import FrameDecoder, Whole
@@ -24,13 +24,12 @@ class StreamDecoder(FrameDecoder):
     The router's usage comes out as OpenAI tells it: in one chunk of its own, the last one, whatever chunk it came in.
     """
 
-    __slots__ = ("_alike", "_begun", "_calls", "_ended", "_halves", "_last")
+    __slots__ = ("_alike", "_begun", "_calls", "_ended", "_last")
 
     def __init__(self, frames: Frames | None = None, whole: Whole = decode) -> None:
         super().__init__(frames or Events(), whole)
         self._alike = Alike()
         self._calls = CallStream()
-        self._halves = Halves()
         self._begun: set[int] = set()
         self._ended: set[int] = set()
         """The choices that have told their finish reason."""
@@ -52,7 +51,7 @@ class StreamDecoder(FrameDecoder):
             self._odd(name, data)
             return ()
         self._seen = True
-        may_be_cut = bool(self._halves) or (b"\\u" in data and (b"\\ud" in data or b"\\uD" in data))
+        may_be_cut = self._halves.may_be_in(data)
         if is_exact and not self.done and _is_plain(chunk) and not may_be_cut:
             self._begin(chunk["choices"])
             self._alike.learn(data, chunk)

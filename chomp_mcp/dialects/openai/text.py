@@ -51,6 +51,10 @@ class Halves:
     def __bool__(self) -> bool:
         return bool(self._held)
 
+    def may_be_in(self, data: bytes) -> bool:
+        """Half a character may be in this frame, or was in one before."""
+        return bool(self._held) or (b"\\u" in data and (b"\\ud" in data or b"\\uD" in data))
+
     def join(self, choice: int, delta: dict[str, Any], *, is_end: bool) -> bool:
         """One delta, in place; true when something had to change. At the end a half that is left is shown as such."""
         changed = False

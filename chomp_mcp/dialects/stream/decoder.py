@@ -9,7 +9,7 @@ from typing import Any
 
 from chomp_mcp.dialects.openai.answer import nonsense
 from chomp_mcp.dialects.openai.shapes import as_chunks
-from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.openai.text import Halves, loads
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES, Frames
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 
@@ -25,7 +25,7 @@ class FrameDecoder(ABC):
     A router that answers with one body all the same (mostly an error, or it ignored `stream`) is understood too.
     """
 
-    __slots__ = ("_decode", "_frames", "_seen", "cost_usd", "done", "error", "finished", "is_mute", "usage")
+    __slots__ = ("_decode", "_frames", "_halves", "_seen", "cost_usd", "done", "error", "finished", "is_mute", "usage")
 
     def __init__(self, frames: Frames, decode: Whole) -> None:
         self.usage: Usage | None = None
@@ -36,6 +36,7 @@ class FrameDecoder(ABC):
         self.error: Failed | ErrorObject | None = None
         self._frames = frames
         self._decode = decode
+        self._halves = Halves()
         self._seen = False
 
     def feed(self, chunk: bytes) -> list[Delta]:
@@ -69,6 +70,17 @@ class FrameDecoder(ABC):
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         """What one frame adds; sets `_seen`, and `error` at an error or garbage."""
 
+    def _joined(self, deltas: Iterable[Delta], data: bytes) -> Iterable[Delta]:
+        """The deltas made of this frame, with the characters whole that the router cut in two."""
+        if not self._halves.may_be_in(data):
+            return deltas
+        whole = list(deltas)
+        for choice in (choice for delta in whole for choice in delta.choices):
+            said = choice.get("delta")
+            if isinstance(said, dict):
+                self._halves.join(choice.get("index", 0), said, is_end=bool(choice.get("finish_reason")))
+        return whole
+
     def _fail(self, message: str) -> None:
         self.error = Failed(FailureKind.TRANSIENT, message)
 
@@ -101,7 +113,7 @@ class ObjectDecoder(FrameDecoder):
             self._garbage()
             return ()
         self._seen = True
-        return self._take(value)
+        return self._joined(self._take(value), data)
 
     @abstractmethod
     def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
