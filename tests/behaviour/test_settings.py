@@ -83,7 +83,7 @@ async def binds_the_port(bed: Bed, value: str) -> None:
 
 
 async def serves_with_processes(bed: Bed, _value: str) -> None:
-    async with bed.served("--port", "0") as (_, line), httpx2.AsyncClient() as http:
+    async with bed.served("--port", "0") as (_, line), httpx2.AsyncClient(timeout=60) as http:
         sessions = await http.get(f"{line.split()[-1]}/sse")
         assert sessions.status_code == 501, "only one process has sessions"
 
