@@ -49,7 +49,7 @@ HOSTS = (
     Host(("claude-code",), Shows.STRUCTURE),
     Host(("codex",), Shows.STRUCTURE),
     # Structure first: vscode #290063.
-    Host(("visual-studio-code", "code---oss", "vscodium"), Shows.STRUCTURE),
+    Host(("visual-studio-code", "vscode", "vscodium", "code---oss"), Shows.STRUCTURE),
     # One name for Copilot's CLI (text and JSON) and its JetBrains plugin, which ends calls after 30 s.
     Host(("github-copilot", "copilot"), Shows.BOTH, ask_seconds=25.0, reads_input_required=False),
     Host(("qwen",), Shows.BOTH),

@@ -189,6 +189,8 @@ async def test_a_tasks_result_is_what_the_host_takes(
         ("claude-code/2.1.332 (cli)", True),
         ("Codex", True),
         ("Code - OSS", True),
+        ("vscode", True),
+        ("cursor-vscode", False),
         ("not claude-code", False),
     ],
 )
