@@ -36,7 +36,7 @@ from chomp_mcp.messages import (
     Router,
     is_conversation,
 )
-from chomp_mcp.policy import routing
+from chomp_mcp.policy import key_shape, routing
 from chomp_mcp.policy.breaker import BreakerRules
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.routers import catalog
@@ -106,6 +106,10 @@ class ChatStream:
         async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
             async for delta in reply:
                 yield cast("ChatChunk", delta.chunk)
+
+
+SHORTEST_KEY = 3
+"""Characters; what is shorter is a slip of the keyboard."""
 
 
 class Chomp:
@@ -288,13 +292,32 @@ class Chomp:
             caller, router or AUTO, query=query, free_only=free_only, limit=limit, cursor=cursor
         )
 
-    async def register_keys(self, keys: Mapping[str, str], *, caller: Caller = OWNER) -> dict[str, str]:
-        """Store router keys ("" removes one) and return masked previews of all."""
-        for router_id in keys:
+    async def register_keys(
+        self, keys: Mapping[str, str], *, caller: Caller = OWNER, keep_others: bool = False
+    ) -> dict[str, str]:
+        """Store router keys ("" removes one) and return masked previews of all.
+
+        A router's new keys take the place of the old ones, or come behind them where the others are kept.
+
+        Raises:
+            InvalidRequest: no such router, what can be no key, or a key that is another router's by how it begins.
+        """
+        for router_id, given in keys.items():
             router = routing.named_router(router_id, self.routers)
             if not router.needs_key:
                 raise InvalidRequest(f"{router.name} needs no key.", hint="Just ask it.", param="keys")
-        await self.keyring.register(caller, keys)
+            if any(len(key) < SHORTEST_KEY for key in key_shape.cleaned_keys(given)):
+                raise InvalidRequest(
+                    f"The key for {router_id} is too short to be one.", hint="Copy it again.", param="keys"
+                )
+            owner = routing.owner_of_key(given, self.routers.values())
+            if owner and owner is not router and router.keys_page:
+                raise InvalidRequest(
+                    f"This looks like a key of {owner.name} (it begins with {owner.key_prefix}), not of {router.name}.",
+                    hint=f"Add it for {owner.id}. Nothing was stored.",
+                    param="keys",
+                )
+        await self.keyring.register(caller, keys, keep_others=keep_others)
         self.gateway.planner.forget(caller.id)
         book = await self.books.of(caller)
         for router_id in keys:
@@ -302,6 +325,11 @@ class Chomp:
                 await self.health.forget_key(router_id, name)
                 await self.models.forget(router_id, name)
         return await self.keyring.previews(caller)
+
+    async def refusal_of(self, router_id: str, *, caller: Caller = OWNER) -> str:
+        """Why the router does not take the caller's keys, tried with a call that needs one; empty: it takes them."""
+        known = (await self.models.of([router_id], (await self.books.of(caller)).keys))[router_id]
+        return (known.error or known.trouble) if known.was_refused else ""
 
     async def status(self, caller: Caller = OWNER) -> StatusView:
         """What can be used now, until when, and what it cost."""

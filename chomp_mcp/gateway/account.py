@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import anyio
 
 from chomp_mcp import wire
+from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Router
 from chomp_mcp.routers import account_page
 from chomp_mcp.routers.account_page import Credit
@@ -79,7 +81,8 @@ class CreditReader:
 
     async def _ask(self, name: str, router: Router, key: str) -> Value:
         stored = {"data": await self._fetch(router, key), "at": self._clock()}
-        await self._kv.put(name, stored, expires_in=KEPT_SECONDS)
+        with suppress(StoreError):  # it is asked again
+            await self._kv.put(name, stored, expires_in=KEPT_SECONDS)
         return stored
 
     async def _fetch(self, router: Router, key: str) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import wraps
 from typing import Any, Literal
 
+from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
@@ -15,6 +18,8 @@ from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
 __all__ = ["Health", "KeyHealth", "Rest"]
+
+_log = logging.getLogger("chomp_mcp.health")
 
 QUOTA_WRITE_SECONDS = 1.0
 """Readings of one key go to the store at most this often; the last answer of a burst decides."""
@@ -54,6 +59,22 @@ class KeyHealth:
     """Model -> readings; "" where the router counts per key."""
 
 
+_Told = Callable[..., Awaitable[None]]
+
+
+def _bookkeeping(write: _Told) -> _Told:
+    """What cannot be written down (the disk is full) is said in the log: an answer that was paid for goes out."""
+
+    @wraps(write)
+    async def safely(*args: Any, **named: Any) -> None:
+        try:
+            await write(*args, **named)
+        except StoreError:
+            _log.exception("the health of a router could not be written")
+
+    return safely
+
+
 class Health:
     """Asked before every attempt, told after it."""
 
@@ -89,8 +110,11 @@ class Health:
         self._clean.discard(names[1])
         if BreakerState.from_value(tripped).state == "closed":
             return "yes"
-        if await self._change_breaker(route, lambda s, now: breaker.allows(s, now, self._rules)):
-            return "probe"
+        try:
+            if await self._change_breaker(route, lambda s, now: breaker.allows(s, now, self._rules)):
+                return "probe"
+        except StoreError:
+            _log.exception("the probe of a breaker could not be written")
         return Rest(breaker.open_until(BreakerState.from_value(tripped), self._rules) or now, "breaker_open")
 
     async def of_keys(self, keys: Sequence[tuple[Router, str]]) -> list[KeyHealth]:
@@ -119,6 +143,7 @@ class Health:
         states = {router: BreakerState.from_value(value) for router, value in zip(routers, stored, strict=True)}
         return {router: (state, breaker.open_until(state, self._rules)) for router, state in states.items()}
 
+    @_bookkeeping
     async def succeeded(self, route: Route) -> None:
         """The router answered to the end: its failures are forgotten, and so are doubts in the key."""
         name, rests = _breaker_name(route), _rest_name(route.router.id, route.key_id)
@@ -128,6 +153,7 @@ class Health:
             self._doubted.discard(rests)
             await self._kv.update([rests], lambda values: [_without_doubt(values[0], self._clock())])
 
+    @_bookkeeping
     async def failed(self, route: Route, failed: Failed) -> None:
         """Draw the consequences of a failed attempt: breaker, cooldown, dead model."""
         action = failover.ACTIONS[failed.kind]
@@ -141,10 +167,12 @@ class Health:
         else:
             await self._remember_rest(route, failed)
 
+    @_bookkeeping
     async def released(self, route: Route) -> None:
         """A probe ended without a verdict on the router (a 429, the caller left): its place is free again."""
         await self._change_breaker(route, lambda s, _: (True, breaker.after_release(s)))
 
+    @_bookkeeping
     async def learned(self, route: Route, readings: Sequence[Reading]) -> None:
         """Keep what an answer's headers said of the key's quota."""
         if not readings:

@@ -46,19 +46,21 @@ class ListFetcher:
         self._client = client
         self._clock = clock
 
-    async def read(self, router: Router, keys: Sequence[str]) -> tuple[tuple[Model, ...] | None, str]:
-        """The models that the first good key shows, and which keys were refused; None where no key gets a list."""
+    async def read(self, router: Router, keys: Sequence[str]) -> tuple[tuple[Model, ...] | None, str, bool]:
+        """The models that the first good key shows, or None; what went wrong before; whether that was a refused key."""
         refused: list[str] = []
+        was_refused = False
         for key in keys or ("",):
             try:
                 with anyio.fail_after(FETCH_SECONDS):
-                    return await self._ask(router, key), "; ".join(refused)
+                    return await self._ask(router, key), "; ".join(refused), was_refused
             except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
                 reason = str(without(_reason(router.id, error), sent_secrets(router, key)))
                 refused.append(f"the key {masked(key)}: {reason}" if len(keys) > 1 else reason)
                 if not (isinstance(error, _Refused) and error.failed.kind in _OF_THE_KEY):
                     break
-        return None, "; ".join(refused)
+                was_refused = was_refused or error.failed.status in _REFUSED_STATUSES
+        return None, "; ".join(refused), was_refused
 
     async def _ask(self, router: Router, key: str) -> tuple[Model, ...]:
         speak = dialect(router.dialect)

@@ -55,6 +55,8 @@ class RouterList:
     failures: int = 0
     """In a row."""
     tried_at: float = 0.0
+    was_refused: bool = False
+    """A key was, which `error` or `trouble` names."""
     is_late: bool = False
     """Nothing failed: it was not there in time, and nobody waits for it until then."""
 
@@ -206,12 +208,16 @@ class ModelList:
             task.exception()  # whoever still waited has it; the event loop need not complain about it
 
     async def _fetch(self, router: str, keys: Keys, name: str) -> RouterList:
-        models, trouble = await self._fetcher.read(self._routers[router], [key for key, _ in keys.get(router, ())])
+        few = [key for key, _ in keys.get(router, ())]
+        models, trouble, refused = await self._fetcher.read(self._routers[router], few)
+            self._routers[router], [key for key, _ in keys.get(router, ())]
+        )
         now, before = self.clock(), self._known.get(name) or self._failed.get(name)
         if models is not None:
-            read = RouterList(self._roster(models), "", now + FRESH_SECONDS, trouble, 0, now)
+            read = RouterList(self._roster(models), "", now + FRESH_SECONDS, trouble, 0, now, refused)
         else:
-            read = self._failure(name, trouble or "no list", before.failures if before else 0)
+            failed = self._failure(name, trouble or "no list", before.failures if before else 0)
+            read = replace(failed, was_refused=refused)
         await self._store(name, read)
         return self._remember(name, read)
 
@@ -222,7 +228,7 @@ class ModelList:
         known = self._known.get(name)
         error, trouble = ("", f"the list is an old one: {reason}") if known else (reason, "")
         roster = known.roster if known else _EMPTY
-        return RouterList(roster, error, now + seconds, trouble, failures + 1, now, is_late)
+        return RouterList(roster, error, now + seconds, trouble, failures + 1, now, is_late=is_late)
 
     async def _give_up(self, names: Iterable[str]) -> None:
         """Say to other processes that these lists are late, so that each of them need not wait as well."""
@@ -237,6 +243,7 @@ class ModelList:
         value |= {"models": [model_row(model) for model in read.models]} if not read.error else {"error": read.error}
         value |= {"trouble": read.trouble} if read.trouble else {}
         value |= {"late": True} if read.is_late else {}
+        value |= {"refused": True} if read.was_refused else {}
         try:
             await self._kv.put(f"models:{name}", value, expires_in=2 * FRESH_SECONDS if read.error else KEPT_SECONDS)
         except StoreError:
@@ -252,6 +259,7 @@ class ModelList:
             str(stored.get("trouble", "")),
             int(stored.get("failures", 0)),
             float(stored.get("at", 0)),
+            bool(stored.get("refused")),
             bool(stored.get("late")),
         )
 

@@ -37,6 +37,8 @@ class Router:
     """The environment variable that holds the owner's key; empty: the router needs none."""
     keys_page: str = ""
     """Where a person gets a key."""
+    key_prefix: str = ""
+    """What its keys begin with, and no other router's."""
     headers: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     """Preference list for `auto`, best first; intersected with the live list."""

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, UnknownModel
 from chomp_mcp.messages import AUTO, Plan, Route, Router
+from chomp_mcp.policy import key_shape
 from chomp_mcp.policy.roster import Roster
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "lists_needed",
     "named_router",
     "no_key",
+    "owner_of_key",
     "plan",
     "resolve",
 ]
@@ -128,6 +130,15 @@ def named_router(router: str, routers: Mapping[str, Router]) -> Router:
         f"There is no router {router[:80]!r}.",
         hint=f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(routers)}.",
         param="router",
+    )
+
+
+def owner_of_key(given: str, routers: Iterable[Router]) -> Router | None:
+    """The router whose keys begin like this one, quotes and `NAME=` around it left aside."""
+    keys = key_shape.cleaned_keys(given)
+    return next(
+        (router for router in routers if router.key_prefix and any(key.startswith(router.key_prefix) for key in keys)),
+        None,
     )
 
 

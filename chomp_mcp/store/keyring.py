@@ -11,11 +11,14 @@ from typing import Any
 
 from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
 from chomp_mcp.messages import Caller
+from chomp_mcp.policy import key_shape
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 __all__ = ["Keyring", "masked"]
 
 _MAX_KEY_LENGTH = 4096
+_LONG_ENOUGH = 16
+"""Short keys are the affair of whoever made them: a router of one's own may take what it likes."""
 _SHOWN_FROM_LENGTH = 12
 _TOKEN_PREFIX = "chomp_"  # noqa: S105 - the shape of tokens, not one
 _TOKEN_BYTES = 32
@@ -53,8 +56,12 @@ class Keyring:
             self._read[caller.id] = before
         return before[1]
 
-    async def register(self, caller: Caller, keys: Mapping[str, str | Sequence[str]]) -> None:
+    async def register(
+        self, caller: Caller, keys: Mapping[str, str | Sequence[str]], *, keep_others: bool = False
+    ) -> None:
         """Merge `keys` into the caller's; "" or an empty list removes a router's. Commas separate several keys.
+
+        A router's keys take the place of those that it had, unless these are kept: then they come behind them.
 
         Raises:
             InvalidRequest: a value that cannot be a key; the message names the router and never the key.
@@ -68,7 +75,12 @@ class Keyring:
             if old[0] is None and not caller.is_owner:
                 raise NotAuthenticated("This token was revoked.", hint="Register again for a new one.")
             record = {name: value for name, value in (old[0] or {}).items() if name != "openrouter_key"}
-            merged = {router: few for router, few in {**_keys(caller, old[0]), **checked}.items() if few}
+            before = _keys(caller, old[0])
+            given = {
+                router: tuple(dict.fromkeys((*before.get(router, ()), *few))) if keep_others and few else few
+                for router, few in checked.items()
+            }
+            merged = {router: few for router, few in {**before, **given}.items() if few}
             return [Write({"created": created, **record, "keys": {name: _plain(few) for name, few in merged.items()}})]
 
         await self._kv.update([_record(caller)], merge)
@@ -164,15 +176,19 @@ def _plain(keys: tuple[str, ...]) -> str | list[str]:
 
 
 def _checked(router: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    """The keys without what people paste around them: quotes, `NAME=`, `Bearer `; nothing where nothing was given."""
     if not _is_text(value):
         raise _refused(router, "is not text")
-    keys = _split(value)
+    given = [text for text in ([value] if isinstance(value, str) else value) if text.strip(" ,")]
+    keys = tuple(dict.fromkeys(key for text in given for key in key_shape.cleaned_keys(text)))
+    if given and not keys:
+        raise _refused(router, "is a placeholder that nobody filled in")
     for key in keys:
         if len(key) > _MAX_KEY_LENGTH:
             raise _refused(router, f"has more than {_MAX_KEY_LENGTH} characters")
-        # A key travels in an HTTP header, which holds nothing else.
-        if not all("!" <= character <= "~" for character in key):
-            raise _refused(router, "has spaces, line breaks or characters that no key has")
+        reason = key_shape.why_no_key(key.ljust(_LONG_ENOUGH, "0"))
+        if reason is not None:
+            raise _refused(router, reason)
     return keys
 
 

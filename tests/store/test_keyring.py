@@ -113,7 +113,23 @@ async def test_an_entry_of_another_shape_is_named_and_never_overwritten(path: Pa
 
 
 @pytest.mark.parametrize(
-    "bad", ["a b", "a\tb", "a\nb", "a\x00b", "a\x7f", "clé", "“key”", "x" * 4097, 3, None, [1], {}]
+    "bad",
+    [
+        "a b",
+        "a\tb",
+        "a\nb",
+        "a\x00b",
+        "a\x7f",
+        "clé",
+        "${KEY}",
+        "https://x.test/keys",
+        "sk-…4f2a",
+        "x" * 4097,
+        3,
+        None,
+        [1],
+        {},
+    ],
 )
 async def test_what_cannot_be_a_key_is_refused_and_never_shown(keyring: Keyring, path: Path, bad):
     with pytest.raises(InvalidRequest, match="The key for groq") as refused:
@@ -189,3 +205,19 @@ async def test_an_unchanged_record_gives_the_same_keys_also_when_the_store_retur
 
 async def test_no_key_shows_in_a_repr(keyring: Keyring):
     assert "gsk_" not in repr(keyring) + repr(vars(keyring)["_kv"])
+
+
+@pytest.mark.parametrize(
+    "given", ['"gsk_key-1"', "GROQ_API_KEY=gsk_key-1", "Bearer gsk_key-1", " “gsk_key-1” ", "gsk_key-1,"]
+)
+async def test_what_people_paste_around_a_key_is_taken_off(keyring: Keyring, given: str):
+    await keyring.register(OWNER, {"groq": given})
+    assert (await keyring.keys_of(OWNER))["groq"] == ("gsk_key-1",)
+
+
+async def test_the_others_are_kept_where_that_is_asked_for(keyring: Keyring):
+    await keyring.register(OWNER, {"groq": "one"})
+    await keyring.register(OWNER, {"groq": "two,one"}, keep_others=True)
+    assert (await keyring.keys_of(OWNER))["groq"] == ("one", "two")
+    await keyring.register(OWNER, {"groq": ""}, keep_others=True)
+    assert "groq" not in await keyring.keys_of(OWNER)

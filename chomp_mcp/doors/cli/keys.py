@@ -13,6 +13,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import OWNER
+from chomp_mcp.policy import key_shape
 from chomp_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ def add(args: argparse.Namespace) -> int:
     if router is not None and not router.needs_key:
         raise InvalidRequest(f"{router.name} needs no key.", hint=f"Ask it: chomp-mcp ask hi -r {router.id}")
     # an unknown router is refused by register_keys, in the words of every other door
-    return anyio.run(_add, chomp, args.router, "-" if router is None else _typed(router))
+    return anyio.run(_add, chomp, args.router, "-" if router is None else _typed(router), not args.replace)
 
 
-async def _add(chomp: Chomp, router_id: str, key: str) -> int:
+async def _add(chomp: Chomp, router_id: str, key: str, keep_others: bool) -> int:
     async with chomp:
-        previews = await chomp.register_keys({router_id: key})
+        previews = await chomp.register_keys({router_id: key}, keep_others=keep_others)
     print(f"{router_id}: {previews.get(router_id, 'stored')}")
     remark(f"See that it works: chomp-mcp models {router_id}")
     return 0
@@ -74,7 +75,18 @@ def _typed(router: Router) -> str:
         key = sys.stdin.readline()
     if not key.strip():
         raise InvalidRequest("No key was given.", hint=f"Type it, or pipe it in: chomp-mcp keys add {router.id} < FILE")
-    return key.strip()
+    return checked_key(key, router)
+
+
+def checked_key(text: str, router: Router) -> str:
+    """What was typed or pasted, if a router may have given it out; its quotes and `NAME=` go."""
+    for key in key_shape.cleaned(text).split(","):
+        if reason := key_shape.why_no_key(key_shape.cleaned(key)):
+            raise InvalidRequest(
+                f"That is no key for {router.name}: it {reason}.",
+                hint=f"Copy it from {router.keys_page or 'its maker'}.",
+            )
+    return text.strip()
 
 
 async def _remove(router_id: str) -> int:

@@ -201,6 +201,7 @@ def _keys(command: _Command) -> None:
     keys.set_defaults(json=False)
     add = _action(actions, "add", "keys:add", "add a router's key: typed hidden, or piped in; never an argument")
     add.add_argument("router", metavar="ROUTER")
+    add.add_argument("--replace", action="store_true", help="forget its other stored keys; else they are kept")
     remove = _action(actions, "remove", "keys:remove", "forget a router's stored key")
     remove.add_argument("router", metavar="ROUTER")
     _json(_action(actions, "token", "keys:token", "make a caller token for the HTTP doors and print it once"))

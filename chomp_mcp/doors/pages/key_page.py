@@ -27,10 +27,13 @@ from chomp_mcp.doors.http.auth import is_loopback
 from chomp_mcp.doors.http.server.listener import Listener
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
+from chomp_mcp.policy import key_shape, routing
 from chomp_mcp.store.key_pages import Page, Pages
 
 __all__ = ["KeyPages", "KeyTaker"]
 
+CHECK_SECONDS = 4.0
+"""How long a router may take to say whether it takes the key."""
 POLL_SECONDS = 0.2
 """How often a page is looked at while somebody waits for its key."""
 BODY_LIMIT = 64 * 1024
@@ -46,7 +49,11 @@ class KeyTaker(Protocol):
     @property
     def pages(self) -> Pages: ...
 
-    async def register_keys(self, keys: Mapping[str, str], *, caller: Caller = ...) -> Mapping[str, str]: ...
+    async def register_keys(
+        self, keys: Mapping[str, str], *, caller: Caller = ..., keep_others: bool = ...
+    ) -> Mapping[str, str]: ...
+
+    async def refusal_of(self, router_id: str, *, caller: Caller = ...) -> str: ...
 
 
 class KeyPages:
@@ -128,8 +135,15 @@ class KeyPages:
                 await self._pages.give_back(nonce)
             if not isinstance(error, ChompError):
                 raise
-            return self._form(page, problem=str(error), router=fields.get("router", ""))
+            guess = routing.owner_of_key(fields.get("key", ""), self._takers().values())
+            return self._form(page, problem=str(error), router=guess.id if guess else fields.get("router", ""))
         await self._pages.save(nonce, router.id)
+        if problem := await self._refusal(page.caller, router):
+            return _said(
+                200,
+                f"{html.escape(router.name)} does not take this key",
+                f"It is saved, but the router says: {html.escape(problem)} Close this page; the chat opens a new one.",
+            )
         return _said(
             200,
             f"{html.escape(router.name)} is ready",
@@ -141,8 +155,16 @@ class KeyPages:
         self._check(router)
         if not key:
             raise InvalidRequest("There is no key yet.", hint="Paste one, then save.", param="key")
-        await self._chomp.register_keys({router: key}, caller=caller)
+        if reason := key_shape.why_no_key(key_shape.cleaned(key)):
+            raise InvalidRequest(f"That is no key: it {reason}.", hint="Copy it again from its page.", param="key")
+        await self._chomp.register_keys({router: key}, caller=caller, keep_others=True)
         return self._chomp.routers[router]
+
+    async def _refusal(self, caller: Caller, router: Router) -> str:
+        """Why the router does not take the key; empty where it does, or cannot be asked in a moment."""
+        with anyio.move_on_after(CHECK_SECONDS):
+            return await self._chomp.refusal_of(router.id, caller=caller)
+        return ""
 
     def _form(self, page: Page, *, problem: str = "", router: str = "") -> Response:
         takers = self._takers().values()

@@ -6,6 +6,8 @@ import pty
 import stat
 import subprocess
 
+import pytest
+
 from tests.doors.cli.conftest import COMMAND
 
 KEY = "gsk_abcdefghijklmnop4f2a"
@@ -112,3 +114,34 @@ def test_a_token_is_printed_once_and_kept_as_a_hash_only(run, home):
     assert token.startswith("chomp_")
     assert len(token) == len("chomp_") + 64
     assert token.removeprefix("chomp_") not in (home / "keys.json").read_text()
+
+
+def test_a_second_key_is_kept_beside_the_first_unless_it_is_to_replace_it(run, home):
+    other = KEY.replace("4f2a", "9x9x")
+    run("keys", "add", "groq", stdin=KEY)
+    assert run("keys", "add", "groq", stdin=other).stdout == "groq: gsk_…4f2a, gsk_…9x9x\n"
+    assert json.loads((home / "keys.json").read_text())["user:owner"]["keys"] == {"groq": [KEY, other]}
+    assert run("keys", "add", "groq", "--replace", stdin=other).stdout == "groq: gsk_…9x9x\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("https://console.groq.com/keys", "an address"),
+        ("x", "only 1 characters"),
+        ("YOUR_API_KEY", "placeholder"),
+        ("${GROQ_API_KEY}", "placeholder"),
+        ("this is no key at all", "blanks"),
+        ("csk-0123456789abcdef", "looks like a key of Cerebras"),
+    ],
+)
+def test_what_can_be_no_key_is_refused_with_the_reason_and_not_stored(run, home, given, reason):
+    done = run("keys", "add", "groq", stdin=given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert not (home / "keys.json").exists()
+
+
+def test_quotes_and_a_name_around_a_key_are_taken_off(run, home):
+    run("keys", "add", "groq", stdin=f'export GROQ_API_KEY="{KEY}"\n')
+    assert json.loads((home / "keys.json").read_text())["user:owner"]["keys"] == {"groq": KEY}
