@@ -210,8 +210,6 @@ class ModelList:
     async def _fetch(self, router: str, keys: Keys, name: str) -> RouterList:
         few = [key for key, _ in keys.get(router, ())]
         models, trouble, refused = await self._fetcher.read(self._routers[router], few)
-            self._routers[router], [key for key, _ in keys.get(router, ())]
-        )
         now, before = self.clock(), self._known.get(name) or self._failed.get(name)
         if models is not None:
             read = RouterList(self._roster(models), "", now + FRESH_SECONDS, trouble, 0, now, refused)
