@@ -46,14 +46,19 @@ class ListFetcher:
         self._client = client
         self._clock = clock
 
-    async def read(self, router: Router, keys: Sequence[str]) -> tuple[tuple[Model, ...] | None, str, bool]:
-        """The models that the first good key shows, or None; what went wrong before; whether that was a refused key."""
+    async def read(
+        self, router: Router, keys: Sequence[str], *, check: bool
+    ) -> tuple[tuple[Model, ...] | None, str, bool]:
+        """The models that the first good key shows, or None; what went wrong before; whether that was a refused key.
+
+        `check`: also try the key, where the router shows its list to everybody.
+        """
         refused: list[str] = []
         was_refused = False
         for key in keys or ("",):
             try:
                 with anyio.fail_after(FETCH_SECONDS):
-                    return await self._ask(router, key), "; ".join(refused), was_refused
+                    return await self._ask(router, key, check), "; ".join(refused), was_refused
             except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
                 reason = str(without(_reason(router.id, error), sent_secrets(router, key)))
                 refused.append(f"the key {masked(key)}: {reason}" if len(keys) > 1 else reason)
@@ -62,14 +67,14 @@ class ListFetcher:
                 was_refused = was_refused or error.failed.status in _REFUSED_STATUSES
         return None, "; ".join(refused), was_refused
 
-    async def _ask(self, router: Router, key: str) -> tuple[Model, ...]:
+    async def _ask(self, router: Router, key: str, check: bool) -> tuple[Model, ...]:
         speak = dialect(router.dialect)
         request = speak.encode_list(router, key)
         if request is None:
             if router.joins_auto == "reachable" and not await self._client.reachable(router.url):
                 raise ValueError(f"nothing answers at {without_password(router.url)}")
             return speak.decode_list(router, b"")
-        if key and router.key_check:
+        if check and key and router.key_check:
             await self._check(router, key)
         status, headers, body = await self._send(request, MAX_LIST_BYTES)
         if status not in _SUCCESS:

@@ -57,6 +57,8 @@ class RouterList:
     tried_at: float = 0.0
     was_refused: bool = False
     """A key was, which `error` or `trouble` names."""
+    was_checked: bool = False
+    """The keys were tried, too, where the list needs none."""
     is_late: bool = False
     """Nothing failed: it was not there in time, and nobody waits for it until then."""
 
@@ -170,8 +172,13 @@ class ModelList:
     async def _wanted(self, router: str, keys: Keys) -> RouterList:
         name, now = _name(router, keys), self.clock()
         known = self._memory(name)
+        needs_check = bool(self._routers[router].key_check and keys.get(router))
+        if needs_check and known and not (known.was_checked or known.error):
+            if name in self._fetching:
+                await asyncio.wait([self._fetching[name]])
+            return await asyncio.shield(self._fetch_of(router, keys, check=True))
         if known is None or known.is_late or (known.error and not 0 <= now - known.tried_at < FAILED_SECONDS):
-            return await asyncio.shield(self._fetch_of(router, keys))
+            return await asyncio.shield(self._fetch_of(router, keys, check=True))
         if not known.is_due(now):
             return known
         await asyncio.wait([self._fetch_of(router, keys)], timeout=STALE_PATIENCE_SECONDS)
@@ -192,12 +199,12 @@ class ModelList:
             if read and (known is None or (read.until > known.until and not read.error)):
                 self._remember(name, read)
 
-    def _fetch_of(self, router: str, keys: Keys) -> asyncio.Task[RouterList]:
+    def _fetch_of(self, router: str, keys: Keys, *, check: bool = False) -> asyncio.Task[RouterList]:
         """One fetch at a time per router and keys, however many ask; who leaves does not stop it for others."""
         name = _name(router, keys)
         task = self._fetching.get(name)
         if task is None:
-            task = self._fetching[name] = asyncio.create_task(self._fetch(router, keys, name))
+            task = self._fetching[name] = asyncio.create_task(self._fetch(router, keys, name, check))
             task.add_done_callback(lambda task: self._ended(name, task))
         return task
 
@@ -207,12 +214,12 @@ class ModelList:
         if not task.cancelled():
             task.exception()  # whoever still waited has it; the event loop need not complain about it
 
-    async def _fetch(self, router: str, keys: Keys, name: str) -> RouterList:
+    async def _fetch(self, router: str, keys: Keys, name: str, check: bool) -> RouterList:
         few = [key for key, _ in keys.get(router, ())]
-        models, trouble, refused = await self._fetcher.read(self._routers[router], few)
+        models, trouble, refused = await self._fetcher.read(self._routers[router], few, check=check)
         now, before = self.clock(), self._known.get(name) or self._failed.get(name)
         if models is not None:
-            read = RouterList(self._roster(models), "", now + FRESH_SECONDS, trouble, 0, now, refused)
+            read = RouterList(self._roster(models), "", now + FRESH_SECONDS, trouble, 0, now, refused, check)
         else:
             failed = self._failure(name, trouble or "no list", before.failures if before else 0)
             read = replace(failed, was_refused=refused)
@@ -242,6 +249,7 @@ class ModelList:
         value |= {"trouble": read.trouble} if read.trouble else {}
         value |= {"late": True} if read.is_late else {}
         value |= {"refused": True} if read.was_refused else {}
+        value |= {"checked": True} if read.was_checked else {}
         try:
             await self._kv.put(f"models:{name}", value, expires_in=2 * FRESH_SECONDS if read.error else KEPT_SECONDS)
         except StoreError:
@@ -258,6 +266,7 @@ class ModelList:
             int(stored.get("failures", 0)),
             float(stored.get("at", 0)),
             bool(stored.get("refused")),
+            bool(stored.get("checked")),
             bool(stored.get("late")),
         )
 

@@ -216,8 +216,8 @@ async def test_what_people_paste_around_a_key_is_taken_off(keyring: Keyring, giv
 
 
 async def test_the_others_are_kept_where_that_is_asked_for(keyring: Keyring):
-    await keyring.register(OWNER, {"groq": "one"})
-    await keyring.register(OWNER, {"groq": "two,one"}, keep_others=True)
-    assert (await keyring.keys_of(OWNER))["groq"] == ("one", "two")
-    await keyring.register(OWNER, {"groq": ""}, keep_others=True)
-    assert "groq" not in await keyring.keys_of(OWNER)
+    await keyring.register(OWNER, {"openrouter": "one"})
+    await keyring.register(OWNER, {"openrouter": "two,one"}, keep_others=True)
+    assert (await keyring.keys_of(OWNER))["openrouter"] == ("one", "two")
+    await keyring.register(OWNER, {"openrouter": ""}, keep_others=True)
+    assert "openrouter" not in await keyring.keys_of(OWNER)
