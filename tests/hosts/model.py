@@ -33,6 +33,7 @@ class ScriptedModel:
 
     calls: Sequence[Call] = ()
     requests: list[Body] = field(default_factory=list)
+    _came: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"model": self}))
@@ -52,7 +53,9 @@ class ScriptedModel:
         dialect = next((play for end, play in _PLAYS.items() if path.endswith(end)), None)
         if dialect is None:
             return {"input_tokens": 10} if path.endswith("/count_tokens") else None
-        self.requests.append(body)
+        with self._came:
+            self.requests.append(body)
+            self._came.notify_all()
         return dialect(self, body)
 
     def next_call(self, done: int) -> Call | None:
@@ -71,6 +74,11 @@ class ScriptedModel:
     def results(self) -> list[str]:
         """The text of every tool result, as it stood in the last turn."""
         return [text for text, _ in self._results()]
+
+    def saw(self, text: str, seconds: float) -> bool:
+        """Whether the text stands in a request, after waiting for one that has it."""
+        with self._came:
+            return self._came.wait_for(lambda: any(text in json.dumps(body) for body in self.requests), seconds)
 
     def errors(self) -> list[bool]:
         """Whether each was called an error."""

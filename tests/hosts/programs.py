@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.hosts.model import ScriptedModel
 
-__all__ = ["PACKAGES", "PROGRAMS", "run", "version"]
+__all__ = ["PACKAGES", "PROGRAMS", "claude_environment", "run", "version"]
 
 SERVER = Path(sys.executable).parent / ("chomp-mcp.exe" if os.name == "nt" else "chomp-mcp")
 SECONDS = 180
@@ -47,9 +47,14 @@ def _claude(model: ScriptedModel, folder: Path, server: list[str], env: Mapping[
     entry = {"type": "stdio", "command": server[0], "args": server[1:], "env": dict(env)}
     config.write_text(json.dumps({"mcpServers": {"chomp": entry}}))
     options = ["--strict-mcp-config", "--allowedTools", "mcp__chomp", "--model", "claude-sonnet-4-5"]
-    return ["-p", PROMPT, "--mcp-config", str(config), *options], {
+    return ["-p", PROMPT, "--mcp-config", str(config), *options], claude_environment(model, folder)
+
+
+def claude_environment(model: ScriptedModel, folder: Path) -> dict[str, str]:
+    """Its model, its folder, and nothing that goes out."""
+    return {
         "ANTHROPIC_BASE_URL": model.url,
-        "ANTHROPIC_API_KEY": "none",
+        "ANTHROPIC_AUTH_TOKEN": "none",
         "CLAUDE_CONFIG_DIR": str(folder / ".claude"),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_TELEMETRY": "1",
