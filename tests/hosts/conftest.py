@@ -1,6 +1,6 @@
 """Real programs from npm, installed once into a folder of their own and run offline against a served gateway.
 
-`pytest -m hosts tests/hosts` runs them; `CHOMP_TEST_HOSTS` names a folder that keeps what was installed.
+`pytest -m hosts tests/hosts` runs them; `HOSTS_CACHE` names a folder that keeps what was installed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], 
     def install(package: str, program: str) -> Path:
         if not shutil.which("npm"):
             pytest.fail("npm is not installed")
-        named = os.environ.get("CHOMP_TEST_HOSTS")
+        named = os.environ.get("HOSTS_CACHE")
         folder = Path(named) if named else tmp_path_factory.getbasetemp() / "hosts"
         path = folder / "node_modules" / ".bin" / program
         if not path.exists():
@@ -67,9 +67,10 @@ def run_host(tmp_path: Path) -> Callable[..., object]:
     """`await run_host(program, *arguments, **environment)`, with a home and a folder of its own, and no network."""
 
     async def run(program: Path, *arguments: str, **environment: str) -> Done:
-        folder = tmp_path / "work"
+        folder, user = tmp_path / "work", tmp_path / "user"
         folder.mkdir(exist_ok=True)
-        env: Mapping[str, str] = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "user"), **environment}
+        user.mkdir(exist_ok=True)
+        env: Mapping[str, str] = {"PATH": os.environ["PATH"], "HOME": str(user), **environment}
         pipe = asyncio.subprocess.PIPE
         started = await asyncio.create_subprocess_exec(
             program, *arguments, cwd=folder, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe

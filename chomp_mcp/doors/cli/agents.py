@@ -90,7 +90,6 @@ def _codex(run: Run) -> Setup:
         "mcp_servers.chomp.command": command()[0],
         "mcp_servers.chomp.args": command()[1:],
         **({"model_context_window": run.context} if run.context else {}),
-        **({"model_max_output_tokens": run.output} if run.output else {}),
     }
     # JSON's texts, numbers and lists are TOML's.
     flags = [part for name, value in settings.items() for part in ("-c", f"{name}={json.dumps(value)}")]

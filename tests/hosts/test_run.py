@@ -1,0 +1,36 @@
+"""`chomp-mcp run` with the programs themselves: each asks the gateway of its run, once."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.anyio, pytest.mark.hosts, pytest.mark.timeout(500)]
+
+PROGRAMS = {
+    "claude": ("@anthropic-ai/claude-code", ("-p", "say hi")),
+    "codex": ("@openai/codex", ("exec", "--skip-git-repo-check", "say hi")),
+    "opencode": ("opencode-ai", ("run", "say hi")),
+    "qwen": ("@qwen-code/qwen-code", ("-p", "say hi")),
+}
+
+
+@pytest.mark.parametrize("agent", PROGRAMS)
+async def test_the_program_answers_with_the_model_of_the_run(agent, installed, run_host, home, upstream):
+    package, arguments = PROGRAMS[agent]
+    program = installed(package, agent)
+    home.mkdir()
+    (home / "config.toml").write_text(f'[routers.lab]\nurl = "{upstream.url}"\n')
+    upstream.answer("the answer of lab")
+    done = await run_host(
+        sys.executable,
+        *("-m", "chomp_mcp", "run", agent, "-m", "lab/m", "--", *arguments),
+        PATH=f"{program.parent}:/usr/local/bin:/usr/bin:/bin",
+        CHOMP_HOME=str(home),
+        GATEWAY_PORT="1",
+        IS_SANDBOX="1",
+    )
+    assert done.code == 0, done.err
+    assert "the answer of lab" in done.out
+    assert {request.model for request in upstream.chats} == {"m"}
