@@ -248,7 +248,7 @@ def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:
     return rows
 
 
-_AGENTS = ("claude", "codex")
+_AGENTS = ("claude", "codex", "gemini")
 _AGENT_ROW = 'opus = "groq/openai/gpt-oss-120b"'
 
 

@@ -16,6 +16,7 @@ VIA_CHOMP: Final = "claude-via-chomp/"
 _OWN_NAMES: Mapping[str, re.Pattern[str]] = {
     "claude": re.compile(r"(claude|anthropic|opus|sonnet|haiku)\b", re.IGNORECASE),
     "codex": re.compile(r"(gpt|codex|o\d)\b", re.IGNORECASE),
+    "gemini": re.compile(r"(gemini|gemma)\b", re.IGNORECASE),
 }
 """How the names begin that an agent asks for by itself; any other is a person's choice."""
 
@@ -29,7 +30,7 @@ def stand_in(agent: str, model: str, tiers: Mapping[str, Mapping[str, str]], def
     """What to ask for in place of the agent's own model name; None for a name of ours.
 
     Args:
-        agent: `claude` or `codex`.
+        agent: `claude`, `codex` or `gemini`.
         model: a bare name, or a ref.
         tiers: `[agents.<agent>]` of the settings: a word of the model's name -> a ref.
         default: `CHOMP_AGENT_MODEL`, for a name that no router of the caller lists.

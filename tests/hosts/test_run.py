@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.hosts, pytest.mark.timeout(500)]
 PROGRAMS = {
     "claude": ("@anthropic-ai/claude-code", ("-p", "say hi")),
     "codex": ("@openai/codex", ("exec", "--skip-git-repo-check", "say hi")),
+    "gemini": ("@google/gemini-cli", ("--skip-trust", "-p", "say hi")),
     "opencode": ("opencode-ai", ("run", "say hi")),
     "qwen": ("@qwen-code/qwen-code", ("-p", "say hi")),
 }

@@ -125,6 +125,16 @@ def _qwen(run: Run) -> Setup:
     )
 
 
+def _gemini(run: Run) -> Setup:
+    """With a base URL of its usual API, Gemini CLI wants a choice in its settings file; with one of Vertex, none."""
+    return Setup(
+        {"GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_VERTEX_BASE_URL": run.url, "GOOGLE_API_KEY": run.token},
+        ("--model", f"publishers/google/models/{run.model}"),
+        without=("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_GENAI_USE_GCA", "GOOGLE_CLOUD_PROJECT"),
+        notes=(_NO_MCP.format("Gemini CLI"),),
+    )
+
+
 def _aider(run: Run) -> Setup:
     model = f"openai/{run.model}"
     return Setup(
@@ -144,5 +154,6 @@ AGENTS: Mapping[str, Agent] = {
     "codex": Agent("codex", "Try: npm install -g @openai/codex", _codex),
     "opencode": Agent("opencode", "Try: npm install -g opencode-ai", _opencode),
     "qwen": Agent("qwen", "Try: npm install -g @qwen-code/qwen-code", _qwen),
+    "gemini": Agent("gemini", "Try: npm install -g @google/gemini-cli", _gemini),
     "aider": Agent("aider", "Try: uv tool install aider-chat", _aider),
 }

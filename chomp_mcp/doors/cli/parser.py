@@ -20,7 +20,7 @@ CLIENTS = (
     "zed", "lmstudio", "goose", "continue", "jetbrains",
 )  # fmt: skip
 
-AGENTS = ("claude", "codex", "opencode", "qwen", "aider")
+AGENTS = ("claude", "codex", "opencode", "qwen", "gemini", "aider")
 
 ALIASES = {
     "claude": "claude-code", "code": "vscode", "vs-code": "vscode", "visual-studio-code": "vscode",

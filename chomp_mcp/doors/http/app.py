@@ -25,6 +25,7 @@ from chomp_mcp.doors.http import (
     chomp_api,
     embeddings,
     gateway_api,
+    gemini,
     messages,
     models,
     protected_resource,
@@ -86,6 +87,7 @@ def build_app(
         routes=[
             *chat_completions.routes(chomp),
             *messages.routes(chomp),
+            *gemini.routes(chomp),
             *responses.routes(chomp),
             *embeddings.routes(chomp),
             *models.routes(chomp),

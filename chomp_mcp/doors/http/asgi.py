@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
-from chomp_mcp.doors.http import anthropic_errors
+from chomp_mcp.doors.http import anthropic_errors, google_errors
 from chomp_mcp.doors.http.protected_resource import challenge
 from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, Overloaded, UpstreamError
 from chomp_mcp.messages import Caller
@@ -170,8 +170,8 @@ def error_answer(error: ChompError, scope: Scope | None = None) -> Json:
 
     The SDKs retry 408, 409, 429 and 5xx by themselves; after our own failover that would multiply the tries. Others
     read `retry-after` alone: beside a "do not retry" a long wait of a router is told in the message only, or they hang
-    for as long (Vercel's AI SDK, for a minute). The envelope is OpenAI's, or Anthropic's where `scope` is a request of
-    that API.
+    for as long (Vercel's AI SDK, for a minute). The envelope is OpenAI's, or Anthropic's or Google's
+    where `scope` is a request of that API.
     """
     headers: dict[str, str] = {}
     retry_after = getattr(error, "retry_after", None)
@@ -187,6 +187,8 @@ def error_answer(error: ChompError, scope: Scope | None = None) -> Json:
         headers["connection"] = "close"
     if isinstance(error, NotAuthenticated):
         headers["www-authenticate"] = challenge(scope)
+    if scope is not None and google_errors.are_asked_for(scope):
+        return Json(google_errors.envelope(error), error.status, headers)
     if scope is None or not anthropic_errors.are_asked_for(scope):
         return Json(error.envelope(), error.status, headers)
     return Json(anthropic_errors.envelope(error, request_id_of(scope)), anthropic_errors.status(error), headers)

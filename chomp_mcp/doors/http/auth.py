@@ -100,10 +100,10 @@ class Authentication:
             current_caller.reset(before)
 
     def _credential(self, scope: Scope) -> bytes:
-        """`Authorization`, or Anthropic's `x-api-key`. Claude Code may send both, one for Anthropic: ours counts."""
+        """`Authorization`, or Anthropic's and Google's own headers. Claude Code may send two: ours counts."""
         headers = scope["headers"]
         shown = [value.strip() for name, value in headers if name == b"authorization"][:1]
-        shown += [value.strip() for name, value in headers if name == b"x-api-key"][:1]
+        shown += [value.strip() for name, value in headers if name in _KEY_HEADERS][:1]
         return next((each for each in shown if self._is_ours(_bare(each))), next(filter(None, shown), b""))
 
     def _is_ours(self, token: bytes) -> bool:
@@ -125,6 +125,9 @@ class Authentication:
         if caller is None:
             raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
         return replace(caller, limited=True)
+
+
+_KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
 
 
 def _bare(credential: bytes) -> bytes:

@@ -1,0 +1,93 @@
+"""A chat completion, whole or in deltas -> GenerateContentResponse objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chomp_mcp.dialects.openai.collect import Folder
+from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.messages import Completion, Delta, Usage
+
+__all__ = ["ContentStream", "response_of"]
+
+_FINISH = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
+
+
+def response_of(completion: Completion, usage: Usage, *, model: str) -> dict[str, Any]:
+    """The whole answer; `model` is what it is called where the router did not say."""
+    told = completion.body
+    parts = [*_said(completion.message), *_calls(completion.message)]
+    finish = _FINISH.get(completion.finish_reason or "", "STOP")
+    return _response(told, parts, model, finish, usage)
+
+
+class ContentStream:
+    """Text goes on as it comes; calls go out whole at the end, for their arguments are objects here."""
+
+    def __init__(self, *, model: str) -> None:
+        self._model = model
+        self._folder = Folder()
+        self._head: Mapping[str, Any] = {}
+
+    def feed(self, deltas: Iterable[Delta]) -> list[dict[str, Any]]:
+        """The responses for these deltas."""
+        given = list(deltas)
+        self._folder.add(given)
+        self._head = self._head or next((delta.chunk for delta in given if not delta.plain), {})
+        said = [{"content": delta.text} if delta.plain else delta.choice for delta in given]
+        return [_response(self._head, parts, self._model) for each in said if (parts := _said(each))]
+
+    def end(self, usage: Usage) -> dict[str, Any]:
+        """The last response: calls, why it ended, and the counts."""
+        completion = Completion(self._folder.body())
+        finish = _FINISH.get(completion.finish_reason or "", "STOP")
+        return _response(self._head, _calls(completion.message), self._model, finish, usage)
+
+
+def _response(
+    told: Mapping[str, Any], parts: list[dict[str, Any]], model: str, finish: str = "", usage: Usage | None = None
+) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": parts}}
+    response = {
+        "candidates": [{**candidate, "finishReason": finish} if finish else candidate],
+        "modelVersion": str(told.get("model") or model),
+        "responseId": str(told.get("id") or "chomp"),
+    }
+    return {**response, "usageMetadata": _usage(usage)} if usage else response
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "promptTokenCount": usage.input_tokens,
+        "candidatesTokenCount": usage.output_tokens,
+        "cachedContentTokenCount": usage.cached_tokens,
+        "totalTokenCount": usage.input_tokens + usage.output_tokens,
+    }
+
+
+def _said(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    text = message.get("content") or message.get("refusal")
+    parts: list[dict[str, Any]] = [{"text": thought, "thought": True}] if isinstance(thought, str) and thought else []
+    return [*parts, {"text": text}] if isinstance(text, str) and text else parts
+
+
+def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    calls = message.get("tool_calls")
+    return (
+        [{"functionCall": _call(call)} for call in calls if isinstance(call, Mapping)]
+        if isinstance(calls, list)
+        else []
+    )
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else {}
+    try:
+        arguments = loads(str(function.get("arguments") or "{}").encode())
+    except ValueError:
+        arguments = function.get("arguments")
+    args = arguments if isinstance(arguments, Mapping) else {"arguments": arguments}
+    return {"id": str(call.get("id") or ""), "name": str(function.get("name") or ""), "args": args}

@@ -1,0 +1,161 @@
+"""A generateContent body (ai.google.dev) -> a chat-completions body, and what has no place in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.errors import InvalidRequest
+
+__all__ = ["chat_of"]
+
+_CONFIG = {
+    "temperature": "temperature",
+    "topP": "top_p",
+    "topK": "top_k",
+    "maxOutputTokens": "max_tokens",
+    "stopSequences": "stop",
+    "seed": "seed",
+    "presencePenalty": "presence_penalty",
+    "frequencyPenalty": "frequency_penalty",
+}
+_CHOICES = {"AUTO": "auto", "ANY": "required", "NONE": "none"}
+_READ = frozenset({"contents", "systemInstruction", "system_instruction", "tools", "toolConfig", "generationConfig"})
+_SCHEMAS = frozenset({"responseMimeType", "responseSchema", "responseJsonSchema", "thinkingConfig"})
+_Part = dict[str, Any]
+
+
+def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The chat-completions body without its envelope, and the notes on what is not in it.
+
+    Raises:
+        InvalidRequest: a field of the wrong shape; `param` names it.
+    """
+    history = _History()
+    if system := body.get("systemInstruction") or body.get("system_instruction"):
+        history.add(system if isinstance(system, Mapping) else {"parts": [{"text": str(system)}]}, "system")
+    contents = body.get("contents")
+    if not isinstance(contents, list) or not contents or not all(isinstance(each, Mapping) for each in contents):
+        raise InvalidRequest(
+            "contents is not a list with at least one content.",
+            hint='Send "contents": [{"role": "user", "parts": [{"text": "…"}]}].',
+            param="contents",
+        )
+    for content in contents:
+        history.add(content, "assistant" if content.get("role") == "model" else "user")
+    chat: dict[str, Any] = {"messages": history.messages}
+    notes = history.notes + [f"{name} has no place in chat completions: left out" for name in body if name not in _READ]
+    config = _mapping(body.get("generationConfig"))
+    chat |= {ours: config[theirs] for theirs, ours in _CONFIG.items() if config.get(theirs) is not None}
+    chat |= _format(config)
+    unknown = [name for name in config if name not in _CONFIG and name not in _SCHEMAS]
+    notes += [f"generationConfig.{name} has no place in chat completions: left out" for name in unknown]
+    return {**chat, **_tools(body, notes)}, tuple(dict.fromkeys(notes))
+
+
+class _History:
+    """Contents as messages; calls without an id get one by their place, results take those of their name in turn."""
+
+    def __init__(self) -> None:
+        self.messages: list[_Part] = []
+        self.notes: list[str] = []
+        self._open: list[tuple[str, str]] = []
+        """(name, id) of the calls that have no result yet."""
+        self._count = 0
+
+    def add(self, content: Mapping[str, Any], role: str) -> None:
+        parts = content.get("parts")
+        given = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+        said = [made for part in given if not part.get("thought") and (made := self._said(part))]
+        if role == "assistant":
+            self._answer(given, said)
+            return
+        for part in given:
+            if isinstance(part.get("functionResponse"), Mapping):
+                self._result(part["functionResponse"])
+        if said:
+            plain = len(said) == 1 and said[0]["type"] == "text"
+            self.messages.append({"role": role, "content": said[0]["text"] if plain else said})
+
+    def _answer(self, given: list[Mapping[str, Any]], said: list[_Part]) -> None:
+        calls = [self._call(part["functionCall"]) for part in given if isinstance(part.get("functionCall"), Mapping)]
+        thought = "".join(str(part.get("text") or "") for part in given if part.get("thought"))
+        text = "".join(part["text"] for part in said if part["type"] == "text")
+        self.messages.append(
+            {
+                "role": "assistant",
+                "content": text or (None if calls else ""),
+                **({"reasoning_content": thought} if thought else {}),
+                **({"tool_calls": calls} if calls else {}),
+            }
+        )
+
+    def _call(self, call: Mapping[str, Any]) -> _Part:
+        self._count += 1
+        name, call_id = str(call.get("name") or ""), str(call.get("id") or f"call_{self._count}")
+        self._open.append((name, call_id))
+        arguments = wire.dumps(call.get("args") or {}).decode()
+        return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+    def _result(self, result: Mapping[str, Any]) -> None:
+        name, given = str(result.get("name") or ""), str(result.get("id") or "")
+        fitting = [each for each in self._open if (each[1] == given if given else each[0] == name)]
+        text = wire.dumps(result.get("response")).decode()
+        if not fitting:
+            self.notes.append(f"the result of {name[:100]} answers no call: sent as text")
+            self.messages.append({"role": "user", "content": f"Result of {name}: {text}"})
+            return
+        self._open.remove(fitting[0])
+        self.messages.append({"role": "tool", "tool_call_id": fitting[0][1], "content": text})
+
+    def _said(self, part: Mapping[str, Any]) -> _Part | None:
+        if isinstance(part.get("text"), str):
+            return {"type": "text", "text": part["text"]} if part["text"] else None
+        data, link = _mapping(part.get("inlineData")), _mapping(part.get("fileData"))
+        kind = str(data.get("mimeType") or link.get("mimeType") or "")
+        url = f"data:{kind};base64,{data.get('data')}" if data else str(link.get("fileUri") or "")
+        if url and kind.startswith("image/"):
+            return {"type": "image_url", "image_url": {"url": url}}
+        if url:
+            return {"type": "file", "file": {"filename": "file", "file_data": url}}
+        if not {"functionCall", "functionResponse"} & set(part):
+            self.notes.append(f"a part with {', '.join(sorted(part))[:100]} has no place in chat completions: left out")
+        return None
+
+
+def _format(config: Mapping[str, Any]) -> dict[str, Any]:
+    schema = config.get("responseJsonSchema") or _lowered(config.get("responseSchema"))
+    if isinstance(schema, Mapping) and schema:
+        return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
+    return {"response_format": {"type": "json_object"}} if config.get("responseMimeType") == "application/json" else {}
+
+
+def _tools(body: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Functions; Google's own tools (search, code execution) only Google runs."""
+    functions: list[_Part] = []
+    for tool in body.get("tools") or ():
+        given = _mapping(tool)
+        notes += [f"the tool {name} is Google's own: left out" for name in given if name != "functionDeclarations"]
+        for told in given.get("functionDeclarations") or ():
+            schema = told.get("parametersJsonSchema") or _lowered(told.get("parameters"))
+            function = {"name": told.get("name"), "parameters": schema or {"type": "object", "properties": {}}}
+            described = {"description": told["description"]} if told.get("description") else {}
+            functions.append({"type": "function", "function": {**function, **described}})
+    if not functions:
+        return {}
+    mode = _mapping(_mapping(body.get("toolConfig")).get("functionCallingConfig")).get("mode")
+    return {"tools": functions, **({"tool_choice": _CHOICES[mode]} if mode in _CHOICES else {})}
+
+
+def _lowered(schema: Any) -> Any:
+    """Google writes the types of its older schemas in capitals."""
+    if isinstance(schema, list):
+        return [_lowered(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {k: v.lower() if k == "type" and isinstance(v, str) else _lowered(v) for k, v in schema.items()}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
