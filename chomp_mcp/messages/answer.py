@@ -90,7 +90,7 @@ class Delta:
     A relayed frame stays bytes until somebody looks into it; a dialect that builds chunks hands objects in.
     """
 
-    __slots__ = ("_choices", "_chunk", "_data", "is_unread", "plain", "raw")
+    __slots__ = ("_choices", "_chunk", "_data", "plain", "raw", "unread")
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Delta:
         chunk: dict[str, Any] | None = None,
         plain: str = "",
         raw: bytes = b"",
-        is_unread: bool = False,
+        unread: int = 0,
     ) -> None:
         self._data = data
         self._chunk = chunk
@@ -108,8 +108,8 @@ class Delta:
         """The text, where whoever made the piece knows that it says nothing else; empty: look into it."""
         self.raw = raw
         """The router's own event, framed, where the request went out as its door's API wrote it."""
-        self.is_unread = is_unread
-        """A piece of the answer by its event's name, whose content nobody has looked into."""
+        self.unread = unread
+        """About how many characters it says, where nobody has looked into it; else 0."""
 
     @property
     def data(self) -> bytes:
@@ -152,14 +152,14 @@ class Delta:
     @property
     def characters(self) -> int:
         """How much this piece says: text, reasoning and arguments of tool calls, of all choices."""
-        if self.plain:
-            return len(self.plain)
+        if self.plain or self.unread:
+            return self.unread or len(self.plain)
         return sum([_characters(choice.get("delta")) for choice in self.choices])
 
     @property
     def is_real(self) -> bool:
         """Carries content, reasoning or a tool call of any choice: the answer has begun, or goes on."""
-        return bool(self.plain) or self.is_unread or any(_says(choice.get("delta")) for choice in self.choices)
+        return bool(self.plain or self.unread) or any(_says(choice.get("delta")) for choice in self.choices)
 
     @property
     def finish_reason(self) -> str | None:

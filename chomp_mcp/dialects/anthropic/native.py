@@ -21,6 +21,8 @@ __all__ = ["decode", "decoder", "encode", "encode_count", "notes"]
 
 _VERSION = "2023-06-01"
 _DELTA = b"content_block_delta"
+_AROUND = len(b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}')
+"""What of a delta's bytes says nothing."""
 _NOTHING: dict[str, Any] = {}
 
 
@@ -61,7 +63,8 @@ class NativeDecoder(MessageDecoder):
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         if self._has_begun and name == _DELTA and not self.done and data.endswith(b"}"):
-            return (Delta(chunk=_NOTHING, raw=b"event: content_block_delta\ndata: %b\n\n" % data, is_unread=True),)
+            raw = b"event: content_block_delta\ndata: %b\n\n" % data
+            return (Delta(chunk=_NOTHING, raw=raw, unread=max(1, len(data) - _AROUND)),)
         was_done = self.done
         deltas = list(super()._frame(name, data))
         if self.error is not None or was_done or not data.strip():

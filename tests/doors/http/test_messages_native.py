@@ -208,3 +208,37 @@ async def test_a_long_answer_may_take_its_time_and_one_that_only_pings_may_not(h
         assert (told.count("content_block_delta"), "message_stop" in told) == (2 * (pieces + 1), True)
     else:
         assert "sent nothing but signs of life for 0.6 s" in told
+
+
+async def test_what_was_said_before_the_client_left_is_counted(served, upstream):
+    """The router tells its counts at the end only; its first word for them is 1."""
+    started = events_of(message("word " * 400))
+
+    async def play(_request, wire: Wire) -> None:
+        await wire.head(200, {"content-type": "text/event-stream"})
+        await wire.send(wired(started[:3]))
+        piece = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word " * 10}}
+        await wire.send(wired([piece] * 40))
+        await wire.gone()
+
+    upstream.play(play)
+    reports = []
+
+    class Reports:
+        def exchange(self, report) -> None:
+            reports.append(report)
+
+        def transition(self, transition) -> None: ...
+
+    served.chomp.observers.add(Reports())
+    body = {**BODY, "stream": True}
+    async with served.http.stream("POST", "/v1/messages", json=body) as told:
+        seen = ""
+        async for part in told.aiter_text():
+            seen += part
+            if seen.count("word word") >= 40:
+                break
+    await served.is_quiet()
+    usage = reports[0].receipt.usage
+    assert usage.estimated
+    assert 400 <= usage.output_tokens <= 700, "2,000 characters"
