@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from chomp_mcp.doors.cli.parser import parsed
 from chomp_mcp.errors import ChompError, LimitError, RequestError, StoreError, UpstreamError
 
-__all__ = ["main"]
+__all__ = ["in_commands", "main"]
 
 EXIT_CODES: tuple[tuple[type[ChompError], int], ...] = (
     (RequestError, 2),
@@ -54,11 +55,28 @@ def exit_code(error: ChompError) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
+_STEPS: tuple[tuple[str, str], ...] = (
+    (r"Call list_models with router=(\S+) to", r"Run `chomp-mcp models \1` to"),
+    (r"Call list_models to", "Run `chomp-mcp models` to"),
+    (r"\(list_models shows it\)", "(`chomp-mcp models` shows it)"),
+    (r", or call register_keys\b", ""),
+    (r"register a key for a router", "add a key (`chomp-mcp keys add`) of a router"),
+)
+"""The next step in the words of the tools -> in those of a command line."""
+
+
+def in_commands(text: str) -> str:
+    """An error's text, its next step as a command."""
+    for tools, commands in _STEPS:
+        text = re.sub(tools, commands, text)
+    return text
+
+
 def _told(error: ChompError) -> int:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     with contextlib.suppress(BrokenPipeError):
-        print(f"chomp-mcp: {error}", file=sys.stderr)
+        print(f"chomp-mcp: {in_commands(str(error))}", file=sys.stderr)
     return exit_code(error)
 
 

@@ -148,3 +148,17 @@ def test_a_reader_that_leaves_early_is_no_error(home, upstream):
     done = subprocess.run(["bash", "-c", pipeline], capture_output=True, text=True, check=False, timeout=50)
     assert done.stdout == "line\n141\n"
     assert done.stderr == ""
+
+
+def test_an_error_names_the_next_step_as_a_command(run, keyed):
+    keyed.fail(404, {"error": {"message": "no such model", "type": "t", "code": "model_not_found"}})
+    for arguments in (
+        ("ask", "hi", "-m", "lab/none"),
+        ("ask", "hi", "-m", "nobody-has-this"),
+        ("ask", "hi", "-m", "a\tb"),
+    ):
+        done = run(*arguments)
+        assert done.returncode in {2, 4}
+        assert "list_models" not in done.stderr
+        assert "register_keys" not in done.stderr
+        assert "chomp-mcp" in done.stderr.partition(":")[2]
