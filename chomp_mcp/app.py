@@ -49,7 +49,9 @@ from chomp_mcp.store.kv.json_file import JsonFile
 from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import Ledger
+from chomp_mcp.store.master_key import MasterKeys, check_variable
 from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.sealing import Sealed
 from chomp_mcp.store.written import Written
 from chomp_mcp.telemetry.report import Observer, Observers
 from chomp_mcp.telemetry.tracing import Tracing
@@ -134,7 +136,8 @@ class Chomp:
         keys, state = _stores(settings, clock)
         self._stores: tuple[KV, ...] = (keys, state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
-        self.keyring = Keyring(keys, catalog.environment_keys(settings, self.routers), clock=clock)
+        self.sealed = Sealed(keys, MasterKeys(settings.home, settings.environment, is_remote=bool(settings.store)))
+        self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
         self.books = Books(settings, self.routers, self.keyring)
@@ -177,6 +180,7 @@ class Chomp:
             self.admission.limits,
             clock,
             self.client,
+            self.sealed,
         )
 
     async def __aenter__(self) -> Self:
@@ -360,6 +364,7 @@ class Chomp:
 
 def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[KV, KV]:
     """Where keys live and where the rest lives: two local files, or one Redis for both."""
+    check_variable(settings.environment, is_remote=bool(settings.store))
     if settings.store:
         from chomp_mcp.store.kv.redis import Redis
 

@@ -22,6 +22,7 @@ from chomp_mcp.policy.routing import Book
 from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.ledger import Ledger, Spend
+from chomp_mcp.store.sealing import AtRest, Sealed
 
 __all__ = ["CreditView", "QuotaView", "RecentJob", "RestView", "RouterStatus", "SpendView", "Status", "StatusView"]
 
@@ -117,6 +118,8 @@ class StatusView(TypedDict):
     routers: dict[str, RouterStatus]
     spend: SpendView
     jobs: list[RecentJob]
+    keys: NotRequired[AtRest]
+    """How router keys lie in the store; told to the owner alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class Status:
     limits: Limits
     clock: Callable[[], float]
     client: Client
+    sealed: Sealed
 
     async def of(self, caller: Caller) -> StatusView:
         book = await self.books.of(caller)
@@ -146,7 +150,7 @@ class Status:
             if router.url_from and caller.is_owner:
                 rows[router.id]["url"] = without_password(router.url)
                 rows[router.id]["url_from"] = router.url_from
-        return {
+        view: StatusView = {
             "routers": rows,
             "spend": {
                 "today_usd": _usd(spend.day_nano),
@@ -166,6 +170,9 @@ class Status:
                 for job in jobs
             ],
         }
+        if caller.is_owner:
+            view["keys"] = await self.sealed.at_rest()
+        return view
 
     async def gauges(self, *, in_flight: int) -> dict[str, Any]:
         """What `telemetry.metrics.Metrics.render` takes; quotas and budgets are the owner's."""

@@ -13,12 +13,17 @@ from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
 from chomp_mcp.messages import Caller
 from chomp_mcp.policy import key_shape
 from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.sealing import PREFIX
 
 __all__ = ["Keyring", "masked"]
 
 _MAX_KEY_LENGTH = 4096
 _LONG_ENOUGH = 16
 """Short keys are the affair of whoever made them: a router of one's own may take what it likes."""
+_MOST_KEYS = 32
+"""Of one router."""
+_MOST_BYTES = 64 * 1024
+"""Of all keys of one caller, as stored: a token is no place to keep data."""
 _SHOWN_FROM_LENGTH = 12
 _TOKEN_PREFIX = "chomp_"  # noqa: S105 - the shape of tokens, not one
 _TOKEN_BYTES = 32
@@ -81,6 +86,12 @@ class Keyring:
                 for router, few in checked.items()
             }
             merged = {router: few for router, few in {**before, **given}.items() if few}
+            if max(map(len, merged.values()), default=0) > _MOST_KEYS or _size(merged) > _MOST_BYTES:
+                raise InvalidRequest(
+                    f"A caller has at most {_MOST_KEYS} keys of one router, and {_MOST_BYTES // 1024} KiB together.",
+                    hint="Remove some.",
+                    param="keys",
+                )
             return [Write({"created": created, **record, "keys": {name: _plain(few) for name, few in merged.items()}})]
 
         await self._kv.update([_record(caller)], merge)
@@ -175,6 +186,10 @@ def _plain(keys: tuple[str, ...]) -> str | list[str]:
     return keys[0] if len(keys) == 1 else list(keys)
 
 
+def _size(keys: Keys) -> int:
+    return sum(len(key) for few in keys.values() for key in few)
+
+
 def _checked(router: str, value: str | Sequence[str]) -> tuple[str, ...]:
     """The keys without what people paste around them: quotes, `NAME=`, `Bearer `; nothing where nothing was given."""
     if not _is_text(value):
@@ -184,6 +199,8 @@ def _checked(router: str, value: str | Sequence[str]) -> tuple[str, ...]:
     if given and not keys:
         raise _refused(router, "is a placeholder that nobody filled in")
     for key in keys:
+        if key.startswith(PREFIX):
+            raise _refused(router, "is a sealed one, out of a key file")
         if len(key) > _MAX_KEY_LENGTH:
             raise _refused(router, f"has more than {_MAX_KEY_LENGTH} characters")
         reason = key_shape.why_no_key(key.ljust(_LONG_ENOUGH, "0"))

@@ -150,11 +150,25 @@ async def lets_a_page_read(bed: Bed, value: str) -> None:
 
 
 async def keeps_everything_in_redis(bed: Bed, _value: str) -> None:
+    refused = await bed.run("dispatch", "hi", "-m", "groq/m")
+    assert refused.returncode == 2
+    assert "export CHOMP_MASTER_KEY=" in refused.stderr, "the command that makes one"
+    bed.env["CHOMP_MASTER_KEY"] = "a-master-key-for-a-test"
     done = await bed.run("dispatch", "hi", "-m", "groq/m")
     assert done.returncode == 0, done.stderr
     waited = await bed.run("result", done.stdout.strip(), "--wait", "20")
     assert waited.stdout == "hello\n"
     assert not (bed.home / "state.db").exists()
+
+
+async def seals_router_keys(bed: Bed, value: str) -> None:
+    async with Chomp(Settings.load(bed.env)) as chomp:
+        await chomp.register_keys({"openrouter": "sk-or-0123456789"})
+        assert (await chomp.status())["keys"]["master_key"] == "CHOMP_MASTER_KEY"
+    assert "sk-or" not in (bed.home / "keys.json").read_text()
+    del bed.env["CHOMP_MASTER_KEY"]
+    told = await bed.run("keys")
+    assert (told.returncode, "CHOMP_MASTER_KEY" in told.stderr) == (5, True)
 
 
 async def makes_a_job_of_a_slow_answer(bed: Bed, _value: str) -> None:
@@ -316,6 +330,13 @@ TABLE = {
             "redis://h/?timeout=s3cret",
         ),
     ),
+    "CHOMP_MASTER_KEY": Case(
+        "a-master-key-for-a-test",
+        "another-key-for-a-test",
+        seals_router_keys,
+        ("s3cr", "$s3cret_master_key", "<s3cret-master-key>"),
+        places=("environment",),
+    ),
     "CHOMP_FILES": Case(
         "{folder}",
         str(ROOT),
@@ -345,7 +366,7 @@ TABLE = {
 """Every variable but the keys'; `{…}` are facts of the bed."""
 
 KEYED = {router.id: router for router in catalog.load(Settings(Path("home"))).values() if router.key_variable}
-CONTRACT = {"CHOMP_HOME", "OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL", "CHOMP_ROUTER_GROQ_URL"}
+CONTRACT = {"CHOMP_HOME", "CHOMP_MASTER_KEY", "OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL", "CHOMP_ROUTER_GROQ_URL"}
 """Variables that are no settings of their own: where all others are, and the catalog's URLs."""
 
 

@@ -221,3 +221,16 @@ async def test_the_others_are_kept_where_that_is_asked_for(keyring: Keyring):
     assert (await keyring.keys_of(OWNER))["openrouter"] == ("one", "two")
     await keyring.register(OWNER, {"openrouter": ""}, keep_others=True)
     assert "openrouter" not in await keyring.keys_of(OWNER)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"groq": [f"gsk_{n}" for n in range(33)]}, {f"router-{n}": "k" * 4000 for n in range(17)}],
+    ids=["many of one router", "many bytes"],
+)
+async def test_what_a_caller_can_store_is_bounded(keyring: Keyring, path: Path, keys: dict):
+    _, caller = await keyring.create()
+    before = document(path)
+    with pytest.raises(InvalidRequest):
+        await keyring.register(caller, keys)
+    assert document(path) == before

@@ -86,7 +86,7 @@ def _installation(settings: Settings) -> Iterator[Check]:
     yield Check("settings", ok=True, detail=f"{place}, {settings.store.partition(':')[0] or 'local files'}")
     yield from _moved(settings)
     yield from _permissions(settings)
-    yield _store(settings)
+    yield from _store(settings)
     yield from _server(settings)
 
 
@@ -132,13 +132,15 @@ def _permissions(settings: Settings) -> Iterator[Check]:
     yield Check.of("key file", detail, failed=5 if wide else 0)
 
 
-def _store(settings: Settings) -> Check:
+def _store(settings: Settings) -> Iterator[Check]:
     """Nothing works without the store, and nothing opens it before the first call."""
     try:
-        anyio.run(try_stores, settings)
+        keys = anyio.run(try_stores, settings)
     except ChompError as error:
-        return Check.of("store", str(error), failed=exit_code(error))
-    return Check("store", ok=True, detail="can be written")
+        yield Check.of("store", str(error), failed=exit_code(error))
+        return
+    yield Check("store", ok=True, detail="can be written")
+    yield Check.of("keys at rest", keys["note"], failed=5 if keys["sealed"] and not keys["master_key"] else 0)
 
 
 def _server(settings: Settings) -> Iterator[Check]:

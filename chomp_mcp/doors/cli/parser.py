@@ -195,7 +195,7 @@ def _models(command: _Command) -> None:
 
 
 def _keys(command: _Command) -> None:
-    keys = command("keys", "keys:list_keys", "list, add or remove router keys, or make a caller token")
+    keys = command("keys", "keys:list_keys", "list, add, remove or seal router keys, or make a caller token")
     actions = keys.add_subparsers(metavar="ACTION")
     _json(_action(actions, "list", "keys:list_keys", "which routers have a key, masked (the default)"))
     keys.set_defaults(json=False)
@@ -204,7 +204,16 @@ def _keys(command: _Command) -> None:
     add.add_argument("--replace", action="store_true", help="forget its other stored keys; else they are kept")
     remove = _action(actions, "remove", "keys:remove", "forget a router's stored key")
     remove.add_argument("router", metavar="ROUTER")
+    for name, summary in _SEALING.items():
+        _action(actions, name, f"sealing:{name}", summary)
     _json(_action(actions, "token", "keys:token", "make a caller token for the HTTP doors and print it once"))
+
+
+_SEALING = {
+    "encrypt": "seal the keys in the store with the master key; makes one where there is none",
+    "rotate": "seal them with another one: of CHOMP_NEW_MASTER_KEY, of stdin, or a new one",
+    "decrypt": "put them back in the open",
+}
 
 
 def _looking(command: _Command) -> None:

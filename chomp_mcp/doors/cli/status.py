@@ -38,8 +38,9 @@ async def _status(args: argparse.Namespace) -> int:
     moved = [f"  {router}: {row['url']} ({row['url_from']})" for router, row in told["routers"].items() if "url" in row]
     if moved:
         print("\nRouters that you have moved:", *moved, sep="\n")
+    print(f"\nkeys   {told['keys']['note']}")
     spend = told["spend"]
-    print(f"\ntoday  {_of(spend['today_usd'], spend['daily_budget_usd'])}, {_calls(spend)}")
+    print(f"today  {_of(spend['today_usd'], spend['daily_budget_usd'])}, {_calls(spend)}")
     print(f"month  {_of(spend['month_usd'], spend['monthly_budget_usd'])}")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.sealing import AtRest
 
 __all__ = ["try_stores"]
 
@@ -12,8 +13,10 @@ SECONDS = 60.0
 """When the entry goes by itself, should this process die before it deletes it."""
 
 
-async def try_stores(settings: Settings) -> None:
+async def try_stores(settings: Settings) -> AtRest:
     """Write and delete an entry of the state, and lock the keys as a write does (no key file is made for that).
+
+    How keys lie in the store.
 
     Raises:
         StoreError: it names the file and what to do.
@@ -23,3 +26,4 @@ async def try_stores(settings: Settings) -> None:
         await state.put(KEY, {}, expires_in=SECONDS)
         await state.delete(KEY)
         await keys.update([KEY], lambda _old: [None])
+        return await chomp.sealed.at_rest()

@@ -1,0 +1,114 @@
+"""`keys encrypt | rotate | decrypt`: router keys sealed at rest, with another master key, and back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import anyio
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli.output import remark
+from chomp_mcp.errors import InvalidRequest, StoreError
+from chomp_mcp.settings import Settings
+from chomp_mcp.store.master_key import NEW_VARIABLE, VARIABLE, MasterKey, made, parsed
+from chomp_mcp.store.sealing import Sealed
+
+__all__ = ["decrypt", "encrypt", "rotate"]
+
+
+def encrypt(_args: argparse.Namespace) -> int:
+    """Seal what lies in the open; where there is no master key yet, one is made and kept."""
+    return anyio.run(_encrypt)
+
+
+def rotate(_args: argparse.Namespace) -> int:
+    """Seal everything with another master key."""
+    return anyio.run(_rotate, _given())
+
+
+def decrypt(_args: argparse.Namespace) -> int:
+    """Everything lies in the open again, and the master key that was kept for it is gone."""
+    return anyio.run(_decrypt)
+
+
+async def _encrypt() -> int:
+    async with Chomp(Settings.load()) as chomp:
+        sealed, masters = chomp.sealed, chomp.sealed.masters
+        with masters.one_at_a_time():
+            found, place = await _found(sealed)
+            if not found:
+                text = made()
+                found, place = (parsed(text),), masters.keep([text])
+            count = await sealed.reseal(found[0])
+    print(f"{_keys(count)} sealed with {place}")
+    _explain(place)
+    return 0
+
+
+async def _rotate(given: str) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        sealed, masters = chomp.sealed, chomp.sealed.masters
+        with masters.one_at_a_time():
+            _, place = await _found(sealed)
+            text = given or made()
+            new = parsed(text, NEW_VARIABLE if given else VARIABLE)
+            if place == VARIABLE:
+                if not given:
+                    # Told before anything is sealed with it: a closed pipe must not take it away.
+                    print(text, flush=True)
+                count = await sealed.reseal(new)
+            else:
+                # Both are kept until everything is sealed anew, so that a crash between loses nothing.
+                place = masters.keep([text, *masters.kept()], place)
+                count = await sealed.reseal(new)
+                masters.keep([text], place)
+    if place == VARIABLE:
+        remark(f"{_keys(count)} sealed with it. Set {VARIABLE} to it wherever chomp-mcp runs, and start that again.")
+    else:
+        print(f"{_keys(count)} sealed with a new key in {place}")
+        _explain(place)
+    return 0
+
+
+async def _decrypt() -> int:
+    settings = Settings.load()
+    if settings.store:
+        raise InvalidRequest("Keys in a remote store stay sealed.", hint="To change the master key: keys rotate.")
+    async with Chomp(settings) as chomp:
+        sealed, masters = chomp.sealed, chomp.sealed.masters
+        with masters.one_at_a_time():
+            _, place = await _found(sealed)
+            count = await sealed.reseal(None)
+            if place != VARIABLE:
+                masters.keep([], place)
+    print(f"{_keys(count)} in the open, in {settings.home / 'keys.json'}, for you alone to read")
+    if place == VARIABLE:
+        remark(f"Unset {VARIABLE} as well, or the next write seals them again.")
+    return 0
+
+
+async def _found(sealed: Sealed) -> tuple[tuple[MasterKey, ...], str]:
+    """The master keys that are there, and where; `StoreError` where something is sealed with one that is not."""
+    state = await sealed.at_rest()
+    if state["sealed"] and not state["master_key"]:
+        raise StoreError(f"Router keys are {state['note']}")
+    found, place = sealed.masters.find()
+    if not found and place:
+        remark(f"{place[0].upper()}{place[1:]}.")
+    return found, place if found else ""
+
+
+def _given() -> str:
+    """The new master key: of the variable, or piped in; empty: make one."""
+    return os.environ.get(NEW_VARIABLE, "").strip() or ("" if sys.stdin.isatty() else sys.stdin.readline().strip())
+
+
+def _keys(count: int) -> str:
+    return f"{count} router key{'' if count == 1 else 's'}"
+
+
+def _explain(place: str) -> None:
+    if "key file" in place:
+        remark(f"Whoever reads your files reads both. Back them up apart, or use a keychain or {VARIABLE}.")

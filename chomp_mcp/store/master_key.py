@@ -1,0 +1,240 @@
+"""The master key that seals router keys: where it comes from, and where a new one is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chomp_mcp.errors import InvalidSetting, StoreError
+from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+__all__ = ["NEW_VARIABLE", "VARIABLE", "MasterKey", "MasterKeys", "check_variable", "made", "parsed"]
+
+VARIABLE = "CHOMP_MASTER_KEY"
+NEW_VARIABLE = "CHOMP_NEW_MASTER_KEY"
+MAKE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+SHORTEST = 8
+"""NIST SP 800-63B's least length of a password that a person chose. A made one has 43 characters."""
+_KEY_BYTES = 32
+_MADE = re.compile(r"[A-Za-z0-9_+/-]{43}=?")
+_PLACEHOLDER = re.compile(r"\$\{.*\}|\$\w+|%\w+%|\{\{.*\}\}|<.*>|undefined|null")
+_SERVICE = "chomp-mcp"
+_PATIENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """256 bits for AES-GCM, and a short name that stands beside everything they seal."""
+
+    bits: bytes = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256(b"chomp-mcp master key\0" + self.bits).hexdigest()[:8]
+
+
+def made() -> str:
+    """A new master key, as text."""
+    return secrets.token_urlsafe(_KEY_BYTES)
+
+
+@lru_cache(maxsize=8)
+def parsed(text: str, place: str = VARIABLE) -> MasterKey:
+    """32 bytes in base64 are the key itself; any other text is a passphrase, stretched by scrypt (RFC 7914).
+
+    The salt is the same everywhere: a passphrase must make the same key on every machine of one Redis.
+
+    Raises:
+        InvalidSetting: too short, or a placeholder that nothing filled in.
+    """
+    _check(text, place)
+    if _MADE.fullmatch(text):
+        return MasterKey(urlsafe_b64decode(text.rstrip("=").replace("+", "-").replace("/", "_") + "="))
+    return MasterKey(hashlib.scrypt(text.encode(), salt=b"chomp-mcp master key", n=2**14, r=8, p=1, dklen=_KEY_BYTES))
+
+
+def check_variable(environment: Mapping[str, str], *, is_remote: bool) -> None:
+    """What stands in CHOMP_MASTER_KEY, before anything is opened. Others read a remote store: there it must stand.
+
+    Raises:
+        InvalidSetting: it cannot be a master key, or is missing.
+    """
+    text = environment.get(VARIABLE, "").strip()
+    if text:
+        _check(text, VARIABLE)
+    elif is_remote:
+        raise InvalidSetting(
+            f"CHOMP_STORE names a store that others may read, and {VARIABLE} is not set: keys would lie open there.",
+            hint=f'Make one, and set it on every machine of that store: export {VARIABLE}="$({MAKE})"',
+        )
+
+
+def _check(text: str, place: str) -> None:
+    if _PLACEHOLDER.fullmatch(text):
+        raise InvalidSetting(f"{place} holds a placeholder that nothing filled in.", hint=f"Make one: {MAKE}")
+    if len(text) < SHORTEST:
+        raise InvalidSetting(f"{place} has fewer than {SHORTEST} characters.", hint=f"Make one: {MAKE}")
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKeys:
+    """The keys that are there, the one to seal with first, and where they were found."""
+
+    home: Path
+    environment: Mapping[str, str] = field(repr=False)
+    is_remote: bool = False
+
+    @property
+    def file(self) -> Path:
+        return self.home / "master.key"
+
+    def find(self) -> tuple[tuple[MasterKey, ...], str]:
+        """The environment's, else the keychain's, else the key file's; none: `((), why)`. May wait for the keychain.
+
+        Two stand in keychain or file while a rotation is under way.
+
+        Raises:
+            InvalidSetting: what stands there cannot be a master key.
+            StoreError: the key file cannot be read.
+        """
+        if text := self.environment.get(VARIABLE, "").strip():
+            return (parsed(text),), VARIABLE
+        if self.is_remote:
+            return (), f"{VARIABLE} is not set"
+        told = ""
+        try:
+            if text := _Keychain(self.home).read():
+                return tuple(parsed(each, "The keychain's entry") for each in text.splitlines()), "the OS keychain"
+        except _NoKeychain as error:
+            told = str(error)
+        if text := self._read_file():
+            return tuple(parsed(each, str(self.file)) for each in text.splitlines()), f"the key file {self.file}"
+        return (), told
+
+    def keep(self, texts: Sequence[str], place: str = "") -> str:
+        """Keep these in `place`, as `find` names it; without one in the keychain, else in the key file. Where that was.
+
+        None at all: what is kept there is gone.
+
+        Raises:
+            StoreError: nothing was changed.
+        """
+        if "key file" not in place:
+            try:
+                _Keychain(self.home).write("\n".join(texts))
+            except _NoKeychain as error:
+                if place:
+                    raise StoreError(f"The new key was not kept: {error}.", hint="Unlock it, and try again.") from None
+            else:
+                return "the OS keychain"
+        self._write_file("".join(f"{text}\n" for text in texts))
+        return f"the key file {self.file}"
+
+    def kept(self) -> list[str]:
+        """What stands in the keychain, else in the key file, as text."""
+        with suppress(_NoKeychain):
+            if text := _Keychain(self.home).read():
+                return text.splitlines()
+        return self._read_file().splitlines()
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Who changes the kept key holds this (`StoreError` after a while)."""
+        from filelock import FileLock, Timeout
+
+        try:
+            make_folder(self.home)
+            with FileLock(f"{self.file}.lock", timeout=_PATIENCE_SECONDS * 3, mode=PRIVATE_FILE):
+                yield
+        except Timeout:
+            raise StoreError("Another process changes the master key.", hint="Try again when it has ended.") from None
+        except OSError as error:
+            raise unusable(self.file, error) from None
+
+    def _read_file(self) -> str:
+        try:
+            return self.file.read_text("utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except UnicodeDecodeError:
+            raise StoreError(f"{self.file} holds no master key.", hint="Put back the one that it held.") from None
+        except OSError as error:
+            raise unusable(self.file, error) from None
+
+    def _write_file(self, text: str) -> None:
+        try:
+            if not text:
+                self.file.unlink(missing_ok=True)
+                return
+            make_folder(self.home)
+            new = self.file.with_name("master.key.new")
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE), "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.file)
+        except OSError as error:
+            raise unusable(self.file, error) from None
+
+
+class _NoKeychain(Exception):
+    """There is none that can be used, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keychain:
+    """macOS Keychain, Windows Credential Locker, Secret Service or KWallet, by the `keyring` library.
+
+    A backend may fail with any error of the library behind it, and none of that is ours to mend.
+    """
+
+    home: Path
+
+    def read(self) -> str:
+        backend = _backend()
+        try:
+            return backend.get_password(_SERVICE, str(self.home)) or ""
+        except Exception as error:  # noqa: BLE001 - see above
+            raise _no_answer(error) from None
+
+    def write(self, text: str) -> None:
+        backend = _backend()
+        try:
+            if text:
+                backend.set_password(_SERVICE, str(self.home), text)
+            elif backend.get_password(_SERVICE, str(self.home)) is not None:
+                backend.delete_password(_SERVICE, str(self.home))
+        except Exception as error:  # noqa: BLE001 - see above
+            raise _no_answer(error) from None
+
+
+def _backend() -> KeyringBackend:
+    try:
+        import keyring
+        from keyring.backends.fail import Keyring as NoBackend
+    except ImportError:
+        raise _NoKeychain("no OS keychain: pip install 'chomp-mcp[keychain]'") from None
+    try:
+        backend = keyring.get_keyring()
+    except Exception as error:  # noqa: BLE001 - see _Keychain
+        raise _no_answer(error) from None
+    if isinstance(backend, NoBackend):
+        raise _NoKeychain("no OS keychain can be reached from here")
+    return backend
+
+
+def _no_answer(error: Exception) -> _NoKeychain:
+    return _NoKeychain(f"the OS keychain does not answer ({type(error).__name__})")
