@@ -77,15 +77,19 @@ def check_variable(environment: Mapping[str, str], *, is_remote: bool) -> None:
     elif is_remote:
         raise InvalidSetting(
             f"CHOMP_STORE names a store that others may read, and {VARIABLE} is not set: keys would lie open there.",
-            hint=f'Make one, and set it on every machine of that store: export {VARIABLE}="$({MAKE})"',
+            hint=f'Set one, the same on every machine of that store: export {VARIABLE}="$({MAKE})".',
         )
 
 
 def _check(text: str, place: str) -> None:
     if _PLACEHOLDER.fullmatch(text):
-        raise InvalidSetting(f"{place} holds a placeholder that nothing filled in.", hint=f"Make one: {MAKE}")
+        raise InvalidSetting(
+            f"{place} holds a placeholder that nothing filled in.", hint=f"Set it to what this prints: {MAKE}."
+        )
     if len(text) < SHORTEST:
-        raise InvalidSetting(f"{place} has fewer than {SHORTEST} characters.", hint=f"Make one: {MAKE}")
+        raise InvalidSetting(
+            f"{place} has fewer than {SHORTEST} characters.", hint=f"Set it to what this prints: {MAKE}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
