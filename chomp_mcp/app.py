@@ -133,10 +133,9 @@ class Chomp:
         self.routers: Mapping[str, Router] = catalog.load(settings)
         self.clock = clock
         self.observers = Observers(observers)
-        keys, state = _stores(settings, clock)
-        self._stores: tuple[KV, ...] = (keys, state)
+        self.sealed, state = _stores(settings, clock)
+        self._stores: tuple[KV, ...] = (self.sealed, state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
-        self.sealed = Sealed(keys, MasterKeys(settings.home, settings.environment, is_remote=bool(settings.store)))
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
@@ -362,12 +361,14 @@ class Chomp:
         return await self._status.gauges(in_flight=len(self.gateway.under_way))
 
 
-def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[KV, KV]:
+def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[Sealed, KV]:
     """Where keys live and where the rest lives: two local files, or one Redis for both."""
     check_variable(settings.environment, is_remote=bool(settings.store))
+    masters = MasterKeys(settings.home, settings.environment, is_remote=bool(settings.store))
     if settings.store:
         from chomp_mcp.store.kv.redis import Redis
 
         shared = Redis(settings.store, clock=clock)
-        return shared, shared
-    return JsonFile(settings.home / "keys.json", clock=clock), Sqlite(settings.home / "state.db", clock=clock)
+        return Sealed(shared, masters), shared
+    keys = JsonFile(settings.home / "keys.json", clock=clock)
+    return Sealed(keys, masters), Sqlite(settings.home / "state.db", clock=clock)
