@@ -165,10 +165,8 @@ class Chomp:
             tracing=Tracing(),
             clock=clock,
         )
-        folder = None if settings.store else settings.home / "processes"
-        self.jobs = JobRunner(
-            self.gateway, Jobs(state, clock=clock), Processes(state, folder, clock=clock), clock=clock
-        )
+        processes = Processes(state, None if settings.store else settings.home / "processes", clock=clock)
+        self.jobs = JobRunner(self.gateway, Jobs(state, clock=clock), processes, clock=clock)
         self._status = Status(
             self.routers,
             self.books,
