@@ -13,6 +13,24 @@ _OURS = ("CHOMP_", "GATEWAY_", "LLM_", "CIRCUIT_", "CORS_")
 _ROUTERS = ("OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
 
 
+SLOW = (
+    "tests/bench/",
+    "tests/conformance/",
+    "tests/doors/cli/",
+    "tests/doors/http/server/",
+    "tests/hosts/",
+    "tests/test_readme.py",
+    "tests/typing/",
+)
+"""Where tests start programs, or measure: they are marked `slow`, and `-m 'not slow'` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

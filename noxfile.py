@@ -1,0 +1,82 @@
+"""What is checked before a change lands, session by session; `.ci/run` runs them, in this environment.
+
+`nox -l` lists them, `nox -s lint types` runs two. They use the programs on the PATH: activate the virtual environment.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "contracts", "tests"]
+nox.options.error_on_external_run = False
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting and lint."""
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The product, and what uses its public names."""
+    session.run("mypy")
+
+
+@nox.session
+def contracts(session: nox.Session) -> None:
+    """The arrows between the layers."""
+    session.run("lint-imports")
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """The architecture page still shows the way that a request takes."""
+    session.run("python", ".ci/picture.py", "--check")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite, on all cores, with coverage and its floor; arguments go to pytest."""
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", "--skip-covered", "--sort=cover")
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """What takes less than a minute."""
+    session.run("pytest", "-q", "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def pythons(session: nox.Session) -> None:
+    """The quick tests on every other supported Python that this machine has."""
+    for version in ("3.12", "3.13", "3.14"):
+        found = shutil.which(f"python{version}")
+        if found is None:
+            session.log(f"no Python {version} here")
+            continue
+        venv = Path(session.create_tmp()) / version
+        session.run(found, "-m", "venv", str(venv))
+        pip = str(venv / "bin" / "pip")
+        session.run(pip, "install", "-q", "-c", "requirements.lock", "-e", ".[dev]")
+        session.run(str(venv / "bin" / "pytest"), "-q", "-m", "not slow", "-p", "no:cacheprovider")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The quick tests with the lowest versions that pyproject.toml allows."""
+    session.run("bash", ".ci/lowest")
+
+
+@nox.session
+def hosts(session: nox.Session) -> None:
+    """The real programs (Claude Code, Codex, OpenCode) against the gateway; installs them from npm."""
+    session.run("pytest", "-q", "-n", "0", "-m", "hosts", "tests/hosts", *session.posargs)
