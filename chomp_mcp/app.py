@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +32,7 @@ from chomp_mcp.messages import (
     ChatCompletion,
     ChatRequest,
     Job,
+    Model,
     ReceiptView,
     Router,
     is_conversation,
@@ -52,6 +53,7 @@ from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.master_key import MasterKeys, check_variable
 from chomp_mcp.store.processes import Processes
 from chomp_mcp.store.sealing import Sealed
+from chomp_mcp.store.threads import Threads
 from chomp_mcp.store.written import Written
 from chomp_mcp.telemetry.report import Observer, Observers
 from chomp_mcp.telemetry.tracing import Tracing
@@ -136,6 +138,7 @@ class Chomp:
         self.sealed, state = _stores(settings, clock)
         self._stores: tuple[KV, ...] = (self.sealed, state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
+        self.threads = Threads(state, clock=clock)
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
@@ -293,6 +296,10 @@ class Chomp:
             caller, router or AUTO, query=query, free_only=free_only, limit=limit, cursor=cursor
         )
 
+    async def priced(self, models: Iterable[Model], *, caller: Caller = OWNER) -> list[Model]:
+        """The models with the prices that receipts reckon with, where the router's own list tells none."""
+        return await self.prices.filled(models, await self.books.of(caller))
+
     async def register_keys(
         self, keys: Mapping[str, str], *, caller: Caller = OWNER, keep_others: bool = False
     ) -> dict[str, str]:
@@ -339,6 +346,7 @@ class Chomp:
     async def forget(self, caller: Caller) -> None:
         """Cancel the caller's jobs and delete all that is theirs: jobs, keys, and the token with them."""
         await self.jobs.forget(caller)
+        await self.threads.delete_all(caller.id)
         await self.keyring.revoke(caller)
         self.books.forget(caller.id)
         self.gateway.planner.forget(caller.id)

@@ -6,12 +6,14 @@ What `status` gives is shaped where it is made, in `gateway/status.py`; a receip
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NotRequired, TypedDict
 
 from chomp_mcp.messages import AttemptView, Job, Model, Receipt, ReceiptView
 
 __all__ = [
     "CommandJob",
+    "CommandModel",
     "JobHead",
     "JobResult",
     "JobView",
@@ -22,6 +24,7 @@ __all__ = [
     "SeedModel",
     "WholeJob",
     "command_job",
+    "command_model",
     "iso",
     "job_head",
     "job_result",
@@ -113,6 +116,17 @@ class ModelView(TypedDict):
     free: bool
     price_in: float | None
     price_out: float | None
+
+
+class CommandModel(TypedDict):
+    """A row of `models --json`: like `ModelView`, but prices are decimal numbers as text, as money is in receipts."""
+
+    id: str
+    context_length: int | None
+    max_output: int | None
+    free: bool
+    price_in: str | None
+    price_out: str | None
 
 
 class OpenAIModel(TypedDict):
@@ -218,7 +232,7 @@ def seed_job(job: Job) -> SeedJob:
 
 
 def model_view(model: Model) -> ModelView:
-    """A model for MCP and the command line."""
+    """A model for MCP."""
     return {
         "id": model.ref,
         "context_length": model.context_length,
@@ -227,6 +241,23 @@ def model_view(model: Model) -> ModelView:
         "price_in": None if model.price_in is None else float(model.price_in),
         "price_out": None if model.price_out is None else float(model.price_out),
     }
+
+
+def command_model(model: Model) -> CommandModel:
+    """A model for `--json`."""
+    return {
+        "id": model.ref,
+        "context_length": model.context_length,
+        "max_output": model.max_output,
+        "free": model.free,
+        "price_in": _decimal(model.price_in),
+        "price_out": _decimal(model.price_out),
+    }
+
+
+def _decimal(price: Decimal | None) -> str | None:
+    """Exactly, without exponents or trailing zeros."""
+    return None if price is None else format(price.normalize() + 0, "f")
 
 
 def openai_model(model: Model) -> OpenAIModel:

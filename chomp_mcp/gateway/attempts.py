@@ -159,6 +159,7 @@ class Attempts:
         """This route, and once more where the failure table says so."""
         try:
             self._request = self._wishes.fitted(route, self._asked)
+            self.trying = route
             outcome = await self._try(route)
             while isinstance(outcome, Failed) and (less := self._wishes.after(outcome, route, self._request)):
                 self._request = less

@@ -114,6 +114,23 @@ class Exchange:
         """The ref that is tried first; empty until there is a plan."""
         return self._plan.routes[0].ref if self._plan else ""
 
+    @property
+    def doing(self) -> str:
+        """What it waits for now, in words for a person who waits, too."""
+        attempts = self._attempts
+        if attempts is None or attempts.trying is None:
+            return "looking for a route"
+        now = attempts.trying.ref
+        if self._reply is not None:
+            return f"{self._reply.route.ref} is thinking"
+        if not attempts.done:
+            return f"waiting for {now}"
+        last = attempts.done[-1]
+        failed = f"{last.router}/{last.model}"
+        if failed == now:
+            return f"retrying {now} ({last.outcome.replace('_', ' ')})"
+        return f"next route: waiting for {now} ({failed}: {last.outcome.replace('_', ' ')})"
+
     async def __aenter__(self) -> Reply:
         self._gateway.under_way.add(self)
         self._trace.__enter__()

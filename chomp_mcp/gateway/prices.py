@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import Model, Route, Usage
 from chomp_mcp.policy import estimate, pricing
 from chomp_mcp.policy.pricing import Price
+from chomp_mcp.policy.routing import Book
 from chomp_mcp.routers import prices
 
 __all__ = ["LIST_SECONDS", "MOST_PRICES", "Estimate", "Prices"]
@@ -86,6 +87,16 @@ class Prices:
                 price = price or pricing.known(route.router, model)
             known = self._known[place] = listed, price
         return known[1]
+
+    async def filled(self, models: Iterable[Model], book: Book) -> list[Model]:
+        """The models with the prices that a receipt would reckon with, where their list tells none."""
+        await self.load()
+        return [model if model.free or model.price_in is not None else self._filled(model, book) for model in models]
+
+    def _filled(self, model: Model, book: Book) -> Model:
+        key, key_id = next(iter(book.keys.get(model.router, ())), ("", ""))
+        price = self._price(Route(book.routers[model.router], model.id, key, key_id, model), model)
+        return model if price is None else replace(model, price_in=price.input, price_out=price.output)
 
     def estimate(self, route: Route, body: Mapping[str, Any]) -> Estimate:
         """What this call may cost, for the reservation."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
-import re
 import sys
 from collections.abc import Sequence
 
 from chomp_mcp.doors.cli.parser import parsed
-from chomp_mcp.errors import ChompError, LimitError, RequestError, StoreError, UpstreamError
+from chomp_mcp.errors import ChompError, InvalidRequest, LimitError, RequestError, StoreError, UpstreamError
 
-__all__ = ["in_commands", "main"]
+__all__ = ["exit_code", "main"]
 
 EXIT_CODES: tuple[tuple[type[ChompError], int], ...] = (
     (RequestError, 2),
@@ -24,29 +24,50 @@ INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 PIPE_CLOSED = 141
 """128 + SIGPIPE: the reader (`| head`) had enough."""
+CANNOT_BE_WRITTEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, getattr(errno, "EDQUOT", 0)})
+"""What a full disk and a closed file say where the output goes."""
+NEEDS_NO_STDOUT = frozenset({"serve", "run-job"})
+"""Commands that daemons start, which may close it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 request, 3 limit, 4 upstream, 5 store, 130 Ctrl-C or 141 closed pipe."""
-    _never_fail_on_a_character()
-    args = parsed(sys.argv[1:] if argv is None else argv)
-    module, _, function = args.run.partition(":")
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        command = getattr(importlib.import_module(f"chomp_mcp.doors.cli.{module}"), function)
-        code = int(command(args) or 0)
-        sys.stdout.flush()
+        return _run(words)
     except ChompError as error:
-        return _told(error)
+        return _told(error, as_json="--json" in words)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        _forget_stdout()
-        return PIPE_CLOSED
-    except BaseExceptionGroup as errors:  # of the servers' task groups, whose client has gone
-        if errors.split((BrokenPipeError, ConnectionResetError))[1]:
+    except (OSError, BaseExceptionGroup) as error:
+        # A reader that has gone; a group is of the servers' task groups, whose client has.
+        rest = (
+            error.split((BrokenPipeError, ConnectionResetError))[1] if isinstance(error, BaseExceptionGroup) else error
+        )
+        if rest is not None and not isinstance(rest, BrokenPipeError):
             raise
         _forget_stdout()
         return PIPE_CLOSED
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        _prepare_streams(words)
+        args = parsed(words)
+        module, _, function = args.run.partition(":")
+        command = getattr(importlib.import_module(f"chomp_mcp.doors.cli.{module}"), function)
+        code = int(command(args) or 0)
+        sys.stdout.flush()
+    except EOFError:  # Ctrl-D where something was to be typed
+        raise InvalidRequest("\nThe input ended before anything was typed.", hint="Nothing was changed.") from None
+    except OSError as error:
+        if error.errno not in CANNOT_BE_WRITTEN:
+            raise
+        _forget_stdout()
+        raise StoreError(f"The output cannot be written: {error.strerror}.") from None
+    except SystemExit:  # after --help and --version
+        sys.stdout.flush()
+        raise
     return code
 
 
@@ -55,36 +76,38 @@ def exit_code(error: ChompError) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
-_STEPS: tuple[tuple[str, str], ...] = (
-    (r"Call list_models with router=(\S+) to", r"Run `chomp-mcp models \1` to"),
-    (r"Call list_models to", "Run `chomp-mcp models` to"),
-    (r"\(list_models shows it\)", "(`chomp-mcp models` shows it)"),
-    (r", or call register_keys\b", ""),
-    (r"register a key for a router", "add a key (`chomp-mcp keys add`) of a router"),
-)
-"""The next step in the words of the tools -> in those of a command line."""
+def _told(error: ChompError, *, as_json: bool = False) -> int:
+    """The error on stderr: one line in this door's words, or with --json one object."""
+    from chomp_mcp.doors.cli.words import error_json, error_line
 
-
-def in_commands(text: str) -> str:
-    """An error's text, its next step as a command."""
-    for tools, commands in _STEPS:
-        text = re.sub(tools, commands, text)
-    return text
-
-
-def _told(error: ChompError) -> int:
-    with contextlib.suppress(BrokenPipeError):
+    code = exit_code(error)
+    with contextlib.suppress(OSError):
         sys.stdout.flush()
-    with contextlib.suppress(BrokenPipeError):
-        print(f"chomp-mcp: {in_commands(str(error))}", file=sys.stderr)
-    return exit_code(error)
+    with contextlib.suppress(OSError):
+        print(error_json(error, code) if as_json else error_line(error), file=sys.stderr)
+    return code
 
 
-def _never_fail_on_a_character() -> None:
-    """A terminal that cannot show a character shows `?` instead of ending the command."""
+def _prepare_streams(words: Sequence[str]) -> None:
+    """UTF-8 to files and pipes, whatever the locale; a terminal that cannot show a character shows `?` instead.
+
+    Raises:
+        StoreError: stdout is closed. What is closed is opened on nothing first: a socket must never become fd 1.
+    """
+    closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if name in closed:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
+            setattr(sys, name, open(fd, "w" if fd else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="replace")  # type: ignore[union-attr]
+    if "stdout" in closed and not NEEDS_NO_STDOUT.intersection(words[:1]):
+        raise StoreError("stdout is closed: there is nowhere to write to.", hint="Leave it open, or use > /dev/null.")
 
 
 def _forget_stdout() -> None:

@@ -1,36 +1,86 @@
-"""`ask`, `dispatch`, and the hidden `run-job` that does a dispatched job's work."""
+"""`ask`, `chat`, `dispatch`, and the hidden `run-job` that does a dispatched job's work."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from contextlib import suppress
 from math import inf
-from pathlib import Path
 
 import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.openai.collect import Folder
+from chomp_mcp.doors.cli import exit_code
 from chomp_mcp.doors.cli.output import answer, remark, show_json
-from chomp_mcp.doors.files import Folders, folders_for, saved, target_for, with_files
+from chomp_mcp.doors.cli.prompting import folders_of, prompt_of, request_of, thread_of
+from chomp_mcp.doors.cli.status_line import StatusLine
+from chomp_mcp.doors.cli.words import error_line
+from chomp_mcp.doors.files import saved, target_for
 from chomp_mcp.doors.views import job_head
-from chomp_mcp.errors import InvalidRequest, JobNotFound
+from chomp_mcp.errors import ChompError, JobNotFound, StoreError
 from chomp_mcp.gateway import detached
-from chomp_mcp.messages import OWNER, ChatRequest, receipt_line
+from chomp_mcp.messages import OWNER, ChatRequest, Completion, receipt_line
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.threads import Thread
 
-__all__ = ["ask", "dispatch", "run_job"]
+__all__ = ["ask", "chat", "dispatch", "run_job"]
 
 
 def ask(args: argparse.Namespace) -> int:
     """Stream the answer to stdout and the receipt's line to stderr; with --json, one object with both."""
-    return anyio.run(_saved if args.save_to else _whole if args.json else _streamed, args)
+    way = _saved if args.save_to else _whole if args.json else _streamed
+    return anyio.run(way, args, prompt_of(args.prompt))
 
 
 def dispatch(args: argparse.Namespace) -> int:
     """Store the job, start the process that runs it, print its id."""
-    return anyio.run(_dispatch, args)
+    return anyio.run(_dispatch, args, prompt_of(args.prompt))
+
+
+def chat(args: argparse.Namespace) -> int:
+    """Line after line is asked in one conversation, until Ctrl-D; at a prompt, and from a pipe."""
+    return anyio.run(_chat, args)
+
+
+async def _chat(args: argparse.Namespace) -> int:
+    """Ctrl-C ends an answer that is on its way, and at the prompt the conversation."""
+    is_typed = sys.stdin.isatty()
+    async with Chomp(Settings.load()) as chomp:
+        thread = await thread_of(chomp, args)
+        if is_typed:
+            remark(f"{_where(thread)} End it with Ctrl-D.")
+        code = 0
+        while (prompt := await anyio.to_thread.run_sync(_line, is_typed, abandon_on_cancel=True)) is not None:
+            if not prompt.strip():
+                continue
+            try:
+                thread = await converse(chomp, args, prompt, thread)
+            except ChompError as error:
+                code = exit_code(error)
+                remark(error_line(error))
+            args.files = []  # they belong to the first question
+    return code
+
+
+def _where(thread: Thread | None) -> str:
+    if not thread or not thread.messages:
+        return "A new conversation."
+    asked = sum(message.get("role") == "user" for message in thread.messages)
+    return f"The conversation goes on after {asked} question{'s' * (asked != 1)}."
+
+
+def _line(is_typed: bool) -> str | None:
+    """What is asked next; None: the end."""
+    try:
+        if not is_typed:
+            return sys.stdin.readline() or None
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 - from now on input() has a history and can be edited
+        return input("> ")
+    except EOFError:
+        remark("")
+        return None
 
 
 def run_job(args: argparse.Namespace) -> int:
@@ -38,69 +88,73 @@ def run_job(args: argparse.Namespace) -> int:
     return anyio.run(_run_job, args.id, args.queue)
 
 
-async def _request(chomp: Chomp, args: argparse.Namespace, prompt: str) -> ChatRequest:
-    request = ChatRequest.from_prompt(prompt, model=args.model, router=args.router, system=args.system)
-    return await with_files(chomp, OWNER, request, prompt, args.files, _folders(chomp)) if args.files else request
-
-
-def _folders(chomp: Chomp) -> Folders:
-    """Without CHOMP_FILES, any: whoever types a path has chosen it."""
-    here = Path.cwd()
-    return folders_for(chomp.settings.files or (here, Path(here.anchor)), (), "", chomp.settings.home)
-
-
-def _prompt(args: argparse.Namespace) -> str:
-    if args.prompt != ["-"]:
-        return " ".join(args.prompt)
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidRequest("stdin is not UTF-8 text.", hint="Convert it first.", param="prompt") from None
-
-
-async def _streamed(args: argparse.Namespace) -> int:
-    last, prompt = "\n", _prompt(args)
+async def _streamed(args: argparse.Namespace, prompt: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        request = await _request(chomp, args, prompt)
+        await converse(chomp, args, prompt, await thread_of(chomp, args))
+    return 0
+
+
+async def converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
+    """Ask, stream the answer to stdout, tell the receipt; the conversation as it stands then, kept for `-c`."""
+    last = "\n"
+    request = await request_of(chomp, args, prompt, thread)
+    exchange = chomp.gateway.exchange(OWNER, request, door="cli")
+    folder = Folder()
+    async with StatusLine(lambda: exchange.doing) as line:
         try:
-            async with chomp.gateway.exchange(OWNER, request, door="cli") as reply:
-                folder = Folder()
+            async with exchange as reply:
                 async for batch in reply.batches():
                     if text := folder.add(batch):
+                        line.clear()
                         answer(text)
                         last = text
+                line.clear()
                 if rest := folder.rest():
                     answer(rest)
                     last = rest
         finally:
+            line.clear()
             if not last.endswith("\n"):
                 answer("\n")
-        remark(reply.receipt().line())
-    return 0
+    remark(reply.receipt().line())
+    return await _kept(chomp, request, Completion(folder.body()).text, thread)
 
 
-async def _whole(args: argparse.Namespace) -> int:
-    prompt = _prompt(args)
+async def _kept(chomp: Chomp, request: ChatRequest, text: str, thread: Thread | None) -> Thread:
+    """The conversation with its newest answer, in the store. That it cannot be kept costs nobody the answer."""
+    messages = [*request.body["messages"], {"role": "assistant", "content": text}]
+    now = Thread(thread.name if thread else "", messages, request.model, request.router)
+    try:
+        await chomp.threads.save(OWNER.id, now)
+    except StoreError as error:
+        remark(f"chomp-mcp: the conversation cannot be continued: {error}")
+    return now
+
+
+async def _whole(args: argparse.Namespace, prompt: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        request = await _request(chomp, args, prompt)
-        async with chomp.gateway.exchange(OWNER, request.with_stream(False), door="cli") as reply:
+        thread = await thread_of(chomp, args)
+        request = await request_of(chomp, args, prompt, thread)
+        exchange = chomp.gateway.exchange(OWNER, request.with_stream(False), door="cli")
+        async with StatusLine(lambda: exchange.doing), exchange as reply:
             completion = await reply.completion()
+        await _kept(chomp, request, completion.text, thread)
         show_json({"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()})
     return 0
 
 
-async def _saved(args: argparse.Namespace) -> int:
+async def _saved(args: argparse.Namespace, prompt: str) -> int:
     """The answer goes into its file, and how it begins to stdout."""
-    prompt = _prompt(args)
     async with Chomp(Settings.load()) as chomp:
-        target = (await target_for(chomp, args.save_to, _folders(chomp))).as_json()
-        request = await _request(chomp, args, prompt)
-        job = await saved(
-            chomp,
-            await chomp.jobs.ask(
+        target = (await target_for(chomp, args.save_to, folders_of(chomp))).as_json()
+        thread = await thread_of(chomp, args)
+        request = await request_of(chomp, args, prompt, thread)
+        async with StatusLine(lambda: f"writing {args.save_to}"):
+            answered = await chomp.jobs.ask(
                 OWNER, request, prompt=prompt, system=args.system, deadline_seconds=inf, door="cli", save_to=target
-            ),
-        )
+            )
+        await _kept(chomp, request, answered.text, thread)
+        job = await saved(chomp, answered)
     if args.json:
         show_json({"status": "done", "text": job.text, "job_id": "", "receipt": job.receipt})
     else:
@@ -109,11 +163,10 @@ async def _saved(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _dispatch(args: argparse.Namespace) -> int:
-    prompt = _prompt(args)
+async def _dispatch(args: argparse.Namespace, prompt: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        target = (await target_for(chomp, args.save_to, _folders(chomp))).as_json() if args.save_to else None
-        request = await _request(chomp, args, prompt)
+        target = (await target_for(chomp, args.save_to, folders_of(chomp))).as_json() if args.save_to else None
+        request = await request_of(chomp, args, prompt)
         job = await detached.Launcher(chomp.jobs).dispatch(
             OWNER, request, prompt=prompt, system=args.system, save_to=target
         )
@@ -129,7 +182,7 @@ async def _run_job(first: str, queue: str) -> int:
     async with Chomp(Settings.load()) as chomp:
 
         async def run(job_id: str) -> None:
-            with suppress(JobNotFound):  # deleted meanwhile
+            with contextlib.suppress(JobNotFound):  # deleted meanwhile
                 await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
 
         await detached.run_all(chomp.jobs, first, queue, run)

@@ -73,7 +73,7 @@ async def _jobs(args: argparse.Namespace) -> int:
         show_json([command_job(job) for job in recent])
     elif recent:
         rows = [(j.id, j.status, clock(j.created_at), j.model, plain(j.prompt)[:60]) for j in recent]
-        table(("ID", "STATUS", "CREATED", "MODEL", "PROMPT"), rows)
+        table(("ID", "STATUS", "CREATED", "MODEL", "PROMPT"), rows, droppable=("PROMPT", "CREATED"))
     else:
         remark('No jobs. Start one with: chomp-mcp dispatch "…"')
     return 0

@@ -45,7 +45,7 @@ async def _list(args: argparse.Namespace) -> int:
         show_json(previews)
         return 0
     rows = [(r.id, previews.get(r.id, "-"), r.key_variable, r.keys_page) for r in routers if r.needs_key]
-    table(("ROUTER", "KEY", "VARIABLE", "GET ONE AT"), rows)
+    table(("ROUTER", "KEY", "VARIABLE", "GET ONE AT"), rows, droppable=("VARIABLE",))
     return 0
 
 

@@ -10,7 +10,8 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
-from chomp_mcp.doors.views import model_view
+from chomp_mcp.doors.cli.words import spoken
+from chomp_mcp.doors.views import command_model
 from chomp_mcp.messages import AUTO, Model
 from chomp_mcp.settings import Settings
 
@@ -18,27 +19,29 @@ __all__ = ["models"]
 
 
 def models(args: argparse.Namespace) -> int:
-    """A table of models; routers that could not be asked are named on stderr, exit code 4 if that is the named one."""
+    """A table of models; routers that could not be asked are named on stderr, exit code 4 if nobody else was there."""
     return anyio.run(_models, args)
 
 
 async def _models(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         page = await chomp.list_models(args.router, query=args.query, free_only=args.free, limit=None)
-    _show(args, page.models, page.errors)
-    return 4 if args.router in page.errors and not page.models else 0
+        found = await chomp.priced(page.models)
+    _show(args, found, page.errors)
+    return 4 if page.errors and not found and not args.query and not args.free else 0
 
 
 def _show(args: argparse.Namespace, found: Sequence[Model], errors: Mapping[str, str]) -> None:
     if args.json:
-        show_json({"models": [model_view(model) for model in found], "errors": errors})
+        show_json({"models": [command_model(model) for model in found], "errors": errors})
     elif found:
         rows = [(m.ref, m.context_length, m.max_output, _price(m.price_in), _price(m.price_out), m.free) for m in found]
-        table(("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE"), rows)
+        headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE")
+        table(headers, rows, droppable=("MAX OUT", "CONTEXT"))
     elif not errors:
         remark(_why_none(args))
     for router, why in errors.items():
-        remark(f"{router}: {why}")
+        remark(f"{router}: {spoken(why)}")
 
 
 def _why_none(args: argparse.Namespace) -> str:

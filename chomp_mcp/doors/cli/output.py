@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["answer", "clock", "plain", "remark", "show_json", "table"]
+__all__ = ["answer", "clock", "plain", "remark", "room_on", "show_json", "table"]
 
-_CONTROLS: Mapping[int, str] = {code: "" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+_BIDI = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""Characters that turn the order of what is shown round, and Unicode's own ends of lines."""
+_CONTROLS: Mapping[int, str] = {
+    code: "" for code in (*range(32), 127, *range(128, 160), *_BIDI) if chr(code) not in "\n\t"
+}
 """Characters with which a model's answer could drive the terminal."""
+_GAP = "  "
+MIN_TEXT, MIN_FIRST = 18, 12
+"""The narrowest that a column of text, and one of names, may become."""
 
 
 def plain(text: str) -> str:
@@ -28,7 +37,7 @@ def answer(text: str) -> None:
 
 def remark(text: str) -> None:
     """A line on stderr: for the person, not for the pipe."""
-    print(text, file=sys.stderr, flush=True)
+    print(text.translate(_CONTROLS), file=sys.stderr, flush=True)
 
 
 def show_json(value: Any) -> None:
@@ -46,14 +55,70 @@ def _jsonable(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Columns on stdout, as wide as they need to be; a terminal's width cuts the last one."""
-    cells = [[plain(_cell(value)) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    for row in (headers, *cells):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        print(line if not room or len(line) <= room else line[: room - 1] + "…")
+def room_on(stream: TextIO) -> int:
+    """The columns of the terminal behind the stream; COLUMNS wins; 80 where nobody knows."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (columns := int(os.environ["COLUMNS"])) > 0:
+            return columns
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], *, droppable: Sequence[str] = (), wraps: bool = False
+) -> None:
+    """Columns on stdout. Where a terminal is too narrow, `droppable` columns go, the first named first.
+
+    What is still too wide stays whole: a long first cell gets a line of its own, the last column continues below itself
+    where it `wraps`, and at the end each cell gets its line. A URL or a price is never cut.
+    """
+    shown = [list(headers), *([plain(_cell(value)) for value in row] for row in rows)]
+    room = room_on(sys.stdout) if sys.stdout.isatty() else 0
+    for name in droppable:
+        if not room or _width(shown) <= room:
+            break
+        place = shown[0].index(name)
+        shown = [[cell for at, cell in enumerate(row) if at != place] for row in shown]
+    print("\n".join(_laid_out(shown, room, wraps=wraps)))
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) + len(_GAP) for column in zip(*rows, strict=True)) - len(_GAP)
+
+
+def _laid_out(rows: Sequence[Sequence[str]], room: int, *, wraps: bool) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    over = _width(rows) - room if room else 0
+    last = len(widths) - 1
+    if over > 0 and wraps and widths[last] - over >= MIN_TEXT:
+        widths[last] -= over
+    elif over > 0 and widths[0] - over >= MIN_FIRST:
+        widths[0] -= over
+    elif over > 0:
+        yield from _as_records(rows)
+        return
+    for row in rows:
+        cells = list(row)
+        if len(cells[0]) > widths[0]:
+            yield cells[0]
+            cells[0] = ""
+        texts = textwrap.wrap(cells[last], widths[last], break_long_words=False, break_on_hyphens=False) or [""]
+        if not wraps:
+            texts = [cells[last]]
+        head = _GAP.join(cell.ljust(width) for cell, width in zip(cells[:last], widths, strict=False))
+        indent = " " * len(head)
+        for index, text in enumerate(texts):
+            yield f"{indent if index else head}{_GAP if last else ''}{text}".rstrip()
+
+
+def _as_records(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    headers = rows[0]
+    width = max(map(len, headers[1:]), default=0)
+    for row in rows[1:]:
+        yield row[0]
+        yield from (f"  {name.ljust(width)}  {cell}" for name, cell in zip(headers[1:], row[1:], strict=True) if cell)
 
 
 def _cell(value: Any) -> str:

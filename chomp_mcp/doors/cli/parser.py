@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.detached import RUN_JOB
 
 __all__ = ["AGENTS", "CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
@@ -65,8 +65,7 @@ class _Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(None, f"there is no {kind.lower()} {value!r}. {did_you_mean(value, known)}")
 
     def error(self, message: str) -> NoReturn:
-        print(f"chomp-mcp: {message}{'' if message.endswith('?') else '.'} See {self.prog} --help.", file=sys.stderr)
-        raise SystemExit(2)
+        raise InvalidRequest(message, hint=f"See {self.prog} --help.")
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -107,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=_Help,
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    top.add_argument("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
     top.set_defaults(run="servers:stdio")
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -156,21 +155,44 @@ def _asking(command: _Command) -> None:
     ask = command("ask", "asking:ask", "ask a model and stream its answer to the terminal")
     _prompt(ask)
     _json(ask)
+    ask.add_argument("-c", "--continue", dest="resume", action="store_true", help="go on with the last conversation")
+    ask.add_argument(
+        "--thread", metavar="NAME", default="", help="go on with the conversation of that name, or begin it"
+    )
     dispatch = command("dispatch", "asking:dispatch", "ask in the background and print the job's id at once")
     _prompt(dispatch)
     _json(dispatch)
+    chat = command("chat", "asking:chat", "ask line after line in one conversation, until Ctrl-D")
+    _route(chat)
+    chat.add_argument("-c", "--continue", dest="resume", action="store_true", help="go on with the last conversation")
+    chat.add_argument(
+        "--thread", metavar="NAME", default="", help="go on with the conversation of that name, or begin it"
+    )
 
 
 _ATTACH = "a file that goes along: text, an image or a PDF; a glob in quotes; again for more"
 
 
 def _prompt(command: argparse.ArgumentParser) -> None:
-    command.add_argument("prompt", metavar="PROMPT", nargs="+", help="what to ask; - reads it from stdin")
+    command.add_argument("prompt", metavar="PROMPT", nargs="+", help=_PROMPT)
+    _route(command)
+    command.add_argument("--save-to", metavar="FILE", default="", help="write the answer into FILE, and show its begin")
+
+
+_PROMPT = "what to ask; what is piped in goes before it, or where a - stands"
+_OPTION = "a field of chat completions, its value as JSON or text: -o temperature=0.2; again for more"
+_SCHEMA = "a file with the JSON schema that the answer must have"
+
+
+def _route(command: argparse.ArgumentParser) -> None:
     command.add_argument("-m", "--model", default="", help="a model ref: router/model, a model's name, or auto")
     command.add_argument("-r", "--router", default="auto", help="the router that must answer (default: auto)")
     command.add_argument("-s", "--system", default="", help="the system prompt")
     command.add_argument("-a", "--attach", dest="files", metavar="FILE", action="append", default=[], help=_ATTACH)
-    command.add_argument("--save-to", metavar="FILE", default="", help="write the answer into FILE, and show its begin")
+    command.add_argument(
+        "-o", "--option", dest="options", metavar="NAME=VALUE", action="append", default=[], help=_OPTION
+    )
+    command.add_argument("--schema", metavar="FILE", default="", help=_SCHEMA)
 
 
 def _jobs(command: _Command) -> None:

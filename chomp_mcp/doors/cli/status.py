@@ -29,7 +29,8 @@ async def _status(args: argparse.Namespace) -> int:
         show_json(told)
         return 0
     headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
-    table(headers, [_row(router, row) for router, row in told["routers"].items()])
+    rows = [_row(router, row) for router, row in told["routers"].items()]
+    table(headers, rows, droppable=("BREAKER", "UNTIL"), wraps=True)
     documented = [(router, row["limits"]) for router, row in told["routers"].items() if row["key"] and not _quota(row)]
     if documented:
         print("\nDocumented limits, of routers that have told none yet:")
