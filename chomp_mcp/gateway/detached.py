@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from chomp_mcp.errors import StoreError
-from chomp_mcp.messages import JobStatus
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.jobs import JobRunner
@@ -86,7 +85,7 @@ class Launcher:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(StoreError):
                 for job in list(self._waiting.values()):
-                    if (await self._jobs.stored(job)).status is not JobStatus.QUEUED:
+                    if (await self._jobs.stored(job)).status != "queued":
                         del self._waiting[job.id]
             self._children = [child for child in self._children if child.poll() is None]
             if self._waiting and len(self._children) < MOST_PROCESSES:

@@ -16,8 +16,9 @@ from chomp_mcp.gateway.health import Rest
 from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import failover
 from chomp_mcp.policy.failover import duration
+from chomp_mcp.policy.secrets import without_password
 
-__all__ = ["exhausted"]
+__all__ = ["exhausted", "not_running"]
 
 FIRST_ERROR_STATUS = 400
 
@@ -42,11 +43,28 @@ def exhausted(
             hint=_hint(route.router, last, retry_after),
             retry_after=retry_after,
         )
+    if last.status is None and kinds == {FailureKind.TRANSIENT} and all(_is_program(r.router) for r, _ in failures):
+        return not_running(route.router)
     if kinds == {FailureKind.LOCAL}:
         return NoRouteAvailable(message, hint=_LOCAL_HINT, retry_after=1.0)
     if kinds == {FailureKind.TIMEOUT}:
         return UpstreamTimeout(message, hint="Try again, or name another router.", retry_after=retry_after)
     return UpstreamFailed(message, hint="Try again later, or name another router or model.", retry_after=retry_after)
+
+
+def not_running(router: Router) -> NoRouteAvailable:
+    """A program on the caller's own machine, or where they moved it, answers nobody."""
+    return NoRouteAvailable(
+        f"{router.name} is not running at {without_password(router.url)}.",
+        hint=f"Start it, then ask again; get it at {router.keys_page}."
+        if router.keys_page
+        else "Start it, then ask again.",
+    )
+
+
+def _is_program(router: Router) -> bool:
+    """One that joins `auto` while it runs."""
+    return router.joins_auto == "reachable"
 
 
 def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamError:

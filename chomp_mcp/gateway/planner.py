@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
+from chomp_mcp.gateway.exhausted import not_running
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.known_lists import KnownLists
 from chomp_mcp.gateway.model_list import ModelList
@@ -114,7 +115,13 @@ class Planner:
             if all(lists.get(router) is not None for router in needed):
                 raise
         await lists.read_patiently(needed)
-        return _RememberedPlan(target, book, lists, needed, note)
+        try:
+            return _RememberedPlan(target, book, lists, needed, note)
+        except UnknownModel:
+            named = book.routers.get(target.router)
+            if named and named.joins_auto == "reachable" and lists.get(named.id) is None:
+                raise not_running(named) from None
+            raise
 
     def _remember(self, name: tuple[str, ...], remembered: _RememberedPlan) -> None:
         """The latest stands last; the oldest make room, and those whose lists have ended."""

@@ -52,12 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     try:
-        _prepare_streams(words)
-        args = parsed(words)
-        module, _, function = args.run.partition(":")
-        command = getattr(importlib.import_module(f"chomp_mcp.doors.cli.{module}"), function)
-        code = int(command(args) or 0)
-        sys.stdout.flush()
+        try:
+            _prepare_streams(words)
+            args = parsed(words)
+            module, _, function = args.run.partition(":")
+            command = getattr(importlib.import_module(f"chomp_mcp.doors.cli.{module}"), function)
+            code = int(command(args) or 0)
+        finally:  # also after --help and --version, which end with SystemExit
+            sys.stdout.flush()
     except EOFError:  # Ctrl-D where something was to be typed
         raise InvalidRequest("\nThe input ended before anything was typed.", hint="Nothing was changed.") from None
     except OSError as error:
@@ -65,9 +67,6 @@ def _run(words: Sequence[str]) -> int:
             raise
         _forget_stdout()
         raise StoreError(f"The output cannot be written: {error.strerror}.") from None
-    except SystemExit:  # after --help and --version
-        sys.stdout.flush()
-        raise
     return code
 
 

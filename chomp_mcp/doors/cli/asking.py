@@ -74,7 +74,8 @@ def _line(is_typed: bool) -> str | None:
     """What is asked next; None: the end."""
     try:
         if not is_typed:
-            return sys.stdin.readline() or None
+            line = sys.stdin.readline()
+            return line.rstrip("\r\n") if line else None
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - from now on input() has a history and can be edited
         return input("> ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -63,6 +64,10 @@ class _Parser(argparse.ArgumentParser):
             return
         kind = (action.metavar if isinstance(action.metavar, str) else "") or action.dest
         raise argparse.ArgumentError(None, f"there is no {kind.lower()} {value!r}. {did_you_mean(value, known)}")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """The base class swallows what a full disk says."""
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         raise InvalidRequest(message, hint=f"See {self.prog} --help.")

@@ -48,7 +48,8 @@ async def _status(args: argparse.Namespace) -> int:
 
 def _row(router: str, row: RouterStatus) -> tuple[Any, ...]:
     key = "not needed" if row["key"] is None else row["key"]
-    usable = "yes" if row["ready"] else (row["reason"] or "no key").replace("_", " ")
+    lacking = "not running" if row["key"] is None else "no key"
+    usable = "yes" if row["ready"] else (row["reason"] or lacking).replace("_", " ")
     until = clock(_at(row["cooldown_until"]))
     return (
         router,

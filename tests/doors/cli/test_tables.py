@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from operator import mul
 
 import pytest
+
+from chomp_mcp.doors.cli.output import table
 
 
 def test_models_is_a_table_of_everything_within_reach(run, upstream):
@@ -25,10 +29,10 @@ def test_models_as_json_has_the_shape_of_the_tool(run, upstream):
     }
 
 
-def test_a_router_that_fails_is_named_on_stderr(run, upstream):
+def test_a_router_that_fails_is_named_on_stderr_and_ends_with_4_where_no_other_was_there(run, upstream):
     upstream.models({"error": "no"})
     done = run("models", "--json")
-    assert done.returncode == 0
+    assert done.returncode == 4
     assert done.stderr.splitlines()[-1].startswith("lab: ")
 
 
@@ -129,3 +133,40 @@ def test_status_tells_the_credit_of_an_account(run, upstream):
     env = {"OPENROUTER_API_KEY": "sk-or-0123456789", "CHOMP_ROUTER_OPENROUTER_URL": upstream.url}
     row = next(line for line in run("status", env=env).stdout.splitlines() if line.startswith("openrouter "))
     assert "$4.2 of credit (account page)" in row
+
+
+def test_a_program_that_does_not_run_is_told_as_that(run):
+    env = {"OLLAMA_BASE_URL": "http://127.0.0.1:9"}
+    for named in (["-r", "ollama"], ["-m", "ollama/llama3"]):
+        done = run("ask", "hi", *named, env=env)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert done.stderr.startswith("chomp-mcp: Ollama is not running at http://127.0.0.1:9. Start it")
+    row = next(line for line in run("status", env=env).stdout.splitlines() if line.startswith("ollama "))
+    assert "not running" in row
+    assert "no key" not in row
+
+
+def test_a_price_that_receipts_reckon_with_shows_among_the_models(run, upstream):
+    env = {"GROQ_API_KEY": "gsk_0123456789abcdef", "CHOMP_ROUTER_GROQ_URL": upstream.url}
+    upstream.models(["openai/gpt-oss-120b"])
+    told = json.loads(run("models", "groq", "--json", env=env).stdout)["models"][0]
+    asked = json.loads(run("ask", "hi", "-m", "groq/openai/gpt-oss-120b", "--json", env=env).stdout)
+    usage = asked["receipt"]["usage"]
+    per_million = [Decimal(told[name]) for name in ("price_in", "price_out")]
+    tokens = [usage["input_tokens"], usage["output_tokens"]]
+    assert Decimal(asked["receipt"]["cost_usd"]) * 1_000_000 == sum(map(mul, per_million, tokens))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_tables_fit_a_terminal_and_cut_no_address_and_no_price(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    url = "https://cloud.sambanova.ai/apis/of/a/long/path"
+    row = ("sambanova", "abcd…efgh (environment)", "SAMBANOVA_API_KEY", url)
+    table(("ROUTER", "KEY", "VARIABLE", "GET ONE AT"), [row], droppable=("VARIABLE",))
+    rows = [("groq/" + "m" * 50, 131072, "0.15"), ("a/b", 8, "10")]
+    table(("MODEL", "CONTEXT", "$/M IN"), rows, droppable=("CONTEXT",))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert any(url in line for line in lines)
+    assert any(line.endswith("0.15") for line in lines)
