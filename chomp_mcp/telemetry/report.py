@@ -30,7 +30,8 @@ class Report:
     """One exchange as it ended. Holds no prompt, no answer, no key, so that every reader may show all of it."""
 
     door: str
-    """Where it came in: mcp, openai_api, chomp_api, gateway_api, cli, python."""
+    """Where it came in: mcp, openai_api, messages_api, responses_api, gemini_api, chomp_api, gateway_api, cli or
+    python."""
     caller_id: str
     """At most the first 12 characters of `Caller.id`."""
     asked: str

@@ -36,7 +36,8 @@ class _Models:
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
         if _is_for_anthropic(request):
             entries = [anthropic_models.entry(model, self._chomp.routers[model.router].name) for model in page.models]
-            return Json(anthropic_models.page(entries, request.query_params))
+            told = anthropic_models.page(entries, request.query_params)
+            return Json({**told, "errors": dict(page.errors)} if page.errors else told)
         if _is_for_codex(request):
             return Json(codex_models.catalogue(page.models, self._chomp.routers))
         listed = {"object": "list", "data": [openai_model(model) for model in page.models]}
