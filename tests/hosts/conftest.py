@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -40,7 +41,7 @@ async def upstream() -> AsyncIterator[ScriptedRouter]:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
-    """`installed("@anthropic-ai/claude-code", "claude")`: the program's path."""
+    """`installed("@anthropic-ai/claude-code@2.1.332", "claude")`: the program's path."""
 
     def install(package: str, program: str) -> Path:
         if not shutil.which("npm"):
@@ -52,7 +53,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], 
             folder.mkdir(parents=True, exist_ok=True)
             command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
             subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
-            script = folder / "node_modules" / package / "install.cjs"
+            script = folder / "node_modules" / re.sub(r"(?<=.)@[^/@]*$", "", package) / "install.cjs"
             if script.exists():  # npm no longer runs it by itself
                 subprocess.run(
                     ["node", script.name], cwd=script.parent, check=True, capture_output=True, timeout=SECONDS

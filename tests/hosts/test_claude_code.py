@@ -1,4 +1,4 @@
-"""Claude Code itself, on a router that speaks chat completions only."""
+"""Claude Code itself, on a router that speaks chat completions only. One of 2.1.197 does not compact at an overflow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def gateway(home: Path, upstream: ScriptedRouter) -> AsyncIterator[Served]
 
 @pytest.fixture
 def claude(installed, run_host, gateway: Served):
-    program = installed("@anthropic-ai/claude-code", "claude")
+    program = installed("@anthropic-ai/claude-code@2.1.332", "claude")
     quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "IS_SANDBOX": "1"}
     where = {"ANTHROPIC_BASE_URL": gateway.url, "ANTHROPIC_AUTH_TOKEN": "none"}
 
@@ -119,7 +119,7 @@ async def test_a_router_that_fails_before_its_first_word_goes_unnoticed(installe
         environ = {"LLM_DEFAULT_MODEL": "bad/m", "LLM_FALLBACKS": "good/m"}
         async with serving(settings_for(home, environ=environ, bad=bad.url, good=good.url)) as gateway:
             done = await run_host(
-                installed("@anthropic-ai/claude-code", "claude"),
+                installed("@anthropic-ai/claude-code@2.1.332", "claude"),
                 *("-p", "write", "--permission-mode", "acceptEdits", "--output-format", "json"),
                 ANTHROPIC_BASE_URL=gateway.url,
                 ANTHROPIC_AUTH_TOKEN="none",

@@ -9,7 +9,7 @@ import pytest
 pytestmark = [pytest.mark.anyio, pytest.mark.hosts, pytest.mark.timeout(500)]
 
 PROGRAMS = {
-    "claude": ("@anthropic-ai/claude-code", ("-p", "say hi")),
+    "claude": ("@anthropic-ai/claude-code@2.1.332", ("-p", "say hi")),
     "codex": ("@openai/codex", ("exec", "--skip-git-repo-check", "say hi")),
     "gemini": ("@google/gemini-cli", ("--skip-trust", "-p", "say hi")),
     "opencode": ("opencode-ai", ("run", "say hi")),
