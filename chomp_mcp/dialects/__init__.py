@@ -106,7 +106,7 @@ class _Dialects(Mapping[str, Dialect]):
     def __getitem__(self, name: str) -> Dialect:
         if name not in _MODULES:
             raise KeyError(name)
-        return _load(name)
+        return cast("Dialect", _module(_MODULES[name]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(_MODULES)
@@ -119,13 +119,8 @@ class _Dialects(Mapping[str, Dialect]):
 
 
 @cache
-def _load(name: str) -> Dialect:
-    return cast("Dialect", import_module(f"{__name__}.{_MODULES[name]}"))
-
-
-@cache
-def _load_speech(module: str) -> Speech:
-    return cast("Speech", import_module(f"{__name__}.{module}"))
+def _module(path: str) -> object:
+    return import_module(f"{__name__}.{path}")
 
 
 DIALECTS: Mapping[str, Dialect] = _Dialects()
@@ -140,8 +135,8 @@ def speech(route: Route, request: ChatRequest) -> Speech:
     """How this request is put to that route: as it came where both speak one dialect, else translated."""
     name = route.router.dialect
     if request.endpoint != "chat":
-        return _load_speech(_ENDPOINTS[request.endpoint])
-    return _load_speech(NATIVE[name]) if request.is_native_to(route) else DIALECTS[name]
+        return cast("Speech", _module(_ENDPOINTS[request.endpoint]))
+    return cast("Speech", _module(NATIVE[name])) if request.is_native_to(route) else DIALECTS[name]
 
 
 def counter(route: Route, request: ChatRequest) -> Callable[[Route, ChatRequest], WireRequest] | None:

@@ -14,6 +14,7 @@ from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_usage
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder
 from chomp_mcp.dialects.stream.framing import Objects
+from chomp_mcp.dialects.values import as_list
 from chomp_mcp.messages import (
     ChatRequest,
     Completion,
@@ -41,7 +42,7 @@ _MODEL = "cursor-agent"
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /v1/complete or /v1/stream; the model is never sent, and every call has an id of its own."""
     given = request.body
-    messages = fit(route.router, _messages(given), frozenset()).messages
+    messages = fit(route.router, as_list(given.get("messages")), frozenset()).messages
     body = {
         "request_id": f"cursor-{uuid4().hex}",
         "agent_id": str(given.get("agent_id") or given.get("user") or "chomp"),
@@ -59,7 +60,7 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     """A sentence for all that is neither text nor messages: the adapter takes nothing else."""
     lost = [name for name, value in request.body.items() if value is not None and name not in _OURS | _READ]
-    lost += sorted(fit(route.router, _messages(request.body), frozenset()).lost)
+    lost += sorted(fit(route.router, as_list(request.body.get("messages")), frozenset()).lost)
     return (f"{route.router.id} takes text only, no {', '.join(lost)}: dropped",) if lost else ()
 
 
@@ -74,7 +75,7 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
     if error := _error(answer):
         return error
     if answer.get("status") != "completed":
-        return _unfinished(answer)
+        return _unfinished(answer.get("status"))
     top = head(str(answer.get("request_id", "")), str(answer.get("model") or _MODEL))
     return answered(completion(top, {"content": str(answer.get("content") or "")}, "stop", _usage(answer)))
 
@@ -127,8 +128,7 @@ def _error(answer: Mapping[str, Any]) -> ErrorObject | None:
     return ErrorObject(error or "The adapter reported an error without a reason.")
 
 
-def _unfinished(answer: Mapping[str, Any]) -> Failed:
-    status = answer.get("status")
+def _unfinished(status: Any) -> Failed:
     if status in ("pending", "processing"):
         text = f"The Cursor adapter was still {status} after {_WAIT_MS // 1000} s."
         return Failed(FailureKind.TIMEOUT, text, status=504)
@@ -141,13 +141,8 @@ def _usage(answer: Mapping[str, Any]) -> Usage | None:
     return usage if usage and (usage.input_tokens or usage.output_tokens) else None
 
 
-def _messages(body: Mapping[str, Any]) -> list[Any]:
-    messages = body.get("messages")
-    return messages if isinstance(messages, list) else []
-
-
 def _message(message: Mapping[str, Any]) -> dict[str, str]:
+    """Text alone: the adapter has no parts, and its agent sees no pictures."""
     content = message.get("content")
-    parts = content if isinstance(content, list) else ()
-    text = "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and part.get("text"))
+    text = "\n".join(str(part["text"]) for part in as_list(content) if isinstance(part, Mapping) and part.get("text"))
     return {"role": str(message.get("role", "user")), "content": content if isinstance(content, str) else text}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle, islice
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai.request import decode, decoder, encode, notes
+from chomp_mcp.dialects.values import as_list, as_text
 from chomp_mcp.messages import Model, Router, WireRequest
 
 __all__ = ["Frame", "Script", "decode", "decode_list", "decoder", "encode", "encode_list", "models", "notes", "play"]
@@ -229,17 +230,11 @@ def _pieces(words: list[str]) -> list[str]:
 
 
 def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    messages = body.get("messages")
-    return [m for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else []
+    return [message for message in as_list(body.get("messages")) if isinstance(message, Mapping)]
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    return "".join(_texts(message.get("content")))
-
-
-def _texts(content: Any) -> Iterator[str]:
+    content = message.get("content")
     if isinstance(content, str):
-        yield content
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-            yield part["text"]
+        return content
+    return "".join(as_text(part.get("text")) for part in as_list(content) if isinstance(part, Mapping))

@@ -29,6 +29,7 @@ from chomp_mcp.messages import (
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
 
 _VERSION = "2023-06-01"
+"""The later of the two versions that Anthropic lists (platform.claude.com, Versions)."""
 
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
@@ -40,9 +41,8 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     """A sentence for the fields and the message parts that Messages has no place for, and for what was changed."""
     translated = translate(route, request)
-    dropped = translated.lost
-    told = [f"{route.router.id} takes no {', '.join(dropped)}: dropped"] if dropped else []
-    return (*told, *translated.notes)
+    dropped = [f"{route.router.id} takes no {', '.join(translated.lost)}: dropped"] if translated.lost else []
+    return (*dropped, *translated.notes)
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
@@ -101,19 +101,18 @@ def _answer(blocks: list[Any]) -> dict[str, Any]:
     blocks = [block for block in blocks if isinstance(block, Mapping)]
     text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
     thinking = "".join(str(block.get("thinking", "")) for block in blocks if block.get("type") == "thinking")
-    calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
+    calls = [
+        {
+            "id": block.get("id") or new_id(),
+            "type": "function",
+            "function": {"name": block.get("name"), "arguments": wire.dumps(block.get("input") or {}).decode()},
+        }
+        for block in blocks
+        if block.get("type") == "tool_use"
+    ]
     message: dict[str, Any] = {"content": text if text or not calls else None}
     if thinking:
         message["reasoning_content"] = thinking
     if signed := [dict(block) for block in blocks if block.get("type") in THINKING]:
         message["thinking_blocks"] = signed
     return {**message, "tool_calls": calls} if calls else message
-
-
-def _call(block: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = wire.dumps(block.get("input") or {}).decode()
-    return {
-        "id": block.get("id") or new_id(),
-        "type": "function",
-        "function": {"name": block.get("name"), "arguments": arguments},
-    }

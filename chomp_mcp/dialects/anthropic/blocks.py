@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+
 __all__ = ["blocks_of", "marked"]
 
 _NATIVE = ("image", "document", "tool_result", "tool_use", "search_result")
@@ -26,7 +28,7 @@ def blocks_of(content: Any, lost: set[str]) -> list[Any]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     blocks = []
-    for part in content if isinstance(content, list) else ():
+    for part in as_list(content):
         if not isinstance(part, Mapping):
             continue
         if block := _block(part):
@@ -46,27 +48,23 @@ def _block(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
     kind = part.get("type")
     if kind in ("text", "refusal"):
         text = part.get(kind)
-        said = {"type": "text", "text": text}
+        block = {"type": "text", "text": text}
         if isinstance(part.get("citations"), list):
-            said["citations"] = part["citations"]
-        return marked(said, part) if isinstance(text, str) and text.strip() else None
+            block["citations"] = part["citations"]
+        return marked(block, part) if isinstance(text, str) and text.strip() else None
     if kind == "image_url":
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, Mapping) else image
         return _source("image", url, part)
     if kind == "file":
-        file = part.get("file")
-        return _file(file, part) if isinstance(file, Mapping) else None
+        file = as_mapping(part.get("file"))
+        data, name = file.get("file_data"), as_text(file.get("filename"))
+        if isinstance(data, str) and data.startswith(_PDF):
+            data = f"data:application/pdf;base64,{data}"
+        document = _source("document", data, part)
+        is_named = document is not None and document["type"] == "document" and name
+        return {**document, "title": name} if document is not None and is_named else document
     return part if kind in _NATIVE else None
-
-
-def _file(file: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    data, name = file.get("file_data"), file.get("filename")
-    if isinstance(data, str) and data.startswith(_PDF):
-        data = f"data:application/pdf;base64,{data}"
-    block = _source("document", data, part)
-    is_named = block is not None and block["type"] == "document" and isinstance(name, str) and name
-    return {**block, "title": name} if block is not None and is_named else block
 
 
 def _source(kind: str, url: Any, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -83,14 +81,10 @@ def _source(kind: str, url: Any, part: Mapping[str, Any]) -> Mapping[str, Any] |
     if media == "application/pdf":
         return marked({"type": "document", "source": {"type": "base64", "media_type": media, "data": found[2]}}, part)
     if media.startswith("text/") or media in _TEXTS or media.endswith(("+json", "+xml")):
-        text = _decoded(found[2])
+        try:
+            text = base64.b64decode(found[2]).decode("utf-8-sig")
+        except (binascii.Error, ValueError):
+            text = ""
         source = {"type": "text", "media_type": "text/plain", "data": text}
         return marked({"type": "document", "source": source}, part) if text else None
     return None
-
-
-def _decoded(data: str) -> str:
-    try:
-        return base64.b64decode(data).decode("utf-8-sig")
-    except (binascii.Error, ValueError):
-        return ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.anthropic.signatures import sign
 from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Completion, Usage
 
 __all__ = ["as_input", "message_id", "message_of", "reasoning_in", "stop_reason", "usage_object"]
@@ -17,24 +18,27 @@ _REFUSALS = frozenset({"content_filter", "refusal"})
 
 def message_of(completion: Completion, usage: Usage, *, model: str) -> dict[str, Any]:
     """The whole answer; `model` is what it is called where the router did not say."""
-    said, body = completion.message, completion.body
-    thought, calls = reasoning_in(said), said.get("tool_calls")
-    text = said.get("content") or said.get("refusal") or ""
+    message, body = completion.message, completion.body
+    thought = reasoning_in(message)
+    text = message.get("content") or message.get("refusal") or ""
     content: list[dict[str, Any]] = []
     if thought:
-        signature = sign(said.get("reasoning_details"))
+        signature = sign(message.get("reasoning_details"))
         content.append({"type": "thinking", "thinking": thought, "signature": signature})
     if isinstance(text, str) and text:
         content.append({"type": "text", "text": text})
-    uses = [_use(call) for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
-    reason, sequence = stop_reason(completion.finish_reason, _stop_sequence(body), has_calls=bool(uses))
+    uses = [_use(call) for call in as_list(message.get("tool_calls")) if isinstance(call, Mapping)]
+    choices = as_list(body.get("choices"))
+    # vLLM and its like name the text that ended the answer as `stop_reason` of the choice.
+    ended_by = as_text(as_mapping(choices[0]).get("stop_reason")) if choices else ""
+    reason, sequence = stop_reason(completion.finish_reason, ended_by, has_calls=bool(uses))
     return {
         "id": message_id(body.get("id")),
         "type": "message",
         "role": "assistant",
         "model": str(body.get("model") or model),
         "content": [*content, *uses],
-        "stop_reason": "refusal" if said.get("refusal") and not uses else reason,
+        "stop_reason": "refusal" if message.get("refusal") and not uses else reason,
         "stop_sequence": sequence,
         "usage": usage_object(usage),
     }
@@ -42,14 +46,13 @@ def message_of(completion: Completion, usage: Usage, *, model: str) -> dict[str,
 
 def message_id(answer_id: Any) -> str:
     """The router's id, as Anthropic's look."""
-    told = str(answer_id or "chomp")
-    return told if told.startswith("msg_") else f"msg_{told}"
+    name = str(answer_id or "chomp")
+    return name if name.startswith("msg_") else f"msg_{name}"
 
 
-def reasoning_in(said: Mapping[str, Any]) -> str:
+def reasoning_in(place: Mapping[str, Any]) -> str:
     """What a message or a delta says of the model's thinking."""
-    thought = said.get("reasoning_content") or said.get("reasoning")
-    return thought if isinstance(thought, str) else ""
+    return as_text(place.get("reasoning_content") or place.get("reasoning"))
 
 
 def stop_reason(finish: str | None, sequence: str | None, *, has_calls: bool) -> tuple[str, str | None]:
@@ -82,19 +85,10 @@ def as_input(arguments: Any) -> Mapping[str, Any]:
 
 
 def _use(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    function = function if isinstance(function, Mapping) else {}
+    function = as_mapping(call.get("function"))
     return {
         "type": "tool_use",
         "id": str(call.get("id") or ""),
         "name": str(function.get("name") or ""),
         "input": as_input(function.get("arguments")),
     }
-
-
-def _stop_sequence(body: Mapping[str, Any]) -> str | None:
-    """The text that ended the answer: vLLM and its like tell it as `stop_reason` of the choice."""
-    choices = body.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    told = first.get("stop_reason") if isinstance(first, Mapping) else None
-    return told if isinstance(told, str) else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.values import as_list
 
 __all__ = ["estimate"]
 
@@ -23,7 +24,7 @@ _MEDIA = frozenset({"image", "document"})
 def estimate(body: Mapping[str, Any]) -> int:
     """Input tokens, at four bytes of UTF-8 each; images and pages count flat, whatever their bytes."""
     messages = body.get("messages")
-    turns = messages if isinstance(messages, list) else []
+    turns = as_list(messages)
     size = sum(_content(turn.get("content")) for turn in turns if isinstance(turn, Mapping))
     size += _content(body.get("system")) + _json(body.get("tools"))
     return math.ceil(size / _BYTES_PER_TOKEN) + _PER_MESSAGE * len(turns)

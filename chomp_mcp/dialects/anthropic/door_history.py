@@ -66,14 +66,14 @@ class History:
 
     def _user(self, blocks: list[_Block], where: str) -> None:
         """Results first, each behind its call; then what the user said, pictures of the results included."""
-        said: list[_Part] = []
+        parts: list[_Part] = []
         for block in blocks:
             if block.get("type") == "tool_result":
-                said += self._result(block, where)
+                parts += self._result(block, where)
         self._close()
-        said += self._parts([block for block in blocks if block.get("type") != "tool_result"], where)
-        if said or not blocks:
-            self._add("user", said)
+        parts += self._parts([block for block in blocks if block.get("type") != "tool_result"], where)
+        if parts or not blocks:
+            self._add("user", parts)
 
     def _result(self, block: _Block, where: str) -> list[_Part]:
         """Add the result; returns what a tool message cannot hold, or all of it where there is no such call."""

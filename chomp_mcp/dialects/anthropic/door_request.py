@@ -43,7 +43,7 @@ def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
             continue
         translate = _FIELDS.get(name)
         fields, left_out = translate(value, name) if translate else ({}, name)
-        chat |= {field: said for field, said in fields.items() if field not in chat}
+        chat |= {field: each for field, each in fields.items() if field not in chat}
         notes += [f"{left_out} has no place in chat completions: left out"] if left_out else []
     return chat, tuple(dict.fromkeys(notes))
 

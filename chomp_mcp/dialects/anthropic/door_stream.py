@@ -11,6 +11,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic.door_answer import message_id, reasoning_in, stop_reason, usage_object
 from chomp_mcp.dialects.anthropic.signatures import sign
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import Delta, Usage
 
 __all__ = ["PING", "MessageEvents", "event"]
@@ -97,21 +98,20 @@ class MessageEvents:
 
     def _take(self, delta: Delta, out: list[bytes]) -> None:
         self._start(delta.chunk, out)
-        said = delta.choice
-        if thought := reasoning_in(said):
+        added = delta.choice
+        if thought := reasoning_in(added):
             self._piece("thinking", thought, out)
-        if isinstance(details := said.get("reasoning_details"), list):
+        if isinstance(details := added.get("reasoning_details"), list):
             self._details += details
-        if text := delta.text or said.get("refusal"):
+        if text := delta.text or added.get("refusal"):
             self._piece("text", str(text), out)
-        calls = said.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
+        for call in as_list(added.get("tool_calls")):
             if isinstance(call, Mapping):
                 self._piece("tool", call, out)
         self._finish = delta.finish_reason or self._finish
         for choice in delta.choices[:1]:
-            if isinstance(told := choice.get("stop_reason"), str):  # vLLM and its like
-                self._sequence = told
+            if isinstance(ended_by := choice.get("stop_reason"), str):  # vLLM and its like
+                self._sequence = ended_by
 
     def _start(self, chunk: Mapping[str, Any], out: list[bytes]) -> None:
         if self._has_started:
@@ -201,8 +201,7 @@ def _by_call(waiting: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    function = call.get("function")
-    return function if isinstance(function, Mapping) else {}
+    return as_mapping(call.get("function"))
 
 
 def _arguments(value: Any) -> str:

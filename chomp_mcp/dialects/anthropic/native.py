@@ -81,8 +81,7 @@ def _name(data: bytes) -> bytes:
 
 
 def _body(route: Route, request: ChatRequest, *, stream: bool) -> bytes:
-    native = request.native
-    given = dict(native.body) if native else {}
+    given = dict(request.native.body) if request.native else {}
     given.pop("stream", None)
     messages = without_ours(given.get("messages"))
     return wire.dumps({**given, "model": route.model, "messages": messages, **({"stream": True} if stream else {})})

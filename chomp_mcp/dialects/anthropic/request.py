@@ -13,6 +13,7 @@ from chomp_mcp.dialects.anthropic.request_tools import tools_of
 from chomp_mcp.dialects.anthropic.schemas import closed
 from chomp_mcp.dialects.anthropic.turns import has_bare_calls, turns_of
 from chomp_mcp.dialects.openai.history import fit
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Route
 
 __all__ = ["Translated", "translate"]
@@ -53,18 +54,17 @@ def translate(route: Route, request: ChatRequest) -> Translated:
     lost: set[str] = set()
     moved: set[str] = set()
     given = {k: v for k, v in request.body.items() if v is not None and k not in route.router.drop}
-    messages = given.get("messages")
-    history = fit(route.router, messages if isinstance(messages, list) else [], frozenset(), tool_ids="plain")
+    history = fit(route.router, as_list(given.get("messages")), frozenset(), tool_ids="plain")
     notes = list(history.notes)
-    said = [message for message in history.messages if isinstance(message, Mapping)]
-    system = [block for m in said if _is_system(m) for block in blocks_of(m.get("content"), lost)]
-    turns = turns_of((m for m in said if not _is_system(m)), lost, notes)
+    messages = [message for message in history.messages if isinstance(message, Mapping)]
+    system = [block for m in messages if _is_system(m) for block in blocks_of(m.get("content"), lost)]
+    turns = turns_of((m for m in messages if not _is_system(m)), lost, notes)
     if system and not turns:  # there must be a turn
         turns, system = [{"role": "user", "content": system}], []
     limit = given.get("max_completion_tokens") or given.get("max_tokens")
     body: dict[str, Any] = {
         "model": route.model,
-        "max_tokens": limit or _limit(route),
+        "max_tokens": limit or min(_most_output(route) or _DEFAULT_MAX_TOKENS, _DEFAULT_MAX_TOKENS),
         "messages": turns,
         **({"system": system} if system else {}),
         **({"stream": True} if request.stream else {}),
@@ -75,8 +75,7 @@ def translate(route: Route, request: ChatRequest) -> Translated:
         **_metadata(given),
     }
     if output := _output(route, given, moved):
-        own = given.get("output_config")
-        body["output_config"] = {**output, **(own if isinstance(own, Mapping) else {})}
+        body["output_config"] = {**output, **as_mapping(given.get("output_config"))}
     notes += _mind_thinking(route, body, has_limit=limit is not None)
     if moved:
         notes.append(f"{route.router.id} takes no {', '.join(sorted(moved))} in a schema: put into its descriptions")
@@ -89,10 +88,8 @@ def _is_system(message: Mapping[str, Any]) -> bool:
 
 def _fields_lost(given: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
     sent = {*_TRANSLATED, *_AS_THEY_ARE, *(name for name in _SAMPLING if name in body)}
-    output = body.get("output_config")
-    output = output if isinstance(output, Mapping) else {}
-    wanted = given.get("response_format")
-    is_plain = isinstance(wanted, Mapping) and wanted.get("type") == "text"
+    output = as_mapping(body.get("output_config"))
+    is_plain = as_mapping(given.get("response_format")).get("type") == "text"
     sent |= {"response_format"} if "format" in output or is_plain else set()
     sent |= {"reasoning_effort"} if "effort" in output else set()
     sent |= {"n"} if given.get("n") == 1 else set()
@@ -101,9 +98,9 @@ def _fields_lost(given: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]
     return [name for name in given if name not in sent | _OURS]
 
 
-def _limit(route: Route) -> int:
-    known = route.listed.max_output if route.listed else None
-    return min(known, _DEFAULT_MAX_TOKENS) if known else _DEFAULT_MAX_TOKENS
+def _most_output(route: Route) -> int | None:
+    """Tokens that the model can answer with, where the router's list tells it."""
+    return route.listed.max_output if route.listed else None
 
 
 def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> list[str]:
@@ -129,9 +126,8 @@ def _fit_budget(route: Route, body: dict[str, Any], thinking: Mapping[str, Any],
     budget, limit = thinking.get("budget_tokens"), body["max_tokens"]
     if not isinstance(budget, int) or not isinstance(limit, int) or budget < limit:
         return []
-    known = route.listed.max_output if route.listed else None
     if not has_limit:
-        limit = body["max_tokens"] = min(budget + limit, known) if known else budget + limit
+        limit = body["max_tokens"] = min(budget + limit, _most_output(route) or budget + limit)
     if budget < limit or limit <= _LEAST_BUDGET:
         return []
     body["thinking"] = {**thinking, "budget_tokens": limit - 1}
@@ -151,9 +147,8 @@ def _sampling(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
 def _output(route: Route, given: Mapping[str, Any], moved: set[str]) -> dict[str, Any]:
     """`output_config`: OpenAI's json_schema and reasoning_effort."""
     output: dict[str, Any] = {}
-    wanted = given.get("response_format")
-    form = wanted.get("json_schema") if isinstance(wanted, Mapping) and wanted.get("type") == "json_schema" else None
-    schema = form.get("schema") if isinstance(form, Mapping) else None
+    wanted = as_mapping(given.get("response_format"))
+    schema = as_mapping(wanted.get("json_schema")).get("schema") if wanted.get("type") == "json_schema" else None
     if isinstance(schema, Mapping):
         output["format"] = {"type": "json_schema", "schema": closed(schema, moved)}
     effort = _EFFORTS.get(str(given.get("reasoning_effort")))
@@ -165,7 +160,7 @@ def _output(route: Route, given: Mapping[str, Any], moved: set[str]) -> dict[str
 def _stops(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:
     """`stop_sequences`; blank ones are refused, and may end nothing."""
     stop = given.get("stop")
-    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
+    stops = [stop] if isinstance(stop, str) else as_list(stop)
     kept = [each for each in stops if not isinstance(each, str) or each.strip()]
     if len(kept) < len(stops):
         lost.add("blank stop")
@@ -174,8 +169,7 @@ def _stops(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:
 
 def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:
     """`metadata.user_id`, which must not tell who it is: an e-mail address or a telephone number goes as its hash."""
-    metadata = given.get("metadata")
-    user = given.get("user") or (metadata.get("user_id") if isinstance(metadata, Mapping) else None)
+    user = given.get("user") or as_mapping(given.get("metadata")).get("user_id")
     if not isinstance(user, str) or not user:
         return {}
     if _PERSONAL.search(user) or len(user) > _LONGEST_USER:

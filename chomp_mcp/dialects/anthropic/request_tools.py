@@ -8,6 +8,7 @@ from typing import Any
 from chomp_mcp.dialects.anthropic.blocks import marked
 from chomp_mcp.dialects.anthropic.schemas import closed
 from chomp_mcp.dialects.openai.allowed_tools import allowed
+from chomp_mcp.dialects.values import as_list, as_mapping
 
 __all__ = ["tools_of"]
 
@@ -17,8 +18,7 @@ _FUNCTION = frozenset({"name", "description", "strict", "parameters", "cache_con
 
 def tools_of(given: Mapping[str, Any], lost: set[str], moved: set[str]) -> dict[str, Any]:
     """`tools` and `tool_choice`; empty without tools. `lost` and `moved` as in the request."""
-    listed = given.get("tools")
-    tools = [_tool(tool, lost, moved) for tool in (listed if isinstance(listed, list) else ())]
+    tools = [_tool(tool, lost, moved) for tool in as_list(given.get("tools"))]
     kept = [tool for tool in tools if tool]
     choice, names = _choice(given.get("tool_choice", "auto"))
     if names:
@@ -42,15 +42,11 @@ def _tool(tool: Any, lost: set[str], moved: set[str]) -> Mapping[str, Any]:
         return tool
     lost.update(f"tools[].function.{name}" for name in function.keys() - _FUNCTION)
     kept = {name: function[name] for name in ("name", "description", "strict") if function.get(name) is not None}
-    return marked({**kept, "input_schema": _schema(function, moved)}, {**function, **tool})
-
-
-def _schema(function: Mapping[str, Any], moved: set[str]) -> dict[str, Any]:
-    schema = function.get("parameters")
-    if not isinstance(schema, Mapping) or not schema:
-        return {"type": "object", "properties": {}}
-    whole = {"type": "object", **schema}
-    return closed(whole, moved) if function.get("strict") is True else whole
+    parameters = as_mapping(function.get("parameters"))
+    schema = {"type": "object", **(parameters or {"properties": {}})}  # Messages insists on a type
+    if parameters and function.get("strict") is True:
+        schema = closed(schema, moved)
+    return marked({**kept, "input_schema": schema}, {**function, **tool})
 
 
 def _choice(wanted: Any) -> tuple[dict[str, Any], set[str]]:
@@ -60,12 +56,10 @@ def _choice(wanted: Any) -> tuple[dict[str, Any], set[str]]:
     """
     if isinstance(wanted, str):
         return {"type": _CHOICES.get(wanted, "auto")}, set()
-    choice = wanted if isinstance(wanted, Mapping) else {}
+    choice = as_mapping(wanted)
     if found := allowed(choice):
         return {"type": _CHOICES[found[0]]}, found[1]
-    function = choice.get("function")
-    name = function.get("name") if isinstance(function, Mapping) else None
-    if name:
+    if name := as_mapping(choice.get("function")).get("name"):
         return {"type": "tool", "name": name}, set()
     return (dict(choice) if choice.get("type") in _OWN else {"type": "auto"}), set()
 

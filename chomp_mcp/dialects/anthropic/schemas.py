@@ -60,8 +60,8 @@ def closed(schema: Mapping[str, Any], moved: set[str], depth: int = _DEPTH) -> d
         kept["additionalProperties"] = False
     if words:
         moved.update(words)
-        told = ", ".join(f"{name}: {_written(value)}" for name, value in words.items())
-        kept["description"] = "\n\n".join(filter(None, [str(kept.get("description") or ""), f"{{{told}}}"]))
+        moved_words = ", ".join(f"{name}: {_written(value)}" for name, value in words.items())
+        kept["description"] = "\n\n".join(filter(None, [str(kept.get("description") or ""), f"{{{moved_words}}}"]))
     return kept
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.values import as_list
 
 __all__ = ["details_in", "is_ours", "sign", "without_ours"]
 
@@ -39,7 +40,7 @@ def details_in(block: Mapping[str, Any]) -> list[Any]:
         details = wire.loads(base64.urlsafe_b64decode(signature[len(_MARK) :]))
     except (ValueError, binascii.Error):
         return []
-    return details if isinstance(details, list) else []
+    return as_list(details)
 
 
 def without_ours(messages: Any) -> Any:

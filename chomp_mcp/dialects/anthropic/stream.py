@@ -11,6 +11,7 @@ from chomp_mcp.dialects.openai.shapes import head, piece, usage_piece
 from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
+from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import Delta, ErrorObject, Usage
 
 __all__ = ["FINISH", "THINKING", "MessageDecoder", "usage_of"]
@@ -29,18 +30,17 @@ FINISH: Mapping[str, str] = {
 THINKING = ("thinking", "redacted_thinking")
 
 
-def usage_of(told: Any, before: Usage | None) -> Usage | None:
+def usage_of(usage: Any, before: Usage | None) -> Usage | None:
     """Messages counts cached input apart; the counts of later events are totals, and win field by field."""
-    if not isinstance(told, dict):
+    if not isinstance(usage, dict):
         return before
-    counts = [(told.get(name), tokens(told.get(name))) for name in _COUNTS]
-    if any(count is None and said is not None for said, count in counts):
+    counts = [tokens(usage.get(name)) for name in _COUNTS]
+    if any(count is None and usage.get(name) is not None for name, count in zip(_COUNTS, counts, strict=True)):
         return before  # what nobody can have counted counts for nothing
-    asked, answered, read, written = (count for _, count in counts)
+    asked, answered, read, written = counts
     known = before or Usage()
-    creation = told.get("cache_creation")
-    hour = tokens(creation.get("ephemeral_1h_input_tokens")) if isinstance(creation, dict) else None
-    tier = told.get("service_tier")
+    hour = tokens(as_mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    tier = usage.get("service_tier")
     return Usage(
         known.input_tokens if asked is None else asked + (read or 0) + (written or 0),
         known.output_tokens if answered is None else answered,
@@ -85,17 +85,17 @@ class MessageDecoder(ObjectDecoder):
             self._fail("The router began a second answer in the middle of the first.")
             return ()
         self._begun = True
-        message = _mapping(event.get("message"))
+        message = as_mapping(event.get("message"))
         self._top = head(str(message.get("id", "")), str(message.get("model", "")))
         self.usage = usage_of(message.get("usage"), self.usage)
         return (piece(self._top, {"role": "assistant", "content": ""}),)
 
     def _block_start(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        block, index = _mapping(event.get("content_block")), _index(event)
+        block, index = as_mapping(event.get("content_block")), _index(event)
         if block.get("type") in THINKING:
             self._thoughts[index] = dict(block)
         if block.get("type") != "tool_use":
-            return self._said(block)
+            return self._text_piece(block)
         self._calls[index] = len(self._calls)
         self._unsaid[index] = wire.dumps(block.get("input") or {}).decode()
         function = {"name": block.get("name"), "arguments": ""}
@@ -108,10 +108,14 @@ class MessageDecoder(ObjectDecoder):
         return (piece(self._top, {"tool_calls": [call]}),)
 
     def _block_delta(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        delta, index = _mapping(event.get("delta")), _index(event)
+        delta, index = as_mapping(event.get("delta")), _index(event)
         if delta.get("type") != "input_json_delta":
-            self._think(index, delta)
-            return self._said(delta)
+            thought = self._thoughts.get(index)
+            # A block of thinking is kept whole: what was thought comes in pieces, its signature mostly in one.
+            for name in ("thinking", "signature"):
+                if thought is not None and isinstance(more := delta.get(name), str):
+                    thought[name] = f"{thought.get(name) or ''}{more}"
+            return self._text_piece(delta)
         arguments = delta.get("partial_json")
         return self._argue(index, arguments) if arguments and index in self._calls else ()
 
@@ -123,28 +127,20 @@ class MessageDecoder(ObjectDecoder):
             return (piece(self._top, {"thinking_blocks": [block]}),)
         return self._argue(index, self._unsaid[index]) if index in self._unsaid else ()
 
-    def _think(self, index: int, delta: Mapping[str, Any]) -> None:
-        """A block of thinking is kept whole: what was thought comes in pieces, its signature mostly in one."""
-        thought = self._thoughts.get(index)
-        for name in ("thinking", "signature"):
-            said = delta.get(name)
-            if thought is not None and isinstance(said, str):
-                thought[name] = f"{thought.get(name) or ''}{said}"
-
     def _argue(self, index: int, arguments: str) -> Iterable[Delta]:
         self._unsaid.pop(index, None)
         call = {"index": self._calls[index], "function": {"arguments": arguments}}
         return (piece(self._top, {"tool_calls": [call]}),)
 
-    def _said(self, part: Mapping[str, Any]) -> Iterable[Delta]:
+    def _text_piece(self, part: Mapping[str, Any]) -> Iterable[Delta]:
         """The text or the thinking of a block's start or of a delta."""
         names = (("content", "text"), ("reasoning_content", "thinking"))
-        said = {ours: part[theirs] for ours, theirs in names if part.get(theirs)}
-        return (piece(self._top, said),) if said else ()
+        delta = {ours: part[theirs] for ours, theirs in names if part.get(theirs)}
+        return (piece(self._top, delta),) if delta else ()
 
     def _finish(self, event: Mapping[str, Any]) -> Iterable[Delta]:
         self.usage = usage_of(event.get("usage"), self.usage)
-        reason = _mapping(event.get("delta")).get("stop_reason")
+        reason = as_mapping(event.get("delta")).get("stop_reason")
         if not reason:
             return ()
         self.finished = self.is_mute = True  # Claude may end its turn without a word, mostly after a tool's result
@@ -173,7 +169,3 @@ _EVENTS: Mapping[str, Callable[[MessageDecoder, Mapping[str, Any]], Iterable[Del
 def _index(event: Mapping[str, Any]) -> int:
     index = event.get("index")
     return index if isinstance(index, int) else 0
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

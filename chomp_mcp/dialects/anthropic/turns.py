@@ -8,6 +8,7 @@ from typing import Any
 from chomp_mcp.dialects.anthropic.blocks import blocks_of, marked
 from chomp_mcp.dialects.anthropic.stream import THINKING
 from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.values import as_list, as_mapping
 
 __all__ = ["has_bare_calls", "turns_of"]
 
@@ -41,7 +42,9 @@ def turns_of(messages: Iterable[Mapping[str, Any]], lost: set[str], notes: list[
         turns.insert(0, {"role": "user", "content": [_SILENT_USER]})
         notes.append("the conversation begins with the assistant: a user's turn was put before it")
     if turns and turns[-1]["role"] == "assistant":
-        _strip(turns)
+        content = turns[-1]["content"]
+        if content[-1].get("type") == "text":  # an answer that is to be gone on with must not end in white space
+            content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
     return turns
 
 
@@ -58,13 +61,6 @@ def _is_no_result(block: Any) -> bool:
     return not isinstance(block, Mapping) or block.get("type") != "tool_result"
 
 
-def _strip(turns: list[dict[str, Any]]) -> None:
-    """An answer that is to be gone on with must not end in white space."""
-    content = turns[-1]["content"]
-    if content[-1].get("type") == "text":
-        content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
-
-
 def _message_blocks(message: Mapping[str, Any], lost: set[str]) -> list[Any]:
     thoughts = _thinking(message)
     known = _READ | _THOUGHTS if thoughts else _READ
@@ -77,8 +73,7 @@ def _message_blocks(message: Mapping[str, Any], lost: set[str]) -> list[Any]:
         if isinstance(message.get("is_error"), bool):
             result["is_error"] = message["is_error"]
         return [marked(result, message)]
-    calls = message.get("tool_calls")
-    blocks += [_use(call) for call in (calls if isinstance(calls, list) else ()) if isinstance(call, Mapping)]
+    blocks += [_use(call) for call in as_list(message.get("tool_calls")) if isinstance(call, Mapping)]
     if blocks and "cache_control" in message:
         blocks[-1] = marked(blocks[-1], message)
     return thoughts + blocks
@@ -88,11 +83,9 @@ def _thinking(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the model thought, as far as it is signed: `thinking_blocks`, or OpenRouter's `reasoning_details`."""
     if message.get("role") != "assistant":
         return []
-    blocks = message.get("thinking_blocks")
-    found = [_kept(block) for block in (blocks if isinstance(blocks, list) else ()) if isinstance(block, Mapping)]
+    found = [_kept(block) for block in as_list(message.get("thinking_blocks")) if isinstance(block, Mapping)]
     if not found:
-        details = message.get("reasoning_details")
-        found = [_detail(each) for each in (details if isinstance(details, list) else ()) if isinstance(each, Mapping)]
+        found = [_detail(each) for each in as_list(message.get("reasoning_details")) if isinstance(each, Mapping)]
     return [block for block in found if block]
 
 
@@ -115,8 +108,7 @@ def _detail(detail: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _use(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    function = function if isinstance(function, Mapping) else {}
+    function = as_mapping(call.get("function"))
     use = {
         "type": "tool_use",
         "id": call.get("id"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.ollama import native as ollama_native
@@ -13,6 +12,7 @@ from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.stream.framing import Either
+from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
@@ -35,12 +35,12 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     """A sentence for what Ollama does not take, and for a tool choice that it will not heed."""
-    told = openai.notes(route, request)
+    sentences = openai.notes(route, request)
     if request.body.get("tool_choice") not in (None, "auto", "none"):
-        told += (f"{route.router.id} heeds no tool_choice: the model decides",)
+        sentences += (f"{route.router.id} heeds no tool_choice: the model decides",)
     if _is_native(request) and (lost := ollama_native.left_out(request.body, route.router.drop)):
-        told += (f"{route.router.id} takes no {', '.join(lost)} with options: dropped",)
-    return told
+        sentences += (f"{route.router.id} takes no {', '.join(lost)} with options: dropped",)
+    return sentences
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
@@ -68,7 +68,8 @@ def encode_list(router: Router, key: str) -> WireRequest | None:
 
 def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
     """What is pulled and chats; the list tells no context length. `ValueError` when the body is no list."""
-    names = [row.get("model") or row.get("name") for row in entries(body) if not _embeds(row)]
+    chatting = [row for row in entries(body) if "bert" not in str(as_mapping(row.get("details")).get("family", ""))]
+    names = [row.get("model") or row.get("name") for row in chatting]
     return tuple(
         Model(router.id, name, free=router.free)
         for name in names
@@ -111,8 +112,3 @@ def _is_native(request: ChatRequest) -> bool:
 def _root(router: Router) -> str:
     """The server: people write its URL with /v1 and without."""
     return router.url.removesuffix("/v1")
-
-
-def _embeds(row: Mapping[str, Any]) -> bool:
-    details = row.get("details")
-    return isinstance(details, Mapping) and "bert" in str(details.get("family", ""))

@@ -9,6 +9,7 @@ from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.shapes import completion, head, piece, usage_piece
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.tool_calls import mend_arguments, new_id
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Completion, Delta, Usage
 
 __all__ = ["Pieces", "body_of", "completion_of", "is_native", "left_out", "usage_of"]
@@ -28,7 +29,7 @@ _OPTIONS: Mapping[str, str] = {
 }
 _AS_THEY_ARE = ("model", "tools", "keep_alive", "think")
 _READ = frozenset({*_OPTIONS, *_AS_THEY_ARE, "messages", "options", "response_format", "reasoning_effort"})
-_NOT_TOLD = frozenset({"stream", "stream_options", "router", "chomp", "max_completion_tokens", "tool_choice"})
+_SETTLED = frozenset({"stream", "stream_options", "router", "chomp", "max_completion_tokens", "tool_choice"})
 _THOUGHTS = ("reasoning_content", "reasoning")
 _MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id", *_THOUGHTS})
 _ID = "chatcmpl-ollama"
@@ -36,25 +37,28 @@ _ID = "chatcmpl-ollama"
 
 def body_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """The /api/chat body of a chat-completions body as the openai dialect wrote it; the caller's `options` win."""
-    given = body.get("options")
+    tools: dict[str, Any] = {}
     options = {theirs: body[ours] for ours, theirs in _OPTIONS.items() if ours in body}
     native: dict[str, Any] = {
         **{name: body[name] for name in _AS_THEY_ARE if name in body},
-        "messages": _messages(body.get("messages")),
+        "messages": [_message(each, tools) for each in as_list(body.get("messages")) if isinstance(each, Mapping)],
         "stream": bool(body.get("stream")),
-        "options": {**options, **(given if isinstance(given, Mapping) else {})},
+        "options": {**options, **as_mapping(body.get("options"))},
     }
     if "reasoning_effort" in body and "think" not in body:
         native["think"] = False if body["reasoning_effort"] == "none" else body["reasoning_effort"]
-    if form := _format(body.get("response_format")):
-        native["format"] = form
+    wanted = as_mapping(body.get("response_format"))
+    if wanted.get("type") == "json_object":
+        native["format"] = "json"
+    elif wanted.get("type") == "json_schema" and (schema := as_mapping(wanted.get("json_schema")).get("schema")):
+        native["format"] = schema
     return native
 
 
 def left_out(body: Mapping[str, Any], dropped: Iterable[str]) -> list[str]:
     """Fields that /api/chat has no place for, but for those that are dropped anyway."""
-    known = _READ | _NOT_TOLD | frozenset(dropped)
-    messages = [message for message in _list(body.get("messages")) if isinstance(message, Mapping)]
+    known = _READ | _SETTLED | frozenset(dropped)
+    messages = [message for message in as_list(body.get("messages")) if isinstance(message, Mapping)]
     inside = {f"messages[].{name}" for message in messages for name in message.keys() - _MESSAGE if message[name]}
     lost = [name for name, value in body.items() if value is not None and name not in known]
     return lost + sorted(inside - set(dropped))
@@ -67,7 +71,7 @@ def is_native(answer: Any) -> bool:
 
 def completion_of(answer: Mapping[str, Any]) -> Completion:
     """A whole answer of /api/chat as a `chat.completion`."""
-    message, calls = _said(answer), _calls(answer, 0)
+    message, calls = _message_in(answer), _calls(answer, 0)
     if calls:
         message["tool_calls"] = [{k: v for k, v in call.items() if k != "index"} for call in calls]
     top = head(_ID, str(answer.get("model", "")))
@@ -91,17 +95,17 @@ class Pieces:
     def of(self, line: Mapping[str, Any]) -> Iterable[Delta]:
         """The chunks of one line; the last one ends with the finish and the usage."""
         top = head(_ID, str(line.get("model", "")))
-        said, calls = _said(line), _calls(line, self._count)
+        message, calls = _message_in(line), _calls(line, self._count)
         self._count += len(calls)
-        if said or calls:
-            yield piece(top, {"role": "assistant", **said, **({"tool_calls": calls} if calls else {})})
+        if message or calls:
+            yield piece(top, {"role": "assistant", **message, **({"tool_calls": calls} if calls else {})})
         if line["done"]:
             yield piece(top, {}, _finish(line, self._count > 0))
             if usage := usage_of(line):
                 yield usage_piece(top, usage)
 
 
-def _said(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _message_in(answer: Mapping[str, Any]) -> dict[str, Any]:
     message = answer["message"]
     names = (("content", "content"), ("reasoning_content", "thinking"))
     return {ours: message[theirs] for ours, theirs in names if message.get(theirs)}
@@ -109,15 +113,14 @@ def _said(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _calls(answer: Mapping[str, Any], first: int) -> list[dict[str, Any]]:
     """Tool calls, which come whole; older servers give them no id."""
-    found = [_mapping(call) for call in _list(answer["message"].get("tool_calls"))]
-    return [_call(call, index) for index, call in enumerate(found, first)]
-
-
-def _call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
-    function, call_id = _mapping(call.get("function")), call.get("id")
-    said = mend_arguments({"name": function.get("name"), "arguments": function.get("arguments") or {}})
-    told = call_id if isinstance(call_id, str) and call_id else new_id()
-    return {"index": index, "id": told, "type": "function", "function": said}
+    calls = []
+    for index, call in enumerate(map(as_mapping, as_list(answer["message"].get("tool_calls"))), first):
+        given = as_mapping(call.get("function"))
+        function = mend_arguments({"name": given.get("name"), "arguments": given.get("arguments") or {}})
+        calls.append(
+            {"index": index, "id": as_text(call.get("id")) or new_id(), "type": "function", "function": function}
+        )
+    return calls
 
 
 def _finish(answer: Mapping[str, Any], has_calls: bool) -> str:
@@ -126,27 +129,18 @@ def _finish(answer: Mapping[str, Any], has_calls: bool) -> str:
     return "tool_calls" if has_calls else "stop"
 
 
-def _format(wanted: Any) -> Any:
-    wanted = _mapping(wanted)
-    if wanted.get("type") == "json_object":
-        return "json"
-    return _mapping(wanted.get("json_schema")).get("schema") if wanted.get("type") == "json_schema" else None
-
-
-def _messages(messages: Any) -> list[dict[str, Any]]:
-    """Text and images apart, arguments as objects, tool results by the name of their tool."""
-    tools: dict[str, Any] = {}
-    return [_message(message, tools) for message in _list(messages) if isinstance(message, Mapping)]
-
-
 def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any]:
+    """Text and images apart, arguments as objects, tool results by the name of their tool.
+
+    `tools` is filled on the way: the id of each call so far -> the name of its tool.
+    """
     content = message.get("content")
-    parts = [part for part in _list(content) if isinstance(part, Mapping)]
+    parts = [part for part in as_list(content) if isinstance(part, Mapping)]
     text = content if isinstance(content, str) else "".join(str(p["text"]) for p in parts if p.get("text"))
     native: dict[str, Any] = {"role": message.get("role"), "content": text}
     if images := [image for part in parts if (image := _image(part))]:
         native["images"] = images
-    if calls := [_mapping(call) for call in _list(message.get("tool_calls"))]:
+    if calls := [as_mapping(call) for call in as_list(message.get("tool_calls"))]:
         native["tool_calls"] = [{"id": call.get("id"), "function": _function(call, tools)} for call in calls]
     if call_id := message.get("tool_call_id"):
         native["tool_call_id"] = call_id
@@ -158,7 +152,7 @@ def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any
 
 
 def _function(call: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any]:
-    function = _mapping(call.get("function"))
+    function = as_mapping(call.get("function"))
     tools[str(call.get("id"))] = function.get("name")
     arguments = function.get("arguments")
     try:
@@ -173,11 +167,3 @@ def _image(part: Mapping[str, Any]) -> str:
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, Mapping) else image
     return url.partition(";base64,")[2] if isinstance(url, str) and url.startswith("data:") else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -52,8 +52,8 @@ class Alike:
 def _only_text(chunk: Any) -> str:
     """The content of choice 0, when there is no other choice and nothing else is said; else empty."""
     match chunk:
-        case {"choices": [{"delta": {"content": str() as content, **said}, **choice}]}:
-            is_alone = not choice.get("index") and not any(said[name] for name in said.keys() - {"role"})
+        case {"choices": [{"delta": {"content": str() as content, **rest}, **choice}]}:
+            is_alone = not choice.get("index") and not any(rest[name] for name in rest.keys() - {"role"})
             return content if is_alone else ""
         case _:
             return ""

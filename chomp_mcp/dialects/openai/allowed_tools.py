@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chomp_mcp.dialects.values import as_list, as_text
+
 __all__ = ["allowed", "name_of"]
 
 
@@ -16,14 +18,13 @@ def allowed(choice: Any) -> tuple[str, set[str]] | None:
     if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
         return None
     inner = choice.get("allowed_tools")
-    told = inner if isinstance(inner, Mapping) else choice
-    tools = told.get("tools")
-    names = {name for tool in (tools if isinstance(tools, list) else ()) if (name := name_of(tool))}
-    return ("required" if told.get("mode") == "required" else "auto"), names
+    place = inner if isinstance(inner, Mapping) else choice
+    names = {name for tool in as_list(place.get("tools")) if (name := name_of(tool))}
+    return ("required" if place.get("mode") == "required" else "auto"), names
 
 
 def name_of(tool: Any) -> str:
     """The name of a function, written in either form; empty for anything else."""
     function = tool.get("function", tool) if isinstance(tool, Mapping) else {}
     name = function.get("name") if isinstance(function, Mapping) else None
-    return name if isinstance(name, str) else ""
+    return as_text(name)

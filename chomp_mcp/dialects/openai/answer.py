@@ -9,6 +9,7 @@ from typing import Any
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.tool_calls import mend_message
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import Completion, ErrorObject, Failed, FailureKind, Usage
 
 __all__ = ["NOTHING_SAID", "answered", "decode", "error_in", "nonsense", "share_reasoning"]
@@ -72,32 +73,22 @@ def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:
     OpenRouter and Groq put errors into a 200 or into the stream, Groq as `x_groq.error`, Cerebras nested or flat with
     a `status_code`, vLLM as `object: "error"`, OpenRouter also inside the choice.
     """
-    error = answer.get("error") or _groq_error(answer) or _flat_error(answer) or _choice_error(answer)
+    error = answer.get("error") or as_mapping(answer.get("x_groq")).get("error")
+    if not error and "choices" in answer:
+        for choice in as_list(answer["choices"]):
+            if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
+                unnamed = {"message": "The router ended the answer with an error that it did not name."}
+                error = choice.get("error") or unnamed
+                break
+    elif not error:
+        if answer.get("object") == "error" or ("message" in answer and ("code" in answer or "type" in answer)):
+            error = answer
+        elif isinstance(answer.get("detail"), str):
+            error = {"message": answer["detail"]}  # FastAPI's own form
     if not error:
         return None
     status = answer.get("status_code")
     return ErrorObject(error, status if isinstance(status, int) else None)
-
-
-def _groq_error(answer: Mapping[str, Any]) -> Any:
-    extra = answer.get("x_groq")
-    return extra.get("error") if isinstance(extra, dict) else None
-
-
-def _flat_error(answer: Mapping[str, Any]) -> Any:
-    if "choices" in answer:
-        return None
-    if answer.get("object") == "error" or ("message" in answer and ("code" in answer or "type" in answer)):
-        return answer
-    return {"message": answer["detail"]} if isinstance(answer.get("detail"), str) else None
-
-
-def _choice_error(answer: Mapping[str, Any]) -> Any:
-    choices = answer.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
-            return choice.get("error") or {"message": "The router ended the answer with an error that it did not name."}
-    return None
 
 
 def nonsense(body: bytes) -> Failed:

@@ -27,18 +27,18 @@ class Folder:
         self._choices: dict[int, dict[str, Any]] = {}
         self._calls = CallStream()
         self._usage: Any = None
-        self._said: list[str] = []
+        self._returned: list[str] = []
 
     def add(self, deltas: Iterable[Delta]) -> str:
         """Take these in; returns the text they carried (choice 0)."""
         text = "".join([self._add(delta) for delta in deltas])
-        self._said.append(text)
+        self._returned.append(text)
         return text
 
     def rest(self) -> str:
         """At the end: what the answer says beyond the text that `add` returned, tool calls as JSON."""
-        whole, said = Completion(self.body()).text, "".join(self._said)
-        return whole.removeprefix(said) if whole.startswith(said) else ""
+        whole, returned = Completion(self.body()).text, "".join(self._returned)
+        return whole.removeprefix(returned) if whole.startswith(returned) else ""
 
     def body(self) -> dict[str, Any]:
         """The `chat.completion` object so far."""

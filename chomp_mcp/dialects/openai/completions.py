@@ -83,7 +83,7 @@ class TextDecoder(FrameDecoder):
     def _as_chat(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
         choices = [choice for choice in chunk.get("choices") or () if _is_choice(choice)]
         self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
-        told = [
+        choices_of_chat = [
             {
                 "index": choice.get("index", 0),
                 "delta": {"content": choice["text"]},
@@ -91,7 +91,7 @@ class TextDecoder(FrameDecoder):
             }
             for choice in choices
         ]
-        return {**chunk, "choices": told}
+        return {**chunk, "choices": choices_of_chat}
 
 
 def _is_choice(choice: Any) -> bool:

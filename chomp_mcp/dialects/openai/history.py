@@ -126,35 +126,27 @@ class _Fitting:
                 param="messages",
             )
         role = str(message.get("role"))
-        if self.router.roles.get(role, role) in self.router.flatten and all(map(_is_text, kept)):
+        if self.router.roles.get(role, role) in self.router.flatten and all(
+            isinstance(part, dict) and part.get("type") in ("text", "refusal") for part in kept
+        ):
             self.lost.update(f"messages[].content[].{name}" for part in kept for name in part.keys() - {"type", "text"})
-            return "\n".join(map(_text, kept))
+            return "\n".join(text_of([part]) for part in kept)
         return kept if len(kept) < len(content) else content
 
     def _takes(self, part: Any) -> bool:
         kind = MEDIA.get(str(part.get("type"))) if isinstance(part, dict) else None
-        takes = self.router.media
-        if kind is None or kind in takes or (kind == "image" and "image_data" in takes and _is_data(part)):
+        if kind is None or kind in self.router.media:
             return True
+        if kind == "image" and "image_data" in self.router.media:  # it fetches none from the web
+            image = part.get("image_url")
+            url = image.get("url") if isinstance(image, dict) else image
+            if isinstance(url, str) and url.startswith("data:"):
+                return True
         self.lost.add(f"messages[].content[].{part['type']}")
         return False
 
 
 _REASONING = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"}
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") in ("text", "refusal")
-
-
-def _text(part: dict[str, Any]) -> str:
-    return text_of([part])
-
-
-def _is_data(part: dict[str, Any]) -> bool:
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else image
-    return isinstance(url, str) and url.startswith("data:")
 
 
 def _call(call: Any) -> Any:

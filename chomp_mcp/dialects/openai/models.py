@@ -10,6 +10,7 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import MOST_PRICE, dollars, tokens
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Model, Router
 
 __all__ = ["as_model", "entries", "is_hidden"]
@@ -45,6 +46,7 @@ _CHAT_TYPES = frozenset({"", "chat", "language", "llm", "vlm", "code", "model", 
 
 _PER_MILLION_FROM: Mapping[str, Decimal | int] = {"token": MOST_PRICE, "million": 0, "unclear": Decimal("0.001")}
 """`Router.price_unit` -> the amount in USD from which a price is taken to be per million tokens."""
+_USD = frozenset({"USD", "US$", "$", "US DOLLAR", "US DOLLARS"})
 _NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currency", "unit", "pricing_unit"})
 
 
@@ -74,19 +76,22 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     if not isinstance(model_id, str) or not model_id or is_hidden(router, model_id) or not _chats(row):
         return None
     prices = _prices(router, row)
+    fee = prices.get("request")
+    is_free = model_id.endswith(":free") or model_id == "openrouter/free"
+    is_free = is_free or ({"prompt", "completion"} <= prices.keys() and not any(prices.values()))
     name = row.get("name") or row.get("display_name")
     return Model(
         router=router.id,
         id=model_id,
-        name=name if isinstance(name, str) else "",
+        name=as_text(name),
         context_length=_first_whole(row, _CONTEXT),
         max_output=_first_whole(row, _OUTPUT),
         price_in=_per_million(prices.get("prompt")),
         price_out=_per_million(prices.get("completion")),
         price_cached=_per_million(prices.get("input_cache_read")),
         price_cache_write=_per_million(prices.get("input_cache_write")),
-        price_request=_fee(prices),
-        free=router.free or _is_free(model_id, prices),
+        price_request=fee if fee is not None and fee > 0 else None,  # for each call, beside its tokens
+        free=router.free or is_free,
     )
 
 
@@ -117,7 +122,9 @@ def _prices(router: Router, row: Mapping[str, Any]) -> dict[str, Decimal]:
     """
     pricing = row.get("pricing")
     unit = _unit(pricing, row) if isinstance(pricing, Mapping) else 0
-    if unit is None or not _is_usd(pricing, row):
+    currencies = [as_mapping(place).get("currency") for place in (pricing, row)]
+    is_usd = all(str(currency).strip().upper() in _USD for currency in currencies if currency)
+    if unit is None or not is_usd:
         return {}
     per_million_from = _PER_MILLION_FROM[router.price_unit]
     prices = {}
@@ -145,25 +152,20 @@ _UNITS: Mapping[str, int] = {
 """What a unit's name has in it, in the order of looking -> tokens."""
 
 
-def _unit(*told: Any) -> int | None:
+def _unit(*places: Mapping[str, Any]) -> int | None:
     """How many tokens a price is for by the list's own word; 0 where it says nothing, None for an unknown word."""
-    words = [each.get("unit") or each.get("pricing_unit") for each in told if isinstance(each, Mapping)]
-    said = next((word for word in words if isinstance(word, str) and word), "").lower()
-    if not said:
+    words = [place.get("unit") or place.get("pricing_unit") for place in places]
+    unit = next((word for word in words if isinstance(word, str) and word), "").lower()
+    if not unit:
         return 0
-    return next((tokens for name, tokens in _UNITS.items() if name in said), None)
-
-
-def _is_usd(*told: Any) -> bool:
-    words = [each.get("currency") for each in told if isinstance(each, Mapping)]
-    return all(str(word).strip().upper() in {"USD", "US$", "$", "US DOLLAR", "US DOLLARS"} for word in words if word)
+    return next((tokens for name, tokens in _UNITS.items() if name in unit), None)
 
 
 def _rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:
     """Name, amount and what it is for: of OpenRouter's object, or of Fireworks' list of SKUs."""
     if isinstance(pricing, Mapping):
         yield from ((str(name), amount, 1) for name, amount in pricing.items() if name not in _NOT_A_PRICE)
-    for row in pricing if isinstance(pricing, list) else ():
+    for row in as_list(pricing):
         if isinstance(row, Mapping) and row.get("unit") == "1M tokens":
             yield str(row.get("sku")), row.get("amount"), _PER_MILLION
 
@@ -173,15 +175,3 @@ def _per_million(per_token: Decimal | None) -> Decimal | None:
     if per_token is None or not 0 <= per_token * _PER_MILLION <= MOST_PRICE:
         return None
     return (per_token * _PER_MILLION).normalize() + 0
-
-
-def _fee(prices: Mapping[str, Decimal]) -> Decimal | None:
-    """What each call costs beside its tokens."""
-    fee = prices.get("request")
-    return fee if fee is not None and fee > 0 else None
-
-
-def _is_free(model_id: str, prices: Mapping[str, Decimal]) -> bool:
-    if model_id.endswith(":free") or model_id == "openrouter/free":
-        return True
-    return {"prompt", "completion"} <= prices.keys() and not any(prices.values())

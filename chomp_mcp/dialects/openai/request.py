@@ -16,6 +16,7 @@ from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.paths import without
 from chomp_mcp.dialects.openai.stream import StreamDecoder
+from chomp_mcp.dialects.values import as_list
 from chomp_mcp.messages import ChatRequest, Model, Route, Router, WireRequest
 
 __all__ = [
@@ -52,7 +53,10 @@ def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
     if route.key:
         headers["authorization"] = f"Bearer {route.key}"
     if route.router.session_header:
-        headers[route.router.session_header.lower()] = _session(request)
+        # The same for every turn of a conversation: a hash of the caller's own name for it, or of how it began. Never
+        # that name itself, which may hold what no header carries.
+        named = request.session.encode("utf-8", "surrogatepass") or wire.dumps(_messages(request.body)[:2])
+        headers[route.router.session_header.lower()] = hashlib.sha256(named).hexdigest()[:32]
     for name, value in route.router.headers.items():
         headers[name.lower()] = value
     return headers
@@ -63,12 +67,16 @@ def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
     drop = _parsed(route.router.drop)
     body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in drop.fields}
     body["messages"] = fit(route.router, _messages(body), drop.in_messages).messages
-    _rename_limit(body, route.router.max_tokens)
+    wanted = route.router.max_tokens
+    for name in _LIMITS if wanted else ():  # one spelling; a row without one leaves the caller's
+        if name != wanted and name in body:
+            limit = body.pop(name)
+            body.setdefault(wanted, limit)
     body |= {field: value for field, _refused_value, value in _replaced(route, body)}
     if not route.router.knows_allowed_tools and (found := allowed(body.get("tool_choice"))):
         mode, names = found
         body["tool_choice"] = mode
-        body["tools"] = [tool for tool in _tools(body) if name_of(tool) in names]
+        body["tools"] = [tool for tool in as_list(body.get("tools")) if name_of(tool) in names]
     body["model"] = route.model
     if request.stream:
         body["stream"] = True
@@ -84,16 +92,19 @@ def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     router, drop = route.router, _parsed(route.router.drop)
     history = fit(router, _messages(request.body), drop.in_messages)
     if not (history.lost or history.notes or drop.paths or router.replace or request.stream_options):
-        said = _said(request.body, drop.fields)
-        return (f"{router.id} takes no {', '.join(f for f in router.drop if f in said)}: dropped",) if said else ()
-    lost = {*_said(request.body, drop.fields), *history.lost}
+        dropped = _present(request.body, drop.fields)
+        names = ", ".join(name for name in router.drop if name in dropped)
+        return (f"{router.id} takes no {names}: dropped",) if dropped else ()
+    lost = {*_present(request.body, drop.fields), *history.lost}
     given = {**request.body, **({"stream_options": request.stream_options} if request.stream_options else {})}
     lost |= {"stream_options"} & drop.fields if request.stream_options.keys() - {"include_usage"} else set()
     lost.update(".".join(path) for path in drop.paths if without(given, path)[1])
     in_order = [*(name for name in router.drop if name in lost), *sorted(lost - set(router.drop))]
-    told = [f"{router.id} takes no {', '.join(in_order)}: dropped"] if in_order else []
-    told += [f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in _replaced(route, given)]
-    return (*told, *history.notes)
+    sentences = [f"{router.id} takes no {', '.join(in_order)}: dropped"] if in_order else []
+    sentences += [
+        f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in _replaced(route, given)
+    ]
+    return (*sentences, *history.notes)
 
 
 def must_be_whole(route: Route, body: Mapping[str, Any]) -> bool:
@@ -141,13 +152,7 @@ def _replaced(route: Route, body: Mapping[str, Any]) -> list[tuple[str, str, str
 
 
 def _messages(body: Mapping[str, Any]) -> list[Any]:
-    messages = body.get("messages")
-    return messages if isinstance(messages, list) else []
-
-
-def _tools(body: Mapping[str, Any]) -> list[Any]:
-    tools = body.get("tools")
-    return tools if isinstance(tools, list) else []
+    return as_list(body.get("messages"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,23 +178,6 @@ def _parsed(drop: tuple[str, ...]) -> _Drop:
     return _Drop(frozenset(fields), frozenset(inside), tuple(deeper))
 
 
-def _said(place: Mapping[str, Any], names: frozenset[str]) -> list[str]:
+def _present(place: Mapping[str, Any], names: frozenset[str]) -> list[str]:
     """Which of these fields an object has, nulls aside."""
     return [] if names.isdisjoint(place) else [name for name in names if place.get(name) is not None]
-
-
-def _rename_limit(body: dict[str, Any], wanted: str) -> None:
-    """One spelling of the output limit; an empty `wanted` leaves the caller's."""
-    for name in _LIMITS:
-        if wanted and name != wanted and name in body:
-            limit = body.pop(name)
-            body.setdefault(wanted, limit)
-
-
-def _session(request: ChatRequest) -> str:
-    """The same id for every turn of a conversation: a hash of the caller's own name for it, or of how it began.
-
-    Never that name itself: it may hold what no header carries.
-    """
-    named = request.session.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(named or wire.dumps(_messages(request.body)[:2])).hexdigest()[:32]

@@ -28,7 +28,7 @@ def usage_piece(top: Mapping[str, Any], usage: Usage) -> Delta:
 def usage_object(usage: Usage) -> dict[str, Any]:
     """OpenAI's words for the same counts."""
     given = {"cached_tokens": usage.cached_tokens}
-    told: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
@@ -37,8 +37,8 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     if usage.cache_write_tokens:
         given["cache_write_tokens"] = usage.cache_write_tokens
     if usage.reasoning_tokens:
-        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return told
+        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return counts
 
 
 def completion(top: Mapping[str, Any], message: Mapping[str, Any], finish: str, usage: Usage | None) -> Completion:
@@ -52,7 +52,7 @@ def as_chunks(body: Mapping[str, Any]) -> list[Delta]:
     """A whole `chat.completion` as the chunks of a stream: the answer, why it ended, its usage."""
     top = {**{k: v for k, v in body.items() if k not in {"choices", "usage"}}, "object": "chat.completion.chunk"}
     choices = [choice for choice in body["choices"] if isinstance(choice, Mapping)]
-    said = [
+    deltas = [
         {**{k: v for k, v in choice.items() if k != "message"}, "delta": as_delta(choice), "finish_reason": None}
         for choice in choices
     ]
@@ -60,7 +60,7 @@ def as_chunks(body: Mapping[str, Any]) -> list[Delta]:
         {"index": choice.get("index", 0), "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
         for choice in choices
     ]
-    chunks = [Delta(chunk={**top, "choices": said}), Delta(chunk={**top, "choices": ends})]
+    chunks = [Delta(chunk={**top, "choices": deltas}), Delta(chunk={**top, "choices": ends})]
     return [*chunks, Delta(chunk={**top, "choices": [], "usage": body["usage"]})] if body.get("usage") else chunks
 
 

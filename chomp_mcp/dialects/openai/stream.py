@@ -13,6 +13,7 @@ from chomp_mcp.dialects.openai.tool_calls import CallStream
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.dialects.stream.decoder import FrameDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events, Frames
+from chomp_mcp.dialects.values import as_list
 from chomp_mcp.messages import MUTE_ENDS, Delta, ErrorObject
 
 __all__ = ["StreamDecoder"]
@@ -71,7 +72,11 @@ class StreamDecoder(FrameDecoder):
         text = data.strip()
         self._seen = self._seen or bool(text)
         if name == b"error":
-            self.error = ErrorObject(_error_object(text))
+            try:
+                value = loads(text)
+            except ValueError:
+                value = text.decode("utf-8", "replace")
+            self.error = ErrorObject(value.get("error", value) if isinstance(value, dict) else value)
         elif text == b"[DONE]":  # the end of all choices, also where none tells its own
             self.done = True
             self.finished = not self._ended or self._ended >= self._begun
@@ -87,16 +92,20 @@ class StreamDecoder(FrameDecoder):
 
     def _mended(self, chunk: dict[str, Any], data: bytes, *, is_exact: bool, may_be_cut: bool) -> Iterable[Delta]:
         """The chunk as OpenAI would have sent it, in the router's own bytes where nothing had to change."""
-        choices = [choice for choice in _list(chunk.get("choices")) if isinstance(choice, dict)]
+        choices = [choice for choice in as_list(chunk.get("choices")) if isinstance(choice, dict)]
         changed = not is_exact
         for choice in choices:
             changed = self._mend_choice(choice, may_be_cut=may_be_cut) or changed
         self._begin(choices)
         if usage := chunk.get("usage"):
-            self._keep(chunk, usage)
+            del chunk["usage"]
+            if read_usage(usage):  # told once more at the end, with all that stood beside it
+                head = {name: value for name, value in chunk.items() if name not in {"choices", "x_groq"}}
+                self._last = Delta(chunk={**head, "choices": [], "usage": usage})
             # What is left says nothing new: OpenRouter repeats the finished choice in its usage chunk.
             is_repeated = self._ended.issuperset(map(_index, choices))
-            is_empty = is_repeated and not any(_says(choice.get("delta")) for choice in choices)
+            rest = [value for choice in choices for name, value in choice["delta"].items() if name != "role"]
+            is_empty = is_repeated and not any(rest)
             changed = True
         else:
             is_empty = self.finished and not choices  # Zen's cost chunk
@@ -118,16 +127,9 @@ class StreamDecoder(FrameDecoder):
             changed = self._calls.mend(index, delta) or changed
         is_end = bool(choice.get("finish_reason"))
         if is_end and (pieces := self._calls.unargued(index)):
-            delta["tool_calls"] = [*_list(delta.get("tool_calls")), *pieces]
+            delta["tool_calls"] = [*as_list(delta.get("tool_calls")), *pieces]
             changed = True
         return (may_be_cut and self._halves.join(index, delta, is_end=is_end)) or changed
-
-    def _keep(self, chunk: dict[str, Any], usage: Any) -> None:
-        """Take the usage out of the chunk and keep it for the end, with all that the router tells in it."""
-        del chunk["usage"]
-        if read_usage(usage):
-            head = {name: value for name, value in chunk.items() if name not in {"choices", "x_groq"}}
-            self._last = Delta(chunk={**head, "choices": [], "usage": usage})
 
 
 _MENDED = frozenset({"reasoning", "tool_calls", "function_call"})
@@ -136,6 +138,7 @@ _MENDED = frozenset({"reasoning", "tool_calls", "function_call"})
 
 def _is_plain(chunk: Mapping[str, Any]) -> bool:
     """Nothing to learn and nothing to mend: nearly all frames."""
+    # `type(…) is` in place of `isinstance`: this runs for every frame, and what the parser makes has no subclasses.
     if chunk.get("usage") or chunk.get("error") or "cost" in chunk or "x_groq" in chunk:
         return False
     choices = chunk.get("choices")
@@ -151,19 +154,3 @@ def _is_plain(chunk: Mapping[str, Any]) -> bool:
 def _index(choice: Mapping[str, Any]) -> int:
     index = choice.get("index", 0)
     return index if isinstance(index, int) else 0
-
-
-def _says(delta: Any) -> bool:
-    return isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role")
-
-
-def _error_object(text: bytes) -> Any:
-    try:
-        parsed = loads(text)
-    except ValueError:
-        return text.decode("utf-8", "replace")
-    return parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.values import as_list
 
 __all__ = ["Halves", "loads", "read"]
 
@@ -61,25 +62,24 @@ class Halves:
         for name in _TEXTS:
             if name in delta or (choice, name) in self._held:
                 changed = self._join((choice, name), delta, name, is_end) or changed
-        calls = delta.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
+        for call in as_list(delta.get("tool_calls")):
             function = call.get("function") if isinstance(call, Mapping) else None
             if isinstance(function, dict) and "arguments" in function:
                 changed = self._join((choice, call.get("index")), function, "arguments", is_end) or changed
         return changed
 
     def _join(self, key: tuple[Any, ...], place: dict[str, Any], name: str, is_end: bool) -> bool:
-        said = place.get(name)
-        if not isinstance(said, str):
+        given = place.get(name)
+        if not isinstance(given, str):
             if not is_end or key not in self._held:
                 return False
-            said = ""
-        text = self._held.pop(key, "") + said
+            given = ""
+        text = self._held.pop(key, "") + given
         if text and "\ud800" <= text[-1] <= "\udbff" and not is_end:
             self._held[key] = text[-1]
             text = text[:-1]
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        if text == said:
+        if text == given:
             return False
         place[name] = text
         return True

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.values import as_text
 
 __all__ = ["CallStream", "mend_arguments", "mend_message", "new_id"]
 
@@ -69,9 +70,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _mend_legacy(said: dict[str, Any], *, whole: bool) -> bool:
+def _mend_legacy(place: dict[str, Any], *, whole: bool) -> bool:
     """`function_call`, the form before tools, of a message or a delta."""
-    call = said.get("function_call")
+    call = place.get("function_call")
     if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict | list):
         return False
     return _mend_arguments(call, whole=whole)
@@ -123,7 +124,7 @@ class _Call:
     id: str
     """The router's id; empty where it sent none."""
     name: str
-    told: bool
+    is_announced: bool
     """The client knows its id."""
     arguments: list[str] = field(default_factory=list)
 
@@ -154,7 +155,7 @@ class CallStream:
         if not pieces or self._goes_on(choice, pieces):
             return changed
         listed = pieces if isinstance(pieces, list) else [pieces]
-        mended = [self._piece(choice, _copy(piece)) for piece in listed if isinstance(piece, dict)]
+        mended = [self._piece(choice, piece) for piece in listed if isinstance(piece, dict)]
         if mended == pieces:
             return changed
         delta["tool_calls"] = mended
@@ -176,13 +177,16 @@ class CallStream:
         if len(piece) != 2 or type(function) is not dict or len(function) != 1:  # noqa: PLR2004 - index, function
             return False
         arguments = function.get("arguments")
-        if type(arguments) is not str or not (piece.get("index") == last.theirs == last.index and last.told):
+        if type(arguments) is not str or not (piece.get("index") == last.theirs == last.index and last.is_announced):
             return False
         if arguments:
             last.arguments.append(arguments)
         return True
 
-    def _piece(self, choice: int, piece: dict[str, Any]) -> dict[str, Any]:
+    def _piece(self, choice: int, given: dict[str, Any]) -> dict[str, Any]:
+        """The piece as it goes to the client; the given one is compared with it afterwards, so it is not touched."""
+        body = given.get("function")
+        piece = {**given, "function": dict(body)} if isinstance(body, dict) else dict(given)
         _mend_function(piece, whole=False)
         calls = self._calls.setdefault(choice, [])
         theirs, call_id = piece.get("index"), _text(piece.get("id"))
@@ -193,26 +197,21 @@ class CallStream:
         call = _meant(calls, index, call_id, name, arguments)
         if call is None:
             is_taken = any(other.id == call_id for other in calls)
-            call = _Call(len(calls), index, call_id, name, told=False)
+            call = _Call(len(calls), index, call_id, name, is_announced=False)
             calls.append(call)
         else:
             is_taken = call_id != call.id
             _tell_name_once(piece, call, name)
-        if call.told:
+        if call.is_announced:
             piece.pop("id", None)
         elif call_id or name:
-            call.told = True
+            call.is_announced = True
             piece["id"] = new_id() if is_taken or not call_id else call_id
             piece.setdefault("type", "function")
         if arguments:
             call.arguments.append(arguments)
         piece["index"] = call.index
         return piece
-
-
-def _copy(piece: dict[str, Any]) -> dict[str, Any]:
-    function = piece.get("function")
-    return {**piece, "function": dict(function)} if isinstance(function, dict) else dict(piece)
 
 
 def _tell_name_once(piece: dict[str, Any], call: _Call, name: str) -> None:
@@ -247,4 +246,4 @@ def _meant(calls: list[_Call], index: int | None, call_id: str, name: str, argum
 def _text(value: Any) -> str:
     if _is_number(value):
         return str(value)
-    return value if isinstance(value, str) else ""
+    return as_text(value)

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chomp_mcp.dialects.values import as_list, as_text
+
 __all__ = ["Ids"]
 
 _PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -38,23 +40,22 @@ class Ids:
             if message.get("role") == "tool":
                 notes += self._result(at, message)
                 continue
-            notes += self._unanswered(at)
-            calls = message.get("tool_calls")
-            for call in calls if isinstance(calls, list) else ():
+            if self._open:
+                notes.append(f"a tool call before messages[{at}] has no result")
+                self._open.clear()
+            for call in as_list(message.get("tool_calls")):
                 if isinstance(call, dict):
                     self._call(call)
         return notes
 
     def _call(self, call: dict[str, Any]) -> None:
-        given = call.get("id")
-        given = given if isinstance(given, str) else ""
+        given = as_text(call.get("id"))
         ours = call["id"] = self._unique(given)
         self._open.setdefault(given, deque()).append(ours)
         self._last[given] = ours
 
     def _result(self, at: int, message: dict[str, Any]) -> list[str]:
-        given = message.get("tool_call_id")
-        given = given if isinstance(given, str) else ""
+        given = as_text(message.get("tool_call_id"))
         waiting = self._open.get(given) or (next(iter(self._open.values()), None) if not given else None)
         if waiting:
             message["tool_call_id"] = waiting.popleft()
@@ -65,12 +66,6 @@ class Ids:
             message["tool_call_id"] = self._shape(given or f"call_{at}", 0)
             return [f"messages[{at}] is the result of a tool call that is not in the conversation"]
         return []
-
-    def _unanswered(self, at: int) -> list[str]:
-        if not self._open:
-            return []
-        self._open.clear()
-        return [f"a tool call before messages[{at}] has no result"]
 
     def _unique(self, given: str) -> str:
         wanted, turn = given or f"call_{len(self._taken)}", 0

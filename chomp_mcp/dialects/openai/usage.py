@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from chomp_mcp.dialects.numbers import MOST_COST, dollars, tokens
+from chomp_mcp.dialects.values import as_mapping, as_text
 from chomp_mcp.messages import Usage
 
 __all__ = ["read_cost", "read_usage"]
@@ -20,37 +21,29 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
     """
     if not isinstance(usage, Mapping):
         return None
-    asked, answered = tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens"))
-    if any(count is None and usage.get(name) is not None for name, count in _counted(usage)):
+    counted = ("prompt_tokens", "completion_tokens")
+    asked, answered = (tokens(usage.get(name)) for name in counted)
+    if any(tokens(usage.get(name)) is None and usage.get(name) is not None for name in counted):
         return None  # what nobody can have counted counts for nothing
     if asked is None and answered is None:
         return None
-    given, said = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
-    hit = given.get("cached_tokens")
-    written = given.get("cache_write_tokens", given.get("cache_creation_tokens"))
+    total, output = tokens(usage.get("total_tokens")), answered or 0
+    if total is not None and asked is not None:
+        # Some, xAI among them, leave the reasoning out of `completion_tokens` and bill the total (inspect_ai #5528).
+        output = max(output, total - asked)
+    of_input = as_mapping(usage.get("prompt_tokens_details"))
+    of_output = as_mapping(usage.get("completion_tokens_details"))
+    hit = of_input.get("cached_tokens")
+    written = of_input.get("cache_write_tokens", of_input.get("cache_creation_tokens"))
     tier = usage.get("service_tier", service_tier)
     return Usage(
         input_tokens=asked or 0,
-        output_tokens=_output(asked, answered or 0, tokens(usage.get("total_tokens"))),
+        output_tokens=output,
         cached_tokens=tokens(usage.get("prompt_cache_hit_tokens") if hit is None else hit) or 0,  # DeepSeek's name
         cache_write_tokens=tokens(usage.get("cache_creation_input_tokens") if written is None else written) or 0,
-        reasoning_tokens=tokens(said.get("reasoning_tokens", usage.get("reasoning_tokens"))) or 0,
-        service_tier=tier if isinstance(tier, str) else "",
+        reasoning_tokens=tokens(of_output.get("reasoning_tokens", usage.get("reasoning_tokens"))) or 0,
+        service_tier=as_text(tier),
     )
-
-
-def _counted(usage: Mapping[str, Any]) -> tuple[tuple[str, int | None], ...]:
-    return tuple((name, tokens(usage.get(name))) for name in ("prompt_tokens", "completion_tokens"))
-
-
-def _output(asked: int | None, answered: int, total: int | None) -> int:
-    """Some, xAI among them, leave the reasoning out of `completion_tokens` and bill the total (inspect_ai #5528)."""
-    return answered if total is None or asked is None else max(answered, total - asked)
-
-
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = usage.get(name)
-    return details if isinstance(details, Mapping) else {}
 
 
 def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
@@ -59,15 +52,15 @@ def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
     With a key of one's own behind OpenRouter `cost` is its fee alone, and the provider's bill comes to it
     (openrouter.ai/docs, BYOK; forgecode #1641).
     """
-    usage = answer.get("usage")
-    told = usage.get("cost") if isinstance(usage, Mapping) else None
-    cost = _amount(answer.get("cost") if told is None else told)
-    if not isinstance(usage, Mapping) or usage.get("is_byok") is not True:
+    usage = as_mapping(answer.get("usage"))
+    in_usage = usage.get("cost")
+    cost = _amount(answer.get("cost") if in_usage is None else in_usage)
+    if usage.get("is_byok") is not True:
         return cost
-    upstream = _amount(_details(usage, "cost_details").get("upstream_inference_cost"))
+    upstream = _amount(as_mapping(usage.get("cost_details")).get("upstream_inference_cost"))
     return cost if upstream is None else (cost or Decimal(0)) + upstream
 
 
-def _amount(told: Any) -> Decimal | None:
-    amount = None if told is None else dollars(told, MOST_COST)
+def _amount(value: Any) -> Decimal | None:
+    amount = None if value is None else dollars(value, MOST_COST)
     return amount if amount is not None and amount >= 0 else None

@@ -37,7 +37,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 def skeleton(body: Mapping[str, Any], *, response_id: str, created_at: int) -> dict[str, Any]:
     """A Response in progress: everything that is known before the model has said a word."""
-    said = {name: body[name] if body.get(name) is not None else default for name, default in _ECHOED.items()}
+    echoed = {name: body[name] if body.get(name) is not None else default for name, default in _ECHOED.items()}
     return {
         "id": response_id,
         "object": "response",
@@ -50,7 +50,7 @@ def skeleton(body: Mapping[str, Any], *, response_id: str, created_at: int) -> d
         "previous_response_id": None,
         "store": False,
         "usage": None,
-        **said,
+        **echoed,
     }
 
 

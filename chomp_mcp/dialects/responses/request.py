@@ -13,6 +13,7 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.responses.tools import Tools, freeform_arguments
+from chomp_mcp.dialects.values import as_list
 from chomp_mcp.errors import InvalidRequest
 
 __all__ = ["REASONING", "Chat", "seal", "to_chat", "unseal"]
@@ -105,14 +106,14 @@ def unseal(text: Any) -> dict[str, Any] | None:
     return {name: value[name] for name in REASONING if name in value} if isinstance(value, dict) else None
 
 
-def _instructions(said: Any, tools: Tools) -> list[dict[str, Any]]:
-    if not said:
+def _instructions(given: Any, tools: Tools) -> list[dict[str, Any]]:
+    if not given:
         return []
-    if isinstance(said, list):
-        return _Conversation(Chat({}, tools)).read(said)
-    if not isinstance(said, str):
+    if isinstance(given, list):
+        return _Conversation(Chat({}, tools)).read(given)
+    if not isinstance(given, str):
         raise InvalidRequest("instructions is not text.", hint="Send it as text.", param="instructions")
-    return [{"role": "system", "content": said}]
+    return [{"role": "system", "content": given}]
 
 
 def _write_tools(chat: Chat, choice: Any) -> None:
@@ -161,8 +162,7 @@ def _write_reasoning(chat: Chat, body: Mapping[str, Any]) -> None:
     if asked and asked.get("effort"):
         chat.body["reasoning_effort"] = asked["effort"]
     chat.summarizes = bool(asked and (asked.get("summary") or asked.get("generate_summary")))
-    wanted = body.get("include")
-    for name in wanted if isinstance(wanted, list) else ():
+    for name in as_list(body.get("include")):
         if name == "reasoning.encrypted_content":
             chat.keeps_reasoning = True
         elif name == "message.output_text.logprobs":
@@ -259,8 +259,8 @@ class _Conversation:
             return
         self._end_turn()
         waiting.remove((index, item))
-        said = _plain_text(self._content(item.get("output"), index))
-        self._messages.append({"role": "user", "content": f"Result of the tool call {_call_id(item, index)}: {said}"})
+        output = _plain_text(self._content(item.get("output"), index))
+        self._messages.append({"role": "user", "content": f"Result of the tool call {_call_id(item, index)}: {output}"})
         self._chat.notes.append(f"input[{index}] is the result of no call in input: sent as text")
 
     def _end_turn(self) -> None:
@@ -366,7 +366,7 @@ def _call_id(item: Mapping[str, Any], index: int) -> str:
 
 
 def _parts(content: Any) -> list[Mapping[str, Any]]:
-    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    return [part for part in as_list(content) if isinstance(part, Mapping)]
 
 
 def _plain_text(content: str | list[dict[str, Any]]) -> str:

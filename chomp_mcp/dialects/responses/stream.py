@@ -7,6 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.responses.answer import call_item, ending, reasoning_item, usage_object
 from chomp_mcp.dialects.responses.request import REASONING, Chat
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import Delta, Usage
 
@@ -79,22 +80,21 @@ class ResponseEvents:
         self._shell |= {"status": "failed", "error": {"code": error.code or "server_error", "message": str(error)}}
         return [self._event("response.failed", response=self._now())]
 
-    def _take(self, said: Mapping[str, Any]) -> list[Event]:
+    def _take(self, delta: Mapping[str, Any]) -> list[Event]:
         events: list[Event] = []
         for name in REASONING:
-            if value := said.get(name):
-                events += self._think(name, value, said)
-        if isinstance(text := said.get("content"), str) and text:
+            if value := delta.get(name):
+                events += self._think(name, value, delta)
+        if isinstance(text := delta.get("content"), str) and text:
             events += self._say("output_text", text)
-        if isinstance(refusal := said.get("refusal"), str) and refusal:
+        if isinstance(refusal := delta.get("refusal"), str) and refusal:
             events += self._say("refusal", refusal)
-        calls = said.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
+        for call in as_list(delta.get("tool_calls")):
             if isinstance(call, Mapping):
                 events += self._call(call)
         return events
 
-    def _think(self, name: str, value: Any, said: Mapping[str, Any]) -> list[Event]:
+    def _think(self, name: str, value: Any, delta: Mapping[str, Any]) -> list[Event]:
         """Reasoning text is told once, though some routers give it under two names."""
         if isinstance(value, list):
             self._thought.setdefault(name, []).extend(value)
@@ -102,7 +102,7 @@ class ResponseEvents:
         if not isinstance(value, str):
             return []
         self._thought[name] = str(self._thought.get(name, "")) + value
-        if name == "reasoning" and said.get("reasoning_content"):
+        if name == "reasoning" and delta.get("reasoning_content"):
             return []
         return self._say("reasoning", value)
 
@@ -161,9 +161,9 @@ class ResponseEvents:
             return []
         part_name, text_name, _ = self._names(item.kind)
         part = self._part(item.kind, item.text)
-        said = {"refusal" if item.kind == "refusal" else "text": item.text}
+        whole = {"refusal" if item.kind == "refusal" else "text": item.text}
         done = [
-            self._part_event(item, f"{text_name}.done", **said),
+            self._part_event(item, f"{text_name}.done", **whole),
             self._part_event(item, f"{part_name}.done", part=part),
         ]
         if item.kind == "reasoning":
@@ -181,8 +181,7 @@ class ResponseEvents:
         index = piece.get("index")
         index = index if isinstance(index, int) else 0
         events: list[Event] = []
-        function = piece.get("function")
-        function = function if isinstance(function, Mapping) else {}
+        function = as_mapping(piece.get("function"))
         item = self._calls.get(index)
         if item is None:
             events += self._close_open()
@@ -197,7 +196,7 @@ class ResponseEvents:
             item.parts.append(arguments)
             if (
                 item.kind == "function_call"
-            ):  # the input of a custom tool is inside the arguments: told when it is whole
+            ):  # a custom tool's input lies inside the arguments: it goes when it is whole
                 kind = "response.function_call_arguments.delta"
                 events.append(self._event(kind, item_id=item.item["id"], output_index=item.place, delta=arguments))
         return events

@@ -106,20 +106,20 @@ class Tools:
         name = row.get("name")
         if not isinstance(name, str) or not name:
             raise InvalidRequest(f"{place} has no name.", hint="Give every tool a name.", param=f"{place}.name")
-        said = [str(row["description"])] if row.get("description") else []
+        descriptions = [str(row["description"])] if row.get("description") else []
         function: dict[str, Any] = {"name": self._register(Tool(kind, name, namespace))}
         if about:
-            said.insert(0, f"({namespace}: {about})")
+            descriptions.insert(0, f"({namespace}: {about})")
         if kind == "custom":
-            said += _grammar(row.get("format"))
+            descriptions += _grammar(row.get("format"))
             text = {"type": "string", "description": "The whole input, as plain text."}
             function["parameters"] = {"type": "object", "properties": {_INPUT: text}, "required": [_INPUT]}
         else:
             function["parameters"] = row.get("parameters") or {"type": "object", "properties": {}}
             if row.get("strict") is not None:
                 function["strict"] = row["strict"]
-        if said:
-            function["description"] = "\n\n".join(said)
+        if descriptions:
+            function["description"] = "\n\n".join(descriptions)
         self.functions.append({"type": "function", "function": function})
 
     def _register(self, tool: Tool) -> str:

@@ -75,10 +75,10 @@ class FrameDecoder(ABC):
         if not self._halves.may_be_in(data):
             return deltas
         whole = list(deltas)
-        for choice in (choice for delta in whole for choice in delta.choices):
-            said = choice.get("delta")
-            if isinstance(said, dict):
-                self._halves.join(choice.get("index", 0), said, is_end=bool(choice.get("finish_reason")))
+        for choice in (choice for each in whole for choice in each.choices):
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                self._halves.join(choice.get("index", 0), delta, is_end=bool(choice.get("finish_reason")))
         return whole
 
     def _fail(self, message: str) -> None:

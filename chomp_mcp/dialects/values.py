@@ -1,0 +1,27 @@
+"""Values of parsed JSON that somebody else wrote, in the shape that is looked for; one of any other shape is empty.
+
+A field of the wrong type counts as one that is not there: no router and no client may break a request with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["as_list", "as_mapping", "as_text"]
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """An object, or an empty one."""
+    # `dict` first: asking the abstract class costs five times as much, and this runs for the frames of a stream.
+    return value if isinstance(value, (dict, Mapping)) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """An array, or an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: Any) -> str:
+    """A text, or an empty one."""
+    return value if isinstance(value, str) else ""
