@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from chomp_mcp.doors.cli.parser import parsed
+from chomp_mcp.doors.cli.parser import parsed, parser
 from chomp_mcp.errors import ChompError, InvalidRequest, LimitError, RequestError, StoreError, UpstreamError
 
 __all__ = ["exit_code", "main"]
@@ -33,6 +33,10 @@ NEEDS_NO_STDOUT = frozenset({"serve", "run-job"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 request, 3 limit, 4 upstream, 5 store, 130 Ctrl-C or 141 closed pipe."""
     words = sys.argv[1:] if argv is None else list(argv)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for the words that fit
+        from chomp_mcp.doors.cli.completion import answer_shell
+
+        answer_shell(parser())
     try:
         return _run(words)
     except ChompError as error:

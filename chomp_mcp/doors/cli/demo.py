@@ -128,10 +128,11 @@ def _tell(step: str, what: str) -> None:
 
 def _next_steps(settings: Settings) -> None:
     routers = [router for router in catalog.load(settings).values() if router.needs_key and not router.deprecated]
+    ours = launch.typed_command()
     print("\nWith a key, the same calls reach real models. Each is typed once, hidden:")
     for router in routers:
-        print(f"  chomp-mcp keys add {router.id:<11} {router.keys_page}")
+        print(f"  {ours} keys add {router.id:<11} {router.keys_page}")
     claude = CLIENTS["claude-desktop"]
     print(f"\nPaste this into Claude Desktop ({claude.path()}) and Cursor (~/.cursor/mcp.json),")
-    print("or run `chomp-mcp install claude-desktop` and `chomp-mcp install cursor`:\n")
+    print(f"or run `{ours} install claude-desktop` and `{ours} install cursor`:\n")
     print(install.snippet(claude, settings))

@@ -5,21 +5,27 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli import exit_code
 from chomp_mcp.doors.cli.output import remark, show_json, table
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.doors.cli.words import spoken
+from chomp_mcp.errors import InvalidRequest, UpstreamRefused
+from chomp_mcp.gateway.key_check import check_key
 from chomp_mcp.messages import OWNER
-from chomp_mcp.policy import key_shape
+from chomp_mcp.policy import key_shape, routing
 from chomp_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from chomp_mcp.messages import Router
 
-__all__ = ["add", "list_keys", "remove", "token"]
+__all__ = ["Stored", "add", "import_keys", "list_keys", "remove", "store_checked", "token", "typed"]
 
 
 def list_keys(args: argparse.Namespace) -> int:
@@ -29,7 +35,7 @@ def list_keys(args: argparse.Namespace) -> int:
 
 def remove(args: argparse.Namespace) -> int:
     """Forget a stored key."""
-    return anyio.run(_remove, args.router)
+    return anyio.run(_remove, args)
 
 
 def token(args: argparse.Namespace) -> int:
@@ -50,49 +56,141 @@ async def _list(args: argparse.Namespace) -> int:
 
 
 def add(args: argparse.Namespace) -> int:
-    """Store a key that is typed hidden or piped in; asked for outside the event loop, so that Ctrl-C ends getpass."""
+    """Store a key that is typed hidden or piped in; asked for outside the event loop, so that Ctrl-C ends getpass.
+
+    Without a router, the key says by its beginning whose it is.
+    """
     chomp = Chomp(Settings.load())
     router = chomp.routers.get(args.router)
     if router is not None and not router.needs_key:
         raise InvalidRequest(f"{router.name} needs no key.", hint=f"Ask it: chomp-mcp ask hi -r {router.id}")
-    # an unknown router is refused by register_keys, in the words of every other door
-    return anyio.run(_add, chomp, args.router, "-" if router is None else _typed(router), not args.replace)
-
-
-async def _add(chomp: Chomp, router_id: str, key: str, keep_others: bool) -> int:
-    async with chomp:
-        previews = await chomp.register_keys({router_id: key}, keep_others=keep_others)
-    print(f"{router_id}: {previews.get(router_id, 'stored')}")
-    remark(f"See that it works: chomp-mcp models {router_id}")
+    if args.router:
+        # an unknown router is refused by register_keys, in the words of every other door
+        router_id, key = args.router, "-" if router is None else typed(router)
+    else:
+        key = typed(None)
+        owner = routing.owner_of_key(key, chomp.routers.values())
+        if owner is None:
+            raise InvalidRequest(
+                "How this key begins says nothing of its router.", hint="Name it: chomp-mcp keys add ROUTER"
+            )
+        router_id = owner.id
+    stored = anyio.run(partial(store_checked, router_id, key, keep_others=not args.replace, check=not args.no_check))
+    if args.json:
+        show_json({"router": router_id, "key": stored.preview, "checked": stored.checked})
+        return 0
+    print(f"{router_id}: {stored.preview}")
+    remark(stored.checked)
+    if limits := chomp.routers[router_id].limits:
+        remark(f"What it allows: {limits}.")
     return 0
 
 
-def _typed(router: Router) -> str:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`preview` is the masked keys of the router, `checked` a sentence about what it said of the new one."""
+
+    preview: str
+    checked: str
+
+
+async def store_checked(router_id: str, key: str, *, keep_others: bool = True, check: bool = True) -> Stored:
+    """Store what the router takes, asked with a call that needs a key; also where it cannot be asked now.
+
+    Raises:
+        InvalidRequest: no such router, or what cannot be one of its keys.
+        UpstreamRefused: the router says no to the key; nothing was stored.
+    """
+    async with Chomp(Settings.load()) as chomp:
+        said = "It was not checked."
+        router = chomp.routers.get(router_id)
+        owner = routing.owner_of_key(key, chomp.routers.values())
+        if check and router is not None and (owner is None or owner is router):  # not to a stranger
+            said = await _checked(chomp, router, key)
+        previews = await chomp.register_keys({router_id: key}, keep_others=keep_others)
+    return Stored(previews.get(router_id, "stored"), said)
+
+
+async def _checked(chomp: Chomp, router: Router, key: str) -> str:
+    for each in key_shape.cleaned_keys(key):
+        found = await check_key(chomp.client, router, each, clock=chomp.clock)
+        if found.is_refused:
+            where = f" at {router.keys_page}" if router.keys_page else ""
+            raise UpstreamRefused(
+                f"{router.name} refuses this key, and nothing was stored: {found.detail.rstrip('.')}.",
+                status=401,
+                hint=f"Copy it anew{where}, or store it all the same with --no-check.",
+            )
+        if not found.ok:
+            return f"It could not be checked: {found.detail.rstrip('.')}. Try later: chomp-mcp doctor"
+    return f"Checked: {found.detail.rstrip('.')}. Ask it: chomp-mcp ask hi -r {router.id}"
+
+
+def import_keys(args: argparse.Namespace) -> int:
+    """A row per key that was found; exit code 4 where a router refused one, 2 where there was none."""
+    try:
+        text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{args.file} cannot be read: {error}.", hint="Name a file of NAME=KEY lines.") from None
+    variables = {r.key_variable: r for r in Chomp(Settings.load()).routers.values() if r.key_variable}
+    lines = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
+    given = {
+        variables[name.strip()].id: value for name, _, value in lines if name.strip() in variables and value.strip()
+    }
+    if not given:
+        raise InvalidRequest(f"{args.file} has no key of a router.", hint=f"These are: {', '.join(variables)}.")
+    rows: list[dict[str, str | None]] = []
+    code = 0
+    for router_id, value in given.items():
+        try:
+            stored = anyio.run(store_checked, router_id, value.partition(" #")[0])
+            rows.append({"router": router_id, "key": stored.preview, "checked": stored.checked})
+        except (InvalidRequest, UpstreamRefused) as error:
+            rows.append({"router": router_id, "key": None, "checked": spoken(str(error))})
+            code = max(code, exit_code(error))
+    if args.json:
+        show_json(rows)
+    else:
+        table(("ROUTER", "KEY", "CHECKED"), [tuple(row.values()) for row in rows], wraps=True)
+    return code
+
+
+def typed(router: Router | None) -> str:
+    """The key, typed hidden or piped in.
+
+    Raises:
+        InvalidRequest: none was given, or what can be no key.
+    """
+    name = router.name if router else "any router"
     if sys.stdin.isatty():
-        where = f" ({router.keys_page})" if router.keys_page else ""
-        key = getpass.getpass(f"Key for {router.name}{where}, typed hidden: ")
+        where = f" ({router.keys_page})" if router and router.keys_page else ""
+        key = getpass.getpass(f"Key for {name}{where}, typed hidden: ")
     else:
         key = sys.stdin.readline()
     if not key.strip():
-        raise InvalidRequest("No key was given.", hint=f"Type it, or pipe it in: chomp-mcp keys add {router.id} < FILE")
-    return checked_key(key, router)
+        of = router.id if router else "ROUTER"
+        raise InvalidRequest("No key was given.", hint=f"Type it, or pipe it in: chomp-mcp keys add {of} < FILE")
+    return checked_key(key, name, router.keys_page if router else "")
 
 
-def checked_key(text: str, router: Router) -> str:
-    """What was typed or pasted, if a router may have given it out; its quotes and `NAME=` go."""
+def checked_key(text: str, name: str, page: str) -> str:
+    """What was typed or pasted, if the router of that name may have given it out; its quotes and `NAME=` go."""
     for key in key_shape.cleaned(text).split(","):
         if reason := key_shape.why_no_key(key_shape.cleaned(key)):
             raise InvalidRequest(
-                f"That is no key for {router.name}: it {reason}.",
-                hint=f"Copy it from {router.keys_page or 'its maker'}.",
+                f"That is no key for {name}: it {reason}.", hint=f"Copy it from {page or 'its maker'}."
             )
     return text.strip()
 
 
-async def _remove(router_id: str) -> int:
+async def _remove(args: argparse.Namespace) -> int:
+    router_id = args.router
     async with Chomp(Settings.load()) as chomp:
         before = (await chomp.keyring.previews(OWNER)).get(router_id)
         left = (await chomp.register_keys({router_id: ""})).get(router_id)
+    if args.json:
+        show_json({"router": router_id, "removed": before != left, "key": left})
+        return 0
     done = "no key was stored" if before == left else "removed"
     print(f"{router_id}: {done}" if not left else f"{router_id}: {done}, {left} is what is left")
     return 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["INHERITED", "client_environment", "command", "lasting_command"]
+__all__ = ["INHERITED", "client_environment", "command", "lasting_command", "typed_command"]
+
+NAME = "chomp-mcp"
 
 INHERITED = (
     ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
@@ -38,6 +41,19 @@ def lasting_command() -> list[str]:
     if not any(map(_is_cache, (Path(found[0]), Path(sys.prefix)))):
         return found
     return [shutil.which("uvx") or "uvx", "chomp-mcp"]
+
+
+def typed_command() -> str:
+    """What a person types here to start it again: the name where the PATH finds this very installation, else a path."""
+    lasting = lasting_command()
+    if lasting != (found := command()):
+        return shlex.join([Path(lasting[0]).name, *lasting[1:]])
+    on_path = shutil.which(NAME)
+    if on_path and Path(on_path).resolve() == Path(found[0]).resolve():
+        return NAME
+    path = Path(found[0])
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.join([str(shown), *found[1:]])
 
 
 def _is_cache(path: Path) -> bool:

@@ -100,6 +100,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     if argv[:1] == ["run"] and "--" in argv:  # what follows is the agent's, whatever it looks like
         end = argv.index("--")
         return argparse.Namespace(**{**vars(parser().parse_args(argv[:end])), "arguments": list(argv[end + 1 :])})
+    if argv[:1] == ["help"]:  # the same as --help behind the command
+        argv = [*argv[1:], "--help"]
     return parser().parse_args(argv)
 
 
@@ -227,10 +229,16 @@ def _keys(command: _Command) -> None:
     _json(_action(actions, "list", "keys:list_keys", "which routers have a key, masked (the default)"))
     keys.set_defaults(json=False)
     add = _action(actions, "add", "keys:add", "add a router's key: typed hidden, or piped in; never an argument")
-    add.add_argument("router", metavar="ROUTER")
+    add.add_argument("router", metavar="ROUTER", nargs="?", default="", help="default: told by how the key begins")
+    add.add_argument("--no-check", action="store_true", help="store it without asking the router whether it takes it")
+    _json(add)
     add.add_argument("--replace", action="store_true", help="forget its other stored keys; else they are kept")
     remove = _action(actions, "remove", "keys:remove", "forget a router's stored key")
     remove.add_argument("router", metavar="ROUTER")
+    _json(remove)
+    taken = _action(actions, "import", "keys:import_keys", "take the routers' keys out of a .env file, each checked")
+    taken.add_argument("file", metavar="FILE", help="lines of NAME=KEY; - reads stdin")
+    _json(taken)
     for name, summary in _SEALING.items():
         _action(actions, name, f"sealing:{name}", summary)
     _json(_action(actions, "token", "keys:token", "make a caller token for the HTTP doors and print it once"))
@@ -249,6 +257,11 @@ def _looking(command: _Command) -> None:
 
 
 def _setup(command: _Command) -> None:
+    command("setup", "setup:setup", "a guided walk: a key, your clients, the first question")
+    completion = command("completion", "completion:completion", "print the script that completes words in your shell")
+    completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    shown = command("help", "", "show the help, of all or of one command")
+    shown.add_argument("topic", metavar="COMMAND", nargs="?")
     install = command(
         "install", "install:install", "add chomp-mcp to an MCP client's configuration", description=_INSTALL
     )

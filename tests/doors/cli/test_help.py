@@ -23,6 +23,10 @@ COMMANDS = (
     ["keys", "add"],
     ["keys", "remove"],
     ["keys", "token"],
+    ["keys", "import"],
+    ["chat"],
+    ["setup"],
+    ["completion"],
     ["status"],
     ["install"],
     ["uninstall"],
@@ -91,6 +95,11 @@ def test_a_wait_that_is_no_number_is_refused(run):
 
 def test_the_version_is_the_installed_one(run):
     assert run("--version").stdout == "chomp-mcp 0.1.0\n"
+
+
+def test_help_is_a_command_too(run):
+    assert run("help", "keys", "add").stdout == run("keys", "add", "--help").stdout
+    assert run("-V").stdout == run("--version").stdout
 
 
 def test_a_wrong_setting_is_named_and_ends_with_2(run):

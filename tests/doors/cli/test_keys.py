@@ -145,3 +145,28 @@ def test_what_can_be_no_key_is_refused_with_the_reason_and_not_stored(run, home,
 def test_quotes_and_a_name_around_a_key_are_taken_off(run, home):
     run("keys", "add", "groq", stdin=f'export GROQ_API_KEY="{KEY}"\n')
     assert json.loads((home / "keys.json").read_text())["user:owner"]["keys"] == {"groq": KEY}
+
+
+def test_a_key_is_tried_and_one_that_is_refused_is_not_stored(run, home, upstream):
+    env = {"CHOMP_ROUTER_GROQ_URL": upstream.url}
+    upstream.on(path="/models").fail(401, "Invalid API Key")
+    done = run("keys", "add", "groq", stdin=KEY, env=env)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "Groq refuses this key, and nothing was stored" in done.stderr
+    assert KEY not in done.stderr
+    assert not (home / "keys.json").exists()
+    assert run("keys", "add", "groq", "--no-check", stdin=KEY, env=env).stdout == "groq: gsk_…4f2a\n"
+
+
+def test_a_key_says_whose_it_is(run, upstream):
+    done = run("keys", "add", stdin=KEY, env={"CHOMP_ROUTER_GROQ_URL": upstream.url})
+    assert (done.returncode, done.stdout) == (0, "groq: gsk_…4f2a\n")
+    assert "30 requests a minute" in done.stderr
+    assert run("keys", "add", stdin="nobody-knows-this-one").returncode == 2
+
+
+def test_the_keys_of_an_env_file_are_taken_each_tried(run, tmp_path, upstream):
+    (tmp_path / ".env").write_text(f'# mine\nexport GROQ_API_KEY="{KEY}"\nOTHER=1\nCEREBRAS_API_KEY=  # none\n')
+    told = json.loads(run("keys", "import", ".env", "--json", env={"CHOMP_ROUTER_GROQ_URL": upstream.url}).stdout)
+    assert [(row["router"], row["key"]) for row in told] == [("groq", "gsk_…4f2a")]
+    assert run("keys", "import", "nowhere.env").returncode == 2
