@@ -134,16 +134,15 @@ def import_keys(args: argparse.Namespace) -> int:
         raise InvalidRequest(f"{args.file} cannot be read: {error}.", hint="Name a file of NAME=KEY lines.") from None
     variables = {r.key_variable: r for r in Chomp(Settings.load()).routers.values() if r.key_variable}
     lines = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
-    given = {
-        variables[name.strip()].id: value for name, _, value in lines if name.strip() in variables and value.strip()
-    }
+    pairs = ((name.strip(), re.sub(r"(^|\s)#.*", "", value).strip()) for name, _, value in lines)
+    given = {variables[name].id: value for name, value in pairs if name in variables and value}
     if not given:
         raise InvalidRequest(f"{args.file} has no key of a router.", hint=f"These are: {', '.join(variables)}.")
     rows: list[dict[str, str | None]] = []
     code = 0
     for router_id, value in given.items():
         try:
-            stored = anyio.run(store_checked, router_id, value.partition(" #")[0])
+            stored = anyio.run(store_checked, router_id, value)
             rows.append({"router": router_id, "key": stored.preview, "checked": stored.checked})
         except (InvalidRequest, UpstreamRefused) as error:
             rows.append({"router": router_id, "key": None, "checked": spoken(str(error))})

@@ -54,7 +54,7 @@ def _key() -> Router:
     previews = anyio.run(_previews)
     routers = sorted(
         (router for router in chomp.routers.values() if router.needs_key and not router.deprecated),
-        key=lambda router: "free" not in router.limits,
+        key=lambda router: not router.limits.startswith("free"),
     )
     print("1. A router and its key. Those with a free tier come first:\n")
     for number, router in enumerate(routers, 1):
