@@ -14,7 +14,7 @@ from chomp_mcp.messages import Job, JobStatus, Model, receipt_line
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.model_pages import ModelPage
-    from chomp_mcp.gateway.status import RouterStatus, SpendView, StatusView
+    from chomp_mcp.gateway.status import RouterStatus, StatusView
 
 __all__ = [
     "OUTPUTS",
@@ -22,9 +22,9 @@ __all__ = [
     "collected",
     "dispatched",
     "models_listed",
-    "said",
     "settled",
-    "status_told",
+    "status_shown",
+    "tool_result",
     "unfinished",
     "utf8",
 ]
@@ -34,7 +34,7 @@ MOST_TRAILER = 58
 MOST_NOTE = 300
 
 
-def said(text: str, /, **structured: Any) -> CallToolResult:
+def tool_result(text: str, /, **structured: Any) -> CallToolResult:
     """One text block, which hosts that read text show, and the structured content for all others.
 
     One, because hosts glue several together, show the first alone, or print a list of them.
@@ -75,34 +75,24 @@ def dispatched(job: Job, host: Host) -> CallToolResult:
 
 def collected(job: Job, host: Host) -> CallToolResult:
     """`result`: a finished job's answer; or where it stands, and the text so far."""
-    return _of_job(
-        job,
-        host,
-        _in_words(job, host),
-        **job_result(job),
-    )
+    return _of_job(job, host, _in_words(job, host), **job_result(job))
 
 
 def settled(job: Job, host: Host) -> CallToolResult:
     """What a task ends with: it fits the schemas of `ask`, `dispatch` and `result`, whichever began it."""
-    result = _of_job(
-        job,
-        host,
-        _in_words(job, host),
-        **{**job_head(job), **job_result(job)},
-    )
+    result = _of_job(job, host, _in_words(job, host), **{**job_head(job), **job_result(job)})
     return result.model_copy(update={"is_error": True}) if job.status is JobStatus.ERROR else result
 
 
 def unfinished(result: CallToolResult) -> str:
     """The id of the job that a result tells as not finished; empty for any other result."""
-    told = (result.meta or {}).get("chomp/job") or result.structured_content or {}
-    return str(told["job_id"]) if told.get("status") in {JobStatus.QUEUED, JobStatus.RUNNING} else ""
+    job = (result.meta or {}).get("chomp/job") or result.structured_content or {}
+    return str(job["job_id"]) if job.get("status") in {JobStatus.QUEUED, JobStatus.RUNNING} else ""
 
 
 def _of_job(job: Job, host: Host, words: str, **structured: Any) -> CallToolResult:
     """For a host that would show JSON in its place, the text stands alone; programs find the rest in `_meta`."""
-    result = said(words, **structured)
+    result = tool_result(words, **structured)
     if not host.takes_text_alone:
         return result
     job_id, status = structured["job_id"], structured["status"]
@@ -118,12 +108,12 @@ def _in_words(job: Job, host: Host) -> str:
         trailer = _receipt(job, host)
         return f"{job.text}\n\n{trailer}" if trailer else job.text
     if job.status is JobStatus.ERROR:
-        told = f"Job {job.id} failed: {job.error}"
+        state = f"Job {job.id} failed: {job.error}"
     elif job.status is JobStatus.CANCELLED:
-        told = f"Job {job.id} was cancelled."
+        state = f"Job {job.id} was cancelled."
     else:
-        told = f"Still {job.status} as job {job.id}. {_collect(job)}"
-    return f"{told}\n\nIts text so far, unfinished:\n{job.text}" if job.text else told
+        state = f"Still {job.status} as job {job.id}. {_collect(job)}"
+    return f"{state}\n\nIts text so far, unfinished:\n{job.text}" if job.text else state
 
 
 def _collect(job: Job) -> str:
@@ -154,7 +144,7 @@ def models_listed(page: ModelPage) -> CallToolResult:
     lines += [f"{router}: {why}" for router, why in page.errors.items()]
     if page.next_cursor:
         lines.append(f'More: list_models(cursor="{page.next_cursor}") with the same filters.')
-    return said(
+    return tool_result(
         "\n".join(lines),
         models=[model_view(model) for model in page.models],
         next_cursor=page.next_cursor,
@@ -173,16 +163,21 @@ def _model_line(model: Model) -> str:
     return " · ".join(parts)
 
 
-def status_told(status: StatusView) -> CallToolResult:
+def status_shown(status: StatusView) -> CallToolResult:
     """`status`: the routers that can be used or are resting, those without a key, spend, jobs."""
     routers = status["routers"]
     lines = [_router_line(router, its) for router, its in routers.items() if its["key"] or its["ready"]]
     keyless = [router for router, its in routers.items() if its["key"] is False]
     if keyless:
         lines.append(f"No key: {', '.join(keyless)}. register_keys adds one.")
-    lines.append(_spend_line(status["spend"]))
+    spend = status["spend"]
+    day, month = spend["daily_budget_usd"], spend["monthly_budget_usd"]
+    lines.append(
+        f"Spent today ${spend['today_usd']}{f' of ${day}' if day else ''}, "
+        f"this month ${spend['month_usd']}{f' of ${month}' if month else ''}."
+    )
     lines += [f"{job['job_id']}: {job['status']}, {job['model']}" for job in status["jobs"]]
-    return said("\n".join(lines), **status)
+    return tool_result("\n".join(lines), **status)
 
 
 def _router_line(router: str, its: RouterStatus) -> str:
@@ -194,14 +189,6 @@ def _router_line(router: str, its: RouterStatus) -> str:
         if row["remaining"] is not None
     ]
     return f"{router}: {', '.join(parts)}"
-
-
-def _spend_line(spend: SpendView) -> str:
-    day, month = spend["daily_budget_usd"], spend["monthly_budget_usd"]
-    return (
-        f"Spent today ${spend['today_usd']}{f' of ${day}' if day else ''}, "
-        f"this month ${spend['month_usd']}{f' of ${month}' if month else ''}."
-    )
 
 
 def _schema(required: Sequence[str] = (), **properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from chomp_mcp import wire
@@ -48,7 +49,8 @@ def _fit(value: Any, kind: str | None) -> Any:
     if is_empty(value):
         return None
     if kind in {"object", "array"} and isinstance(value, str):
-        value = _parsed(value)
+        with suppress(ValueError):
+            value = wire.loads(value)
     if kind == "array" and not isinstance(value, list | dict):
         return [_text(value)]
     return value
@@ -62,10 +64,3 @@ def _text(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, bool | list | dict) else wire.dumps(value).decode()
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return wire.loads(text)
-    except ValueError:
-        return text

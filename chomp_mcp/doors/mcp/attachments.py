@@ -14,7 +14,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
-from chomp_mcp.doors.files import Folders, folders_for, saved, target_for, with_files
+from chomp_mcp.doors.files import folders_for, saved, target_for, with_files
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.errors import NotAllowed
 from chomp_mcp.messages import ChatRequest, Job
@@ -56,11 +56,6 @@ class Attachments:
             return roots
         settings = self._chomp.settings
         folders = await anyio.to_thread.run_sync(folders_for, settings.files, roots, self._started_in, settings.home)
-        return await self._with(request, prompt, files, save_to, folders)
-
-    async def _with(
-        self, request: ChatRequest, prompt: str, files: Sequence[str], save_to: str, folders: Folders
-    ) -> tuple[ChatRequest, SaveTo | None]:
         target = await target_for(self._chomp, save_to, folders) if save_to.strip() else None
         if files:
             request = await with_files(self._chomp, current_caller.get(), request, prompt, files, folders)
@@ -72,18 +67,18 @@ class Attachments:
         if self._chomp.settings.files or able is None or able.roots is None:
             return ()
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-            told = (ctx.input_responses or {}).get(INPUT)
-            if told is None and host_of(ctx.request_context).reads_input_required:
+            answer = (ctx.input_responses or {}).get(INPUT)
+            if answer is None and host_of(ctx.request_context).reads_input_required:
                 return InputRequiredResult(input_requests={INPUT: ListRootsRequest()}, request_state=INPUT)
-            return [str(root.uri) for root in told.roots] if isinstance(told, ListRootsResult) else ()
+            return [str(root.uri) for root in answer.roots] if isinstance(answer, ListRootsResult) else ()
         if not ctx.session.can_send_request:
             return ()
         try:
             with anyio.fail_after(ROOTS_SECONDS):
-                answer = await ctx.session.send_request(ListRootsRequest(), ListRootsResult)
+                listed = await ctx.session.send_request(ListRootsRequest(), ListRootsResult)
         except (MCPError, TimeoutError, ValueError):
             return ()
-        return [str(root.uri) for root in answer.roots]
+        return [str(root.uri) for root in listed.roots]
 
     async def saved(self, job: Job) -> Job:
         """The job, told by where its answer was saved if it was to be."""

@@ -62,7 +62,15 @@ UNKNOWN = Host()
 
 def host_of(ctx: ServerRequestContext[Any, Any]) -> Host:
     """The host behind this message."""
-    return host_named(_told(ctx) or _user_agent(ctx))
+    # A stateless request's own envelope comes first: the SDK reads it only beside well-formed capabilities.
+    envelope = (ctx.params or {}).get("_meta")
+    info = envelope.get(CLIENT_INFO_META_KEY) if isinstance(envelope, Mapping) else None
+    name = info.get("name") if isinstance(info, Mapping) else None
+    if not isinstance(name, str):
+        session = ctx.session.client_params
+        name = session.client_info.name if session else ""
+    headers = getattr(ctx.request, "headers", None) or {}
+    return host_named(name or str(headers.get("user-agent", "")))
 
 
 @lru_cache(maxsize=256)
@@ -70,19 +78,3 @@ def host_named(name: str) -> Host:
     """The table's row for a client's name."""
     plain = name.strip().lower().replace(" ", "-").replace("_", "-")
     return next((host for host in HOSTS if plain.startswith(host.names)), UNKNOWN)
-
-
-def _told(ctx: ServerRequestContext[Any, Any]) -> str:
-    """A stateless request's own envelope comes first: the SDK reads it only beside well-formed capabilities."""
-    envelope = (ctx.params or {}).get("_meta")
-    info = envelope.get(CLIENT_INFO_META_KEY) if isinstance(envelope, Mapping) else None
-    name = info.get("name") if isinstance(info, Mapping) else None
-    if isinstance(name, str):
-        return name
-    known = ctx.session.client_params
-    return known.client_info.name if known else ""
-
-
-def _user_agent(ctx: ServerRequestContext[Any, Any]) -> str:
-    headers = getattr(ctx.request, "headers", None) or {}
-    return str(headers.get("user-agent", ""))

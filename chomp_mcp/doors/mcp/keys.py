@@ -17,7 +17,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
-from chomp_mcp.doors.mcp.answers import said
+from chomp_mcp.doors.mcp.answers import tool_result
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest, NotAllowed
@@ -42,9 +42,9 @@ class KeyDesk:
         previews = await self._chomp.register_keys(keys, caller=current_caller.get())
         removed = [router for router, key in keys.items() if not key.strip()]
         saved = [router for router in keys if router not in removed]
-        told = [f"Saved: {', '.join(saved)}."] if saved else []
-        told += [f"Removed: {', '.join(removed)}."] if removed else []
-        return _told(ctx, f"{' '.join(told)} {_next(previews)}", routers=previews)
+        sentences = [f"Saved: {', '.join(saved)}."] if saved else []
+        sentences += [f"Removed: {', '.join(removed)}."] if removed else []
+        return _result(ctx, f"{' '.join(sentences)} {_next(previews)}", routers=previews)
 
     async def asked(self, ctx: Context[Any, Any], router: str) -> CallToolResult | InputRequiredResult:
         """Have the person type the key of `router` (or of one they choose) on the page."""
@@ -54,7 +54,9 @@ class KeyDesk:
                 hint=f"Give the key to POST /api/keys, or run `{_command(router)}` on the server.",
             )
         if ctx.request_state:
-            return await self._answered(ctx, self._pages, ctx.request_state, router, _action(ctx), PATIENCE_SECONDS)
+            answer = (ctx.input_responses or {}).get(INPUT)
+            action = answer.action if isinstance(answer, ElicitResult) else "cancel"
+            return await self._answered(ctx, self._pages, ctx.request_state, router, action, PATIENCE_SECONDS)
         url = await self._pages.open(current_caller.get(), router, host=(ctx.headers or {}).get("host", ""))
         if not _opens_urls(ctx):
             return await self._pending(url, router)
@@ -86,32 +88,32 @@ class KeyDesk:
         if action != "accept":
             await pages.forget(_nonce(url))
             previews = await self._previews()
-            return _told(
+            return _result(
                 ctx, f"The page was not opened. `{_command(router)}` in a terminal does the same.", routers=previews
             )
         saved = await pages.wait(_nonce(url), seconds)
         if not saved:
             return await self._pending(url, router)
         previews = await self._previews()
-        return _told(ctx, f"Saved: {saved}. {_next(previews)}", routers=previews)
+        return _result(ctx, f"Saved: {saved}. {_next(previews)}", routers=previews)
 
     async def _pending(self, url: str, router: str) -> CallToolResult:
-        told = (
+        message = (
             f"Ask the user to open {url} on this machine and enter {_whose(router)} key there (works once, for ten "
             f"minutes), or to run `{_command(router)}` in a terminal. {NEVER} Once it is saved, list_models shows the "
             "models."
         )
-        return said(told, routers=await self._previews(), page_url=url, message=told)
+        return tool_result(message, routers=await self._previews(), page_url=url, message=message)
 
     async def _previews(self) -> dict[str, str]:
         return await self._chomp.keyring.previews(current_caller.get())
 
 
-def _told(ctx: Context[Any, Any], message: str, **structured: Any) -> CallToolResult:
+def _result(ctx: Context[Any, Any], message: str, **structured: Any) -> CallToolResult:
     """The words stand in the structured content too where the host shows its model nothing else."""
     if host_of(ctx.request_context).takes_text_alone:
-        return said(message, message=message, **structured)
-    return said(message, **structured)
+        return tool_result(message, message=message, **structured)
+    return tool_result(message, **structured)
 
 
 def merged(keys: Mapping[str, str], openrouter_key: str) -> dict[str, str]:
@@ -131,11 +133,6 @@ def _opens_urls(ctx: Context[Any, Any]) -> bool:
     modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
     can_ask = host_of(ctx.request_context).reads_input_required if modern else ctx.session.can_send_request
     return bool(able and able.elicitation and able.elicitation.url is not None) and can_ask
-
-
-def _action(ctx: Context[Any, Any]) -> str:
-    answer = (ctx.input_responses or {}).get(INPUT)
-    return answer.action if isinstance(answer, ElicitResult) else "cancel"
 
 
 def _nonce(url: str) -> str:

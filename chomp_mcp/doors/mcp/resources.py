@@ -64,7 +64,7 @@ def _as_json(read: Callable[P, Awaitable[Any]]) -> Callable[P, Awaitable[str]]:
     """JSON text; our errors in the words that reach the client."""
 
     @functools.wraps(read)
-    async def told(*args: P.args, **kwargs: P.kwargs) -> str:
+    async def as_json(*args: P.args, **kwargs: P.kwargs) -> str:
         try:
             return wire.dumps(utf8(await read(*args, **kwargs))).decode()
         except RequestError as error:
@@ -72,7 +72,7 @@ def _as_json(read: Callable[P, Awaitable[Any]]) -> Callable[P, Awaitable[str]]:
         except ChompError as error:
             raise ResourceError(str(error)) from error
 
-    return told
+    return as_json
 
 
 def _router(router: Router, key: str | None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
 from importlib.metadata import version
@@ -173,7 +172,8 @@ def _entered(route: BaseRoute) -> BaseRoute:
                 answer = Response(text.model_dump_json(by_alias=True), 400, media_type="application/json")
                 await answer(scope, receive, send)
                 return
-            scope["headers"] = _without_length(scope["headers"])
+            # A mended body may be of another length than was announced.
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
             receive = _replayed(text.encode("utf-8", "replace"), receive)
         await handle(scope, receive, send)
 
@@ -183,21 +183,16 @@ def _entered(route: BaseRoute) -> BaseRoute:
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
     """The body that was read, and whatever comes after it."""
-    is_told = False
+    was_given = False
 
     async def replay() -> Message:
-        nonlocal is_told
-        if is_told:
+        nonlocal was_given
+        if was_given:
             return await receive()
-        is_told = True
+        was_given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-def _without_length(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """A mended body may be of another length than was announced."""
-    return [(name, value) for name, value in headers if name != b"content-length"]
 
 
 @lru_cache(maxsize=1024)

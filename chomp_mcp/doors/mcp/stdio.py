@@ -129,7 +129,8 @@ def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[in
         try:
             await close(0.0)
         finally:
-            _last_words()
+            if isinstance(sys.stderr, LossyStream):
+                sys.stderr.drain()  # `os._exit` flushes nothing
             os._exit(code)
 
     def leave(code: int) -> None:
@@ -144,11 +145,6 @@ def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[in
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, caught)
     return leave
-
-
-def _last_words() -> None:
-    if isinstance(sys.stderr, LossyStream):
-        sys.stderr.drain()
 
 
 @contextlib.contextmanager

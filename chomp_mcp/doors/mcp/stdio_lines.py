@@ -196,9 +196,10 @@ _ID = re.compile(r'"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(?:(-?\d{1,18})\b|"([
 
 def refusal(error: ValidationError) -> JSONRPCError | None:
     """The JSON-RPC error for a line that is no message; None for an empty line and for answers, which get none."""
-    line = _line(error)
-    if line is None:
+    first = error.errors(include_url=False, include_context=False)[0]
+    if first["type"] != "json_invalid":
         return _no_message(error)
+    line = str(first["input"])
     if not line.strip():
         return None
     reason = "it is nested too deeply" if "recursion limit" in str(error) else "it is not JSON"
@@ -215,12 +216,6 @@ def _no_message(error: ValidationError) -> JSONRPCError | None:
         return None
     name = given.get("id") if type(given.get("id")) in {str, int} else None
     return _error(name, INVALID_REQUEST, "Invalid request: this is no JSON-RPC 2.0.")
-
-
-def _line(error: ValidationError) -> str | None:
-    """The line, where it is no JSON at all."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    return str(first["input"]) if first["type"] == "json_invalid" else None
 
 
 def _error(request_id: RequestId | None, code: int, message: str) -> JSONRPCError:

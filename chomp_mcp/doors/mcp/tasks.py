@@ -23,7 +23,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import settled, unfinished
 from chomp_mcp.doors.mcp.attachments import Attachments
-from chomp_mcp.doors.mcp.hosts import Host, host_of
+from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.tools import patience
 from chomp_mcp.errors import JobNotFound
 from chomp_mcp.messages import Job, JobStatus
@@ -94,7 +94,11 @@ class Tasks(Extension):
         job = await self._gate(ctx, params)
         task = _task(job)
         job = await self._attachments.saved(job)
-        return {**task, "result": _result(job, host_of(ctx))} if task["status"] == "completed" else task
+        if task["status"] != "completed":
+            return task
+        result = settled(job, host_of(ctx)).model_dump(by_alias=True, mode="json", exclude_none=True)
+        result.pop("resultType", None)  # the task's own stands beside it
+        return {**task, "result": result}
 
     async def _update(self, ctx: ServerRequestContext[Any, Any], params: UpdateParams) -> dict[str, Any]:
         await self._gate(ctx, params)
@@ -137,12 +141,6 @@ def _task(job: Job) -> dict[str, Any]:
         "pollIntervalMs": POLL_MS,
     }
     return {**task, "statusMessage": f"{len(job.text)} characters so far"} if job.text else task
-
-
-def _result(job: Job, host: Host) -> dict[str, Any]:
-    dumped = settled(job, host).model_dump(by_alias=True, mode="json", exclude_none=True)
-    dumped.pop("resultType", None)
-    return dumped
 
 
 def _iso(at: float) -> str:

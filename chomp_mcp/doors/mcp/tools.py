@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
 from typing import Annotated, Any, Final
@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
-from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_told, utf8
+from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_shown, utf8
 from chomp_mcp.doors.mcp.arguments import fitted, unknown_names
 from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
@@ -146,7 +146,7 @@ class Tools:
 
     async def status(self) -> CallToolResult:
         """Keys, health and quota of the routers, spend against budgets, recent jobs."""
-        return status_told(await self._chomp.status(current_caller.get()))
+        return status_shown(await self._chomp.status(current_caller.get()))
 
 
 def tools(chomp: Chomp, desk: KeyDesk, attachments: Attachments, dispatch: Dispatch | None = None) -> list[Tool]:
@@ -199,25 +199,25 @@ class ChompTool(Tool):
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         given = fitted(arguments, self.parameters)
-        self._refuse_unknown(given)
-        try:
-            return await super().run(given, context, convert_result)
-        except ToolError as error:
-            raise self._told(error) from error.__cause__
-
-    def _refuse_unknown(self, given: Mapping[str, Any]) -> None:
-        unknown = unknown_names(given, self.parameters)
-        if unknown:
+        if unknown := unknown_names(given, self.parameters):
             known = self.parameters["properties"]
             more = " Fields of chat completions go into options." if "options" in known else ""
             raise ToolError(utf8(f"{self.name} takes no {unknown[0]}; it takes {', '.join(known)}.{more}"))
+        try:
+            return await super().run(given, context, convert_result)
+        except ToolError as error:
+            raise self._explained(error) from error.__cause__
 
-    def _told(self, error: ToolError) -> ToolError:
+    def _explained(self, error: ToolError) -> ToolError:
         match error.__cause__:
             case ChompError() as cause:
                 return ToolError(utf8(str(cause)))
             case ValidationError() as cause:
-                return ToolError(f"{self.name}: {_wrong_arguments(cause)}. Correct that and call again.")
+                details = cause.errors(include_url=False, include_context=False, include_input=False)
+                wrong = (
+                    f"{'.'.join(map(str, each['loc']))} {_WRONG.get(each['type'], 'is wrong')}" for each in details
+                )
+                return ToolError(f"{self.name}: {', '.join(wrong)}. Correct that and call again.")
             case _:
                 return UnexpectedToolError(
                     f"{self.name} failed inside chomp. The server's log (stderr) says why; status shows what works."
@@ -240,22 +240,15 @@ _WRONG = {
 """pydantic's error types in words; none repeats the value, which may be a key."""
 
 
-def _wrong_arguments(error: ValidationError) -> str:
-    return ", ".join(
-        f"{'.'.join(map(str, detail['loc']))} {_WRONG.get(detail['type'], 'is wrong')}"
-        for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-
-
 def _progress(ctx: Context[Any, Any]) -> Callable[[int], Awaitable[None]]:
     """Tells the client how many characters have come; a client that gave no token costs nothing."""
-    told_at, told = float("-inf"), 0
+    sent_at, sent = float("-inf"), 0
 
     async def tell(characters: int) -> None:
-        nonlocal told_at, told
+        nonlocal sent_at, sent
         now = anyio.current_time()
-        if characters > told and now - told_at >= PROGRESS_SECONDS:
-            told_at, told = now, characters
+        if characters > sent and now - sent_at >= PROGRESS_SECONDS:
+            sent_at, sent = now, characters
             await ctx.report_progress(characters, None, f"{characters} characters so far")
 
     return tell
