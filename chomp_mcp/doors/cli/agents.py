@@ -80,6 +80,7 @@ def _claude(run: Run) -> Setup:
 
 
 def _codex(run: Run) -> Setup:
+    """A headless Codex (0.171) waits for no server that is not required, and nobody is there to approve a call."""
     settings: dict[str, object] = {
         "model": run.model,
         "model_provider": "chomp",
@@ -89,9 +90,11 @@ def _codex(run: Run) -> Setup:
         "model_providers.chomp.wire_api": "responses",
         "mcp_servers.chomp.command": command()[0],
         "mcp_servers.chomp.args": command()[1:],
+        "mcp_servers.chomp.required": True,
+        "mcp_servers.chomp.default_tools_approval_mode": "approve",
         **({"model_context_window": run.context} if run.context else {}),
     }
-    # JSON's texts, numbers and lists are TOML's.
+    # JSON's texts, numbers, booleans and lists are TOML's.
     flags = [part for name, value in settings.items() for part in ("-c", f"{name}={json.dumps(value)}")]
     return Setup({TOKEN: run.token}, tuple(flags))
 

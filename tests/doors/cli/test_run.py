@@ -111,6 +111,8 @@ def test_codex_gets_toml_and_opencode_json(run, upstream):
     assert settings["model_providers"]["chomp"]["wire_api"] == "responses"
     assert settings["model_providers"]["chomp"]["base_url"].endswith("/v1")
     assert settings["mcp_servers"]["chomp"]["command"]
+    assert settings["mcp_servers"]["chomp"]["required"] is True, "else a headless run begins without the server"
+    assert settings["mcp_servers"]["chomp"]["default_tools_approval_mode"] == "approve", "nobody is there to approve"
     lines = run("run", "opencode", "-m", "lab/m", "--print").stdout.splitlines()
     config = next(shlex.split(line)[1] for line in lines if "OPENCODE_CONFIG_CONTENT" in line)
     told = json.loads(config.partition("=")[2])
