@@ -18,7 +18,7 @@ _PAGE = 2_250
 """Tokens of a PDF's page: its text and its picture (1,500 to 3,000, platform.claude.com, PDF support)."""
 _BASE64_PER_PAGE = 100_000
 _PER_MESSAGE = 4
-_MEDIA = frozenset({"image", "document"})
+_MEDIA = ("image", "document")
 
 
 def estimate(body: Mapping[str, Any]) -> int:
@@ -41,13 +41,13 @@ def _block(block: Mapping[str, Any]) -> int:
     source = block.get("source")
     if kind in _MEDIA and isinstance(source, Mapping):
         data = str(source.get("data") or "")
-        if source.get("type") in {"text", "content"}:
+        if source.get("type") in ("text", "content"):
             return _bytes(data) + _content(source.get("content"))
         pages = 1 + len(data) // _BASE64_PER_PAGE
         return _BYTES_PER_TOKEN * (_IMAGE if kind == "image" else pages * _PAGE)
     if kind == "text":
         return _bytes(str(block.get("text") or ""))
-    if kind in {"tool_result", "search_result"}:
+    if kind in ("tool_result", "search_result"):
         return _content(block.get("content"))
     return _json({name: value for name, value in block.items() if name not in {"signature", "cache_control"}})
 

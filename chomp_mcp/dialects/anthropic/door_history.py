@@ -11,7 +11,7 @@ from chomp_mcp.errors import InvalidRequest
 
 __all__ = ["History"]
 
-_ROLES = frozenset({"user", "assistant", "system"})
+_ROLES = ("user", "assistant", "system")
 _NO_RESULT = "No result: the call was interrupted."
 _Block = Mapping[str, Any]
 _Part = dict[str, Any]
@@ -190,7 +190,7 @@ _PARTS: Mapping[str, Callable[[History, _Block, str], list[_Part] | None]] = {
     "search_result": History._search_result,  # noqa: SLF001
     "tool_reference": History._tool_reference,  # noqa: SLF001
 }
-_OF_ASSISTANT = frozenset({"tool_use", "thinking", "redacted_thinking"})
+_OF_ASSISTANT = ("tool_use", "thinking", "redacted_thinking")
 
 
 def _blocks(content: Any, where: str) -> list[_Block]:

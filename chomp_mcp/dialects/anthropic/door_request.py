@@ -63,7 +63,7 @@ def _thinking(value: Any, name: str) -> _Translated:
     """A budget as an effort. Adaptive thinking is what a model does by itself, or by `output_config.effort`."""
     kind = _object(value, name).get("type")
     if kind != "enabled":
-        return {}, "" if kind in {"adaptive", "disabled"} else name
+        return {}, "" if kind in ("adaptive", "disabled") else name
     budget = value.get("budget_tokens")
     if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
         raise _wrong(f"{name}.budget_tokens", "a whole number of tokens")

@@ -35,7 +35,7 @@ class Tools:
         functions = [
             function
             for index, tool in enumerate(given)
-            if tool.get("name") not in deferred and (function := self._function(tool, index))
+            if str(tool.get("name")) not in deferred and (function := self._function(tool, index))
         ]
         if deferred:
             self.notes.append(f"{len(deferred)} deferred tools wait until a tool_reference names them")
@@ -57,7 +57,8 @@ class Tools:
         if schema is not None and not isinstance(schema, Mapping):
             where = f"tools.{index}.input_schema"
             raise InvalidRequest(f"{where} is not an object.", hint="Send a JSON schema.", param=where)
-        if tool.get("allowed_callers") and "direct" not in tool["allowed_callers"]:
+        callers = tool.get("allowed_callers")
+        if isinstance(callers, list) and callers and "direct" not in callers:
             self.notes.append(f"the tool {name} may only be called by Anthropic's code execution: left out")
             return None
         function = {"name": name, "parameters": schema or _EMPTY_SCHEMA}
@@ -71,14 +72,14 @@ class Tools:
         if given is None:
             return {}
         kind = given.get("type") if isinstance(given, Mapping) else None
-        if kind not in {*_WORDS, "tool"}:
+        if kind not in (*_WORDS, "tool"):
             raise InvalidRequest(
                 "tool_choice is none of auto, any, tool and none.", hint='Send {"type": "auto"}.', param="tool_choice"
             )
         parallel = {"parallel_tool_calls": False} if given.get("disable_parallel_tool_use") else {}
         if kind != "tool":
             return {"tool_choice": _WORDS[kind], **parallel}
-        if given.get("name") not in names:
-            self.notes.append(f"tool_choice names {str(given.get('name'))[:100]}, which is not sent: auto")
+        if (name := str(given.get("name"))) not in names:
+            self.notes.append(f"tool_choice names {name[:100]}, which is not sent: auto")
             return {"tool_choice": "auto", **parallel}
-        return {"tool_choice": {"type": "function", "function": {"name": given["name"]}}, **parallel}
+        return {"tool_choice": {"type": "function", "function": {"name": name}}, **parallel}

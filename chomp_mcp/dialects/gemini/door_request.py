@@ -134,10 +134,11 @@ def _format(config: Mapping[str, Any]) -> dict[str, Any]:
 def _tools(body: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     """Functions; Google's own tools (search, code execution) only Google runs."""
     functions: list[_Part] = []
-    for tool in body.get("tools") or ():
+    for tool in _list(body.get("tools")):
         given = _mapping(tool)
         notes += [f"the tool {name} is Google's own: left out" for name in given if name != "functionDeclarations"]
-        for told in given.get("functionDeclarations") or ():
+        for declaration in _list(given.get("functionDeclarations")):
+            told = _mapping(declaration)
             schema = told.get("parametersJsonSchema") or _lowered(told.get("parameters"))
             function = {"name": told.get("name"), "parameters": schema or {"type": "object", "properties": {}}}
             described = {"description": told["description"]} if told.get("description") else {}
@@ -145,7 +146,8 @@ def _tools(body: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     if not functions:
         return {}
     mode = _mapping(_mapping(body.get("toolConfig")).get("functionCallingConfig")).get("mode")
-    return {"tools": functions, **({"tool_choice": _CHOICES[mode]} if mode in _CHOICES else {})}
+    choice = _CHOICES.get(str(mode))
+    return {"tools": functions, **({"tool_choice": choice} if choice else {})}
 
 
 def _lowered(schema: Any) -> Any:
@@ -155,6 +157,10 @@ def _lowered(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     return {k: v.lower() if k == "type" and isinstance(v, str) else _lowered(v) for k, v in schema.items()}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -129,7 +129,7 @@ def _write_tools(chat: Chat, choice: Any) -> None:
     if isinstance(choice, str):
         chat.body["tool_choice"] = choice
     elif isinstance(choice, Mapping):
-        if choice.get("type") in {"function", "custom"} and choice.get("name"):
+        if choice.get("type") in ("function", "custom") and choice.get("name"):
             name = chat.tools.function_of(str(choice["name"]), str(choice.get("namespace") or ""))
             chat.body["tool_choice"] = {"type": "function", "function": {"name": name}}
         else:
@@ -144,7 +144,7 @@ def _write_text(chat: Chat, text: Any) -> None:
     if text.get("verbosity"):
         chat.body["verbosity"] = text["verbosity"]
     form = text.get("format")
-    if not isinstance(form, Mapping) or form.get("type") in {None, "text"}:
+    if not isinstance(form, Mapping) or form.get("type") in (None, "text"):
         return
     if form["type"] == "json_schema":
         schema = {
@@ -203,7 +203,7 @@ class _Conversation:
 
     def _message(self, item: Mapping[str, Any], index: int) -> None:
         role = item.get("role")
-        if role not in {"user", "assistant", "system", "developer"}:
+        if role not in ("user", "assistant", "system", "developer"):
             raise InvalidRequest(
                 f"input[{index}] has the role {role!r}.",
                 hint="Roles are user, assistant, system and developer.",

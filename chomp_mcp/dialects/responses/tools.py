@@ -77,7 +77,8 @@ class Tools:
 
     def allowed(self, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The functions that `{"type": "allowed_tools", "tools": [...]}` leaves."""
-        rows = [row for row in choice.get("tools") or () if isinstance(row, Mapping)]
+        given = choice.get("tools")
+        rows = [row for row in given if isinstance(row, Mapping)] if isinstance(given, list) else []
         names = {self.function_of(str(row.get("name")), str(row.get("namespace") or "")) for row in rows}
         return [function for function in self.functions if function["function"]["name"] in names]
 
