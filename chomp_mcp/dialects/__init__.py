@@ -78,10 +78,10 @@ class Speech(Protocol):
     """What is said with one route: the call, and what comes back."""
 
     def encode(self, route: Route, request: ChatRequest) -> WireRequest:
-        """The call to make. `request.body` is never changed."""
+        """The call to make, with notes on what of the request this router does not take.
 
-    def notes(self, route: Route, request: ChatRequest) -> tuple[str, ...]:
-        """What of the request this router does not take, as sentences for the receipt."""
+        `request.body` is never changed. `InvalidRequest`: this router cannot take the request, though another may.
+        """
 
     def decode(self, body: bytes) -> Completion | Failed | ErrorObject:
         """A whole answer that came with status 200, which may hold an error all the same."""

@@ -29,7 +29,7 @@ from chomp_mcp.messages import (
     WireRequest,
 )
 
-__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
+__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
 
 _WAIT_MS = 115_000
 """How long the adapter may keep us waiting: less than its own and our limit of 120 s, so that it is heard."""
@@ -42,26 +42,22 @@ _MODEL = "cursor-agent"
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /v1/complete or /v1/stream; the model is never sent, and every call has an id of its own."""
     given = request.body
-    messages = fit(route.router, as_list(given.get("messages")), frozenset()).messages
+    history = fit(route.router, as_list(given.get("messages")), frozenset())
     body = {
         "request_id": f"cursor-{uuid4().hex}",
         "agent_id": str(given.get("agent_id") or given.get("user") or "chomp"),
-        "messages": [_message(message) for message in messages if isinstance(message, Mapping)],
+        "messages": [_message(message) for message in history.messages if isinstance(message, Mapping)],
         "priority": str(given.get("priority") or "normal"),
         "wait_timeout_ms": _WAIT_MS,
         **({"context": given["context"]} if given.get("context") is not None else {}),
     }
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {route.key}"} if route.key else {})}
     headers |= {name.lower(): value for name, value in route.router.headers.items()}
-    path = "/v1/stream" if request.stream else "/v1/complete"
-    return WireRequest("POST", route.router.url.removesuffix("/v1") + path, headers, wire.dumps(body))
-
-
-def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
-    """A sentence for all that is neither text nor messages: the adapter takes nothing else."""
-    lost = [name for name, value in request.body.items() if value is not None and name not in _OURS | _READ]
-    lost += sorted(fit(route.router, as_list(request.body.get("messages")), frozenset()).lost)
-    return (f"{route.router.id} takes text only, no {', '.join(lost)}: dropped",) if lost else ()
+    url = route.router.url.removesuffix("/v1") + ("/v1/stream" if request.stream else "/v1/complete")
+    lost = [name for name, value in given.items() if value is not None and name not in _OURS | _READ]
+    lost += sorted(history.lost)
+    notes = (f"{route.router.id} takes text only, no {', '.join(lost)}: dropped",) if lost else ()
+    return WireRequest("POST", url, headers, wire.dumps(body), notes)
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:

@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.openai.request import decode, decoder, encode, notes
+from chomp_mcp.dialects.openai.request import decode, decoder, encode
 from chomp_mcp.dialects.values import as_list, as_text
 from chomp_mcp.messages import Model, Router, WireRequest
 
-__all__ = ["Frame", "Script", "decode", "decode_list", "decoder", "encode", "encode_list", "models", "notes", "play"]
+__all__ = ["Frame", "Script", "decode", "decode_list", "decoder", "encode", "encode_list", "models", "play"]
 
 _CONTEXT = 131_072
 _MOST_FRAMES = 100_000

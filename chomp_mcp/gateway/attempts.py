@@ -202,8 +202,11 @@ class Attempts:
 
     async def _try(self, route: Route) -> Answer | Failed:
         """One attempt. What the caller cancels counts against nobody."""
-        encoded = self._encode(route)
         started = self._clock()
+        encoded = self._encode(route)
+        if isinstance(encoded, Failed):
+            self._record(route, encoded.kind.value, started, None, encoded.message)
+            return encoded
         response: Response | None = None
         try:
             response = await self._client.send(encoded)
@@ -232,20 +235,22 @@ class Attempts:
                 response.close()
         return outcome
 
-    def _encode(self, route: Route) -> WireRequest:
+    def _encode(self, route: Route) -> WireRequest | Failed:
+        """The call, its notes told; a failed attempt where this router cannot take what the request holds."""
         speak = speech(route, self._request)
-        request = self._request
+        request = self._request.with_stream(False) if must_be_whole(route, self._request.body) else self._request
+        try:
+            wired = speak.encode(route, request)
+        except InvalidRequest as error:
+            return Failed(FailureKind.NOT_TAKEN, error.message, body={"hint": error.hint, "param": error.param})
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"The request cannot be sent as JSON: {error}.", hint="Send plain JSON.") from None
         unmet = [
             f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name not in request.wishes
         ]
         translated = () if request.is_native_to(route) else (*request.notes, *unmet)
-        notes = (*translated, *speak.notes(route, request))
+        notes = (*translated, *wired.notes)
         self.notes.extend(note for note in notes if note not in self.notes)
-        request = self._request.with_stream(False) if must_be_whole(route, self._request.body) else self._request
-        try:
-            wired = speak.encode(route, request)
-        except (TypeError, ValueError) as error:
-            raise InvalidRequest(f"The request cannot be sent as JSON: {error}.", hint="Send plain JSON.") from None
         self._trace.attempt(route.router.id, route.model)
         self._trace.inject(wired.headers)
         return wired

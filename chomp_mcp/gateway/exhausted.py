@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from chomp_mcp.errors import (
+    ChompError,
     NoRouteAvailable,
+    NotCapable,
     PromptTooLong,
     UpstreamError,
     UpstreamFailed,
@@ -23,14 +25,15 @@ __all__ = ["exhausted", "not_running"]
 FIRST_ERROR_STATUS = 400
 
 
-def exhausted(
-    failures: Sequence[tuple[Route, Failed]], rests: Sequence[tuple[Route, Rest]], now: float
-) -> UpstreamError:
+def exhausted(failures: Sequence[tuple[Route, Failed]], rests: Sequence[tuple[Route, Rest]], now: float) -> ChompError:
     """The error for a plan that ran out: of what failed, or, where nothing could be tried, of what rests."""
-    if not failures:
-        return _all_resting(rests, now)
-    route, last = failures[-1]
-    kinds = {failed.kind for _, failed in failures}
+    tried = [(route, failed) for route, failed in failures if failed.kind is not FailureKind.NOT_TAKEN]
+    if not tried:
+        unable = {route.router.id for route, _ in failures}
+        resting = [(route, rest) for route, rest in rests if route.router.id not in unable]
+        return _not_taken(failures) if failures and not resting else _all_resting(resting, now)
+    route, last = tried[-1]
+    kinds = {failed.kind for _, failed in tried}
     waits = [wait for _, failed in failures if (wait := _wait(failed)) is not None]
     retry_after = min(waits, default=None)
     message = "; ".join(f"{r.ref}: {f.message}" for r, f in failures)
@@ -43,7 +46,7 @@ def exhausted(
             hint=_hint(route.router, last, retry_after),
             retry_after=retry_after,
         )
-    if last.status is None and kinds == {FailureKind.TRANSIENT} and all(_is_program(r.router) for r, _ in failures):
+    if last.status is None and kinds == {FailureKind.TRANSIENT} and all(_is_program(r.router) for r, _ in tried):
         return not_running(route.router)
     if kinds == {FailureKind.LOCAL}:
         return NoRouteAvailable(message, hint=_LOCAL_HINT, retry_after=1.0)
@@ -65,6 +68,13 @@ def not_running(router: Router) -> NoRouteAvailable:
 def _is_program(router: Router) -> bool:
     """One that joins `auto` while it runs."""
     return router.joins_auto == "reachable"
+
+
+def _not_taken(failures: Sequence[tuple[Route, Failed]]) -> NotCapable:
+    """No router of the plan could be sent this request: each says why, the last one what to do."""
+    last = failures[-1][1]
+    message = " ".join(dict.fromkeys(failed.message for _, failed in failures))
+    return NotCapable(message, hint=last.body.get("hint", ""), param=last.body.get("param"))
 
 
 def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamError:

@@ -43,6 +43,8 @@ class FailureKind(StrEnum):
     """The key may be well: this model, this place or this account does not go together, or nobody said why."""
     NO_SUCH_MODEL = "no_such_model"
     TOO_LONG = "too_long"
+    NOT_TAKEN = "not_taken"
+    """The request cannot be put to this router at all (a message that is but a picture, to one that takes none)."""
     CALLER_FAULT = "caller_fault"
     CUT = "cut"
     """Anything after the first delta."""

@@ -170,3 +170,5 @@ class WireRequest:
     headers: dict[str, str] = field(repr=False)
     """The request's own: whoever sends it may add to them."""
     body: bytes = b""
+    notes: tuple[str, ...] = ()
+    """What of the request is not in it, or was changed for this router: sentences for the receipt."""

@@ -50,6 +50,7 @@ ACTIONS: Mapping[FailureKind, Action] = {
     FailureKind.REFUSED_HERE: Action(False, "key", False, "model_refused"),
     FailureKind.NO_SUCH_MODEL: Action(False, "if_free_choice", False, "model_gone"),
     FailureKind.TOO_LONG: Action(False, "larger", False),
+    FailureKind.NOT_TAKEN: Action(False, "route", False),
     FailureKind.CALLER_FAULT: Action(False, "stop", False),
     FailureKind.CUT: Action(False, "stop", True),
     FailureKind.LOCAL: Action(False, "route", False),

@@ -144,6 +144,23 @@ async def test_a_picture_that_cannot_go_is_told_or_refused(home):
         assert w.sambanova.chats[-1].json["messages"][0]["content"] == [text, picture()]
 
 
+async def test_a_message_that_one_router_cannot_carry_goes_to_the_next_that_the_name_allows(home):
+    seen = [{"role": "user", "content": [picture("https://a/b.png")]}]
+    async with wires(home, "sambanova", "openrouter") as w:
+        answer = await w.chat("m", messages=seen)
+        assert answer.chomp["router"] == "openrouter"
+        assert [each["outcome"] for each in answer.chomp["attempts"]] == ["not_taken", "ok"]
+        assert not w.sambanova.chats
+        assert w.openrouter.chats[-1].json["messages"] == seen
+        status = await w.served.chomp.status()
+        assert status["routers"]["sambanova"]["breaker"] == "closed", "nobody's failure"
+        with pytest.raises(openai.BadRequestError, match="sambanova takes no image_url"):
+            await w.chat("sambanova/m", messages=seen)
+        w.openrouter.fail(429)
+        with pytest.raises(openai.RateLimitError):
+            await w.chat("m", messages=seen)
+
+
 async def test_null_beside_calls_stays_and_is_empty_where_a_row_says_so(home):
     history = [*HELLO, asked(call("c1")), told("c1")]
     async with wires(home, "lab", "groq") as w:

@@ -30,7 +30,7 @@ def sent(body=HELLO, model="claude-opus-5-5", *, stream=False, listed=None):
 
 
 def told(body, model="claude-opus-5-5"):
-    return anthropic.notes(Route(ROUTER, model), ChatRequest(body=body))
+    return anthropic.encode(Route(ROUTER, model), ChatRequest(body=body)).notes
 
 
 # ---- what is sent

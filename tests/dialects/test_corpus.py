@@ -127,17 +127,18 @@ def test_every_recorded_request_fits_every_router(router):
             before = copy.deepcopy(body)
             request = ChatRequest(body=body, model=f"{router}/m", stream=False)
             try:
-                wired = json.loads(speak.encode(route, request).body)
-                notes = speak.notes(route, request)
+                encoded = speak.encode(route, request)
             except InvalidRequest as error:
                 refused.append(error)
                 continue
             assert body == before
-            messages = wired["messages"]
+            messages = json.loads(encoded.body)["messages"]
             assert not known or all(message.keys() <= known for message in messages)
             assert not any(message["role"] in route.router.roles for message in messages)
             lost = {name for message in body["messages"] for name in message if known and name not in known}
-            assert all(any(f"messages[].{name}" in note for note in notes) for name in lost if _is_said(body, name))
+            assert all(
+                any(f"messages[].{name}" in note for note in encoded.notes) for name in lost if _is_said(body, name)
+            )
             sent += 1
     assert sent > 50
     assert all("holds nothing else" in str(error) for error in refused)

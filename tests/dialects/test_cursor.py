@@ -54,9 +54,9 @@ def test_contents_are_sent_as_text():
 
 def test_what_the_adapter_does_not_take_is_told():
     route = Route(ROUTER, "cursor-agent")
-    told = cursor.notes(route, ChatRequest(body={**HELLO, "temperature": 0.5, "tools": [], "seed": None}))
+    told = cursor.encode(route, ChatRequest(body={**HELLO, "temperature": 0.5, "tools": [], "seed": None})).notes
     assert told == ("cursor takes text only, no temperature, tools: dropped",)
-    assert cursor.notes(route, ChatRequest(body=HELLO)) == ()
+    assert cursor.encode(route, ChatRequest(body=HELLO)).notes == ()
 
 
 def answer(**fields):

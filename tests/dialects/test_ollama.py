@@ -27,7 +27,7 @@ def sent(body=HELLO, *, router=ROUTER, stream=False):
 
 
 def told(body):
-    return ollama.notes(Route(ROUTER, "qwen3"), ChatRequest(body=body))
+    return ollama.encode(Route(ROUTER, "qwen3"), ChatRequest(body=body)).notes
 
 
 # ---- what is sent

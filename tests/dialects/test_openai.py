@@ -128,12 +128,12 @@ def test_what_groq_refuses_is_dropped_and_told():
     }
     _, got = sent(ROUTERS["groq"], body, stream=False)
     assert got == {"messages": [{"role": "user", "content": "x"}], "model": "m"}
-    told = openai.notes(Route(ROUTERS["groq"], "m"), ChatRequest(body=body))
+    told = openai.encode(Route(ROUTERS["groq"], "m"), ChatRequest(body=body)).notes
     assert told == ("groq takes no logprobs, top_logprobs, messages[].name: dropped",)
 
 
 def test_nothing_dropped_is_nothing_told():
-    assert openai.notes(Route(ROUTERS["groq"], "m"), ChatRequest(body=HELLO)) == ()
+    assert openai.encode(Route(ROUTERS["groq"], "m"), ChatRequest(body=HELLO)).notes == ()
 
 
 def test_null_fields_of_messages_are_left_out_but_for_the_content_beside_calls():
@@ -747,9 +747,11 @@ def test_a_value_that_a_model_refuses_is_replaced_and_told(stream):
     request = ChatRequest(body={**HELLO, "reasoning_effort": "none"}, stream=stream)
     oss, qwen = (Route(ROUTERS["groq"], model, "k-1") for model in ("openai/gpt-oss-120b", "qwen/qwen3.8-27b"))
     assert wire.loads(openai.encode(oss, request).body)["reasoning_effort"] == "low"
-    assert openai.notes(oss, request) == ("groq/openai/gpt-oss-120b takes no reasoning_effort none: low was sent",)
+    assert openai.encode(oss, request).notes == (
+        "groq/openai/gpt-oss-120b takes no reasoning_effort none: low was sent",
+    )
     assert wire.loads(openai.encode(qwen, request).body)["reasoning_effort"] == "none"
-    assert openai.notes(qwen, request) == ()
+    assert openai.encode(qwen, request).notes == ()
 
 
 @pytest.mark.parametrize("value", ["high", None, 0, ["none"], {"none": 1}])
@@ -757,7 +759,7 @@ def test_a_value_that_it_takes_or_that_is_none_of_ours_travels_as_it_is(value):
     route = Route(ROUTERS["groq"], "openai/gpt-oss-20b", "k-1")
     request = ChatRequest(body={**HELLO, "reasoning_effort": value})
     assert wire.loads(openai.encode(route, request).body).get("reasoning_effort") == value
-    assert openai.notes(route, request) == ()
+    assert openai.encode(route, request).notes == ()
 
 
 def test_zen_hides_what_only_opencode_may_use_or_another_endpoint_serves():

@@ -26,7 +26,7 @@ from chomp_mcp.messages import (
     WireRequest,
 )
 
-__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
+__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
 
 _VERSION = "2023-06-01"
 """The later of the two versions that Anthropic lists (platform.claude.com, Versions)."""
@@ -35,14 +35,10 @@ _VERSION = "2023-06-01"
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages, with `x-api-key`."""
     headers = {**_headers(route.router, route.key), "content-type": "application/json"}
-    return WireRequest("POST", f"{route.router.url}/messages", headers, wire.dumps(translate(route, request).body))
-
-
-def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
-    """A sentence for the fields and the message parts that Messages has no place for, and for what was changed."""
     translated = translate(route, request)
     dropped = [f"{route.router.id} takes no {', '.join(translated.lost)}: dropped"] if translated.lost else []
-    return (*dropped, *translated.notes)
+    url, body = f"{route.router.url}/messages", wire.dumps(translated.body)
+    return WireRequest("POST", url, headers, body, (*dropped, *translated.notes))
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:

@@ -17,7 +17,7 @@ from chomp_mcp.dialects.anthropic.stream import MessageDecoder
 from chomp_mcp.dialects.stream.decoder import Whole
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
 
-__all__ = ["decode", "decoder", "encode", "encode_count", "notes"]
+__all__ = ["decode", "decoder", "encode", "encode_count"]
 
 _VERSION = "2023-06-01"
 _DELTA = b"content_block_delta"
@@ -34,11 +34,6 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 def encode_count(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages/count_tokens with the client's own body."""
     return _call(route, request, "/messages/count_tokens", _body(route, request, stream=False))
-
-
-def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:  # noqa: ARG001 - the protocol's signature
-    """Nothing is left out."""
-    return ()
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:

@@ -15,7 +15,7 @@ from chomp_mcp.dialects.stream.framing import Either
 from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
-__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list", "notes"]
+__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
 
 _NATIVE = ("options", "num_ctx", "keep_alive", "think")
 """Fields that only /api/chat reads: over /v1 a small default context cuts long prompts without a word."""
@@ -24,18 +24,21 @@ _NATIVE = ("options", "num_ctx", "keep_alive", "think")
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /v1/chat/completions, or /api/chat when the request holds `options`, `num_ctx`, `keep_alive` or `think`."""
     headers = openai.headers_of(route, request)
-    body = openai.body_of(route, request)
+    body, notes = openai.body_of(route, request)
+    notes += _notes(route, request)
     choice = body.pop("tool_choice", None)
     if choice == "none":  # it ignores tool_choice and would still call them (ollama issue 17921)
         body.pop("tools", None)
     if _is_native(request):
-        return WireRequest("POST", f"{_root(route.router)}/api/chat", headers, wire.dumps(ollama_native.body_of(body)))
-    return WireRequest("POST", f"{_root(route.router)}/v1/chat/completions", headers, wire.dumps(body))
+        url, body = f"{_root(route.router)}/api/chat", ollama_native.body_of(body)
+    else:
+        url = f"{_root(route.router)}/v1/chat/completions"
+    return WireRequest("POST", url, headers, wire.dumps(body), notes)
 
 
-def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
-    """A sentence for what Ollama does not take, and for a tool choice that it will not heed."""
-    sentences = openai.notes(route, request)
+def _notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
+    """A sentence for a tool choice that it will not heed, and for what its own endpoint does not take."""
+    sentences: tuple[str, ...] = ()
     if request.body.get("tool_choice") not in (None, "auto", "none"):
         sentences += (f"{route.router.id} heeds no tool_choice: the model decides",)
     if _is_native(request) and (lost := ollama_native.left_out(request.body, route.router.drop)):

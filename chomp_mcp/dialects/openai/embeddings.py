@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from chomp_mcp.dialects.openai.answer import error_in, nonsense
-from chomp_mcp.dialects.openai.endpoint import encode_at, notes
+from chomp_mcp.dialects.openai.endpoint import encode_at
 from chomp_mcp.dialects.openai.request import decoder
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, FailureKind, Route, WireRequest
 
-__all__ = ["decode", "decoder", "encode", "notes"]
+__all__ = ["decode", "decoder", "encode"]
 
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:

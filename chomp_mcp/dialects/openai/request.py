@@ -12,7 +12,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai.allowed_tools import allowed, name_of
 from chomp_mcp.dialects.openai.answer import decode
-from chomp_mcp.dialects.openai.history import fit
+from chomp_mcp.dialects.openai.history import History, fit
 from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.paths import without
 from chomp_mcp.dialects.openai.stream import StreamDecoder
@@ -29,7 +29,6 @@ __all__ = [
     "headers_of",
     "list_url",
     "must_be_whole",
-    "notes",
 ]
 
 _OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
@@ -40,8 +39,9 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /chat/completions with the fields this router takes; usage is always asked for."""
-    body = wire.dumps(body_of(route, request))
-    return WireRequest("POST", f"{route.router.url}/chat/completions", headers_of(route, request), body)
+    body, notes = body_of(route, request)
+    url = f"{route.router.url}/chat/completions"
+    return WireRequest("POST", url, headers_of(route, request), wire.dumps(body), notes)
 
 
 def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
@@ -62,11 +62,12 @@ def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
     return headers
 
 
-def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
-    """The request's fields as this router takes them, without ours and nulls."""
+def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The request's fields as this router takes them, without ours and nulls; and the notes on it."""
     drop = _parsed(route.router.drop)
     body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in drop.fields}
-    body["messages"] = fit(route.router, _messages(body), drop.in_messages).messages
+    history = fit(route.router, _messages(body), drop.in_messages)
+    body["messages"] = history.messages
     wanted = route.router.max_tokens
     for name in _LIMITS if wanted else ():  # one spelling; a row without one leaves the caller's
         if name != wanted and name in body:
@@ -84,13 +85,12 @@ def body_of(route: Route, request: ChatRequest) -> dict[str, Any]:
             body["stream_options"] = {**request.stream_options, "include_usage": True}
     for path in drop.paths:
         body, _found = without(body, path)
-    return body
+    return body, _notes(route, request, drop, history)
 
 
-def notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
+def _notes(route: Route, request: ChatRequest, drop: _Drop, history: History) -> tuple[str, ...]:
     """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
-    router, drop = route.router, _parsed(route.router.drop)
-    history = fit(router, _messages(request.body), drop.in_messages)
+    router = route.router
     if not (history.lost or history.notes or drop.paths or router.replace or request.stream_options):
         dropped = _present(request.body, drop.fields)
         names = ", ".join(name for name in router.drop if name in dropped)
