@@ -19,6 +19,7 @@ from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.model_pages import ModelPage, ModelPages
+from chomp_mcp.gateway.outward import OutwardGuards
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
@@ -164,6 +165,7 @@ class Chomp:
             health=self.health,
             settlement=Settlement(self.ledger, self.observers),
             conversations=Conversations(state, clock=clock),
+            guards=_guards(settings, self.books),
             client=self.client,
             tracing=Tracing(),
             clock=clock,
@@ -365,6 +367,11 @@ class Chomp:
     async def metrics_snapshot(self) -> dict[str, Any]:
         """What `metrics.render` shows beside its counters: breakers, quotas, the owner's budgets, jobs."""
         return await self._status.gauges(in_flight=len(self.gateway.under_way))
+
+
+def _guards(settings: Settings, books: Books) -> OutwardGuards:
+    held = (settings.auth_token, settings.environment.get("CHOMP_MASTER_KEY", "").strip())
+    return OutwardGuards(settings.secrets, settings.secrets_allow, held, books)
 
 
 def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[Sealed, KV]:

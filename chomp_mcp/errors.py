@@ -4,7 +4,7 @@ ChompError                      .status .type .code .message .hint
   RequestError                  the caller can mend it
     InvalidRequest 400          InvalidSetting 400        NotAuthenticated 401    NotAllowed 403
     UnknownModel 404            NoRouterKey 401           JobNotFound 404         TooLarge 413
-    NotCapable 400
+    NotCapable 400              SecretFound 400
     TooSlow 408
   LimitError                    not now
     RateLimited 429             BudgetExceeded 429        Overloaded 503
@@ -37,6 +37,7 @@ __all__ = [
     "PromptTooLong",
     "RateLimited",
     "RequestError",
+    "SecretFound",
     "StoreError",
     "TooLarge",
     "TooSlow",
@@ -135,6 +136,12 @@ class NoRouterKey(RequestError):
     def __init__(self, message: str, *, router: str, hint: str = "") -> None:
         super().__init__(message, hint=hint, param="router")
         self.router = router
+
+
+class SecretFound(InvalidRequest):
+    """What was asked holds a secret, and would have left this machine; nothing was sent."""
+
+    code = "secret_found"
 
 
 class NotCapable(RequestError):

@@ -134,6 +134,9 @@ _Folders = Annotated[Any, BeforeValidator(_folders), Field(description="folders 
 _Hosts = Annotated[Any, BeforeValidator(_hosts), Field(description="host names, separated by commas")]
 
 
+_SecretsPolicy = Literal["off", "warn", "redact", "local", "block"]
+
+
 class _Settings(BaseModel):
     """One field for each variable, in the order in which faults are told; all may be absent."""
 
@@ -161,6 +164,7 @@ class _Settings(BaseModel):
     CHOMP_LOG: Annotated[Literal["off", "error", "info", "debug"], Field(description="off, error, info or debug")] = (
         "off"
     )
+    CHOMP_SECRETS: Annotated[_SecretsPolicy, Field(description="off, warn, redact, local or block")] = "off"
     CHOMP_OPEN_REGISTRATION: Annotated[bool, Field(description="1 or 0")] = False
     CHOMP_ALLOWED_HOSTS: _Hosts = None
     CHOMP_MAX_REQUESTS: Annotated[int, _whole(1, _MOST)] = 1

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -60,6 +60,10 @@ class Settings:
     upstream_timeout_seconds: float = 120.0
     log: str = ""
     """off, error, info or debug; empty: what suits the door."""
+    secrets: Literal["off", "warn", "redact", "local", "block"] = "warn"
+    """What becomes of a prompt that holds what looks like a secret, and would leave this machine."""
+    secrets_allow: tuple[str, ...] = ()
+    """Those that may leave, as `sha256:` and at least 12 hex digits; a list in config.toml."""
     files: tuple[Path, ...] = ()
     """Folders that questions may take files from, and answers may be written into."""
     agent_model: str = "auto"
@@ -87,13 +91,22 @@ class Settings:
         if not isinstance(rows, dict):
             raise InvalidSetting("[routers] in config.toml is not a table.", hint="Write rows as [routers.<id>].")
         agents = _agents(config.pop("agents", {}))
+        allow = _allowed_secrets(config.pop("secrets_allow", []))
         urls = _urls_in(config)
         network = _network_in(config, environment)
         _refuse_unknown(config, home)
         environment |= {name: url for name, url in urls.items() if not environment.get(name, "").strip()}
         given = {**{name: (value, "config.toml") for name, value in config.items()}, **_from_environment(environment)}
         values = _checked(given) if given else {}
-        return cls(home=home, agents=agents, router_rows=rows, environment=environment, network=network, **values)
+        return cls(
+            home=home,
+            agents=agents,
+            router_rows=rows,
+            environment=environment,
+            network=network,
+            secrets_allow=allow,
+            **values,
+        )
 
 
 def checked_url(text: str) -> str:
@@ -149,6 +162,7 @@ _SETTINGS: Mapping[str, str] = {
     "CHOMP_ALLOWED_HOSTS": "allowed_hosts",
     "CHOMP_MAX_REQUESTS": "max_requests",
     "CHOMP_MAX_REQUEST_BYTES": "max_request_bytes",
+    "CHOMP_SECRETS": "secrets",
 }
 """Variable -> field; what each must be stands in setting_fields.py."""
 
@@ -246,6 +260,18 @@ def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:
         for tier, ref in tiers.items():
             _parse(f"{tier} of [agents.{agent}]", checked_model_ref, ref, "config.toml")
     return rows
+
+
+def _allowed_secrets(listed: Any) -> tuple[str, ...]:
+    if not isinstance(listed, list) or not all(isinstance(t, str) and _DIGEST.fullmatch(t) for t in listed):
+        raise InvalidSetting(
+            "secrets_allow in config.toml is no list of hashes.",
+            hint='Write them as the note about the secret does: secrets_allow = ["sha256:0a1b2c3d4e5f"].',
+        )
+    return tuple(listed)
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-fA-F]{12,64}")
 
 
 _AGENTS = ("claude", "codex", "gemini")

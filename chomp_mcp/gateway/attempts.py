@@ -23,6 +23,7 @@ from chomp_mcp.errors import (
 from chomp_mcp.gateway.answer import Answer, is_answer, judged, nothing_said, whole
 from chomp_mcp.gateway.exhausted import exhausted
 from chomp_mcp.gateway.health import Health, Rest
+from chomp_mcp.gateway.outward import Guard, StayLocal
 from chomp_mcp.gateway.wishes import Wishes
 from chomp_mcp.messages import (
     Attempt,
@@ -38,6 +39,7 @@ from chomp_mcp.messages import (
     WireRequest,
 )
 from chomp_mcp.policy import failover
+from chomp_mcp.policy.outward import is_local
 from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.client import Client, Response, Unreachable
@@ -75,6 +77,7 @@ class Attempts:
         client: Client,
         health: Health,
         wishes: Wishes,
+        guard: Guard | None,
         clock: Callable[[], float],
         trace: Trace,
     ) -> None:
@@ -87,6 +90,7 @@ class Attempts:
         self._client = client
         self._health = health
         self._wishes = wishes
+        self._guard = guard
         self._clock = clock
         self._trace = trace
         self._probing: set[str] = set()
@@ -112,12 +116,26 @@ class Attempts:
         index = await self._first_ready(range(len(self.plan.routes)))
         while index is not None:
             route = self.plan.routes[index]
-            outcome = await self._on(route)
+            try:
+                outcome = await self._on(route)
+            except StayLocal as error:
+                index = await self._first_ready(self._go_on_here(index, error))
+                continue
             if isinstance(outcome, Answer):
                 self._tell_substitution(route)
                 return outcome
             index = await self._after(index, outcome)
         raise exhausted(self._failures, self._rests, self._clock())
+
+    def _go_on_here(self, index: int, error: StayLocal) -> range:
+        """The plan has only routers on this machine from now on; where it had none, the error goes up."""
+        local = tuple(route for route in self.plan.routes[index + 1 :] if is_local(route))
+        if not local:
+            raise error
+        self.plan = replace(
+            self.plan, routes=local, notes=(*self.plan.notes, f"stays on this machine: {error.message}")
+        )
+        return range(len(local))
 
     async def finish(self, answer: Answer, broken: str, started: float) -> None:
         """The answer has ended: well, or `broken` in the middle, which is the router's failure."""
@@ -253,6 +271,9 @@ class Attempts:
         self.notes.extend(note for note in notes if note not in self.notes)
         self._trace.attempt(route.router.id, route.model)
         self._trace.inject(wired.headers)
+        if self._guard is not None:
+            wired, note = self._guard.checked(route, wired)
+            self.notes += [note] if note and note not in self.notes else []
         return wired
 
     async def _read(self, route: Route, response: Response) -> Answer | Failed:

@@ -14,6 +14,7 @@ from chomp_mcp.gateway.attempts import Attempts
 from chomp_mcp.gateway.bill import Bill
 from chomp_mcp.gateway.conversations import Conversations
 from chomp_mcp.gateway.health import Health
+from chomp_mcp.gateway.outward import OutwardGuards
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.reply import Reply
@@ -46,6 +47,7 @@ class Gateway:
     health: Health
     settlement: Settlement
     conversations: Conversations
+    guards: OutwardGuards
     client: Client
     tracing: Tracing
     clock: Callable[[], float]
@@ -75,7 +77,8 @@ class Gateway:
 
     async def count_tokens(self, caller: Caller, request: ChatRequest) -> Mapping[str, Any] | None:
         """The count by the router that would answer; None where it has no call for that. See `token_count`."""
-        return await count_tokens(self.client, await self.plan(caller, request), request)
+        plan, guard = await self.plan(caller, request), await self.guards.of(caller)
+        return await count_tokens(self.client, plan, request, guard)
 
 
 class Exchange:
@@ -156,6 +159,7 @@ class Exchange:
             client=gateway.client,
             health=gateway.health,
             wishes=gateway.wishes,
+            guard=await gateway.guards.of(self._caller),
             clock=gateway.clock,
             trace=self._trace,
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects import counter
+from chomp_mcp.gateway.outward import Guard
 from chomp_mcp.messages import ChatRequest, Plan
 from chomp_mcp.routers.client import Client, Unreachable
 
@@ -15,14 +16,19 @@ __all__ = ["count_tokens"]
 MAX_BYTES = 64 * 1024
 
 
-async def count_tokens(client: Client, plan: Plan, request: ChatRequest) -> Mapping[str, Any] | None:
+async def count_tokens(
+    client: Client, plan: Plan, request: ChatRequest, guard: Guard | None
+) -> Mapping[str, Any] | None:
     """The router's own answer; None where the plan's first route has no such call, or does not answer it."""
     route = plan.routes[0]
     count = counter(route, request)
     if count is None:
         return None
+    wired = count(route, request)
+    if guard is not None:
+        wired, _ = guard.checked(route, wired)
     try:
-        response = await client.send(count(route, request))
+        response = await client.send(wired)
         try:
             count = wire.loads(await response.read(MAX_BYTES))
         finally:

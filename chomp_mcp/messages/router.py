@@ -79,6 +79,10 @@ class Router:
     """A sentence for the receipt whenever this router answers."""
     free: bool = False
     """Costs nothing by nature (the user's own machine)."""
+    local: bool = False
+    """What it is sent stays on this machine, as long as its address is one of this machine; no proxy, no adapter."""
+    local_except: tuple[str, ...] = ()
+    """Glob patterns of its models of which that is not true."""
     quota_scope: Literal["key", "model"] = "key"
     """What a 429 rests: `key`, or `model` where the router counts per model."""
     quota_windows: Mapping[QuotaKind, QuotaWindow] = field(default_factory=dict)

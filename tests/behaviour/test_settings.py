@@ -161,6 +161,12 @@ async def keeps_everything_in_redis(bed: Bed, _value: str) -> None:
     assert not (bed.home / "state.db").exists()
 
 
+async def keeps_secrets_here(bed: Bed, _value: str) -> None:
+    done = await bed.run("ask", "AKIAIOSFODNN7EXAMPLE", "-m", "groq/m")
+    assert (done.returncode, bed.one.chats) == (2, [])
+    assert "an AWS access key (sha256:" in done.stderr
+
+
 async def seals_router_keys(bed: Bed, value: str) -> None:
     async with Chomp(Settings.load(bed.env)) as chomp:
         await chomp.register_keys({"openrouter": "sk-or-0123456789"})
@@ -330,6 +336,7 @@ TABLE = {
             "redis://h/?timeout=s3cret",
         ),
     ),
+    "CHOMP_SECRETS": Case("block", "off", keeps_secrets_here, ("maybe", "2")),
     "CHOMP_MASTER_KEY": Case(
         "a-master-key-for-a-test",
         "another-key-for-a-test",

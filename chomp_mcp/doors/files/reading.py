@@ -15,9 +15,10 @@ import anyio
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.files.folders import Folders, Place
 from chomp_mcp.doors.files.globs import places
-from chomp_mcp.errors import InvalidRequest, TooLarge
+from chomp_mcp.errors import InvalidRequest, SecretFound, TooLarge
 from chomp_mcp.messages import MAX_PROMPT_BYTES, Caller, ChatRequest
-from chomp_mcp.policy.secret_files import secret_content, secret_name
+from chomp_mcp.policy.outward import Finding, Scanner, is_local, told
+from chomp_mcp.policy.secret_files import secret_name
 
 __all__ = ["with_files"]
 
@@ -43,6 +44,8 @@ class _File:
     data: bytes
     text: str = ""
     media_type: str = ""
+    secrets: tuple[Finding, ...] = ()
+    """What looks like one in the text."""
 
 
 async def with_files(
@@ -55,7 +58,9 @@ async def with_files(
             a glob that matches nothing or too much. Nothing was sent.
     """
     keys = [key for few in (await chomp.keyring.keys_of(caller)).values() for key in few]
-    read, left_out = await anyio.to_thread.run_sync(_read_all, files, folders, keys)
+    scanner = Scanner(allowed=chomp.settings.secrets_allow)
+    read, left_out = await anyio.to_thread.run_sync(_read_all, files, folders, keys, scanner)
+    await _check_secrets(chomp, caller, request, read)
     content = _content(prompt, read)
     messages = [*request.body["messages"]]
     if messages and messages[-1].get("role") == "user" and messages[-1].get("content") == prompt:
@@ -97,6 +102,21 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= MEGA / 10 else f"{size / 1e3:.1f} kB"
 
 
+async def _check_secrets(chomp: Chomp, caller: Caller, request: ChatRequest, files: Sequence[_File]) -> None:
+    """A file with a secret stays on this machine, also one that was named by itself."""
+    holding = [file for file in files if file.secrets]
+    if not holding or chomp.settings.secrets == "off":
+        return
+    plan = await chomp.gateway.plan(caller, request)
+    away = next((route.router.name for route in plan.routes if not is_local(route)), None)
+    if away:
+        raise SecretFound(
+            f"{holding[0].shown} was not sent to {away}: it holds {told(holding[0].secrets)}.",
+            hint="Take it out, ask a router on this machine, or put the hash into secrets_allow in config.toml.",
+            param="files",
+        )
+
+
 async def _check_context(chomp: Chomp, caller: Caller, request: ChatRequest, text_bytes: int) -> None:
     """Refuse what no model of the plan can hold, as far as their lists tell."""
     plan = await chomp.gateway.plan(caller, request)
@@ -114,7 +134,9 @@ async def _check_context(chomp: Chomp, caller: Caller, request: ChatRequest, tex
     )
 
 
-def _read_all(names: Sequence[str], folders: Folders, keys: Sequence[str]) -> tuple[list[_File], list[str]]:
+def _read_all(
+    names: Sequence[str], folders: Folders, keys: Sequence[str], scanner: Scanner
+) -> tuple[list[_File], list[str]]:
     files: dict[Path, _File] = {}
     left_out: list[str] = []
     for found in places(names, folders):
@@ -122,7 +144,7 @@ def _read_all(names: Sequence[str], folders: Folders, keys: Sequence[str]) -> tu
         if place.path in files:
             continue
         try:
-            files[place.path] = _read(place, keys, is_named=found.by_name)
+            files[place.path] = _read(place, keys, scanner, is_named=found.by_name)
         except _Unsuitable as error:
             if not found.by_glob:
                 raise
@@ -163,7 +185,7 @@ def _too_large(what: str, size: int, limit: int) -> TooLarge:
     )
 
 
-def _read(place: Place, keys: Sequence[str], *, is_named: bool) -> _File:
+def _read(place: Place, keys: Sequence[str], scanner: Scanner, *, is_named: bool) -> _File:
     reason = secret_name(place.parts)
     if reason and not is_named:
         raise _Unsuitable(place.shown, reason, "Name it by itself if it is meant.")
@@ -176,10 +198,10 @@ def _read(place: Place, keys: Sequence[str], *, is_named: bool) -> _File:
     text = _text_of(place, data)
     if any(key in text for key in keys):
         raise _Unsuitable(place.shown, "a router key of yours is in it", "Take the key out first.")
-    reason = secret_content(text)
-    if reason and not is_named:
-        raise _Unsuitable(place.shown, reason, "Name it by itself if it is meant.")
-    return _File(place.shown, data, text=text)
+    secrets = scanner.scan(text.encode())
+    if secrets and not is_named:
+        raise _Unsuitable(place.shown, "it holds what looks like a key", "Name it by itself if it is meant.")
+    return _File(place.shown, data, text=text, secrets=secrets)
 
 
 def _text_of(place: Place, data: bytes) -> str:

@@ -138,7 +138,7 @@ async def test_what_cannot_be_sent_is_an_error_and_nothing_is_sent(
     assert not upstream.chats
 
 
-async def test_secrets_are_left_out_of_globs_and_sent_when_named(
+async def test_secrets_are_left_out_of_globs_and_refused_when_named(
     client: Client, project: Path, upstream: ScriptedRouter
 ) -> None:
     (project / "config.ini").write_text(f"token = ghp_{'a' * 36}\n")
@@ -148,9 +148,12 @@ async def test_secrets_are_left_out_of_globs_and_sent_when_named(
     assert "TOKEN" not in str(sent(upstream))
     assert result.meta
     assert "left out: config.ini (it holds what looks like a key), .env" in result.meta["chomp/receipt"]["notes"][1]
-    assert not (await ask(client, "config.ini", ".env")).is_error
-    assert "ghp_" in str(sent(upstream))
-    assert "TOKEN" in str(sent(upstream))
+    before = len(upstream.chats)
+    named = await ask(client, "config.ini")
+    assert named.is_error
+    assert "config.ini was not sent to lab: it holds a GitHub token (sha256:" in text_of(named)
+    assert "ghp_" not in text_of(named)
+    assert len(upstream.chats) == before
 
 
 async def test_a_router_key_of_ours_is_never_sent(tmp_path: Path, project: Path, upstream: ScriptedRouter) -> None:

@@ -1,0 +1,90 @@
+"""The outward guard: what leaves for a router that is not on this machine is looked at first, at one place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from chomp_mcp.errors import SecretFound
+from chomp_mcp.gateway.book import Books
+from chomp_mcp.messages import OWNER, Caller, Route, WireRequest
+from chomp_mcp.policy.outward import OWN, Finding, Scanner, is_local, redacted, told
+from chomp_mcp.policy.routing import Book
+
+__all__ = ["Guard", "OutwardGuards", "StayLocal"]
+
+_log = logging.getLogger("chomp_mcp.outward")
+_MOST_SCANNERS = 1000
+_ALLOW = "Take it out; or, where it is none, put its hash into secrets_allow in config.toml."
+
+
+class StayLocal(SecretFound):
+    """It may go to routers on this machine, and this one is elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The guard of one caller's requests."""
+
+    policy: str
+    """warn, redact, local or block."""
+    scanner: Scanner
+
+    def checked(self, route: Route, wired: WireRequest) -> tuple[WireRequest, str]:
+        """The call as it may be made, and a note for the receipt, or "".
+
+        Raises:
+            SecretFound: it may not be made; `StayLocal`: not to this router.
+        """
+        if is_local(route):
+            return wired, ""
+        findings = self.scanner.scan(wired.body)
+        if not findings:
+            return wired, ""
+        what, place = told(findings), route.router.name
+        if self.policy == "local":
+            raise StayLocal(
+                f"This holds {what}, and {place} is not on this machine.",
+                hint="Ask a model of Ollama, or of a row with local = true; or take it out.",
+            )
+        if self.policy == "block" or any(finding.rule == OWN for finding in findings):
+            raise SecretFound(f"Not sent to {place}: this holds {what}.", hint=_ALLOW)
+        if self.policy == "redact":
+            wired = replace(wired, body=redacted(wired.body, findings))
+        note = f"{'redacted for' if self.policy == 'redact' else 'sent to'} {place}: {what}"
+        _log.warning("%s", note)
+        return wired, note
+
+    def in_text(self, text: str) -> tuple[Finding, ...]:
+        return self.scanner.scan(text.encode("utf-8", "replace"))
+
+
+class OutwardGuards:
+    """Makes a caller's guard once, and again when their keys, or the owner's, have changed."""
+
+    def __init__(self, policy: str, allowed: tuple[str, ...], held: tuple[str, ...], books: Books) -> None:
+        self._policy = policy
+        self._allowed = allowed
+        self._held = held
+        """What we hold beside router keys: the owner's token, the master key."""
+        self._books = books
+        self._made: dict[str, tuple[Mapping[str, object], Mapping[str, object], Guard]] = {}
+
+    async def of(self, caller: Caller) -> Guard | None:
+        """None: nothing is looked at."""
+        if self._policy == "off":
+            return None
+        owners = await self._books.of(OWNER)
+        book = owners if caller.is_owner else await self._books.of(caller)
+        known = self._made.get(caller.id)
+        if known is None or known[0] is not book.keys or known[1] is not owners.keys:
+            if len(self._made) >= _MOST_SCANNERS:
+                self._made.clear()
+            own = (*self._held, *_keys(book), *_keys(owners))
+            known = self._made[caller.id] = book.keys, owners.keys, Guard(self._policy, Scanner(own, self._allowed))
+        return known[2]
+
+
+def _keys(book: Book) -> tuple[str, ...]:
+    return tuple(key for few in book.keys.values() for key, _ in few)

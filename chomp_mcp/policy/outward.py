@@ -1,0 +1,167 @@
+"""What must not leave this machine unseen: our own router keys, and what keys, tokens and `.env` lines look like.
+
+One pass over the bytes that go out finds where something may begin (Aho-Corasick, all texts at once); only there the
+rule's own pattern is asked. A finding is told by its rule and by the start of its SHA-256, and never by itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
+
+from chomp_mcp.messages import Route
+
+__all__ = ["OWN", "RULES", "Finding", "Rule", "Scanner", "is_local", "redacted", "told"]
+
+OWN = "one of your own router keys"
+SHORTEST_OWN = 12
+"""A shorter key may be a word of any prompt."""
+SHOWN_HEX = 12
+_START = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
+"""In JSON a line break is two characters, of which the second is a letter."""
+_VALUE = rb"(?:\\?[\"'])?(?=[^\s\"'\\]*\d|[^\s\"'\\]{16})[A-Za-z0-9+/_.=~!@#%^&*-]{6,}(?=[\s\"'\\;,]|$)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`begins`: texts that stand in every such secret; `pattern` is matched where one of them stands."""
+
+    name: str
+    begins: tuple[bytes, ...]
+    pattern: bytes
+    source: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "a private key",
+        (b"-----BEGIN ",),
+        rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        rb"(?:[^\"]{0,20000}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
+        "RFC 7468; OpenSSH PROTOCOL.key; RFC 9580",
+    ),
+    Rule("an AWS access key", (b"AKIA", b"ASIA"), rb"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])", "AWS: IAM identifiers"),
+    Rule(
+        "a GitHub token",
+        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
+        rb"(?:gh[opusr]_[A-Za-z0-9]{36,}|github_pat_\w{40,})",
+        "GitHub: about authentication, token formats",
+    ),
+    Rule("a GitLab token", (b"glpat-",), rb"glpat-[\w-]{20,}", "GitLab: token overview"),
+    Rule("a Slack token", (b"xox",), rb"xox[abeoprs]-[\w-]{10,}", "Slack: token types"),
+    Rule("a Google key", (b"AIza", b"ya29."), rb"(?:AIza[\w-]{35}|ya29\.[\w-]{20,})", "Google Cloud: API keys, OAuth"),
+    Rule("an npm token", (b"npm_",), rb"npm_[A-Za-z0-9]{36}", "npm: about access tokens"),
+    Rule("a PyPI token", (b"pypi-AgE",), rb"pypi-AgE[\w-]{50,}", "PyPI: API tokens"),
+    Rule("a Hugging Face token", (b"hf_",), rb"hf_[A-Za-z0-9]{30,}", "Hugging Face: user access tokens"),
+    Rule("a Stripe key", (b"sk_", b"rk_"), rb"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "Stripe: API keys"),
+    Rule(
+        "a model router's key",
+        (b"sk-", b"gsk_", b"csk-", b"fw_", b"xai-", b"nvapi-", b"pplx-", b"r8_"),
+        rb"(?:sk-(?=[\w-]*\d)[\w-]{20,}|gsk_[A-Za-z0-9]{20,}|csk-[A-Za-z0-9]{20,}|fw_[A-Za-z0-9]{20,}"
+        rb"|xai-[A-Za-z0-9]{40,}|nvapi-[\w-]{40,}|pplx-[A-Za-z0-9]{40,}|r8_[A-Za-z0-9]{30,})",
+        "the routers' own key pages",
+    ),
+    Rule("a token of this gateway", (b"chomp_",), rb"chomp_[0-9a-f]{64}", "POST /api/keys"),
+    Rule("a JSON Web Token", (b"eyJ",), rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}", "RFC 7519"),
+    Rule(
+        "a password in an address",
+        (b"postgres", b"mysql", b"mongodb", b"redis", b"amqp"),
+        rb"(?:postgres(?:ql)?|mysql|mongodb|redis|amqp)[a-z+]{0,8}://[^\s/:@\"\\]*:[^\s/@\"\\]{3,}@"
+        rb"(?!localhost|127\.|\[::1\])",
+        "RFC 3986, section 3.2.1",
+    ),
+    Rule(
+        "a line of an .env file",
+        (b"KEY=", b"TOKEN=", b"SECRET=", b"PASSWORD=", b"PASSWD="),
+        rb"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)=" + _VALUE,
+        "what .env files hold",
+    ),
+)
+"""What secrets look like; each pattern begins where its `begins` stands, and is as strict as its source allows."""
+
+_ENV = RULES[-1].name
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A secret, by where it stands."""
+
+    rule: str
+    start: int
+    end: int
+    digest: str
+    """SHA-256 of its bytes, in hex."""
+
+
+class Scanner:
+    """Looks for the rules' secrets and for these very keys, but for those that `allowed` knows by their hash."""
+
+    def __init__(self, own: Iterable[str] = (), allowed: Iterable[str] = ()) -> None:
+        keys = sorted({key.encode() for key in own if len(key) >= SHORTEST_OWN}, key=len, reverse=True)
+        self._allowed = tuple(digest.removeprefix("sha256:").rstrip("…").lower() for digest in allowed)
+        self._patterns: list[re.Pattern[bytes]] = [re.compile(re.escape(key)) for key in keys]
+        self._names = [OWN] * len(keys)
+        begins = list(keys)
+        for rule in RULES:
+            start = b"" if rule.name == _ENV else _START
+            pattern = re.compile(start + rule.pattern)
+            for text in rule.begins:
+                begins.append(text)
+                self._patterns.append(pattern)
+                self._names.append(rule.name)
+        # Leftmost-first is what lets it skip ahead (SIMD); the keys stand first, so that they win where both begin.
+        self._finder = BytesAhoCorasick(begins, matchkind=MatchKind.LeftmostFirst)
+
+    def scan(self, data: bytes) -> tuple[Finding, ...]:
+        """All of them, in order; none stands inside another but a key of ours."""
+        return tuple(self._findings(data)) if data else ()
+
+    def _findings(self, data: bytes) -> Iterator[Finding]:
+        done = 0
+        for which, start, _ in self._finder.find_matches_as_indexes(data):
+            # A key of ours counts also where it stands in a line that was found already.
+            is_new = start >= done or self._names[which] == OWN
+            found = self._patterns[which].match(data, start) if is_new else None
+            if found is None:
+                continue
+            done = max(done, found.end())
+            digest = sha256(found[0]).hexdigest()
+            if not any(digest.startswith(prefix) for prefix in self._allowed):
+                yield Finding(self._names[which], start, found.end(), digest)
+
+
+def redacted(data: bytes, findings: Sequence[Finding]) -> bytes:
+    """The bytes with a word in place of each finding; JSON stays JSON."""
+    parts, last = [], 0
+    for finding in findings:
+        parts += [data[last : finding.start], f"[redacted: {finding.rule}]".encode()]
+        last = finding.end
+    return b"".join([*parts, data[last:]])
+
+
+def told(findings: Iterable[Finding]) -> str:
+    """`an AWS access key (sha256:0a1b2c3d4e5f)`, each once; the hash may stand in `secrets_allow`."""
+    return ", ".join(dict.fromkeys(f"{each.rule} (sha256:{each.digest[:SHOWN_HEX]})" for each in findings))
+
+
+def is_local(route: Route) -> bool:
+    """What is sent there stays on this machine: its row says so, it is here, and its model is none of a cloud's."""
+    router = route.router
+    if not router.local or any(fnmatchcase(route.model, pattern) for pattern in router.local_except):
+        return False
+    parts = urlsplit(router.url)
+    return parts.scheme == "mock" or _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
