@@ -39,10 +39,12 @@ def credit(data: Mapping[str, Any], at: float) -> Credit:
     return Credit(free_only, None if remaining is None else format(remaining, "f"), readings)
 
 
-def _daily(told: Mapping[str, Any], at: float) -> Reading:
+def _daily(counter: Mapping[str, Any], at: float) -> Reading:
     """One counter for all free models of the account; it starts anew at midnight UTC."""
     midnight = datetime.combine(datetime.fromtimestamp(at, UTC).date() + timedelta(days=1), time.min, tzinfo=UTC)
-    limit, remaining = (told.get(name) if isinstance(told.get(name), int) else None for name in ("limit", "remaining"))
+    limit, remaining = (
+        counter.get(name) if isinstance(counter.get(name), int) else None for name in ("limit", "remaining")
+    )
     return Reading("requests", "day", limit, remaining, midnight.timestamp(), "key")
 
 

@@ -47,8 +47,12 @@ def environment_keys(settings: Settings, routers: Mapping[str, Router]) -> dict[
     found = {}
     for router in routers.values():
         keys = cleaned_keys(settings.environment.get(router.key_variable, "")) if router.key_variable else ()
+        if any(not (key.isascii() and key.isprintable()) or " " in key for key in keys):
+            raise InvalidSetting(
+                f"{router.key_variable} in the environment holds white space or characters that no key has.",
+                hint=f"Set {router.key_variable} to the key alone; separate several with commas.",
+            )
         if keys:
-            _refuse_odd_keys(router.key_variable, keys)
             found[router.id] = keys
     return found
 
@@ -159,12 +163,3 @@ def _override(routers: dict[str, Router], environment: Mapping[str, str]) -> Non
 
 def _variable_part(router_id: str) -> str:
     return router_id.upper().replace("-", "_")
-
-
-def _refuse_odd_keys(variable: str, keys: tuple[str, ...]) -> None:
-    for key in keys:
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise InvalidSetting(
-                f"{variable} in the environment holds white space or characters that no key has.",
-                hint=f"Set {variable} to the key alone; separate several with commas.",
-            )

@@ -7,18 +7,19 @@ of the built-in router are played here without a socket, so that they pass throu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 import anyio
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.dns import LookUps
 from chomp_mcp.routers.response import MAX_BODY_BYTES, Response, Unreachable
 from chomp_mcp.routers.sockets import listens
-from chomp_mcp.routers.target import PORTS, Target, proxy_from_environment, target_of
+from chomp_mcp.routers.target import PORTS, proxy_from_environment, target_of
 
 if TYPE_CHECKING:
     from chomp_mcp.dialects.mock import Script
@@ -55,7 +56,14 @@ class Client:
         if request.url.startswith(MOCK_SCHEME):
             return _play(request)
         target = target_of(request.url)
-        return await self._opened().send(request, target, self._proxy(target))
+        origin = target[:3]
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_from_environment(target)
+        if self._session is None:
+            from chomp_mcp.routers.connector import Session  # loads aiohttp, which a start does not wait for
+
+            self._session = Session(patience=self._patience, connections=self._connections, look_ups=self._look_ups)
+        return await self._session.send(request, target, self._proxies[origin])
 
     async def reachable(self, url: str) -> bool:
         """Whether anything listens there, or did two seconds ago."""
@@ -85,28 +93,13 @@ class Client:
         if session is not None:
             await session.close()
 
-    def _opened(self) -> Session:
-        if self._session is None:
-            from chomp_mcp.routers.connector import Session
-
-            self._session = Session(patience=self._patience, connections=self._connections, look_ups=self._look_ups)
-        return self._session
-
-    def _proxy(self, target: Target) -> SplitResult | None:
-        origin = target[:3]
-        if origin not in self._proxies:
-            self._proxies[origin] = proxy_from_environment(target)
-        return self._proxies[origin]
-
 
 def _play(request: WireRequest) -> Response:
     from chomp_mcp.dialects.mock import play
 
     try:
-        body: Any = wire.loads(request.body) if request.body else {}
+        body = as_mapping(wire.loads(request.body) if request.body else {})
     except ValueError:
-        body = {}
-    if not isinstance(body, Mapping):
         body = {}
     script = play(body, bool(body.get("stream")))
     frames = _frames(script)

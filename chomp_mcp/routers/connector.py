@@ -160,8 +160,8 @@ class Session:
     def _too_late(self, sent: _Request, error: TimeoutError) -> Unreachable:
         host = sent.name
         if sent.protocol is not None:
-            said = f"{host} sent nothing for {self._patience:g} s."
-            return Unreachable(FailureKind.TIMEOUT, said, resent=sent.is_resent)
+            reason = f"{host} sent nothing for {self._patience:g} s."
+            return Unreachable(FailureKind.TIMEOUT, reason, resent=sent.is_resent)
         seconds = CONNECT_SECONDS if isinstance(error, aiohttp.ConnectionTimeoutError) else self._patience
         if not sent.is_connecting:
             busy = f"{self._connector.limit_per_host} requests to {host} are under way"
@@ -328,21 +328,21 @@ def _unreachable(error: Exception, sent: _Request) -> Unreachable:
         if isinstance(error, OSError):
             return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} cannot be reached{cause}.")
         return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} refused: check ALL_PROXY.")
-    said = f"{host} broke the connection off."
+    reason = f"{host} broke the connection off."
     match error:
         case OSError() if (error.errno or getattr(error.__cause__, "errno", 0)) in _EXHAUSTED:
             return Unreachable(FailureKind.LOCAL, f"This machine has no free socket for {host}{cause}.")
         case aiohttp.ClientProxyConnectionError():
-            said = f"The proxy on the way to {host} cannot be reached{cause}."
+            reason = f"The proxy on the way to {host} cannot be reached{cause}."
         case aiohttp.ClientHttpProxyError():
-            said = f"The proxy on the way to {host} refused: check HTTPS_PROXY."
+            reason = f"The proxy on the way to {host} refused: check HTTPS_PROXY."
         case aiohttp.ClientConnectorDNSError():
-            said = f"{host} cannot be reached: the DNS does not know it{cause}."
+            reason = f"{host} cannot be reached: the DNS does not know it{cause}."
         case aiohttp.ClientConnectorError() | ssl.SSLError():
-            said = f"{host} cannot be reached{cause}."
+            reason = f"{host} cannot be reached{cause}."
         case aiohttp.ClientResponseError():
-            said = f"{host} sent something that is no HTTP."
-    return Unreachable(FailureKind.TRANSIENT, said, resent=sent.is_resent)
+            reason = f"{host} sent something that is no HTTP."
+    return Unreachable(FailureKind.TRANSIENT, reason, resent=sent.is_resent)
 
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -355,15 +355,14 @@ def _cause(error: BaseException) -> str:
     root: BaseException | None = error
     words = ""
     while root is not None and not words:
-        words = getattr(root, "verify_message", "") or (_system_words(root) if isinstance(root, OSError) else "")
+        words = getattr(root, "verify_message", "")
+        if not words and isinstance(root, OSError):
+            words = root.strerror or ""
+            if words.startswith(_OWN_WORDS):
+                words = os.strerror(root.errno or 0)
         several = root.exceptions if isinstance(root, ExceptionGroup) else ()
         root = several[0] if several else root.__cause__ or root.__context__
     return f": {words}" if words else ""
-
-
-def _system_words(error: OSError) -> str:
-    words = error.strerror or ""
-    return os.strerror(error.errno or 0) if words.startswith(_OWN_WORDS) else words
 
 
 _OWN_WORDS = ("Connect call failed", "Could not connect")

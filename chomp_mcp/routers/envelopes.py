@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.policy.secrets import each_text, masked
 
-__all__ = ["Told", "parsed", "read"]
+__all__ = ["ErrorFacts", "parsed", "read"]
 
 MAX_MESSAGE = 1000
 MAX_FIELD = 2000
@@ -23,7 +24,7 @@ FIRST_REDIRECT_STATUS, FIRST_ERROR_STATUS, LAST_STATUS = 300, 400, 599
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ErrorFacts:
     """What an error says of itself."""
 
     status: int | None
@@ -36,7 +37,7 @@ class Told:
 
     @property
     def details(self) -> Mapping[str, Any]:
-        return _mapping(self.error.get("metadata"))
+        return as_mapping(self.error.get("metadata"))
 
 
 def parsed(body: bytes) -> Any:
@@ -52,7 +53,7 @@ def parsed(body: bytes) -> Any:
     return {"error": {"message": text, "reason": "text"}}
 
 
-def read(body: Any, status: int | None) -> Told:
+def read(body: Any, status: int | None) -> ErrorFacts:
     """What the error says; `body` is JSON. A status below 400 says nothing, and gives way to one in the body."""
     body = _shallow(body)
     error = _error_object(body)
@@ -60,9 +61,10 @@ def read(body: Any, status: int | None) -> Told:
     if status is None or status < FIRST_ERROR_STATUS:
         status = _code(error) or status
     status = None if status is not None and status < FIRST_REDIRECT_STATUS else status
-    shown = {name: value for name, value in _clean(error).items() if name != "reason" or value not in _NO_OBJECT}
-    beside = {} if body is error else _mapping(body)
-    return Told(status, names, masked(_message(error, status))[:MAX_MESSAGE], shown, beside)
+    clean = each_text(error, lambda text: masked(text[:MAX_FIELD]))
+    shown = {name: value for name, value in clean.items() if name != "reason" or value not in _NO_OBJECT}
+    beside = {} if body is error else as_mapping(body)
+    return ErrorFacts(status, names, masked(_message(error, status))[:MAX_MESSAGE], shown, beside)
 
 
 _NO_OBJECT: Mapping[str, str] = {"html": "with an HTML page", "nothing": "with nothing", "text": "with a text"}
@@ -82,38 +84,30 @@ def _error_object(body: Any) -> Mapping[str, Any]:
     if isinstance(error, Mapping):
         return error
     if isinstance(error, list):
-        return {"message": "; ".join(str(_mapping(item).get("msg", item)) for item in error)}
+        return {"message": "; ".join(str(as_mapping(item).get("msg", item)) for item in error)}
     if error in (None, ""):
         return body
-    told = body.get("message")
-    return {"message": f"{error}: {told}" if told else str(error), "code": body.get("code")}
+    words = body.get("message")
+    return {"message": f"{error}: {words}" if words else str(error), "code": body.get("code")}
 
 
 def _is_zens(body: Any, error: Mapping[str, Any]) -> bool:
     """`{"type": "error", "error": {"type": "SomeError"}}`; Anthropic's types are some_error."""
     kind = str(error.get("type", ""))
-    return _mapping(body).get("type") == "error" and kind.endswith("Error") and kind[:1].isupper()
+    return as_mapping(body).get("type") == "error" and kind.endswith("Error") and kind[:1].isupper()
 
 
 def _names(error: Mapping[str, Any]) -> Iterator[str]:
-    details = _mapping(error.get("metadata"))
-    told = [error.get(name) for name in ("type", "code", "status", "reason")]
-    told += [details.get(name) for name in ("error_type", "limit_source", "provider_code", "reason")]
-    yield from (name.lower() for name in told if isinstance(name, str))
-    yield from _google_reasons(error)
+    details = as_mapping(error.get("metadata"))
+    names = [error.get(name) for name in ("type", "code", "status", "reason")]
+    names += [details.get(name) for name in ("error_type", "limit_source", "provider_code", "reason")]
+    # google.rpc.ErrorInfo: `{"details": [{"reason": "API_KEY_INVALID", ...}]}`.
+    names += [as_mapping(row).get("reason") for row in as_list(error.get("details"))]
+    yield from (name.lower() for name in names if isinstance(name, str))
     if "reasons" in details or "flagged_input" in details:  # OpenRouter's 403 of a moderated prompt
         yield "moderation"
     elif details.get("provider_name"):  # a router behind OpenRouter said it, to OpenRouter's own key or the user's BYOK
         yield "upstream_provider"
-
-
-def _google_reasons(error: Mapping[str, Any]) -> Iterator[str]:
-    """google.rpc.ErrorInfo: `{"details": [{"reason": "API_KEY_INVALID", ...}]}`."""
-    details = error.get("details")
-    for row in details if isinstance(details, list) else ():
-        reason = _mapping(row).get("reason")
-        if isinstance(reason, str):
-            yield reason.lower()
 
 
 _STATUS_DIGITS = 3
@@ -130,29 +124,18 @@ def _code(error: Mapping[str, Any]) -> int | None:
 
 def _message(error: Mapping[str, Any], status: int | None) -> str:
     """The router's words, those of the router behind it included."""
-    said = error.get("message")
-    words = said if isinstance(said, str) else "" if said is None else json.dumps(said, default=str)
-    raw = _mapping(error.get("metadata")).get("raw")
+    message = error.get("message")
+    words = message if isinstance(message, str) else "" if message is None else json.dumps(message, default=str)
+    raw = as_mapping(error.get("metadata")).get("raw")
     if isinstance(raw, str) and raw and raw not in words:
         words = f"{words}: {raw}" if words else raw
     words = " ".join(words.split())
-    return words or _wordless(str(error.get("reason")), status)
-
-
-def _wordless(came: str, status: int | None) -> str:
+    if words:
+        return words
     if status is not None and status < FIRST_ERROR_STATUS:
         return f"It answered {status}, a redirect: correct its base URL."
-    what = _NO_OBJECT.get(came, "without a reason")
+    what = _NO_OBJECT.get(str(error.get("reason")), "without a reason")
     return f"It answered {status} {what}." if status else f"It sent an error {what}."
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _clean(value: Any) -> Any:
-    """A JSON value with keys masked and texts cut."""
-    return each_text(value, lambda text: masked(text[:MAX_FIELD]))
 
 
 def _shallow(value: Any, depth: int = MAX_DEPTH) -> Any:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import Failed, FailureKind
 from chomp_mcp.routers import quota_headers
-from chomp_mcp.routers.envelopes import Told, parsed, read
+from chomp_mcp.routers.envelopes import ErrorFacts, parsed, read
 from chomp_mcp.routers.waits import seconds_in_body, seconds_in_words
 
 __all__ = ["judge", "judge_error"]
@@ -40,11 +41,11 @@ class _Row:
     scope: str = ""
     why: str = ""
 
-    def fits(self, told: Told) -> bool:
+    def fits(self, facts: ErrorFacts) -> bool:
         return (
-            (not self.statuses or told.status in self.statuses)
-            and (not self.names or not self.names.isdisjoint(told.names))
-            and (self.says is None or self.says.search(told.message) is not None)
+            (not self.statuses or facts.status in self.statuses)
+            and (not self.names or not self.names.isdisjoint(facts.names))
+            and (self.says is None or self.says.search(facts.message) is not None)
         )
 
 
@@ -199,27 +200,23 @@ _TABLE: tuple[_Row, ...] = (
 )
 
 
-def _verdict(told: Told, headers: Mapping[str, str], now: float) -> Failed:
-    row = next(row for row in _TABLE if row.fits(told))
-    wait = _wait(told, headers, now) if row.kind in _WAITS else None
-    return Failed(row.kind, told.message, told.status, wait, told.error, row.scope, row.why)
+def _verdict(facts: ErrorFacts, headers: Mapping[str, str], now: float) -> Failed:
+    row = next(row for row in _TABLE if row.fits(facts))
+    wait = _wait(facts, headers, now) if row.kind in _WAITS else None
+    return Failed(row.kind, facts.message, facts.status, wait, facts.error, row.scope, row.why)
 
 
 _WAITS = frozenset({FailureKind.TRANSIENT, FailureKind.RATE_LIMITED, FailureKind.QUOTA})
 
 
-def _wait(told: Told, headers: Mapping[str, str], now: float) -> float | None:
+def _wait(facts: ErrorFacts, headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until it is worth another try: by the headers, by their copy in the body, by its fields, by its words."""
+    # OpenRouter copies the limits of its providers, and its own, to `metadata.headers`.
+    copied = {str(name).lower(): str(value) for name, value in as_mapping(facts.details.get("headers")).items()}
     waits: Iterable[float | None] = (
         quota_headers.retry_after(headers, now),
-        quota_headers.retry_after(_copied_headers(told.details), now),
-        seconds_in_body((told.error, told.beside), now),
-        seconds_in_words(told.message, now),
+        quota_headers.retry_after(copied, now),
+        seconds_in_body((facts.error, facts.beside), now),
+        seconds_in_words(facts.message, now),
     )
     return next((wait for wait in waits if wait is not None), None)
-
-
-def _copied_headers(details: Mapping[str, Any]) -> dict[str, str]:
-    """OpenRouter copies the limits of its providers, and its own, to `metadata.headers`."""
-    headers = details.get("headers")
-    return {str(n).lower(): str(v) for n, v in headers.items()} if isinstance(headers, Mapping) else {}

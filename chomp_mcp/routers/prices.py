@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chomp_mcp.policy.pricing import Price
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, Provider
+    from genai_prices.types import ModelPrice, Provider
 
 __all__ = ["genai_price", "is_loaded", "load"]
 
@@ -58,8 +58,11 @@ def genai_price(provider_id: str, model_id: str) -> Price | None:
 
 def _look_up(provider_id: str, model_id: str) -> Price | None:
     import genai_prices
+    from genai_prices.data_snapshot import DataSnapshot
 
-    model = _model(provider_id, model_id)
+    # A snapshot remembers every name that it was ever asked for: this one goes again.
+    snapshot = DataSnapshot(providers=_providers(), from_auto_update=False)
+    model = snapshot.find_provider_model(model_id, None, provider_id, None)[1]
     source, now = f"genai-prices {genai_prices.__version__}", datetime.now(UTC)
     standard = model.get_prices(now)
     if model_id.endswith(":free"):
@@ -76,14 +79,6 @@ def _look_up(provider_id: str, model_id: str) -> Price | None:
 _TIER = "service_tier"
 
 
-def _model(provider_id: str, model_id: str) -> ModelInfo:
-    from genai_prices.data_snapshot import DataSnapshot
-
-    # A snapshot remembers every name that it was ever asked for: this one goes again.
-    snapshot = DataSnapshot(providers=_providers(), from_auto_update=False)
-    return snapshot.find_provider_model(model_id, None, provider_id, None)[1]
-
-
 _RATES: Mapping[str, str] = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -97,15 +92,15 @@ _RATES: Mapping[str, str] = {
 
 def _price(rates: ModelPrice, source: str) -> Price:
     """Its rates as ours. The library's tiers are cliffs: past one, all tokens cost what it says."""
-    told = {ours: getattr(rates, theirs) for ours, theirs in _RATES.items()}
-    starts = sorted({tier.start for rate in told.values() for tier in getattr(rate, "tiers", ())}, reverse=True)
-    tiers = tuple((start, _flat(told, start, source)) for start in starts)
-    return replace(_flat(told, -1, source), tiers=tiers)
+    by_name = {ours: getattr(rates, theirs) for ours, theirs in _RATES.items()}
+    starts = sorted({tier.start for rate in by_name.values() for tier in getattr(rate, "tiers", ())}, reverse=True)
+    tiers = tuple((start, _flat(by_name, start, source)) for start in starts)
+    return replace(_flat(by_name, -1, source), tiers=tiers)
 
 
-def _flat(told: Mapping[str, Any], start: int, source: str) -> Price:
+def _flat(by_name: Mapping[str, Any], start: int, source: str) -> Price:
     """What counts from more than `start` input tokens on."""
-    rates: dict[str, Any] = {name: _rate(rate, start) for name, rate in told.items() if rate is not None}
+    rates: dict[str, Any] = {name: _rate(rate, start) for name, rate in by_name.items() if rate is not None}
     return Price(**rates, source=source)
 
 

@@ -6,12 +6,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
 from chomp_mcp.policy.quota import Kind, Reading, Window, exhausted
-from chomp_mcp.routers.waits import seconds_in_headers
+from chomp_mcp.routers.waits import EPOCH_MS, EPOCH_S, epoch_of_date, seconds_in_headers
 
 __all__ = ["parse_reset", "read", "retry_after"]
 
@@ -25,15 +24,22 @@ def read(
     SambaNova, Fireworks; OpenRouter's bare ones count requests) and `anthropic-ratelimit-*-{limit,remaining,reset}`.
     `windows` are those that the names leave out, as the router's row has them.
     """
-    told: dict[tuple[Kind, Window, str], dict[str, str]] = {}
+    limits: dict[tuple[Kind, Window, str], dict[str, str]] = {}
     for header, value in headers.items():
         if "ratelimit" in header and (name := _parse_name(header)):
-            told.setdefault((name.kind, name.window, name.part), {})[name.field] = value
-    if not told:
+            limits.setdefault((name.kind, name.window, name.part), {})[name.field] = value
+    if not limits:
         return ()
     unnamed = windows or {}
     readings = (
-        _reading(kind, window or unnamed.get(kind, ""), fields, now) for (kind, window, _part), fields in told.items()
+        Reading(
+            kind,
+            window or unnamed.get(kind, ""),
+            limit=_count(fields.get("limit")),
+            remaining=_count(fields.get("remaining")),
+            resets_at=parse_reset(fields["reset"], now) if "reset" in fields else None,
+        )
+        for (kind, window, _part), fields in limits.items()
     )
     return _tightest(reading for reading in readings if reading.limit is not None or reading.remaining is not None)
 
@@ -84,16 +90,6 @@ def _parse_name(header: str) -> _Name | None:
     return _Name(fields[0], kinds[0] if kinds else "requests", windows[0] if windows else "", part)  # type: ignore[arg-type]  # just checked
 
 
-def _reading(kind: Kind, window: Window, fields: Mapping[str, str], now: float) -> Reading:
-    return Reading(
-        kind,
-        window,
-        limit=_count(fields.get("limit")),
-        remaining=_count(fields.get("remaining")),
-        resets_at=parse_reset(fields["reset"], now) if "reset" in fields else None,
-    )
-
-
 def _count(text: str | None) -> int | None:
     """A whole number; negative ones mean "no limit" where they occur."""
     try:
@@ -116,8 +112,6 @@ def _left(reading: Reading) -> float:
     return math.inf if reading.remaining is None else reading.remaining
 
 
-_EPOCH_MS, _EPOCH_S = 1e12, 1e9
-"""Numbers above are moments, in ms or s; below they are seconds from now (31 years of them)."""
 _UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PIECE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|us|µs|ns|[dhms])")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+", re.ASCII)
@@ -127,37 +121,13 @@ _FARTHEST = 31 * 86_400.0
 
 
 def _moment(text: str, now: float) -> float | None:
-    number = _number(text)
-    if number is not None:
-        return _from_number(number, now)
-    if _DURATION.fullmatch(text):
-        return now + sum(float(amount) * _UNITS[unit] for amount, unit in _PIECE.findall(text))
-    return _from_date(text)
-
-
-def _number(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _from_number(number: float, now: float) -> float | None:
-    if number < 0:
-        return None
-    if number > _EPOCH_MS:
-        return number / 1000
-    return number if number > _EPOCH_S else now + number
-
-
-def _from_date(text: str) -> float | None:
-    from email.utils import parsedate_to_datetime  # knows RFC 9110's three date forms, in any locale
-
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, OverflowError, IndexError):
-            continue
-    return None
+        number = math.nan
+    if math.isfinite(number):
+        moment = number / 1000 if number > EPOCH_MS else number if number > EPOCH_S else now + number
+        return moment if number >= 0 else None
+    if _DURATION.fullmatch(text):
+        return now + sum(float(amount) * _UNITS[unit] for amount, unit in _PIECE.findall(text))
+    return epoch_of_date(text)

@@ -34,7 +34,8 @@ def checked_row(router_id: str, row: Mapping[str, Any], place: str) -> dict[str,
     name = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
         message = f"[routers.{router_id}] in {place} has an unknown field {name!r}."
-        raise InvalidSetting(message, hint=f"Known: {', '.join(_names())}.")
+        known = ", ".join(_SPELLINGS.get(field, field) for field in _Row.model_fields)
+        raise InvalidSetting(message, hint=f"Known: {known}.")
     is_ours = fault["type"] == "value_error"
     reason = str(fault["ctx"]["error"]) if is_ours else f"must be {_description(name)}"
     raise InvalidSetting(f"[routers.{router_id}] in {place}: {name} {reason}.", hint=f"Correct or remove {name}.")
@@ -138,10 +139,6 @@ def _build() -> type[BaseModel]:
 
 
 _Row = _build()
-
-
-def _names() -> list[str]:
-    return [_SPELLINGS.get(name, name) for name in _Row.model_fields]
 
 
 def _description(name: str) -> str:

@@ -70,7 +70,10 @@ def head(request: WireRequest, target: Target) -> dict[str, str]:
         headers[name.lower()] = value
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable() and _may_be_set(name)):
-            raise _wrong_header(name)
+            if name in _KEY_HEADERS:
+                raise Unreachable(FailureKind.BAD_KEY, "The key has characters that no header can carry: replace it.")
+            wrong = f"The header {name} cannot be sent like that: correct it in the router's row."
+            raise Unreachable(FailureKind.TRANSIENT, wrong)
     return headers
 
 
@@ -93,13 +96,6 @@ _KEY_HEADERS = frozenset({"authorization", "x-api-key"})
 """Where dialects put keys; what is wrong with any other header is not the key's fault."""
 
 
-def _wrong_header(name: str) -> Unreachable:
-    if name in _KEY_HEADERS:
-        return Unreachable(FailureKind.BAD_KEY, "The key has characters that no header can carry: replace it.")
-    wrong = f"The header {name} cannot be sent like that: correct it in the router's row."
-    return Unreachable(FailureKind.TRANSIENT, wrong)
-
-
 def proxy_from_environment(target: Target) -> SplitResult | None:
     """The proxy that HTTP(S)_PROXY or ALL_PROXY name for this host; never one on the way to this machine itself.
 
@@ -110,7 +106,8 @@ def proxy_from_environment(target: Target) -> SplitResult | None:
 
     proxies = getproxies()
     url = proxies.get(target.scheme) or proxies.get("all")
-    if not url or _is_local(target.host) or _is_in_a_network(target.host, proxies.get("no", "")):
+    is_local = target.host in {"localhost", "::1"} or target.host.startswith("127.")
+    if not url or is_local or _is_in_a_network(target.host, proxies.get("no", "")):
         return None
     if proxy_bypass(target.host) or proxy_bypass(f"{target.host}:{target.port}"):
         return None
@@ -131,10 +128,6 @@ _PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "sock
 _WRONG_PROXY = (
     "Only http://, https://, socks5:// and socks4:// proxies work: check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
 )
-
-
-def _is_local(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _is_in_a_network(host: str, no_proxy: str) -> bool:

@@ -14,13 +14,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["LONGEST_SECONDS", "seconds_in_body", "seconds_in_headers", "seconds_in_words"]
+__all__ = [
+    "EPOCH_MS",
+    "EPOCH_S",
+    "LONGEST_SECONDS",
+    "epoch_of_date",
+    "seconds_in_body",
+    "seconds_in_headers",
+    "seconds_in_words",
+]
 
 LONGEST_SECONDS = 31 * 86_400.0
 """Limits are of a month at most."""
 
-_EPOCH_MS, _EPOCH_S = 1e12, 1e9
-"""Numbers above are moments, in ms or s; below they are seconds from now."""
+EPOCH_MS, EPOCH_S = 1e12, 1e9
+"""Numbers above are moments, in ms or s; below they are seconds from now (31 years of them)."""
 _LONGEST_TEXT = 200
 
 _HEADERS: Mapping[str, float] = {
@@ -61,17 +69,17 @@ _FIELDS: Mapping[str, float] = {
 
 def seconds_in_headers(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds by the headers that exist for it (names in lower case); None where none says anything sensible."""
-    told = (_seconds(headers[name], factor, now) for name, factor in _HEADERS.items() if name in headers)
-    return next((wait for wait in told if wait is not None), None)
+    waits = (_seconds(headers[name], factor, now) for name, factor in _HEADERS.items() if name in headers)
+    return next((wait for wait in waits if wait is not None), None)
 
 
 def seconds_in_body(objects: Iterable[Any], now: float) -> float | None:
     """Seconds by a field of these JSON values, read in their order and one level down (`details`, `metadata`)."""
     for value in objects:
         for row in _rows(value):
-            for name, told in row.items():
+            for name, field in row.items():
                 factor = _FIELDS.get(str(name).lower())
-                if factor is not None and (wait := _seconds(told, factor, now)) is not None:
+                if factor is not None and (wait := _seconds(field, factor, now)) is not None:
                     return wait
     return None
 
@@ -88,24 +96,22 @@ def _rows(value: Any) -> Iterator[Mapping[str, Any]]:
                 yield from (item for item in row.values() if isinstance(item, Mapping))
 
 
-def _seconds(told: Any, factor: float, now: float) -> float | None:
+def _seconds(value: Any, factor: float, now: float) -> float | None:
     """A number or a text as seconds from now, from 0 to the longest; None for what cannot be meant, as -5."""
-    if isinstance(told, Mapping):  # google.protobuf.Duration as JSON: {"seconds": 34, "nanos": 0}
-        told = told.get("seconds")
-    if isinstance(told, bool) or not isinstance(told, str | int | float):
+    if isinstance(value, Mapping):  # google.protobuf.Duration as JSON: {"seconds": 34, "nanos": 0}
+        value = value.get("seconds")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    text = str(told).strip()
+    text = str(value).strip()
     if not text or len(text) > _LONGEST_TEXT:
         return None
-    waits = [wait for wait in (_one(text, factor, now), *_parts(text, factor, now)) if wait is not None]
-    wait = waits[0] if waits else _duration(text)
+    wait = _one(text, factor, now)
+    if wait is None:  # `30, 60`: each of them asks for it, so the longest counts
+        parts = [_one(part.strip(), factor, now) for part in re.split("[,;]", text)]
+        wait = max((part for part in parts if part is not None), default=None)
+    if wait is None:
+        wait = _duration(text)
     return None if wait is None else min(max(wait, 0.0), LONGEST_SECONDS)
-
-
-def _parts(text: str, factor: float, now: float) -> Iterator[float | None]:
-    """Of `30, 60` the longest: each of them asks for it."""
-    parts = [_one(part.strip(), factor, now) for part in re.split("[,;]", text)]
-    yield max((part for part in parts if part is not None), default=None)
 
 
 def _one(text: str, factor: float, now: float) -> float | None:
@@ -115,20 +121,26 @@ def _one(text: str, factor: float, now: float) -> float | None:
         return _until_date(text, now)
     if not math.isfinite(number) or number < 0:
         return None
-    if number > _EPOCH_MS:
+    if number > EPOCH_MS:
         return number / 1000 - now
-    return number - now if number > _EPOCH_S else number * factor
+    return number - now if number > EPOCH_S else number * factor
 
 
 def _until_date(text: str, now: float) -> float | None:
     if not any(map(str.isdigit, text)) or not ("-" in text or ":" in text):
         return None
+    moment = epoch_of_date(text)
+    return None if moment is None else moment - now
+
+
+def epoch_of_date(text: str) -> float | None:
+    """An RFC 3339 or HTTP date as epoch seconds, without a zone taken for UTC; None for any other text."""
     from email.utils import parsedate_to_datetime  # knows RFC 9110's three date forms, in any locale
 
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
     return None
