@@ -43,6 +43,9 @@ _ENDPOINTS = {"embeddings": "openai.embeddings", "completions": "openai.completi
 class Decoder(Protocol):
     """A streamed answer as it comes in; any chunking of the same bytes gives the same deltas, usage and finish."""
 
+    choices: int
+    """How many were asked for: with fewer, a stream that does not say that nothing comes after was cut."""
+
     @property
     def usage(self) -> Usage | None:
         """What the router counted, once it said so."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 import anyio
 
 from chomp_mcp.dialects import Decoder, speech
-from chomp_mcp.dialects.openai.request import must_be_whole
+from chomp_mcp.dialects.openai.request import choices_of, must_be_whole
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import (
     ChompError,
@@ -292,6 +292,7 @@ class Attempts:
     async def _peek(self, route: Route, response: Response) -> Answer | Failed:
         """Read until the first real delta: until then nothing is promised, and another route may still answer."""
         decoder = speech(route, self._request).decoder()
+        decoder.choices = choices_of(route, self._request.body)
         seen: list[Delta] = []
         async for chunk in response.iter_bytes():
             fresh = decoder.feed(chunk)

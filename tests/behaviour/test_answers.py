@@ -103,6 +103,21 @@ async def test_a_choice_that_is_cut_after_the_other_has_ended_is_an_error(home):
         assert '"error"' not in text
 
 
+async def test_a_choice_that_was_asked_for_and_never_began_is_an_error_unless_the_router_says_that_it_is_done(home):
+    told = {**chunk(), "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
+    async with wires(home, "lab", "ollama") as w:
+        w.lab.stream([events(told)], done=False)
+        assert "stopped in the middle" in (await w.raw("lab/m", stream=True, n=2)).text
+        w.lab.stream([events(told)], done=False)
+        assert "stopped in the middle" not in (await w.raw("lab/m", stream=True)).text
+        w.lab.stream([events(told), DONE], done=False)
+        assert "stopped in the middle" not in (await w.raw("lab/m", stream=True, n=2)).text
+        w.ollama.stream([events(told)], done=False)
+        assert "stopped in the middle" not in (await w.raw("ollama/m", stream=True, n=2)).text, (
+            "it is not asked for two"
+        )
+
+
 TEXTS = {
     "text and a call": (
         {"content": "Let me see.", "tool_calls": [CALL]},

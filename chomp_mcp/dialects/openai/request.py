@@ -21,6 +21,7 @@ from chomp_mcp.messages import ChatRequest, Model, Route, Router, WireRequest
 
 __all__ = [
     "body_of",
+    "choices_of",
     "decode",
     "decode_list",
     "decoder",
@@ -105,6 +106,12 @@ def _notes(route: Route, request: ChatRequest, drop: _Drop, history: History) ->
         f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in _replaced(route, given)
     ]
     return (*sentences, *history.notes)
+
+
+def choices_of(route: Route, body: Mapping[str, Any]) -> int:
+    """How many answers this router is asked for (`n`)."""
+    asked = body.get("n")
+    return asked if type(asked) is int and asked > 0 and "n" not in route.router.drop else 1
 
 
 def must_be_whole(route: Route, body: Mapping[str, Any]) -> bool:

@@ -113,7 +113,7 @@ class StreamDecoder(FrameDecoder):
             return ()
         self._ended.update(_index(choice) for choice in choices if choice.get("finish_reason"))
         self.is_mute = self.is_mute or any(choice.get("finish_reason") in MUTE_ENDS for choice in choices)
-        self.finished = bool(self._ended) and self._ended >= self._begun
+        self.finished = len(self._ended) >= self.choices and self._ended >= self._begun
         return (Delta(data=None if changed else data, chunk=chunk),)
 
     def _mend_choice(self, choice: dict[str, Any], *, may_be_cut: bool) -> bool:

@@ -25,11 +25,24 @@ class FrameDecoder(ABC):
     A router that answers with one body all the same (mostly an error, or it ignored `stream`) is understood too.
     """
 
-    __slots__ = ("_decode", "_frames", "_halves", "_seen", "cost_usd", "done", "error", "finished", "is_mute", "usage")
+    __slots__ = (
+        "_decode",
+        "_frames",
+        "_halves",
+        "_seen",
+        "choices",
+        "cost_usd",
+        "done",
+        "error",
+        "finished",
+        "is_mute",
+        "usage",
+    )
 
     def __init__(self, frames: Frames, decode: Whole) -> None:
         self.usage: Usage | None = None
         self.cost_usd: Decimal | None = None
+        self.choices = 1
         self.finished = False
         self.done = False
         self.is_mute = False

@@ -68,25 +68,28 @@ def _looked_at(text: str, folders: Folders) -> Place:
 async def saved(chomp: Chomp, job: Job) -> Job:
     """The job with its text in its file, if it named one; its `text` then says where, how much, and how it begins.
 
-    An answer that cannot be written any more stays the text, and says why.
+    Of one that still runs it says the same of the text so far, for nobody wants in a conversation what goes into a
+    file. An answer that cannot be written any more stays the text, and says why.
     """
-    if not job.save_to or job.status is not JobStatus.DONE:
+    if not job.save_to or job.status in {JobStatus.ERROR, JobStatus.CANCELLED}:
         return job
     place = _place(job.save_to)
     content = job.text.encode("utf-8", "replace")
+    if not job.status.is_final:
+        return replace(job, text=_summary("To be saved to", place, content, job.text) if job.text else "")
     try:
         if await chomp.written.job_of(place.path) != job.id or not place.path.exists():
             await _write(chomp, place, content, job.id)
     except (OSError, NotAllowed) as error:
         reason = error.message if isinstance(error, NotAllowed) else f"{error.strerror or error}."
         return replace(job, text=f"{job.text}\n\n(Not saved to {place.path}: {reason})")
-    return replace(job, text=_summary(place, content, job.text))
+    return replace(job, text=_summary("Saved to", place, content, job.text))
 
 
-def _summary(place: Place, content: bytes, text: str) -> str:
+def _summary(what: str, place: Place, content: bytes, text: str) -> str:
     lines = text.splitlines()
     begin = "\n".join(lines[:SHOWN_LINES])[:SHOWN_CHARACTERS]
-    told = f"Saved to {place.path}: {len(content):,} bytes, {len(lines):,} lines."
+    told = f"{what} {place.path}: {len(content):,} bytes, {len(lines):,} lines."
     return f"{told} It begins:\n{begin}" if begin.strip() else told
 
 

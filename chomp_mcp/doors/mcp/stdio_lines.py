@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -121,13 +122,25 @@ class Lines:
 
 
 class Out:
-    """The messages to stdout; `on_break` is called once, when nobody reads them any more."""
+    """The messages to stdout; `on_break` is called when nobody reads them any more."""
 
     def __init__(self, fd: int, on_break: Callable[[], None]) -> None:
         self._fd = fd
         self._on_break = on_break
         self._turn = anyio.Lock()
         self.is_broken = False
+        if hasattr(select, "poll"):  # not on Windows, where the next answer tells
+            loop = asyncio.get_running_loop()
+            threading.Thread(target=self._watch, args=(loop,), daemon=True, name="stdout").start()
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A host that closed our stdout is gone, though its stdin may stay open in a child of its own."""
+        gone = select.poll()
+        gone.register(self._fd, 0)  # errors and hang-ups are told unasked
+        gone.poll()
+        self.is_broken = True
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(self._on_break)
 
     async def send(self, item: SessionMessage) -> None:
         """Write the message's line, after those before it."""

@@ -322,6 +322,27 @@ async def test_a_dispatched_job_reads_and_saves_over_stdio(
     assert "print('b')" in sent(upstream)
 
 
+async def test_what_goes_into_a_file_stays_out_of_the_conversation_also_while_it_runs(
+    tmp_path: Path, project: Path, upstream: ScriptedRouter
+) -> None:
+    rest = anyio.Event()
+    begun = "".join(f"line {number}\n" for number in range(2000))
+    upstream.stream([begun, rest, "the end"])
+    server = started_in(project, stdio(tmp_path / "home", upstream, CHOMP_DEADLINE_SECONDS="2"))
+    async with Client(server) as client:
+        result = await ask(client, save_to="out.md")
+        assert text_of(result).startswith("Still running as job")
+        assert f"To be saved to {project / 'out.md'}: {len(begun):,} bytes" in text_of(result)
+        assert len(result.model_dump_json()) < 2000
+        assert result.structured_content
+        looked = await client.call_tool("result", {"job_id": result.structured_content["job_id"]})
+        assert len(looked.model_dump_json()) < 2000
+        rest.set()
+        done = await client.call_tool("result", {"job_id": result.structured_content["job_id"], "wait_seconds": 30})
+        assert text_of(done).startswith(f"Saved to {project / 'out.md'}: {len(begun) + 7:,} bytes")
+    assert (project / "out.md").read_text() == begun + "the end"
+
+
 async def test_an_ask_past_its_deadline_saves_at_its_end(
     tmp_path: Path, project: Path, upstream: ScriptedRouter
 ) -> None:

@@ -310,6 +310,21 @@ def test_a_client_that_goes_before_its_answer_leaves_no_traceback(tmp_path: Path
         assert process.stderr.read() == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there the next answer tells")
+def test_a_client_that_closes_our_stdout_alone_is_gone(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{json.dumps(INITIALIZE)}\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["id"] == 1
+        process.stdout.close()
+        assert process.wait(20) == 141
+        assert process.stderr
+        assert process.stderr.read() == ""
+        process.stdin.close()
+
+
 def test_a_host_that_never_reads_stderr_is_served_on(tmp_path: Path) -> None:
     call = {"name": "ask", "arguments": {"prompt": "hi", "model": "mock/echo"}}
     with started(tmp_path, CHOMP_LOG="debug") as process:
