@@ -42,8 +42,8 @@ def envelope(error: ChompError, request_id: str) -> dict[str, Any]:
     """The error object of that API."""
     default = "invalid_request_error" if status(error) < _FIRST_OF_OURS else "api_error"
     message = _too_long(error) if isinstance(error, PromptTooLong) else str(error)
-    told = {"type": _TYPES.get(status(error), default), "message": message}
-    return {"type": "error", "error": told, "request_id": request_id}
+    inner = {"type": _TYPES.get(status(error), default), "message": message}
+    return {"type": "error", "error": inner, "request_id": request_id}
 
 
 def status(error: ChompError) -> int:
@@ -60,9 +60,9 @@ def _too_long(error: PromptTooLong) -> str:
 
     Without them the words alone: what the router counts as a token nobody else knows.
     """
-    told = str(error.body.get("message") or error.message)
-    numbers = [_whole(found) for found in re.findall(_NUMBER, told)]
-    named = _MAXIMUM.search(told)
+    words = str(error.body.get("message") or error.message)
+    numbers = [_whole(found) for found in re.findall(_NUMBER, words)]
+    named = _MAXIMUM.search(words)
     maximum = _whole(named[1]) if named else min(numbers, default=0)
     tokens = max(numbers, default=0)
     counts = f": {tokens} tokens > {maximum} maximum" if tokens > maximum else ""

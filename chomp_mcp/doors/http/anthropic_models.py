@@ -25,7 +25,7 @@ def entry(model: Model, router_name: str) -> dict[str, Any]:
     """One model; `created_at` is not known, and null limits are not either."""
     return {
         "type": "model",
-        "id": _id(model),
+        "id": model.ref if _SHOWN.search(model.ref) else VIA_CHOMP + model.ref,
         "display_name": f"{model.name or model.id} ({router_name})",
         "created_at": _UNKNOWN_DATE,
         "max_input_tokens": model.context_length,
@@ -51,10 +51,6 @@ def page(entries: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> dict
         "first_id": chosen[0]["id"] if chosen else None,
         "last_id": chosen[-1]["id"] if chosen else None,
     }
-
-
-def _id(model: Model) -> str:
-    return model.ref if _SHOWN.search(model.ref) else VIA_CHOMP + model.ref
 
 
 def _limit(text: str) -> int:

@@ -62,7 +62,8 @@ def build_app(
     `state_key` (32 bytes) seals what MCP clients bring back; the processes of one port need the same.
     """
     traffic = Traffic(chomp.settings.max_requests, chomp.settings.max_request_bytes)
-    pages = _key_pages(chomp)
+    # Pages where a person types a key: only where the server listens on this machine alone.
+    pages = KeyPages(chomp, mounted=True) if is_loopback(chomp.settings.host) else None
     mcp = LateMcp(partial(_load_mcp, chomp, pages, state_key))
 
     @asynccontextmanager
@@ -72,7 +73,9 @@ def build_app(
         await traffic.drained(SETTLE_SECONDS)
         if pages:
             await pages.close()
-        await chomp.close(_grace_left(app, grace_seconds))
+        # Jobs get what is left of the time that answers in flight had from the same moment on.
+        stopped_at = getattr(app.state, "stopped_at", None)
+        await chomp.close(max(0.0, stopped_at + grace_seconds - time.monotonic()) if stopped_at else 0.0)
 
     return _App(
         edge=partial(Edge, settings=chomp.settings, traffic=traffic, body_seconds=body_seconds),
@@ -156,27 +159,16 @@ def _mcp(
     return served
 
 
-def _key_pages(chomp: Chomp) -> KeyPages | None:
-    """Pages where a person types a key: only where the server listens on this machine alone."""
-    return KeyPages(chomp, mounted=True) if is_loopback(chomp.settings.host) else None
-
-
-def _grace_left(app: Starlette, seconds: float) -> float:
-    """What is left for jobs of the time that answers in flight had from the same moment on."""
-    stopped_at = getattr(app.state, "stopped_at", None)
-    return max(0.0, stopped_at + seconds - time.monotonic()) if stopped_at else 0.0
-
-
 def _no_such_route(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405, in the envelope."""
     status = error.status_code if isinstance(error, HTTPException) else 404
     served = [route.path for route in request.app.routes if isinstance(route, Route) and "{" not in route.path]
     api = [path for path in served if path.startswith("/v1/")]
-    told = InvalidRequest(
+    refusal = InvalidRequest(
         f"There is no {request.method} {request.url.path[:200]}.",
         hint=f"The models' APIs are {', '.join(dict.fromkeys(api))}; all paths are in the README, under HTTP.",
     )
-    told.status, told.code = status, HTTPStatus(status).name.lower()
-    answer = error_answer(told, request.scope)
+    refusal.status, refusal.code = status, HTTPStatus(status).name.lower()
+    answer = error_answer(refusal, request.scope)
     answer.headers.update(getattr(error, "headers", None) or {})
     return answer

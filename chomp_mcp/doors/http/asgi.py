@@ -34,11 +34,11 @@ __all__ = [
     "error_answer",
     "header_value",
     "number",
+    "public_error",
     "read_json",
     "request_id_of",
     "send_json",
     "shutting_down",
-    "told",
     "while_connected",
 ]
 
@@ -154,7 +154,7 @@ async def send_json(send: Send, body: bytes, headers: list[tuple[bytes, bytes]],
     await send({"type": "http.response.body", "body": body})
 
 
-def told(error: Exception) -> ChompError:
+def public_error(error: Exception) -> ChompError:
     """The error a caller may see: our own as they are, anything else logged and told without its insides."""
     if isinstance(error, ChompError):
         return error
@@ -257,7 +257,7 @@ class EventStream:
 
     async def _end(self, error: Exception | None) -> None:
         if error is not None:
-            await self.write(self.error_frame(told(error)))
+            await self.write(self.error_frame(public_error(error)))
         self._has_ended = True
         await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
 

@@ -115,16 +115,13 @@ class Authentication:
         if self._owner_token and hmac.compare_digest(token, self._owner_token):
             return _OWNER
         if token.startswith(_TOKEN):
-            return await self._find(token)
+            caller = await self._keyring.find(token.decode("latin-1"))
+            if caller is None:
+                raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
+            return replace(caller, limited=True)
         if self._is_open:
             return _OWNER
         raise NotAuthenticated("The token is wrong." if token else "A token is needed here.", hint=_HINT)
-
-    async def _find(self, token: bytes) -> Caller:
-        caller = await self._keyring.find(token.decode("latin-1"))
-        if caller is None:
-            raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
-        return replace(caller, limited=True)
 
 
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})

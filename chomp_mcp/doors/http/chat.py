@@ -79,9 +79,9 @@ def envelope_of(
 
 def patience_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
     """How long the client waits for an answer, as OpenAI's SDKs tell it (`x-stainless-read-timeout`, seconds)."""
-    told = [value for name, value in headers if name == b"x-stainless-read-timeout"]
+    timeouts = [value for name, value in headers if name == b"x-stainless-read-timeout"]
     try:
-        seconds = float(told[0]) if told else 0.0
+        seconds = float(timeouts[0]) if timeouts else 0.0
     except ValueError:
         return None
     return seconds if 0 < seconds < math.inf else None
@@ -96,12 +96,12 @@ def conversation_of(headers: Iterable[tuple[bytes, bytes]], body: Mapping[str, A
     named = dict(headers)
     metadata = body.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
-    told = [
+    names = [
         *(named[name].decode("latin-1") for name in _SESSION_HEADERS if name in named),
         body.get("prompt_cache_key"),
         user,
     ]
-    return next((name[:_LONGEST_NAME] for name in told if name and isinstance(name, str)), "")
+    return next((name[:_LONGEST_NAME] for name in names if name and isinstance(name, str)), "")
 
 
 def list_failed(router: str, page: ModelPage) -> UpstreamFailed:

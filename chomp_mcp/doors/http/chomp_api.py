@@ -75,7 +75,7 @@ class _Keys:
         if "caller" in request.scope.get("state", {}):
             caller = caller_of(request.scope)
             routers = await self._chomp.register_keys(_keys_in(await read_json(request.receive)), caller=caller)
-            return Json({**await self._told(caller), "routers": routers})
+            return Json({**await self._view(caller), "routers": routers})
         if not may_register(self._chomp.settings):  # before its body is read, and so is the limit
             raise NotAllowed("New callers are not taken here.", hint="Ask the owner for CHOMP_OPEN_REGISTRATION=1.")
         self._limit.admit(request.client.host if request.client else "")
@@ -88,13 +88,13 @@ class _Keys:
         except ChompError:
             await self._chomp.keyring.revoke(caller)
             raise
-        return {"token": token, **await self._told(caller)}
+        return {"token": token, **await self._view(caller)}
 
     async def show(self, request: Request) -> Json:
         """GET /api/keys: masked previews and `created`."""
-        return Json(await self._told(caller_of(request.scope)))
+        return Json(await self._view(caller_of(request.scope)))
 
-    async def _told(self, caller: Caller) -> dict[str, Any]:
+    async def _view(self, caller: Caller) -> dict[str, Any]:
         keyring = self._chomp.keyring
         return {"created": await keyring.created_at(caller), "routers": await keyring.previews(caller)}
 

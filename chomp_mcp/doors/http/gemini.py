@@ -77,8 +77,8 @@ class Gemini:
         async with self._gateway.exchange(caller, request, door="gemini_api") as reply:
             completion = await reply.completion()
             receipt = reply.receipt()
-            told = response_of(completion, receipt.usage, model=reply.route.model)
-            await send_json(send, wire.dumps(told), headers_of(receipt))
+            body = response_of(completion, receipt.usage, model=reply.route.model)
+            await send_json(send, wire.dumps(body), headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
         async with events, self._gateway.exchange(caller, request, door="gemini_api") as reply:

@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chomp_mcp.doors.http.asgi import HANG_UP, LAST_WORDS_SECONDS, error_answer, shutting_down, told
+from chomp_mcp.doors.http.asgi import HANG_UP, LAST_WORDS_SECONDS, error_answer, public_error, shutting_down
 from chomp_mcp.doors.http.auth import HEALTH_PATHS, is_loopback
 from chomp_mcp.doors.http.traffic import SHARE, Share, Traffic
 from chomp_mcp.errors import InvalidRequest, NotAllowed, TooLarge, TooSlow
@@ -94,12 +94,12 @@ class Edge:
                 raise
             if isinstance(error, TooLarge) and b"expect" not in headers:
                 await _drain(receive)
-            told_error = error_answer(told(error), scope)
+            refusal = error_answer(public_error(error), scope)
             if b"origin" in headers:  # a page has to be allowed to read why
-                wrapped = CORSMiddleware(told_error, allow_origins=self._origins, expose_headers=_EXPOSED)
+                wrapped = CORSMiddleware(refusal, allow_origins=self._origins, expose_headers=_EXPOSED)
                 await wrapped.simple_response(scope, receive, answer, request_headers=StarletteHeaders(scope=scope))
             else:
-                await told_error(scope, receive, answer)
+                await refusal(scope, receive, answer)
         except asyncio.CancelledError:
             # Nobody but the server cancels a whole request: its patience at a shutdown is over, and it ends after us.
             with anyio.move_on_after(LAST_WORDS_SECONDS):
@@ -142,7 +142,9 @@ class Edge:
 
     def _check_origin(self, headers: Headers) -> None:
         origin = headers[b"origin"]
-        if "*" in self._origins or origin.decode("latin-1") in self._origins or _is_same(origin, headers):
+        if "*" in self._origins or origin.decode("latin-1") in self._origins:
+            return
+        if origin.partition(b"://")[2].lower() == headers.get(b"host", b"\0").lower():  # a page of ours
             return
         if self._is_local and origin != b"null" and is_loopback(_hostname(origin)):
             return
@@ -254,7 +256,3 @@ def _hostname(url: bytes) -> str:
         return urlsplit(url.decode("latin-1")).hostname or ""
     except ValueError:
         return ""
-
-
-def _is_same(origin: bytes, headers: Headers) -> bool:
-    return origin.partition(b"://")[2].lower() == headers.get(b"host", b"\0").lower()

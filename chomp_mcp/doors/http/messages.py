@@ -25,7 +25,7 @@ from chomp_mcp.doors.http.asgi import (
     while_connected,
 )
 from chomp_mcp.doors.http.chat import conversation_of, headers_of, patience_of
-from chomp_mcp.errors import ChompError, InvalidRequest
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Receipt, Usage
 from chomp_mcp.policy.agents import stand_in, without_prefix
@@ -67,7 +67,7 @@ class Messages:
             return
         events = EventStream(send)
         events.last, events.pulse = b"", PING
-        events.error_frame = partial(_error_frame, request_id_of(scope))
+        events.error_frame = lambda error: event(anthropic_errors.envelope(error, request_id_of(scope)))
         await while_connected(scope, receive, partial(self._stream, caller, request, events), events)
 
     async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
@@ -103,8 +103,7 @@ class CountTokens:
         request = _request(body, scope["headers"], self._settings)
         caller = caller_of(scope)
         counted = await while_connected(scope, receive, partial(self._gateway.count_tokens, caller, request))
-        told = {"input_tokens": estimate(body)} if counted is None else counted
-        await send_json(send, wire.dumps(told), [])
+        await send_json(send, wire.dumps({"input_tokens": estimate(body)} if counted is None else counted), [])
 
 
 class _Relay:
@@ -163,7 +162,3 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], se
 
 
 _WORDS: Mapping[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
-
-
-def _error_frame(request_id: str, error: ChompError) -> bytes:
-    return event(anthropic_errors.envelope(error, request_id))

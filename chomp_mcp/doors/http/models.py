@@ -36,9 +36,10 @@ class _Models:
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
         if _is_for_anthropic(request):
             entries = [anthropic_models.entry(model, self._chomp.routers[model.router].name) for model in page.models]
-            told = anthropic_models.page(entries, request.query_params)
-            return Json({**told, "errors": dict(page.errors)} if page.errors else told)
-        if _is_for_codex(request):
+            shown = anthropic_models.page(entries, request.query_params)
+            return Json({**shown, "errors": dict(page.errors)} if page.errors else shown)
+        # Codex names itself in `originator`, and asks with `?client_version=`.
+        if request.headers.get("originator", "").startswith("codex") or "client_version" in request.query_params:
             return Json(codex_models.catalogue(page.models, self._chomp.routers))
         listed = {"object": "list", "data": [openai_model(model) for model in page.models]}
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
@@ -66,10 +67,6 @@ class _Models:
 def _is_for_anthropic(request: Request) -> bool:
     """Asked by a program that speaks Anthropic's API, which has the same path."""
     return "anthropic-version" in request.headers
-
-
-def _is_for_codex(request: Request) -> bool:
-    return request.headers.get("originator", "").startswith("codex") or "client_version" in request.query_params
 
 
 def _by_name(page: ModelPage) -> dict[str, Model]:

@@ -47,7 +47,7 @@ def routes(settings: Settings) -> list[Route]:
 def _origin(scope: Scope) -> str:
     """How the client reached us: by its own word and, where a proxy ends TLS, the proxy's. It goes back to it alone."""
     headers = Headers(scope=scope)
-    told = headers.get("x-forwarded-proto", "")
-    scheme = told if told in {"http", "https"} else str(scope.get("scheme", "http"))
+    forwarded = headers.get("x-forwarded-proto", "")
+    scheme = forwarded if forwarded in {"http", "https"} else str(scope.get("scheme", "http"))
     host = "".join(each for each in headers.get("host", "localhost") if each.isalnum() or each in ".-:[]")
     return f"{scheme}://{host}"

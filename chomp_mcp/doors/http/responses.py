@@ -65,14 +65,16 @@ class Responses:
         caller = caller_of(scope)
         try:
             if request.stream:
-                events, told = EventStream(send), ResponseEvents(chat, shell)
-                events.last, events.error_frame = b"", lambda error: _frames(told.fail(error))
-                work = partial(self._stream, caller, request, told, events)
+                events, response_events = EventStream(send), ResponseEvents(chat, shell)
+                events.last, events.error_frame = b"", lambda error: _frames(response_events.fail(error))
+                work = partial(self._stream, caller, request, response_events, events)
                 await while_connected(scope, receive, work, events)
             else:
                 await while_connected(scope, receive, partial(self._answer, caller, request, (chat, shell), send))
         except (BudgetExceeded, UpstreamError) as error:
-            if _asks_again(scope["headers"]):
+            # Codex repeats a 503 up to 30 times within a minute, whatever `x-should-retry` says, and a 400 never. What
+            # is left of a plan that ran out, or of a budget, is the same every time.
+            if any(name == b"originator" and value.startswith(b"codex") for name, value in scope["headers"]):
                 error.status = 400
             raise
 
@@ -85,28 +87,22 @@ class Responses:
             answer = response(*asked, completion, receipt.usage, receipt.served)
             await send_json(send, wire.dumps({**answer, "chomp": receipt_extension(receipt)}), headers_of(receipt))
 
-    async def _stream(self, caller: Caller, request: ChatRequest, told: ResponseEvents, events: EventStream) -> None:
+    async def _stream(
+        self, caller: Caller, request: ChatRequest, response_events: ResponseEvents, events: EventStream
+    ) -> None:
         async with events:
             async with self._gateway.exchange(caller, request, door="responses_api") as reply:
                 receipt = reply.receipt()
                 await events.start(headers_of(receipt))
-                await events.write(_frames(told.start(receipt.served)))
+                await events.write(_frames(response_events.start(receipt.served)))
                 async for batch in reply.batches():
-                    if made := told.take(batch):
+                    if made := response_events.take(batch):
                         await events.write(_frames(made))
-            await events.write(_frames(told.finish(reply.receipt().usage)))
+            await events.write(_frames(response_events.finish(reply.receipt().usage)))
 
 
 def _frames(events: Sequence[Mapping[str, Any]]) -> bytes:
     return b"".join([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), wire.dumps(event)) for event in events])
-
-
-def _asks_again(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Codex repeats a 503 up to 30 times within a minute, whatever `x-should-retry` says, and a 400 never.
-
-    What is left of a plan that ran out, or of a budget, is the same every time.
-    """
-    return any(name == b"originator" and value.startswith(b"codex") for name, value in headers)
 
 
 async def _nothing_is_stored(request: Request) -> NoReturn:

@@ -32,7 +32,11 @@ def serve(settings: Settings) -> None:
             `Chomp` finds wrong.
     """
     check_bind(settings)
-    _check_workers(settings)
+    if settings.workers > 1 and sys.platform == "win32":
+        raise InvalidSetting(
+            "GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.",
+            hint="Leave GATEWAY_WORKERS and --workers out.",
+        )
     _allow_many_sockets()
     with _listening(settings) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
@@ -75,14 +79,6 @@ def _announce(settings: Settings) -> None:
 def bracketed(host: str) -> str:
     """A host as it stands in a URL."""
     return f"[{host.strip('[]')}]" if ":" in host else host
-
-
-def _check_workers(settings: Settings) -> None:
-    if settings.workers > 1 and sys.platform == "win32":
-        raise InvalidSetting(
-            "GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.",
-            hint="Leave GATEWAY_WORKERS and --workers out.",
-        )
 
 
 def _share(settings: Settings) -> Settings:
