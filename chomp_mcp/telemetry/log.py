@@ -50,17 +50,15 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         threshold = LEVELS[checked_level(level)]
     except ValueError as error:
         raise InvalidSetting(f"CHOMP_LOG is wrong: {level!r} {error}.", hint="Correct or remove CHOMP_LOG.") from None
-    handler = _LineHandler(_stderr() if stream is None else stream)
+    if stream is None:
+        stream = sys.stderr if isinstance(sys.stderr, LossyStream) else LossyStream(sys.stderr)
+    handler = _LineHandler(stream)
     handler.setFormatter(_LineFormatter())
     for old in [h for h in _logger.handlers if isinstance(h, _LineHandler)]:
         _logger.removeHandler(old)
     _logger.addHandler(handler)
     _logger.setLevel(threshold)
     _logger.propagate = False
-
-
-def _stderr() -> TextIO:
-    return sys.stderr if isinstance(sys.stderr, LossyStream) else LossyStream(sys.stderr)
 
 
 class LogObserver:

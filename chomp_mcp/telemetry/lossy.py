@@ -33,8 +33,12 @@ class LossyStream(io.StringIO):
 
     def write(self, text: str) -> int:
         """Take the text, or drop it."""
-        if not self._is_started:
-            self._start()
+        if not self._is_started:  # looked at twice, so that only the first writers pay for the lock
+            with self._starting:
+                if not self._is_started:
+                    self._is_started = True
+                    threading.Thread(target=self._write_out, daemon=True, name="stderr").start()
+                    atexit.register(self.drain)
         with suppress(queue.Full):
             self._waiting.put_nowait(text)
         return len(text)
@@ -48,13 +52,6 @@ class LossyStream(io.StringIO):
         while self._waiting.unfinished_tasks and time.monotonic() < until:
             time.sleep(0.01)
 
-    def _start(self) -> None:
-        with self._starting:
-            if not self._is_started:
-                self._is_started = True
-                threading.Thread(target=self._write_out, daemon=True, name="stderr").start()
-                atexit.register(self.drain)
-
     def _write_out(self) -> None:
         while True:
             text = self._waiting.get()
@@ -63,8 +60,8 @@ class LossyStream(io.StringIO):
             self._waiting.task_done()
 
     def _write_now(self, text: str) -> None:
-        """To the descriptor where there is one: a lock on the stream would stop the interpreter's end as well."""
         try:
+            # To the descriptor where there is one: a lock on the stream would stop the interpreter's end as well.
             descriptor = self._stream.fileno()
         except (OSError, ValueError):
             self._stream.write(text)

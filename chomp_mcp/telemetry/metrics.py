@@ -40,15 +40,19 @@ class Metrics:
     """An observer with a registry of its own. `routers` are the ids that may be label values."""
 
     def __init__(self, routers: Iterable[str], *, version: str = "") -> None:
+        from importlib.metadata import version as version_of
+
         from prometheus_client import CollectorRegistry
 
         self.registry: CollectorRegistry = CollectorRegistry()
         self._counted = _of_all_workers() or self.registry
         self._routers = {router: router for router in routers}
-        self._models = _FewNames(_MOST_MODELS)
-        self._statuses = _FewNames(_MOST_STATUSES)
+        self._models = _FirstNames(_MOST_MODELS)
+        self._statuses = _FirstNames(_MOST_STATUSES)
         python = ".".join(map(str, sys.version_info[:3]))
-        self._gauge("chomp_build_info", "This program.", "version", "python")[version or _own_version(), python].set(1)
+        self._gauge("chomp_build_info", "This program.", "version", "python")[
+            version or version_of("chomp-mcp"), python
+        ].set(1)
         self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
         self._durations = self._histogram("chomp_request_duration_seconds", "Whole exchanges.", "door")
         self._tokens = self._counter("chomp_tokens_total", "Tokens; input has cached in it.", "router", "model", "type")
@@ -169,7 +173,7 @@ class _Children(dict[tuple[str, ...], Any]):
         return child
 
 
-class _FewNames(dict[str, str]):
+class _FirstNames(dict[str, str]):
     """The first `most` names stand for themselves; further ones are `other`, and so are names no person would read."""
 
     def __init__(self, most: int) -> None:
@@ -205,17 +209,19 @@ class _Page:
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
         yield _family("chomp_in_flight", "Exchanges now.", [], {(): self._snapshot.get("in_flight", 0)})
-        yield _family("chomp_breaker_state", "0 closed, 1 half-open, 2 open.", ["router"], self._breakers())
+        breakers = self._snapshot.get("breakers", {})
+        known: dict[tuple[str, ...], float] = {
+            (router,): _BREAKER_STATES[state] for router, state in breakers.items() if router in self._routers
+        }
+        yield _family("chomp_breaker_state", "0 closed, 1 half-open, 2 open.", ["router"], known)
         yield _family(
             "chomp_quota_remaining", "What keys have left.", ["router", "kind", "window", "source"], self._quotas()
         )
         for part, text in (("limit", "May be spent."), ("spent", "Has been spent."), ("reserved", "Is held back.")):
             yield _family(f"chomp_budget_{part}_usd", text, ["window"], self._budgets(part))
-        yield _family("chomp_jobs", "Jobs by state.", ["state"], self._jobs())
-
-    def _breakers(self) -> dict[tuple[str, ...], float]:
-        breakers: Mapping[str, str] = self._snapshot.get("breakers", {})
-        return {(r,): _BREAKER_STATES[state] for r, state in breakers.items() if r in self._routers}
+        jobs: Mapping[str, int] = self._snapshot.get("jobs", {})
+        states: dict[tuple[str, ...], float] = {(state.value,): jobs.get(state.value, 0) for state in JobStatus}
+        yield _family("chomp_jobs", "Jobs by state.", ["state"], states)
 
     def _quotas(self) -> dict[tuple[str, ...], float]:
         left: Tally[tuple[str, ...]] = Tally()
@@ -229,10 +235,6 @@ class _Page:
         amounts = {(window,): amounts.get(part) for window, amounts in budgets.items()}
         return {key: usd for key, usd in amounts.items() if usd is not None and (usd or part != "limit")}
 
-    def _jobs(self) -> dict[tuple[str, ...], float]:
-        jobs: Mapping[str, int] = self._snapshot.get("jobs", {})
-        return {(state.value,): jobs.get(state.value, 0) for state in JobStatus}
-
 
 def _family(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float | Decimal]) -> Metric:
     from prometheus_client.core import GaugeMetricFamily
@@ -241,9 +243,3 @@ def _family(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[s
     for key, value in values.items():
         family.add_metric(key, float(value))
     return family
-
-
-def _own_version() -> str:
-    from importlib.metadata import version
-
-    return version("chomp-mcp")

@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping, MutableMapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from chomp_mcp.messages import Attempt
 from chomp_mcp.telemetry.report import OK, Report, shown
 
 if TYPE_CHECKING:
@@ -79,11 +78,16 @@ class Tracing:
         self, asked: str, *, door: str = "", stream: bool = False, body: Mapping[str, Any] = _NO_BODY
     ) -> Trace:
         """The trace of an exchange that starts now, below the current span."""
-        if self._provider is None and not _may_be_traced():
+        # Somebody imported the API, or the environment names a provider; else importing it (40 ms) would be in vain.
+        is_known = "opentelemetry.trace" in sys.modules or "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
+        if self._provider is None and not is_known:
             return _UNTRACED
         tracer = self._tracer or self._find()
         if tracer is None:
-            return _relay()
+            from opentelemetry.trace import get_current_span
+
+            context = get_current_span().get_span_context()
+            return _Relay(_traceparent(context)) if context.is_valid else _UNTRACED
         return _Spans(tracer, self._clock_ns, _asked(asked or "auto", door=door, stream=stream, body=body))
 
     def _find(self) -> Tracer | None:
@@ -96,11 +100,6 @@ class Tracing:
         if not isinstance(tracer, trace.ProxyTracer | trace.NoOpTracer):
             self._tracer = tracer
         return self._tracer
-
-
-def _may_be_traced() -> bool:
-    """Somebody imported the API, or the environment names a provider; else importing it (40 ms) would be in vain."""
-    return "opentelemetry.trace" in sys.modules or "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
 
 
 class _Relay:
@@ -131,13 +130,6 @@ class _Relay:
 
 
 _UNTRACED: Final = _Relay("")
-
-
-def _relay() -> _Relay:
-    from opentelemetry.trace import get_current_span
-
-    context = get_current_span().get_span_context()
-    return _Relay(_traceparent(context)) if context.is_valid else _UNTRACED
 
 
 def _traceparent(context: SpanContext) -> str:
@@ -195,7 +187,12 @@ class _Spans:
         if self._span.is_recording():
             self._span.set_attributes(_attributes(report))
             for (started, span), attempt in zip(self._attempts, report.receipt.attempts, strict=False):
-                _end_attempt(span, started, attempt)
+                span.set_attribute("chomp.outcome", attempt.outcome)
+                if attempt.status is not None:
+                    span.set_attribute("http.response.status_code", attempt.status)
+                if attempt.outcome not in {OK, "hung_up"}:  # that the client left is nobody's error
+                    _mark(span, attempt.outcome)
+                span.end(started + attempt.ms * 1_000_000)
         self._end(report.status if report.failed else "")
 
     def _end(self, error_type: str) -> None:
@@ -241,15 +238,6 @@ def _attributes(report: Report) -> dict[str, Any]:
         "chomp.job": report.job,
     }
     return {name: value for name, value in attributes.items() if value is not None and value != ""}
-
-
-def _end_attempt(span: Span, started: int, attempt: Attempt) -> None:
-    span.set_attribute("chomp.outcome", attempt.outcome)
-    if attempt.status is not None:
-        span.set_attribute("http.response.status_code", attempt.status)
-    if attempt.outcome not in {OK, "hung_up"}:
-        _mark(span, attempt.outcome)
-    span.end(started + attempt.ms * 1_000_000)
 
 
 def _mark(span: Span, error_type: str) -> None:
