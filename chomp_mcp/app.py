@@ -144,10 +144,10 @@ class Chomp:
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
         self.books = Books(settings, self.routers, self.keyring)
-        self._model_pages = ModelPages(self.routers, self.books, self.models)
         self.prices, self.ledger = Prices(self.models), Ledger(state, clock=clock)
         rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
         self.health = Health(state, rules, clock=clock, observers=self.observers)
+        self._model_pages = ModelPages(self.routers, self.books, self.models, self.health.inabilities)
         self.credit = CreditReader(state, self.client, clock=clock)
         self.admission = Admission(
             self.ledger,
@@ -283,18 +283,21 @@ class Chomp:
         *,
         query: str = "",
         free_only: bool = False,
+        needs: Iterable[str] = (),
         limit: int | None = 50,
         cursor: str = "",
         caller: Caller = OWNER,
     ) -> ModelPage:
         """The models that the caller can use: of one router, or of all that are keyed; `limit=None`: all on one page.
 
+        `needs`: only those that are known to do it, see `chomp_mcp.messages.NEEDS`.
+
         Raises:
-            InvalidRequest: no such router, or a cursor that is not ours.
+            InvalidRequest: no such router, no such need, or a cursor that is not ours.
             NoRouterKey: the named router tells its list to nobody without a key.
         """
         return await self._model_pages.of(
-            caller, router or AUTO, query=query, free_only=free_only, limit=limit, cursor=cursor
+            caller, router or AUTO, query=query, free_only=free_only, needs=needs, limit=limit, cursor=cursor
         )
 
     async def priced(self, models: Iterable[Model], *, caller: Caller = OWNER) -> list[Model]:

@@ -5,6 +5,7 @@ What `status` gives is shaped where it is made, in `gateway/status.py`; a receip
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NotRequired, TypedDict
@@ -116,6 +117,9 @@ class ModelView(TypedDict):
     free: bool
     price_in: float | None
     price_out: float | None
+    can: NotRequired[list[str]]
+    """Of the needs, what it is known to do; absent where nothing is known."""
+    cannot: NotRequired[list[str]]
 
 
 class CommandModel(TypedDict):
@@ -127,6 +131,8 @@ class CommandModel(TypedDict):
     free: bool
     price_in: str | None
     price_out: str | None
+    can: NotRequired[list[str]]
+    cannot: NotRequired[list[str]]
 
 
 class OpenAIModel(TypedDict):
@@ -140,6 +146,10 @@ class OpenAIModel(TypedDict):
     context_length: NotRequired[int]
     max_output: NotRequired[int]
     free: bool
+    capabilities: NotRequired[dict[str, bool]]
+    """Need -> whether it can; what is not there is unknown."""
+    capabilities_known_by: NotRequired[dict[str, str]]
+    """Need -> list, catalog or refusal."""
 
 
 class SeedModel(TypedDict):
@@ -233,7 +243,7 @@ def seed_job(job: Job) -> SeedJob:
 
 def model_view(model: Model) -> ModelView:
     """A model for MCP."""
-    return {
+    view: ModelView = {
         "id": model.ref,
         "context_length": model.context_length,
         "max_output": model.max_output,
@@ -241,11 +251,16 @@ def model_view(model: Model) -> ModelView:
         "price_in": None if model.price_in is None else float(model.price_in),
         "price_out": None if model.price_out is None else float(model.price_out),
     }
+    if model.can:
+        view["can"] = sorted(model.can)
+    if model.cannot:
+        view["cannot"] = sorted(model.cannot)
+    return view
 
 
 def command_model(model: Model) -> CommandModel:
     """A model for `--json`."""
-    return {
+    view: CommandModel = {
         "id": model.ref,
         "context_length": model.context_length,
         "max_output": model.max_output,
@@ -253,6 +268,11 @@ def command_model(model: Model) -> CommandModel:
         "price_in": _decimal(model.price_in),
         "price_out": _decimal(model.price_out),
     }
+    if model.can:
+        view["can"] = sorted(model.can)
+    if model.cannot:
+        view["cannot"] = sorted(model.cannot)
+    return view
 
 
 def _decimal(price: Decimal | None) -> str | None:
@@ -260,8 +280,8 @@ def _decimal(price: Decimal | None) -> str | None:
     return None if price is None else format(price.normalize() + 0, "f")
 
 
-def openai_model(model: Model) -> OpenAIModel:
-    """A model for `/v1/models`."""
+def openai_model(model: Model, known_by: Mapping[str, str] | None = None) -> OpenAIModel:
+    """A model for `/v1/models`; `known_by`: how it is known what it can."""
     view: OpenAIModel = {
         "id": model.ref,
         "object": "model",
@@ -275,6 +295,9 @@ def openai_model(model: Model) -> OpenAIModel:
         view["context_length"] = model.context_length
     if model.max_output:
         view["max_output"] = model.max_output
+    if model.can or model.cannot:
+        view["capabilities"] = {need: need in model.can for need in sorted(model.can | model.cannot)}
+        view["capabilities_known_by"] = dict(known_by or {})
     return view
 
 

@@ -38,7 +38,7 @@ from chomp_mcp.messages import (
     Usage,
     WireRequest,
 )
-from chomp_mcp.policy import failover
+from chomp_mcp.policy import capability, failover
 from chomp_mcp.policy.outward import is_local
 from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers import quota_headers
@@ -243,6 +243,7 @@ class Attempts:
             _log.exception("the answer of %s could not be read", route.ref)
             outcome = Failed(FailureKind.TRANSIENT, f"{route.router.id} answered something that cannot be read.")
         if isinstance(outcome, Failed):
+            outcome = capability.refused(outcome, self.plan.needs)
             # Routers like to repeat what they were shown.
             secrets = sent_secrets(route.router, route.key)
             outcome = replace(outcome, message=without(outcome.message, secrets), body=without(outcome.body, secrets))

@@ -117,7 +117,7 @@ def _wait(failed: Failed) -> float | None:
 TOO_MANY = 429
 _LOCAL_HINT = "Try again in a moment; if it happens often, raise the number of open files (ulimit -n)."
 _RESTING = frozenset({FailureKind.RATE_LIMITED, FailureKind.QUOTA, FailureKind.REFUSED_HERE})
-_FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.TOO_LONG})
+_FINAL = frozenset({FailureKind.CALLER_FAULT, FailureKind.NOT_CAPABLE, FailureKind.TOO_LONG})
 
 _REFUSALS: Mapping[FailureKind, tuple[int, str]] = {
     FailureKind.RATE_LIMITED: (429, "Wait, or name another router or model."),
@@ -126,6 +126,7 @@ _REFUSALS: Mapping[FailureKind, tuple[int, str]] = {
     FailureKind.REFUSED_HERE: (403, "Name another router or model."),
     FailureKind.NO_SUCH_MODEL: (404, "Call list_models with router={router} to see what it serves."),
     FailureKind.TOO_LONG: (400, "Shorten the input, or name a model with a larger context."),
+    FailureKind.NOT_CAPABLE: (400, "Name a model that can: `chomp-mcp models --needs …`, or list_models with needs."),
     FailureKind.CALLER_FAULT: (400, "Change the request: the router does not take it as it is."),
 }
 """Kinds that are the router's own 4xx: the status where it sent none of its own, and the next step."""

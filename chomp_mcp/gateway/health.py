@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Literal
 
 from chomp_mcp.errors import StoreError
+from chomp_mcp.gateway.inabilities import Inabilities
 from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
@@ -83,6 +84,7 @@ class Health:
         self._rules = rules
         self._clock = clock
         self._observers = observers
+        self.inabilities = Inabilities(kv, clock=clock)
         self._quota_written: dict[str, float] = {}
         self._clean: set[str] = set()
         """Breakers without a failure to forget, when last asked, and none of ours since."""
@@ -159,6 +161,8 @@ class Health:
         action = failover.ACTIONS[failed.kind]
         if action.counts_for_breaker:
             await self._change_breaker(route, lambda s, now: (True, breaker.after_failure(s, now, self._rules)))
+        if failed.kind is FailureKind.NOT_CAPABLE:
+            await self.inabilities.learn(route, failed.why)
         if not action.rest:
             return
         if action.rest == "model_gone":

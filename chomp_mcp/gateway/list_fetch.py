@@ -126,6 +126,7 @@ def model_row(model: Model) -> dict[str, Any]:
     row: dict[str, Any] = {"id": model.id, "name": model.name, "free": model.free}
     row.update({name: str(price) for name in _PRICES if (price := getattr(model, name)) is not None})
     sizes = {"context_length": model.context_length, "max_output": model.max_output}
+    row.update({name: sorted(needs) for name in ("can", "cannot") if (needs := getattr(model, name))})
     return {**row, **{name: size for name, size in sizes.items() if size is not None}}
 
 
@@ -143,5 +144,7 @@ def _model(router: str, row: Mapping[str, Any]) -> Model:
         context_length=row.get("context_length"),
         max_output=row.get("max_output"),
         free=bool(row.get("free")),
+        can=frozenset(row.get("can", ())),
+        cannot=frozenset(row.get("cannot", ())),
         **prices,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.book import Books
+from chomp_mcp.gateway.inabilities import Inabilities
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import AUTO, Caller, Model, Router
-from chomp_mcp.policy import routing
+from chomp_mcp.policy import capability, routing
 
 __all__ = ["ModelPage", "ModelPages"]
 
@@ -25,6 +26,10 @@ class ModelPage:
     models: tuple[Model, ...]
     next_cursor: str
     errors: Mapping[str, str]
+    known_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Ref -> need -> how it is known that the model can or cannot: list, catalog or refusal."""
+    unknown: int = 0
+    """Models that fit, but for `needs` of which nobody knows whether they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +39,26 @@ class ModelPages:
     routers: Mapping[str, Router]
     books: Books
     models: ModelList
+    inabilities: Inabilities
 
     async def of(
-        self, caller: Caller, router: str, *, query: str, free_only: bool, limit: int | None, cursor: str
+        self,
+        caller: Caller,
+        router: str,
+        *,
+        query: str,
+        free_only: bool,
+        needs: Iterable[str],
+        limit: int | None,
+        cursor: str,
     ) -> ModelPage:
         """The models of one router, or of all that the caller has keys for; no `limit`: all of them on one page.
 
         Raises:
-            InvalidRequest: no such router, or a cursor that is not ours.
+            InvalidRequest: no such router, no such need, or a cursor that is not ours.
             NoRouterKey: the named router tells its list to nobody without a key.
         """
+        needed = capability.checked_needs(needs)
         book = await self.books.of(caller)
         wanted = (routing.named_router(router, self.routers).id,) if router != AUTO else routing.listed_routers(book)
         start, size = _page(cursor, limit)
@@ -57,6 +72,12 @@ class ModelPages:
             for model in known.models
             if (model.free or not free_only) and all(word in f"{model.ref} {model.name}".lower() for word in words)
         ]
+        unable = await self.inabilities.known()
+        unknown = 0
+        if needed:
+            verdicts = [(m, capability.is_able(needed, self.routers[m.router], m.id, m, unable)) for m in models]
+            models = [model for model, can in verdicts if can]
+            unknown = sum(can is None for _, can in verdicts)
         end = len(models) if size is None else start + size
         # An Ollama that does not run is no error for somebody who asked for everything.
         errors = {
@@ -64,7 +85,14 @@ class ModelPages:
             for listed, known in lists.items()
             if (known.error or known.trouble) and (router != AUTO or self.routers[listed].joins_auto != "reachable")
         }
-        return ModelPage(tuple(models[start:end]), str(end) if end < len(models) else "", errors)
+        shown = [capability.seen_with(model, self.routers[model.router], unable) for model in models[start:end]]
+        return ModelPage(
+            tuple(model for model, _ in shown),
+            str(end) if end < len(models) else "",
+            errors,
+            {model.ref: known for model, known in shown if known},
+            unknown,
+        )
 
 
 def _page(cursor: str, limit: int | None) -> tuple[int, int | None]:

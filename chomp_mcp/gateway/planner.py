@@ -14,8 +14,7 @@ from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.known_lists import KnownLists
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan
-from chomp_mcp.policy import routing
-from chomp_mcp.policy.capability import capable
+from chomp_mcp.policy import capability, routing
 from chomp_mcp.policy.routing import MAX_REF, Book, Target
 
 __all__ = ["Planner"]
@@ -33,7 +32,7 @@ class _RememberedPlan:
         self._target = target
         self._note = note
         self.made_of = book
-        self._leaves_choice = bool(needed)
+        self._leaves_choice = AUTO in {target.router, target.model}
         self.lists = lists
         self.keys: tuple[tuple[str, str], ...] = ()
         """(router, key id) of every route that the plan has had: who is to be asked what is gone."""
@@ -66,47 +65,50 @@ class Planner:
 
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
         book = await self.books.of(caller)
+        demand = capability.demand_of(request)
         stand_in = request.stand_in.ref if request.stand_in else ""
-        name = (caller.id, request.model, request.router, stand_in)
+        name = (caller.id, request.model, request.router, stand_in, *sorted(demand.needs))
         remembered = self._plans.get(name)
         if remembered and remembered.made_of is not book:
             self.forget(caller.id)  # old keys are in all of them
             remembered = None
         if remembered is None or not remembered.lists.are_current():
-            remembered = await self._plan_anew(request, book)
+            remembered = await self._plan_anew(request, book, demand.needs)
             if await self.books.of(caller) is book:  # else the keys changed while lists were read
                 self._remember(name, remembered)
-        if remembered.keys:
+        if remembered.keys or demand.needs:
             await self._ask(remembered)
-        return capable(remembered.plan, request)
+        return capability.roomy(capability.capable(remembered.plan, request), request, demand)
 
     def forget(self, caller_id: str) -> None:
         """Remember none of the caller's plans: router keys are in them."""
         for name in [name for name in self._plans if name[0] == caller_id]:
             del self._plans[name]
 
-    async def _plan_anew(self, request: ChatRequest, book: Book) -> _RememberedPlan:
+    async def _plan_anew(self, request: ChatRequest, book: Book, needs: frozenset[str]) -> _RememberedPlan:
         """The plan for the ref; where an agent named it by itself, perhaps for another in its place."""
         instead = request.stand_in
         if instead is None:
-            return await self._plan_for(request.model, request.router, book)
+            return await self._plan_for(request.model, request.router, book, needs)
         try:
             if not instead.is_chosen:
-                return await self._plan_for(request.model, request.router, book)
+                return await self._plan_for(request.model, request.router, book, needs)
             ref = instead.ref
         except UnknownModel as error:
             # A router that `auto` never takes, such as Anthropic, has the model under that very name.
             listed = (ref for ref in error.did_you_mean if ref.partition("/")[2] == request.model)
             ref = next(listed, instead.ref)
         note = f"{request.model} stands for {ref} ({instead.setting})" if ref == instead.ref else ""
-        return await self._plan_for(ref, request.router, book, note)
+        return await self._plan_for(ref, request.router, book, needs, note)
 
-    async def _plan_for(self, model: str, router: str, book: Book, note: str = "") -> _RememberedPlan:
+    async def _plan_for(
+        self, model: str, router: str, book: Book, needs: frozenset[str], note: str = ""
+    ) -> _RememberedPlan:
         """Of the lists that are there in a moment; only where these lead nowhere, of all that can be had."""
         lists = KnownLists(self.models, book.keys)
         if routing.contradiction_to_check(model, router, book):
             await lists.read([router], within=LIST_PATIENCE_SECONDS)
-        target = routing.resolve(model, router, book, lists)
+        target = routing.resolve(model, router, book, lists, needs)
         needed = routing.lists_needed(target, book)
         await lists.read(needed, within=LIST_PATIENCE_SECONDS)
         try:
@@ -137,9 +139,11 @@ class Planner:
         while True:
             gone = await self.health.gone(remembered.keys)
             no_credit = await self._without_credit(remembered)
-            if gone == remembered.book.gone and no_credit == remembered.book.no_credit:
+            unable = await self.health.inabilities.known() if remembered.plan.needs else {}
+            book = remembered.book
+            if gone == book.gone and no_credit == book.no_credit and unable == book.unable:
                 return
-            remembered.revise(replace(remembered.book, gone=gone, no_credit=no_credit))
+            remembered.revise(replace(book, gone=gone, no_credit=no_credit, unable=unable))
 
     async def _without_credit(self, remembered: _RememberedPlan) -> frozenset[str]:
         """Routers whose every key pays for free models only."""

@@ -20,12 +20,13 @@ from chomp_mcp.messages.request import (
     WireRequest,
     is_conversation,
 )
-from chomp_mcp.messages.router import AUTO, Model, Plan, Route, Router
+from chomp_mcp.messages.router import AUTO, NEEDS, Model, Need, Plan, Route, Router
 
 __all__ = [
     "AUTO",
     "MAX_PROMPT_BYTES",
     "MUTE_ENDS",
+    "NEEDS",
     "OWNER",
     "Attempt",
     "AttemptView",
@@ -42,6 +43,7 @@ __all__ = [
     "JobStatus",
     "Model",
     "Native",
+    "Need",
     "Plan",
     "Receipt",
     "ReceiptView",

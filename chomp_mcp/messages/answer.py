@@ -46,6 +46,8 @@ class FailureKind(StrEnum):
     NOT_TAKEN = "not_taken"
     """The request cannot be put to this router at all (a message that is but a picture, to one that takes none)."""
     CALLER_FAULT = "caller_fault"
+    NOT_CAPABLE = "not_capable"
+    """The model lacks something that the request needs."""
     CUT = "cut"
     """Anything after the first delta."""
     LOCAL = "local"
@@ -67,7 +69,8 @@ class Failed:
     scope: str = ""
     """What rests: `key`, `model`, `free` (all free models of the key), or empty for the router's own default."""
     why: str = ""
-    """What a refusal is about: `region`, `terms`, `provider`, `plan`, `network`, or empty: it gave no reason."""
+    """What a refusal is about: `region`, `terms`, `provider`, `plan`, `network`, a need that
+    the model lacks, or empty: it gave no reason."""
     usage: Usage | None = None
     """What the router counted for it all the same."""
     cost_usd: Decimal | None = None

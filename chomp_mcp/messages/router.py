@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
-__all__ = ["AUTO", "Endpoint", "Model", "Plan", "Route", "Router"]
+__all__ = ["AUTO", "NEEDS", "Endpoint", "Model", "Need", "Plan", "Route", "Router"]
 
 AUTO = "auto"
+
+Need = Literal["tools", "parallel_tools", "vision", "documents", "json_schema", "reasoning"]
+"""What a request must have, and a model may lack."""
+NEEDS: tuple[Need, ...] = get_args(Need)
 
 PriceUnit = Literal["token", "million", "unclear"]
 Endpoint = Literal["embeddings", "completions"]
@@ -68,6 +72,8 @@ class Router:
     """It takes a `tool_choice` of the type `allowed_tools`; elsewhere only the allowed tools are sent."""
     media: tuple[str, ...] = ("image", "file", "audio", "video")
     """What it takes beside text. image_data: pictures as data URLs alone, for it fetches none."""
+    cannot: tuple[Need, ...] = ()
+    """What none of its models can do here: nobody who needs it is sent there."""
     no_stream_with: tuple[str, ...] = ()
     """Request fields with which it refuses to stream; `a+b`: with both. It is asked for a whole answer instead."""
     replace: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
@@ -133,6 +139,10 @@ class Model:
     price_request: Decimal | None = None
     """USD for each call, beside the tokens."""
     free: bool = False
+    can: frozenset[str] = frozenset()
+    """Of `NEEDS`, what the router's list says that it can do."""
+    cannot: frozenset[str] = frozenset()
+    """What the list says that it cannot; what is in neither is unknown."""
 
     @property
     def ref(self) -> str:
@@ -163,6 +173,8 @@ class Plan:
     asked: str
     routes: tuple[Route, ...]
     notes: tuple[str, ...] = ()
+    needs: frozenset[str] = frozenset()
+    """What every route of it must be able to do, see `NEEDS`."""
     free_choice: bool = False
     """The ref left a choice of model or router, so another route may answer."""
     kept: Route | None = None

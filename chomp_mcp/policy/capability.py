@@ -1,13 +1,258 @@
-"""What a request needs and a route can: who cannot is left out of the plan, and the plan says so."""
+"""What a request needs and a model can: who cannot is left out of the plan, and the plan says so."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from chomp_mcp.errors import NotCapable
-from chomp_mcp.messages import ChatRequest, Plan
+from chomp_mcp.errors import InvalidRequest, NotCapable, PromptTooLong
+from chomp_mcp.messages import NEEDS, ChatRequest, Failed, FailureKind, Model, Plan, Route, Router
 
-__all__ = ["capable"]
+__all__ = [
+    "NO_DEMAND",
+    "Demand",
+    "Unable",
+    "able",
+    "capable",
+    "checked_needs",
+    "demand_of",
+    "is_able",
+    "left_out",
+    "not_capable",
+    "reasons",
+    "refused",
+    "roomy",
+    "seen_with",
+]
+
+KnownBy = Literal["list", "catalog", "refusal", ""]
+Unable = Mapping[str, Collection[str]]
+"""Ref -> the needs that a router has refused there."""
+
+_PARTS: Mapping[str, str] = {
+    **dict.fromkeys(("image_url", "image", "input_image"), "vision"),
+    **dict.fromkeys(("file", "input_file", "document"), "documents"),
+}
+_WORDS: Mapping[str, str] = {
+    "tools": "cannot call tools",
+    "parallel_tools": "cannot call several tools at once",
+    "vision": "cannot see pictures",
+    "documents": "cannot read documents",
+    "json_schema": "cannot keep to a JSON schema",
+    "reasoning": "does not reason",
+}
+_SOURCES: Mapping[KnownBy, str] = {
+    "list": "by its router's list",
+    "catalog": "by what is known of the router",
+    "refusal": "it refused that a while ago",
+    "": "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request must have. `characters` of text are in it, at least."""
+
+    needs: frozenset[str] = frozenset()
+    characters: int = 0
+
+
+NO_DEMAND = Demand()
+
+
+def demand_of(request: ChatRequest) -> Demand:
+    """Read from the body. An effort, or parallel calls, are wishes: an answer without them is one."""
+    body = request.body
+    if request.endpoint != "chat":
+        return NO_DEMAND
+    needs, characters = set(), 0
+    for message in body.get("messages") or ():
+        content = message.get("content")
+        if isinstance(content, str):
+            characters += len(content)
+        elif isinstance(content, list):
+            for part in content:
+                kind = part.get("type") if isinstance(part, Mapping) else None
+                if kind == "text":
+                    characters += len(text) if isinstance(text := part.get("text"), str) else 0
+                elif isinstance(kind, str) and kind in _PARTS:
+                    needs.add(_PARTS[kind])
+    if body.get("tools") or body.get("functions"):
+        needs.add("tools")
+    form = body.get("response_format")
+    if isinstance(form, Mapping) and form.get("type") == "json_schema":
+        needs.add("json_schema")
+    return Demand(frozenset(needs), characters)
+
+
+def checked_needs(names: Iterable[str]) -> frozenset[str]:
+    """Of names, or words with commas between them.
+
+    Raises:
+        InvalidRequest: one is no need.
+    """
+    given = [name.strip().lower().replace("-", "_") for each in names for name in each.split(",") if name.strip()]
+    for name in given:
+        if name not in NEEDS:
+            raise InvalidRequest(f"There is no need {name[:80]!r}.", hint=f"Known: {', '.join(NEEDS)}.", param="needs")
+    return frozenset(given)
+
+
+def able(need: str, router: Router, model: str, listed: Model | None, unable: Unable) -> tuple[bool | None, KnownBy]:
+    """Whether the model can do it, and how that is known; None: nobody knows."""
+    if need in unable.get(f"{router.id}/{model}", ()):
+        return False, "refusal"
+    if need in router.cannot or (need in _MEDIA and _MEDIA[need].isdisjoint(router.media)):
+        return False, "catalog"
+    if listed is not None:
+        if need in listed.can:
+            return True, "list"
+        if need in listed.cannot:
+            return False, "list"
+    return None, ""
+
+
+_MEDIA: Mapping[str, frozenset[str]] = {
+    "vision": frozenset({"image", "image_data"}),
+    "documents": frozenset({"file"}),
+}
+"""The words of a row's `media`, without which it cannot be."""
+
+
+def is_able(needs: Collection[str], router: Router, model: str, listed: Model | None, unable: Unable) -> bool | None:
+    """Whether the model can do all of it: False where one is known to be beyond it, None where one is unknown."""
+    found = {able(need, router, model, listed, unable)[0] for need in needs}
+    return False if False in found else None if None in found else True
+
+
+def seen_with(model: Model, router: Router, unable: Unable) -> tuple[Model, Mapping[str, KnownBy]]:
+    """The model with all that is known of it in `can` and `cannot`, and how each is known."""
+    found = {need: able(need, router, model.id, model, unable) for need in NEEDS}
+    can = frozenset(need for need, (is_, _) in found.items() if is_)
+    cannot = frozenset(need for need, (is_, _) in found.items() if is_ is False)
+    return replace(model, can=can, cannot=cannot), {need: known for need, (_, known) in found.items() if known}
+
+
+def reasons(needs: Collection[str], router: Router, model: str, listed: Model | None, unable: Unable) -> str:
+    """What it cannot do, and how that is known, in words."""
+    found = [(need, *able(need, router, model, listed, unable)) for need in sorted(needs)]
+    return ", ".join(f"{_WORDS[need]} ({_SOURCES[known]})" for need, can, known in found if can is False)
+
+
+_MOST_NAMED = 4
+
+
+def left_out(why: Mapping[str, str]) -> str:
+    """Ref -> why, as one sentence for the receipt."""
+    named = [f"{ref} {reason}" for ref, reason in list(why.items())[:_MOST_NAMED]]
+    more = len(why) - len(named)
+    return "; ".join([*named, f"{more} more"] if more else named)
+
+
+def not_capable(why: Mapping[str, str], nearest: Iterable[str]) -> NotCapable:
+    """Nobody is left: who was left out and why, and who could."""
+    instead = list(nearest)
+    hint = f"Ask for {' or '.join(instead)}." if instead else "No known model of your keys can; add a key that has one."
+    return NotCapable(f"No model of the plan can do this: {left_out(why)}.", hint=hint)
+
+
+def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
+    """The plan without the routes whose context is surely too small for the text.
+
+    A token holds no two words and at most `_MOST_CHARACTERS`, whatever the tokenizer, so a prompt of fewer characters
+    than a context has tokens always fits, and is not counted.
+
+    Raises:
+        PromptTooLong: none is left.
+    """
+    if demand.characters <= min((_context(route) for route in plan.routes), default=0):
+        return plan
+    fewest = _fewest_tokens(request.body)
+    routes = tuple(route for route in plan.routes if fewest <= _context(route))
+    if len(routes) == len(plan.routes):
+        return plan
+    small = {route.ref: f"has a context of {_context(route):,} tokens" for route in plan.routes if route not in routes}
+    if not routes:
+        raise PromptTooLong(
+            f"The prompt is too long: it has at least {fewest:,} tokens; {left_out(small)}.",
+            status=400,
+            body={"code": "context_length_exceeded", "param": "messages", "type": "invalid_request_error"},
+            hint="Shorten the input, or name a model with a larger context.",
+        )
+    return replace(plan, routes=routes, notes=(*plan.notes, f"left out for its length: {left_out(small)}"))
+
+
+_UNBOUNDED = 1 << 62
+_MOST_CHARACTERS = 16
+
+
+def _context(route: Route) -> int:
+    return (route.listed.context_length if route.listed else None) or _UNBOUNDED
+
+
+def _fewest_tokens(body: Mapping[str, Any]) -> int:
+    fewest = 0
+    for message in body.get("messages") or ():
+        content = message.get("content")
+        parts = [content] if isinstance(content, str) else content if isinstance(content, list) else []
+        texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+        fewest += sum(_fewest_in(text) for text in texts if isinstance(text, str))
+    return fewest
+
+
+def _fewest_in(text: str) -> int:
+    words = text.split()
+    return max(len(words), sum(map(len, words)) // _MOST_CHARACTERS)
+
+
+_DOES_NOT = (
+    r"(not (support|accept|take|allow|see)|unsupported|no support for|no endpoints found that (can )?support)\w*"
+)
+
+
+def _pattern(thing: str, *more: str) -> re.Pattern[str]:
+    """The thing is not supported, or the model does not support the thing, and what some say in other words."""
+    texts = (
+        rf"\b({thing})\b.{{0,60}}\b((is|are|was|be) )?(not |un)(support|allow|available|accept|enabled)",
+        rf"{_DOES_NOT}\b.{{0,40}}\b({thing})\b",
+        *more,
+    )
+    return re.compile("|".join(texts), re.IGNORECASE | re.DOTALL)
+
+
+_REFUSALS: Mapping[str, re.Pattern[str]] = {
+    # Ollama: "… does not support tools"; OpenRouter: "No endpoints found that support tool use"; Groq: "`tool calling`
+    # is not supported with this model"; vLLM: '"auto" tool choice requires --enable-auto-tool-choice'.
+    "tools": _pattern(r"tools?|functions?|(tool|function)[ _](calls?|calling|use|choice)", "enable-auto-tool-choice"),
+    # DeepSeek: "unknown variant `image_url`, expected `text`"; Groq: "content must be a string"; vLLM: "… is not a
+    # multimodal model"; OpenRouter: "No endpoints found that support image input".
+    "vision": _pattern(
+        r"images?|image_url|vision|multi-?modal",
+        r"\bnot a (multi-?modal|vision)",
+        r"unknown variant .?image_url",
+        r"content must be a string",
+    ),
+    "documents": _pattern(r"files?|documents?|pdfs?", r"unknown variant .?(file|input_file)\b"),
+    # Groq: "This model does not support response format `json_schema`"; DeepSeek: "This response_format type is
+    # unavailable now".
+    "json_schema": _pattern(r"json.?schema|structured.?outputs?|response.?format"),
+}
+"""How routers refuse what a model cannot do: none of them names it otherwise."""
+_KINDS = frozenset({FailureKind.CALLER_FAULT, FailureKind.NO_SUCH_MODEL})
+_IS_ABOUT_ONE = re.compile(
+    r"\b(too (large|big|many|long)|invalid (image|base64|url|schema|tool)|at most|maximum)\b", re.IGNORECASE
+)
+"""About this picture or this schema, not about what the model can."""
+
+
+def refused(failed: Failed, needs: Collection[str]) -> Failed:
+    """The failure as NOT_CAPABLE, with the need as its `why`, where the router says that the model lacks it."""
+    if failed.kind not in _KINDS or not needs or _IS_ABOUT_ONE.search(failed.message):
+        return failed
+    need = next((name for name in _REFUSALS if name in needs and _REFUSALS[name].search(failed.message)), "")
+    return replace(failed, kind=FailureKind.NOT_CAPABLE, why=need) if need else failed
 
 
 def capable(plan: Plan, request: ChatRequest) -> Plan:

@@ -52,6 +52,7 @@ ACTIONS: Mapping[FailureKind, Action] = {
     FailureKind.TOO_LONG: Action(False, "larger", False),
     FailureKind.NOT_TAKEN: Action(False, "route", False),
     FailureKind.CALLER_FAULT: Action(False, "stop", False),
+    FailureKind.NOT_CAPABLE: Action(False, "route", False),
     FailureKind.CUT: Action(False, "stop", True),
     FailureKind.LOCAL: Action(False, "route", False),
     FailureKind.HUNG_UP: Action(False, "stop", False),

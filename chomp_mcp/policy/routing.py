@@ -9,15 +9,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import Protocol
 
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, UnknownModel
 from chomp_mcp.messages import AUTO, Plan, Route, Router
-from chomp_mcp.policy import key_shape
-from chomp_mcp.policy.roster import Roster
+from chomp_mcp.policy import capability, key_shape
+from chomp_mcp.policy.able import MOST_PER_ROUTER, able_first, alive
+from chomp_mcp.policy.book import (
+    UNKNOWN,
+    Book,
+    Lists,
+    Pair,
+    Target,
+    auto_order,
+    listed_routers,
+    named_in_settings,
+    only_when_named,
+    probed,
+)
 
 __all__ = [
     "Book",
@@ -36,66 +47,16 @@ __all__ = [
 
 MOST_COMPARED = 2000
 """Names that a wrong one is compared with: more would hold up everybody else."""
-MOST_PER_ROUTER = 3
-"""Models of one router's preference list that a plan holds in reserve."""
-
 MOST_ROUTERS = 32
 """Routers that `auto` looks at, and tries for a bare name: nobody waits for more, and each costs every request time."""
 
 MAX_REF = 512
 """Characters of a ref; the longest ids of today's models stay under 100."""
-_NONE = Roster()
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
-    """What routing knows about one caller, now."""
-
-    routers: Mapping[str, Router]
-    """In catalog order, the user's own rows last."""
-    keys: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, repr=False)
-    """Router id -> (key, key id), in the order to try."""
-    provider: str = AUTO
-    fallbacks: tuple[str, ...] = ()
-    default_model: str = AUTO
-    reachable: frozenset[str] = frozenset()
-    """Keyless routers that answered."""
-    no_credit: frozenset[str] = frozenset()
-    """Routers whose key pays for free models only."""
-    gone: frozenset[tuple[str, str]] = frozenset()
-    """(router, model) pairs that the router has said it no longer serves."""
-
-    def key_ids(self, router: str) -> tuple[str, ...]:
-        """The ids of the caller's keys; one empty one for a router that needs none."""
-        return tuple(key_id for _, key_id in self.keys.get(router, ())) or ("",)
-
-    def usable(self, router: Router) -> bool:
-        """A call can be made at all."""
-        return not router.needs_key or bool(self.keys.get(router.id))
-
-    def usable_routers(self) -> tuple[Router, ...]:
-        """Those of `routers`, which may be a thousand, that the caller can call: mostly a few."""
-        return tuple(router for router in self.routers.values() if self.usable(router))
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What the caller meant: `router` and `model` are ids, or `auto`."""
-
-    asked: str
-    router: str
-    model: str
-    is_default: bool = False
-    """The caller named nothing: the gateway's default model, with the fallbacks of the settings behind it."""
-
-
-class Lists(Protocol):
-    """Router id -> its live list; None: not known now. A dict is one."""
-
-    def get(self, router: str, /) -> Roster | None: ...
-
-
-def resolve(model: str, router: str, book: Book, lists: Lists | None = None) -> Target:
+def resolve(
+    model: str, router: str, book: Book, lists: Lists | None = None, needs: frozenset[str] = frozenset()
+) -> Target:
     """Read a ref and a `router` field. `lists` may hold what is known already; nothing is fetched for it.
 
     Raises:
@@ -107,9 +68,9 @@ def resolve(model: str, router: str, book: Book, lists: Lists | None = None) -> 
     if is_default:
         model = book.default_model
     if router == AUTO:
-        return Target(asked, *_split(model, book), is_default=is_default)
+        return Target(asked, *_split(model, book), needs, is_default)
     named_router(router, book.routers)
-    return Target(asked, router, _within(router, model, book, lists or {}))
+    return Target(asked, router, _within(router, model, book, lists or {}), needs)
 
 
 def _checked(ref: str, param: str) -> str:
@@ -188,7 +149,7 @@ def _within(router: str, model: str, book: Book, lists: Lists) -> str:
 
 def _serves(router: Router, model: str, lists: Lists) -> bool:
     """The router itself has a model of that full name (`groq/compound` is one of Groq's ids)."""
-    return model in router.models or model in (lists.get(router.id) or _NONE)
+    return model in router.models or model in (lists.get(router.id) or UNKNOWN)
 
 
 def contradiction_to_check(model: str, router: str, book: Book) -> bool:
@@ -205,32 +166,13 @@ def contradiction_to_check(model: str, router: str, book: Book) -> bool:
     )
 
 
-def auto_order(book: Book) -> tuple[str, ...]:
-    """Routers that `auto` may use, best first: LLM_PROVIDER, LLM_FALLBACKS, catalog order; mock when nothing else."""
-    named = [name for name in _named_in_settings(book) if book.usable(book.routers[name])]
-    joined = [router.id for router in book.usable_routers() if _joins(router, book)]
-    order = tuple(dict.fromkeys([*named, *joined]))
-    return order or tuple(router.id for router in book.usable_routers() if router.joins_auto == "last")
-
-
-def _named_in_settings(book: Book) -> Iterator[str]:
-    for ref in (book.provider, *book.fallbacks):
-        router = ref.partition("/")[0]
-        if router in book.routers:
-            yield router
-
-
-def _joins(router: Router, book: Book) -> bool:
-    return router.joins_auto == "keyed" or (router.joins_auto == "reachable" and router.id in book.reachable)
-
-
 def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
-    """The routers whose lists decide this target; none for a named router and a named model."""
+    """The routers whose lists decide this target; none for a named router and a named model without needs."""
     if target.router != AUTO:
-        return (target.router,) if target.model == AUTO else ()
+        return (target.router,) if target.model == AUTO or target.needs else ()
     if target.model != AUTO:
         return listed_routers(book)
-    return tuple(dict.fromkeys([*auto_order(book)[:MOST_ROUTERS], *_probed(book)]))
+    return tuple(dict.fromkeys([*auto_order(book)[:MOST_ROUTERS], *probed(book)]))
 
 
 def plan(target: Target, book: Book, lists: Lists) -> Plan:
@@ -239,7 +181,24 @@ def plan(target: Target, book: Book, lists: Lists) -> Plan:
     Raises:
         NoRouterKey: the named router needs a key and has none.
         UnknownModel: no router that the caller can use has such a model.
+        NotCapable: none that it could be can do what the request needs.
     """
+    routes = _pairs(target, book, lists)
+    why: dict[str, str] = {}
+    if target.needs:
+        routes, why = able_first(routes, target, book, lists)
+    tries = tuple(_with_keys(routes, book, lists))
+    return Plan(
+        asked=target.asked,
+        routes=_explained(tries, book) if target.router == target.model == AUTO else tries,
+        notes=(*_notes(target, routes, book), *([f"left out: {capability.left_out(why)}"] if why else ())),
+        needs=target.needs,
+        free_choice=target.is_default or AUTO in {target.router, target.model},
+    )
+
+
+def _pairs(target: Target, book: Book, lists: Lists) -> list[Pair]:
+    """What the ref means, whatever the request needs."""
     if target.router != AUTO:
         routes = _on_named_router(target, book, lists)
     elif target.model == AUTO:
@@ -248,16 +207,7 @@ def plan(target: Target, book: Book, lists: Lists) -> Plan:
         routes = _by_name(target, book, lists)
     if target.is_default and target.model != AUTO:
         routes = [*routes, *_fallbacks(book, lists)]
-    tries = tuple(_with_keys(routes, book, lists))
-    return Plan(
-        asked=target.asked,
-        routes=_explained(tries, book) if target.router == target.model == AUTO else tries,
-        notes=_notes(target, routes, book),
-        free_choice=target.is_default or AUTO in {target.router, target.model},
-    )
-
-
-Pair = tuple[str, str]
+    return routes
 
 
 def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
@@ -283,7 +233,7 @@ def no_key(router: Router, instead: str = "") -> NoRouterKey:
 def _served_elsewhere(router: Router, model: str, book: Book, lists: Lists) -> str:
     """For `openai/gpt-oss-120b` and its like: the keyed router that has that very id."""
     full = f"{router.id}/{model}"
-    owners = [r for r in auto_order(book) if full in (lists.get(r) or _NONE)]
+    owners = [r for r in auto_order(book) if full in (lists.get(r) or UNKNOWN)]
     return f"{owners[0]} serves {full}: ask for {owners[0]}/{full}." if owners else ""
 
 
@@ -319,20 +269,15 @@ def _preferred(router: Router, book: Book, lists: Lists) -> list[str]:
     """The preference list as far as it is live; else the first that the router lists."""
     listed = lists.get(router.id)
     if router.id in book.no_credit and listed:
-        return _alive(router, listed.free_and_large, book)
-    wanted = _alive(router, (model for model in router.models if listed is None or model in listed), book)
-    return wanted or _alive(router, (model.id for model in listed or ()), book)
-
-
-def _alive(router: Router, models: Iterable[str], book: Book) -> list[str]:
-    """The first few that are not gone."""
-    return list(islice((model for model in models if (router.id, model) not in book.gone), MOST_PER_ROUTER))
+        return alive(router, listed.free_and_large, book)
+    wanted = alive(router, (model for model in router.models if listed is None or model in listed), book)
+    return wanted or alive(router, (model.id for model in listed or ()), book)
 
 
 def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
     """A bare name: exact ids first, then ids whose last segment is that name, each in the `auto` order."""
     order = auto_order(book)
-    known = {router: lists.get(router) or _NONE for router in order}
+    known = {router: lists.get(router) or UNKNOWN for router in order}
     exact = [
         (router, target.model) for router in order if target.model in known[router] or _is_mock(router, target, book)
     ]
@@ -342,7 +287,7 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
         # A name left no choice but among routers: where all of them said that it is gone, they are asked again.
         return ([pair for pair in routes if pair not in book.gone] or routes)[:MOST_ROUTERS]
     named = [
-        f"{router}/{target.model}" for router in _only_when_named(book) if target.model in (lists.get(router) or _NONE)
+        f"{router}/{target.model}" for router in only_when_named(book) if target.model in (lists.get(router) or UNKNOWN)
     ]
     if (itself := target.model.strip().lower()) in book.routers:
         raise UnknownModel(
@@ -356,21 +301,6 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
         hint=f"Did you mean {' or '.join(close)}?" if close else _unknown_hint(order, lists),
         did_you_mean=close,
     )
-
-
-def _only_when_named(book: Book) -> list[str]:
-    """Routers that the caller can use, and that `auto` never takes."""
-    return [router.id for router in book.usable_routers() if router.joins_auto == "never"]
-
-
-def listed_routers(book: Book) -> tuple[str, ...]:
-    """All whose models the caller can ask for."""
-    return tuple(dict.fromkeys([*auto_order(book), *_probed(book), *_only_when_named(book)]))
-
-
-def _probed(book: Book) -> list[str]:
-    """Programs on this machine, which join when they run."""
-    return [router.id for router in book.usable_routers() if router.joins_auto == "reachable"]
 
 
 def _is_mock(router: str, target: Target, book: Book) -> bool:
@@ -399,7 +329,7 @@ def close_to(name: str, known: Iterable[str]) -> tuple[str, ...]:
 def _with_keys(routes: Iterable[Pair], book: Book, lists: Lists) -> Iterator[Route]:
     """Each try once per key, a router's keys side by side; what the list says of the model goes along."""
     for router, model in dict.fromkeys(routes):
-        listed = (lists.get(router) or _NONE).get(model)
+        listed = (lists.get(router) or UNKNOWN).get(model)
         for key, key_id in book.keys.get(router) or (("", ""),):
             yield Route(book.routers[router], model, key, key_id, listed)
 
@@ -407,7 +337,7 @@ def _with_keys(routes: Iterable[Pair], book: Book, lists: Lists) -> Iterator[Rou
 def _explained(tries: tuple[Route, ...], book: Book) -> tuple[Route, ...]:
     """A mock that nobody named says why it answers, in the place of what its row says."""
     first = tries[0].router
-    if first.joins_auto != "last" or first.id in _named_in_settings(book):
+    if first.joins_auto != "last" or first.id in named_in_settings(book):
         return tries
     missing = "no router that auto may choose has a key" if any(book.keys.values()) else "no router key is registered"
     noted = replace(first, note=f"the built-in mock answered: {missing}")

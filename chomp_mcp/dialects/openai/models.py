@@ -10,6 +10,7 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import MOST_PRICE, dollars, tokens
+from chomp_mcp.dialects.openai.abilities import abilities
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Model, Router
 
@@ -79,6 +80,7 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     fee = prices.get("request")
     is_free = model_id.endswith(":free") or model_id == "openrouter/free"
     is_free = is_free or ({"prompt", "completion"} <= prices.keys() and not any(prices.values()))
+    can, cannot = abilities(row)
     name = row.get("name") or row.get("display_name")
     return Model(
         router=router.id,
@@ -92,6 +94,8 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
         price_cache_write=_per_million(prices.get("input_cache_write")),
         price_request=fee if fee is not None and fee > 0 else None,  # for each call, beside its tokens
         free=router.free or is_free,
+        can=can,
+        cannot=cannot,
     )
 
 

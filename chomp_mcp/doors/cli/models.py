@@ -25,19 +25,34 @@ def models(args: argparse.Namespace) -> int:
 
 async def _models(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
-        page = await chomp.list_models(args.router, query=args.query, free_only=args.free, limit=None)
+        page = await chomp.list_models(
+            args.router, query=args.query, free_only=args.free, needs=[args.needs], limit=None
+        )
         found = await chomp.priced(page.models)
     _show(args, found, page.errors)
-    return 4 if page.errors and not found and not args.query and not args.free else 0
+    if page.unknown:
+        remark(f"{page.unknown} more do not say whether they can.")
+    return 4 if page.errors and not found and not args.query and not args.free and not args.needs else 0
 
 
 def _show(args: argparse.Namespace, found: Sequence[Model], errors: Mapping[str, str]) -> None:
     if args.json:
         show_json({"models": [command_model(model) for model in found], "errors": errors})
     elif found:
-        rows = [(m.ref, m.context_length, m.max_output, _price(m.price_in), _price(m.price_out), m.free) for m in found]
-        headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE")
-        table(headers, rows, droppable=("MAX OUT", "CONTEXT"))
+        rows = [
+            (
+                m.ref,
+                m.context_length,
+                m.max_output,
+                _price(m.price_in),
+                _price(m.price_out),
+                m.free,
+                ", ".join(sorted(m.can)),
+            )
+            for m in found
+        ]
+        headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE", "CAN")
+        table(headers, rows, droppable=("CAN", "MAX OUT", "CONTEXT"))
     elif not errors:
         remark(_why_none(args))
     for router, why in errors.items():
@@ -45,7 +60,7 @@ def _show(args: argparse.Namespace, found: Sequence[Model], errors: Mapping[str,
 
 
 def _why_none(args: argparse.Namespace) -> str:
-    if args.query or args.free:
+    if args.query or args.free or args.needs:
         return "No model fits."
     return "No models. Add a key with: chomp-mcp keys add ROUTER" if args.router == AUTO else "It lists no models."
 

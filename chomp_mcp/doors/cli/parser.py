@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.detached import RUN_JOB
+from chomp_mcp.messages import NEEDS
 
 __all__ = ["AGENTS", "CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
 
@@ -219,6 +220,7 @@ def _models(command: _Command) -> None:
     models = command("models", "models:models", "list the models that your keys reach")
     models.add_argument("router", metavar="ROUTER", nargs="?", default="auto", help="one router (default: all keyed)")
     models.add_argument("--free", action="store_true", help="only those that cost nothing")
+    models.add_argument("--needs", metavar="NEED,…", default="", help=f"only those that can: {', '.join(NEEDS)}")
     models.add_argument("-q", "--query", default="", help="only ids that contain this")
     _json(models)
 

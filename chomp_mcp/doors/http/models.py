@@ -41,7 +41,10 @@ class _Models:
         # Codex names itself in `originator`, and asks with `?client_version=`.
         if request.headers.get("originator", "").startswith("codex") or "client_version" in request.query_params:
             return Json(codex_models.catalogue(page.models, self._chomp.routers))
-        listed = {"object": "list", "data": [openai_model(model) for model in page.models]}
+        listed = {
+            "object": "list",
+            "data": [openai_model(model, page.known_by.get(model.ref)) for model in page.models],
+        }
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
 
     async def one(self, request: Request) -> Json:

@@ -142,6 +142,8 @@ def models_listed(page: ModelPage) -> CallToolResult:
     """`list_models`: a line for each model, then the routers that failed, then how to read on."""
     lines = [_model_line(model) for model in page.models] or ["No model fits."]
     lines += [f"{router}: {why}" for router, why in page.errors.items()]
+    if page.unknown:
+        lines.append(f"{page.unknown} more do not say whether they can.")
     if page.next_cursor:
         lines.append(f'More: list_models(cursor="{page.next_cursor}") with the same filters.')
     return tool_result(
@@ -160,6 +162,8 @@ def _model_line(model: Model) -> str:
         parts.append("free")
     elif model.price_in is not None and model.price_out is not None:
         parts.append(f"${model.price_in.normalize():f} in, ${model.price_out.normalize():f} out per million")
+    if model.can:
+        parts.append(", ".join(sorted(model.can)))
     return " · ".join(parts)
 
 
@@ -208,12 +212,15 @@ _STATUS = {"enum": [str(status) for status in JobStatus], "type": "string"}
 _RECEIPT = {**_maybe("object"), "description": "asked, served, attempts, usage, cost_usd, latency_ms"}
 _TEXT_OF_ROUTER = {"type": "object", "additionalProperties": _TEXT}
 _MODEL = _schema(
+    ["id", "context_length", "max_output", "free", "price_in", "price_out"],
     id=_TEXT,
     context_length=_MAYBE_WHOLE,
     max_output=_MAYBE_WHOLE,
     free={"type": "boolean"},
     price_in=_MAYBE_NUMBER,
     price_out=_MAYBE_NUMBER,
+    can={"type": "array", "items": _TEXT},
+    cannot={"type": "array", "items": _TEXT},
 )
 
 OUTPUTS: Mapping[str, dict[str, Any]] = {

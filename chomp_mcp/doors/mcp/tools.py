@@ -31,6 +31,7 @@ PROGRESS_SECONDS = 0.25
 """Between two progress notifications: often enough to watch, rarely enough to cost nothing."""
 NOTHING: Final[dict[str, Any]] = {}
 NO_FILES: Final[list[str]] = []
+NO_NEEDS: Final[list[str]] = []
 
 patience: ContextVar[float] = ContextVar("chomp_patience", default=float("inf"))
 """Seconds that `ask` may take before it becomes a job, where that is less than the deadline (the tasks extension)."""
@@ -121,13 +122,20 @@ class Tools:
         router: Annotated[str, Field(description="auto: all that have a key")] = "auto",
         query: Annotated[str, Field(description="Part of the id or name")] = "",
         free_only: bool = False,
+        needs: list[str] = NO_NEEDS,
         limit: int = 50,
         cursor: str = "",
     ) -> CallToolResult:
         """The models the user's keys reach, with context length and prices."""
         return models_listed(
             await self._chomp.list_models(
-                router, query=query, free_only=free_only, limit=limit, cursor=cursor, caller=current_caller.get()
+                router,
+                query=query,
+                free_only=free_only,
+                needs=needs,
+                limit=limit,
+                cursor=cursor,
+                caller=current_caller.get(),
             )
         )
 

@@ -61,6 +61,14 @@ def test_only_free_models_on_request(run, upstream):
     assert [m["id"] for m in json.loads(run("models", "lab", "--free", "--json").stdout)["models"]] == ["lab/a:free"]
 
 
+def test_only_models_that_can_on_request(run, upstream):
+    upstream.models([{"id": "a", "capabilities": {"vision": True}}, {"id": "b"}])
+    done = run("models", "lab", "--needs", "vision", "--json")
+    assert [(m["id"], m["can"]) for m in json.loads(done.stdout)["models"]] == [("lab/a", ["vision"])]
+    assert done.stderr == "1 more do not say whether they can.\n"
+    assert run("models", "--needs", "eyes").returncode == 2
+
+
 def test_status_shows_every_router_and_the_spend_against_the_budgets(run, upstream):
     run("ask", "hi", "-m", "lab/m")
     done = run("status", env={"LLM_DAILY_BUDGET_USD": "7", "LLM_MONTHLY_BUDGET_USD": "0"})

@@ -50,7 +50,7 @@ async def test_names_parameters_and_defaults_are_those_of_the_contract(client: C
         "ask": ask,
         "dispatch": ask,
         "result": {"job_id": ..., "wait_seconds": 0},
-        "list_models": {"router": "auto", "query": "", "free_only": False, "limit": 50, "cursor": ""},
+        "list_models": {"router": "auto", "query": "", "free_only": False, "needs": [], "limit": 50, "cursor": ""},
         "register_keys": {"router": "", "keys": {}, "openrouter_key": ""},
         "status": {},
     }

@@ -1,0 +1,85 @@
+"""Who of a plan can do what the request needs: the known first, the unknown behind them, the others named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+
+from chomp_mcp.messages import AUTO, Router
+from chomp_mcp.policy import capability
+from chomp_mcp.policy.book import UNKNOWN, Book, Lists, Pair, Target, listed_routers
+
+__all__ = ["MOST_PER_ROUTER", "able_first", "alive"]
+
+MOST_PER_ROUTER = 3
+"""Models of one router's preference list that a plan holds in reserve."""
+
+MOST_NAMED = 2
+"""Models that an error names which could do it."""
+
+
+def able_first(routes: list[Pair], target: Target, book: Book, lists: Lists) -> tuple[list[Pair], dict[str, str]]:
+    """Those that can, then those of which nobody knows, each in their order; and why the others are left out.
+
+    Where the choice of the model is ours, and none of a router's favourites is known to do it, others of it may.
+    """
+    verdicts = {pair: _is_able(pair, target, book, lists) for pair in dict.fromkeys(routes)}
+    able = [pair for pair, can in verdicts.items() if can]
+    if target.model == AUTO:
+        lacking = dict.fromkeys(router for router, _ in verdicts if router not in {each for each, _ in able})
+        verdicts.update(pair for router in lacking for pair in _others(router, target, book, lists, verdicts).items())
+        able = [pair for pair, can in verdicts.items() if can]
+    left = [*able, *(pair for pair, can in verdicts.items() if can is None and pair not in able)]
+    why = {
+        f"{router}/{model}": capability.reasons(
+            target.needs, book.routers[router], model, (lists.get(router) or UNKNOWN).get(model), book.unable
+        )
+        for (router, model), can in verdicts.items()
+        if can is False
+    }
+    if not left:
+        raise capability.not_capable(why, _nearest(target, routes, book, lists))
+    return left, why
+
+
+def _is_able(pair: Pair, target: Target, book: Book, lists: Lists) -> bool | None:
+    router, model = pair
+    listed = (lists.get(router) or UNKNOWN).get(model)
+    return capability.is_able(target.needs, book.routers[router], model, listed, book.unable)
+
+
+def _others(
+    router: str, target: Target, book: Book, lists: Lists, tried: Mapping[Pair, bool | None]
+) -> dict[Pair, bool | None]:
+    """Models of the router's list that are known to do it; where there are none at all, those of which nobody knows.
+
+    Free ones alone where its key pays for no others.
+    """
+    listed = lists.get(router) or UNKNOWN
+    models = listed.free_and_large if router in book.no_credit else (model.id for model in listed)
+    verdicts = {model: _is_able((router, model), target, book, lists) for model in models}
+    wanted: list[bool | None] = [True]
+    if not any(can is None for (its, _), can in tried.items() if its == router):
+        wanted.append(None)
+    for verdict in wanted:
+        found = alive(book.routers[router], (model for model, can in verdicts.items() if can is verdict), book)
+        if found:
+            return {(router, model): verdict for model in found}
+    return {}
+
+
+def _nearest(target: Target, routes: Sequence[Pair], book: Book, lists: Lists) -> list[str]:
+    """Who could do it: on the same routers first, by the preference lists, then by the order of the lists."""
+    found: list[Pair] = []
+    for router in dict.fromkeys([*(router for router, _ in routes), *listed_routers(book)]):
+        liked = [(router, model) for model in book.routers[router].models]
+        found += [pair for pair in liked if _is_able(pair, target, book, lists)][:1]
+        found += [pair for pair, can in _others(router, target, book, lists, {}).items() if can][:1]
+        if len(found) >= MOST_NAMED:
+            break
+    return [f"{router}/{model}" for router, model in dict.fromkeys(found)][:MOST_NAMED]
+
+
+def alive(router: Router, models: Iterable[str], book: Book) -> list[str]:
+    """The first few that are not gone."""
+    return list(islice((model for model in models if (router.id, model) not in book.gone), MOST_PER_ROUTER))
