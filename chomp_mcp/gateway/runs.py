@@ -21,6 +21,7 @@ from chomp_mcp.gateway.pipeline import Exchange, Gateway
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, Plan, Receipt
 from chomp_mcp.store.jobs import Jobs
+from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.processes import Processes
 
 __all__ = ["Progress", "Run", "Runs"]
@@ -53,6 +54,8 @@ class Run:
     error: ChompError | None = None
     stopping: str = ""
     """Why it is being cancelled, when nobody asked for it."""
+    is_over: bool = False
+    """It has ended, and its end is stored as far as it can be: before that, whoever waits must not go on."""
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set and replaced whenever text came in or the run ended."""
 
@@ -60,10 +63,6 @@ class Run:
     def is_stored(self) -> bool:
         """Other processes know of it."""
         return self.exchange.is_job
-
-    @property
-    def is_over(self) -> bool:
-        return self.job.status.is_final
 
     def add(self, text: str) -> None:
         if text:
@@ -77,7 +76,7 @@ class Run:
 
     def now(self, **ending: Any) -> Job:
         """The job as it stands, with the text so far, and with what its end adds to it."""
-        if self.is_over:
+        if self.job.status.is_final:
             return replace(self.job, **ending) if ending else self.job
         ref = self.served or self.job.model or self.exchange.planned
         return replace(self.job, text="".join(self.parts), model=ref, router=ref.partition("/")[0], **ending)
@@ -206,6 +205,10 @@ class Runs:
             finished_at=self._clock(),
             request=None,
         )
+        # A process that closes cancels its runs: one that has its answer must still get it stored.
+        await finished(self._store_end(run))
+
+    async def _store_end(self, run: Run) -> None:
         try:
             if run.is_stored:
                 await self._gateway.settlement.written()  # no job is done whose cost could still be lost
@@ -215,6 +218,7 @@ class Runs:
             _log.exception("the end of job %s could not be stored yet", run.job.id)
         else:
             self.by_id.pop(run.job.id, None)
+        run.is_over = True
         run.wake()
 
     async def _write_end(self, run: Run) -> None:
