@@ -23,6 +23,7 @@ from chomp_mcp.gateway.outward import OutwardGuards
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
+from chomp_mcp.gateway.receipt_log import ReceiptLog
 from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.status import Status, StatusView
 from chomp_mcp.messages import (
@@ -53,6 +54,7 @@ from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.master_key import MasterKeys, check_variable
 from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.receipts import Receipts
 from chomp_mcp.store.sealing import Sealed
 from chomp_mcp.store.threads import Threads
 from chomp_mcp.store.written import Written
@@ -135,11 +137,11 @@ class Chomp:
             os.environ.setdefault(name, value)  # where the HTTP library and OpenSSL look, ours and our processes' alike
         self.routers: Mapping[str, Router] = catalog.load(settings)
         self.clock = clock
-        self.observers = Observers(observers)
         self.sealed, state = _stores(settings, clock)
         self._stores: tuple[KV, ...] = (self.sealed, state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
-        self.threads = Threads(state, clock=clock)
+        self.threads, self.receipts = Threads(state, clock=clock), ReceiptLog(Receipts(state), clock=clock)
+        self.observers = Observers([self.receipts, *observers])
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
@@ -199,6 +201,7 @@ class Chomp:
             stack.push_async_callback(self.models.close)
             stack.push_async_callback(self.credit.close)
             stack.push_async_callback(self.ledger.close)
+            stack.push_async_callback(self.receipts.close)
             await self.jobs.close(grace_seconds)
 
     async def ask(

@@ -50,10 +50,11 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         threshold = LEVELS[checked_level(level)]
     except ValueError as error:
         raise InvalidSetting(f"CHOMP_LOG is wrong: {level!r} {error}.", hint="Correct or remove CHOMP_LOG.") from None
+    is_terminal = stream is None and sys.stderr.isatty()
     if stream is None:
         stream = sys.stderr if isinstance(sys.stderr, LossyStream) else LossyStream(sys.stderr)
     handler = _LineHandler(stream)
-    handler.setFormatter(_LineFormatter())
+    handler.setFormatter(_PersonFormatter() if is_terminal else _LineFormatter())
     for old in [h for h in _logger.handlers if isinstance(h, _LineHandler)]:
         _logger.removeHandler(old)
     _logger.addHandler(handler)
@@ -121,11 +122,39 @@ class _Line:
         head = {"at": when.isoformat(timespec="milliseconds"), "level": logging.getLevelName(level).lower()}
         self._facts = {**head, **facts}
 
+    def for_a_person(self) -> str:
+        """Of an exchange who asked what, who answered, how it ended; of a breaker where it stands."""
+        facts = self._facts
+        at = datetime.fromisoformat(str(facts["at"])).astimezone().strftime("%H:%M:%S")
+        if facts["event"] != "exchange":
+            rest = ", ".join(f"{name} {value}" for name, value in facts.items() if name not in {"at", "level", "event"})
+            return f"{at} {facts['event']} {rest}"
+        tried = ", ".join(f"{each['router']}/{each['model']} {each['outcome']}" for each in facts["attempts"])
+        cost = "price unknown" if facts["cost_usd"] is None else f"${facts['cost_usd']}"
+        return (
+            f"{at} {facts['status']} {facts['door']}: {facts['asked']} -> {facts['served'] or 'nobody'} · "
+            f"{facts['input_tokens']} in, {facts['output_tokens']} out · {cost} · {facts['seconds']:.1f} s · {tried}"
+        )
+
     def __str__(self) -> str:
         try:
             return wire.dumps(self._facts).decode()
         except TypeError:  # half an emoji in a message, which the standard library writes as an escape
             return json.dumps(self._facts)
+
+
+class _PersonFormatter(logging.Formatter):
+    """The same in a line that a person reads, on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.msg, _Line):
+            return record.msg.for_a_person()
+        told = f"{_clock(record.created)} {record.levelname.lower()} {masked(record.getMessage())}"
+        return f"{told}\n{masked(self.formatException(record.exc_info))}" if record.exc_info else told
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):

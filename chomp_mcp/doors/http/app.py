@@ -37,6 +37,7 @@ from chomp_mcp.doors.http.guard import BODY_SECONDS, MAX_BODY_BYTES, Edge
 from chomp_mcp.doors.http.server.process import GRACE_SECONDS
 from chomp_mcp.doors.http.traffic import Traffic
 from chomp_mcp.doors.mcp.lazy import LateMcp
+from chomp_mcp.doors.pages import home_page
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
 
@@ -99,6 +100,7 @@ def build_app(
             *protected_resource.routes(chomp.settings),
             *mcp.routes(),
             *(pages.routes() if pages else ()),
+            *home_page.routes(chomp),
         ],
         exception_handlers={HTTPException: _no_such_route},
         lifespan=lifespan,

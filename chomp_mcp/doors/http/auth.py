@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 from dataclasses import replace
@@ -18,13 +19,23 @@ from chomp_mcp.messages import OWNER, Caller
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
 
-__all__ = ["HEALTH_PATHS", "OPEN_PREFIXES", "Authentication", "check_bind", "is_loopback", "may_register"]
+__all__ = [
+    "BROWSER_PATHS",
+    "HEALTH_PATHS",
+    "OPEN_PREFIXES",
+    "Authentication",
+    "check_bind",
+    "is_loopback",
+    "may_register",
+]
 
 HEALTH_PATHS: Final = ("/healthz", "/readyz")
 OPEN_PREFIXES: Final = (*HEALTH_PATHS, "/keys/", "/.well-known/")
 """Paths without a token: health, the key page, which carries its own one-time secret, and what RFC 8615 holds."""
 _NOT_THERE: Final = frozenset({"/register", "/authorize", "/token"})
 """Where MCP clients look for OAuth: 404 tells them that there is none, 401 that it refused them."""
+BROWSER_PATHS: Final = frozenset({"/", "/events"})
+"""What a person opens in a browser, which asks them for a password: the token is that, under any name."""
 MIN_TOKEN_LENGTH: Final = 16
 _BUSY_PREFIXES: Final = ("/v1/", "/api/dispatch")
 """Whose POSTs the rate limit counts."""
@@ -103,6 +114,8 @@ class Authentication:
         """`Authorization`, or Anthropic's and Google's own headers. Claude Code may send two: ours counts."""
         headers = scope["headers"]
         shown = [value.strip() for name, value in headers if name == b"authorization"][:1]
+        if scope.get("path") in BROWSER_PATHS:
+            shown = [_password(value) for value in shown]
         shown += [value.strip() for name, value in headers if name in _KEY_HEADERS][:1]
         return next((each for each in shown if self._is_ours(_bare(each))), next(filter(None, shown), b""))
 
@@ -125,6 +138,16 @@ class Authentication:
 
 
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
+
+
+def _password(credential: bytes) -> bytes:
+    """The password of Basic credentials (RFC 7617), all that a browser's own dialog can give; else as it is."""
+    if credential[:6].lower() != b"basic ":
+        return credential
+    try:
+        return base64.b64decode(credential[6:].strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _bare(credential: bytes) -> bytes:

@@ -17,10 +17,16 @@ _METADATA = "/.well-known/oauth-protected-resource"
 _RESOURCES = ("/mcp", "/sse", "/messages")
 
 
+_BROWSER_PATHS = frozenset({"/", "/events"})
+"""Where a browser asks a person for the token, as the password of any name."""
+
+
 def challenge(scope: Scope | None) -> str:
     """The value of WWW-Authenticate in a 401: for a path of MCP it says where the metadata is."""
     path = "" if scope is None else str(scope.get("path", ""))
     resource = next((each for each in _RESOURCES if path == each or path.startswith(f"{each}/")), None)
+    if path in _BROWSER_PATHS:
+        return 'Basic realm="chomp", charset="UTF-8"'
     if scope is None or resource is None:
         return "Bearer"
     return f'Bearer resource_metadata="{_origin(scope)}{_METADATA}{resource}"'

@@ -17,6 +17,7 @@ COMMANDS = (
     ["result"],
     ["jobs"],
     ["cancel"],
+    ["logs"],
     ["models"],
     ["keys"],
     ["keys", "list"],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -47,6 +51,18 @@ class Server(uvicorn.Server):
         self.config.loaded_app.state.stopped_at = time.monotonic()
         await super().shutdown(sockets)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal says what is waited for; a second Ctrl-C ends at once, and what it cuts off is no error."""
+        if self.should_exit and sig == signal.SIGINT:
+            logging.getLogger("uvicorn.error").disabled = True
+            _say("chomp-mcp ends now.")
+        elif not self.should_exit and sig == signal.SIGINT and multiprocessing.parent_process() is None:
+            count = len(getattr(self.config.loaded_app.state, "under_way", ()))
+            answers = f"{count} answer{'s' * (count != 1)} under way"
+            waits = f"chomp-mcp waits up to {GRACE_SECONDS} s for {answers}; Ctrl-C again ends at once."
+            _say(waits if count else "chomp-mcp ends.")
+        super().handle_exit(sig, frame)
+
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """The original raises the signal again at its end, and so reports every orderly stop as a failure."""
@@ -60,6 +76,13 @@ class Server(uvicorn.Server):
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+def _say(text: str) -> None:
+    """A line on stderr, for the person at the terminal."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def configured(

@@ -64,7 +64,9 @@ def _supervise(settings: Settings, listening: socket.socket) -> None:
 def _app(settings: Settings, state_key: bytes) -> Starlette:
     """What this process serves, which may be one of several."""
     configure(settings.log or "error")
-    app = build_app(Chomp(settings, observers=[LogObserver()]), state_key=state_key)
+    chomp = Chomp(settings, observers=[LogObserver()])
+    app = build_app(chomp, state_key=state_key)
+    app.state.under_way = chomp.gateway.under_way
     # What was imported stays for ever, and a request leaves hardly any cycle behind: look less often.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -72,7 +74,18 @@ def _app(settings: Settings, state_key: bytes) -> Starlette:
 
 
 def _announce(settings: Settings) -> None:
-    sys.stderr.write(f"chomp-mcp serves http://{bracketed(settings.host)}:{settings.port}\n")
+    """The first line is for programs, too; a person also reads what is where."""
+    at = f"http://{bracketed(settings.host)}:{settings.port}"
+    lines = [f"chomp-mcp serves {at}"]
+    if sys.stderr.isatty():
+        token = "any text as the key" if not settings.auth_token else "GATEWAY_AUTH_TOKEN as the key"
+        lines += [
+            f"  {at}/      what happens here, in a browser",
+            f"  {at}/v1    OpenAI's APIs, {token}; without the /v1 Anthropic's",
+            f"  {at}/mcp   MCP (Streamable HTTP)",
+            "  Ctrl-C ends it.",
+        ]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
     sys.stderr.flush()
 
 

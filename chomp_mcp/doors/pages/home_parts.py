@@ -1,0 +1,177 @@
+"""The parts of the home page: facts in, HTML out; everything from outside is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from html import escape
+
+from chomp_mcp.gateway.receipt_log import ExchangeView
+from chomp_mcp.gateway.status import QuotaView, RouterStatus, SpendView, StatusView
+from chomp_mcp.messages import Model, receipt_line
+
+__all__ = ["exchanges", "jobs", "models", "routers", "section", "snippets", "spend"]
+
+MOST_MODELS = 500
+
+
+def section(title: str, content: str) -> str:
+    """A part with its heading."""
+    name = title.split(maxsplit=1)[0].lower()
+    return f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(title)}</h2>\n{content}\n</section>'
+
+
+def spend(view: SpendView, under_way: int) -> str:
+    """Today and this month against the budgets."""
+    calls = f"{view['calls_today']} calls, {view['unpriced_calls_today']} of unknown price"
+    tokens = f"{view['input_tokens_today']} tokens in, {view['output_tokens_today']} out"
+    return (
+        f'<div class="cards">{_card("Spent today", view["today_usd"], view["daily_budget_usd"], calls)}'
+        f"{_card('Spent this month', view['month_usd'], view['monthly_budget_usd'], tokens)}"
+        f'<section><h2>Under way</h2><p class="figure">{under_way}</p>'
+        f'<p class="dim">requests in this process; ${escape(view["reserved_usd"])} reserved</p></section></div>'
+    )
+
+
+def _card(title: str, spent: str, budget: str | None, below: str) -> str:
+    meter = (
+        f'<meter aria-label="{title} of the budget" max="{escape(budget)}" value="{escape(spent)}"></meter>'
+        if budget
+        else ""
+    )
+    of = f"of ${escape(budget)}" if budget else "no budget"
+    return (
+        f'<section><h2>{title}</h2><p><span class="figure">${escape(_short(spent))}</span> '
+        f'<span class="dim">{of}</span></p>{meter}<p class="dim">{escape(below)}</p></section>'
+    )
+
+
+def _short(usd: str) -> str:
+    """An amount as a person reads it: cents, and more where it is less than one."""
+    amount = Decimal(usd)
+    return format(amount.quantize(Decimal("0.01") if amount >= 1 or not amount else Decimal("0.000001")), "f")
+
+
+def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> str:
+    """Every router that can be used, its keys by their ends, and what is left; the others in a line."""
+    used = {router: row for router, row in rows.items() if row["key"] is not False}
+    cells = [
+        (
+            escape(row["name"]),
+            escape(previews.get(router, "none needed")),
+            _usable(row),
+            "<br>".join(escape(_left(each)) for each in row["quota"] if each["remaining"] is not None)
+            or f'<span class="dim">{escape(row["limits"] or "unknown")} (documented)</span>',
+            f"${escape(_short(row['spent_today_usd']))}",
+        )
+        for router, row in used.items()
+    ]
+    others = [router for router in rows if router not in used]
+    below = (
+        f'<p class="dim">Without a key: {escape(", ".join(others))}. Add one: <code>chomp-mcp keys add</code></p>'
+        if others
+        else ""
+    )
+    headers = ("Router", "Key", "Usable", "Left, and how that is known", "Spent today")
+    return _table(headers, cells, last_is_number=True) + below
+
+
+def _usable(row: RouterStatus) -> str:
+    if row["ready"]:
+        return '<span class="good">yes</span>'
+    if row["key"] is None and not row["reason"]:
+        return '<span class="off">not running</span>'
+    reason = (row["reason"] or "no key").replace("_", " ")
+    until = f" until {_clock(row['cooldown_until'])}" if row["cooldown_until"] else ""
+    return f'<span class="bad">{escape(reason + until)}</span>'
+
+
+def _left(quota: QuotaView) -> str:
+    of = f" of {quota['limit']}" if quota["limit"] is not None else ""
+    per = f" a {quota['window']}" if quota["window"] else ""
+    model = f"{quota['model']}: " if quota["model"] else ""
+    return f"{model}{quota['remaining']}{of} {quota['kind']}{per} ({quota['known']})"
+
+
+def exchanges(rows: Iterable[ExchangeView]) -> str:
+    """A receipt each; opened, its attempts."""
+    told = "\n".join(map(_exchange, rows))
+    return told or '<p class="dim">None in the last day. Ask something: <code>chomp-mcp ask hi</code></p>'
+
+
+def _exchange(row: ExchangeView) -> str:
+    receipt = row["receipt"]
+    kind = "good" if row["status"] == "ok" else "bad"
+    at = datetime.fromtimestamp(row["at"]).astimezone().strftime("%H:%M:%S")
+    attempts = [
+        (
+            escape(f"{each['router']}/{each['model']}"),
+            escape(each["outcome"].replace("_", " ")),
+            escape(str(each["status"] or "-")),
+            f"{each['ms']} ms",
+        )
+        for each in receipt["attempts"]
+    ]
+    who = escape(f"{row['door']}, {row['caller']}{', in the background' if row['job'] else ''}")
+    status = escape(row["status"].replace("_", " "))
+    said = f"{escape(receipt['asked'])} → {escape(receipt_line(receipt))}"
+    table = _table(("Attempt", "Outcome", "Status", "Time"), attempts, last_is_number=True)
+    return (
+        f'<details id="e{row["at"]:.6f}"><summary>{at} <span class="{kind}">{status}</span> {said}</summary>'
+        f'<p class="dim">{who}</p>{table}</details>'
+    )
+
+
+def jobs(view: StatusView) -> str:
+    """The newest jobs."""
+    rows = [
+        (escape(job["job_id"]), escape(job["status"]), escape(job["model"]), escape(_clock(job["created"])))
+        for job in view["jobs"]
+    ]
+    return _table(("Job", "Status", "Model", "Created"), rows) if rows else '<p class="dim">None.</p>'
+
+
+def models(found: Sequence[Model]) -> str:
+    """Models and prices, behind a line that opens."""
+    rows = [
+        (
+            escape(model.ref),
+            str(model.context_length or "-"),
+            "free" if model.free else _price(model.price_in),
+            "free" if model.free else _price(model.price_out),
+        )
+        for model in found[:MOST_MODELS]
+    ]
+    more = f", {MOST_MODELS} of them shown" if len(found) > MOST_MODELS else ""
+    table = _table(("Model", "Context", "$ per million in", "out"), rows)
+    return f'<details id="all-models"><summary>{len(found)} models within reach{more}</summary>{table}</details>'
+
+
+def _price(price: Decimal | None) -> str:
+    return "-" if price is None else format(price.normalize() + 0, "f")
+
+
+def snippets(texts: Mapping[str, str]) -> str:
+    """What to paste where."""
+    return "\n".join(
+        f'<details id="s{number}"><summary>{escape(name)}</summary>'
+        f'<pre tabindex="0"><code>{escape(text)}</code></pre></details>'
+        for number, (name, text) in enumerate(texts.items())
+    )
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, last_is_number: bool = False) -> str:
+    """`rows` are HTML already."""
+    last = len(headers) - 1 if last_is_number else len(headers)
+
+    def cells(kind: str, row: Sequence[str]) -> str:
+        return "".join(f"<{kind}{' class=number' if at >= last else ''}>{cell}</{kind}>" for at, cell in enumerate(row))
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    head = f"<thead><tr>{cells('th', headers)}</tr></thead>"
+    return f'<div class="wide" tabindex="0"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _clock(iso: str | None) -> str:
+    return "" if iso is None else datetime.fromisoformat(iso).astimezone().strftime("%H:%M:%S")

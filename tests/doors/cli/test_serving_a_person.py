@@ -1,0 +1,59 @@
+"""`serve` on a terminal, and `logs`: what a person sees of what happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+
+from tests.doors.cli.conftest import COMMAND
+
+
+def read_until(terminal: int, end: str) -> str:
+    seen = ""
+    while end not in seen:
+        seen += os.read(terminal, 4096).decode("utf-8", "replace")
+    return seen
+
+
+def test_a_terminal_is_told_what_is_where_and_what_the_end_waits_for(home, run, upstream):
+    upstream.hang(after=["one"])
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    told = read_until(ours, "Ctrl-C ends it.")
+    url = told.split()[2]
+    assert all(f"{url}{path}" in told for path in ("/", "/v1", "/mcp"))
+    body = json.dumps({"model": "lab/m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    ask = ["curl", "-sN", f"{url}/v1/chat/completions", "-H", "content-type: application/json", "-d", body]
+    with subprocess.Popen(ask, stdout=subprocess.PIPE, text=True) as caller:
+        assert "one" in caller.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert "for 1 answer under way; Ctrl-C again" in read_until(ours, "ends at once.")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(8) == 0
+    last = os.read(ours, 4096).decode()
+    assert "chomp-mcp ends now." in last
+    assert "Cancelled" not in last
+    assert "Traceback" not in last
+    os.close(ours)
+
+
+def test_logs_are_the_receipts_of_all_doors_without_what_was_said(run, upstream):
+    upstream.answer("the answer")
+    run("ask", "sesame", "-m", "lab/m")
+    run("ask", "sesame", "-m", "mock/500")
+    done = run("logs", "--json")
+    failed, answered = json.loads(done.stdout)
+    assert (answered["door"], answered["status"], answered["receipt"]["served"]) == ("cli", "ok", "lab/m")
+    assert [attempt["outcome"] for attempt in failed["receipt"]["attempts"]] == ["transient", "transient"]
+    assert "sesame" not in done.stdout
+    assert "the answer" not in done.stdout
+    rows = run("logs", "--limit", "1").stdout.splitlines()
+    assert len(rows) == 2
+    assert "mock/500 -> no answer" in rows[1]
+    assert run("logs", "--limit", "1").stderr == ""
