@@ -53,15 +53,16 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal says what is waited for; a second Ctrl-C ends at once, and what it cuts off is no error."""
-        if self.should_exit and sig == signal.SIGINT:
+        was_told = self.should_exit
+        super().handle_exit(sig, frame)  # first: the next signal may come while we write
+        if self.force_exit:
             logging.getLogger("uvicorn.error").disabled = True
             _say("chomp-mcp ends now.")
-        elif not self.should_exit and sig == signal.SIGINT and multiprocessing.parent_process() is None:
+        elif sig == signal.SIGINT and not was_told and multiprocessing.parent_process() is None:
             count = len(getattr(self.config.loaded_app.state, "under_way", ()))
             answers = f"{count} answer{'s' * (count != 1)} under way"
             waits = f"chomp-mcp waits up to {GRACE_SECONDS} s for {answers}; Ctrl-C again ends at once."
             _say(waits if count else "chomp-mcp ends.")
-        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
