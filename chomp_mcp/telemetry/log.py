@@ -148,9 +148,15 @@ class _PersonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, _Line):
-            return record.msg.for_a_person()
-        told = f"{_clock(record.created)} {record.levelname.lower()} {masked(record.getMessage())}"
-        return f"{told}\n{masked(self.formatException(record.exc_info))}" if record.exc_info else told
+            return _printable(record.msg.for_a_person())
+        told = _printable(f"{_clock(record.created)} {record.levelname.lower()} {masked(record.getMessage())}")
+        lines = masked(self.formatException(record.exc_info)).splitlines() if record.exc_info else []
+        return "\n".join([told, *map(_printable, lines)])
+
+
+def _printable(text: str) -> str:
+    """On one line, without what could drive the terminal: callers and routers choose names."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _clock(at: float) -> str:

@@ -3,14 +3,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 
 import pytest
 
 from chomp_mcp.errors import ChompError, InvalidSetting
-from chomp_mcp.messages import Attempt
-from chomp_mcp.telemetry import Transition
+from chomp_mcp.messages import Attempt, Receipt
+from chomp_mcp.telemetry import Report, Transition
 from chomp_mcp.telemetry.log import LogObserver, configure
 from tests.support.world import world
 
@@ -201,3 +202,15 @@ async def test_a_key_pasted_as_a_model_stands_in_no_log_and_no_metric(home, stre
         shown = metrics.render(await chomp.metrics_snapshot()).decode()
     assert [line["event"] for line in lines(stream)] == ["exchange", "exchange"]
     assert pasted not in stream.getvalue() + shown
+
+
+def test_a_terminal_gets_lines_for_people_that_cannot_drive_it(monkeypatch):
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        configure("info")
+        LogObserver().exchange(Report("cli", "owner", "m\x1b[2J", Receipt("m\x1b[2J", served="lab/m"), started_at=1.0))
+        seen = screen.read(4096).decode()
+        configure("off")
+    assert " ok cli: m?[2J -> lab/m · 0 in, 0 out · price unknown · 0.0 s" in seen
+    assert "\x1b" not in seen
