@@ -59,6 +59,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         _logger.removeHandler(old)
     _logger.addHandler(handler)
     _logger.setLevel(threshold)
+    # A handler of the program at the root would write each line a second time.
     _logger.propagate = False
 
 

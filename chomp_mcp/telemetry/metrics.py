@@ -42,7 +42,7 @@ class Metrics:
     def __init__(self, routers: Iterable[str], *, version: str = "") -> None:
         from importlib.metadata import version as version_of
 
-        from prometheus_client import CollectorRegistry
+        from prometheus_client import CollectorRegistry, Gauge
 
         self.registry: CollectorRegistry = CollectorRegistry()
         self._counted = _of_all_workers() or self.registry
@@ -50,9 +50,14 @@ class Metrics:
         self._models = _FirstNames(_MOST_MODELS)
         self._statuses = _FirstNames(_MOST_STATUSES)
         python = ".".join(map(str, sys.version_info[:3]))
-        self._gauge("chomp_build_info", "This program.", "version", "python")[
-            version or version_of("chomp-mcp"), python
-        ].set(1)
+        build = Gauge(
+            "chomp_build_info",
+            "This program.",
+            ["version", "python"],
+            registry=self.registry,
+            multiprocess_mode="max",  # the same in every worker, and not their sum
+        )
+        build.labels(version or version_of("chomp-mcp"), python).set(1)
         self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
         self._durations = self._histogram("chomp_request_duration_seconds", "Whole exchanges.", "door")
         self._tokens = self._counter("chomp_tokens_total", "Tokens; input has cached in it.", "router", "model", "type")
@@ -101,6 +106,7 @@ class Metrics:
             self._kept["kept" if receipt.sticky else "moved",].inc()
         if receipt.usage.cached_tokens:
             self._tokens[router, model, "cached"].inc(receipt.usage.cached_tokens)
+        # Prometheus counts in floats; the exact sums are the ledger's.
         self._costs[router, model, report.price].inc(float(receipt.cost_usd or 0))
         if report.price == "unknown":
             self._unpriced[router, model].inc()
@@ -134,11 +140,6 @@ class Metrics:
         from prometheus_client import Counter
 
         return _Children(Counter(name, text, labels, registry=self.registry))
-
-    def _gauge(self, name: str, text: str, *labels: str) -> _Children:
-        from prometheus_client import Gauge
-
-        return _Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode="max"))
 
     def _histogram(self, name: str, text: str, *labels: str) -> _Children:
         from prometheus_client import Histogram

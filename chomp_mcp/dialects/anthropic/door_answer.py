@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chomp_mcp.dialects.anthropic.blocks import as_input
 from chomp_mcp.dialects.anthropic.signatures import sign
-from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Completion, Usage
 
-__all__ = ["as_input", "message_id", "message_of", "reasoning_in", "stop_reason", "usage_object"]
+__all__ = ["message_id", "message_of", "reasoning_in", "stop_reason", "usage_object"]
 
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use"}
 _REFUSALS = frozenset({"content_filter", "refusal"})
@@ -73,15 +73,6 @@ def usage_object(usage: Usage) -> dict[str, int]:
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
     }
-
-
-def as_input(arguments: Any) -> Mapping[str, Any]:
-    """A call's arguments as an object; words that are none travel inside one."""
-    try:
-        value = loads(arguments.encode()) if isinstance(arguments, str) and arguments.strip() else arguments or {}
-    except ValueError:
-        value = arguments
-    return value if isinstance(value, Mapping) else {"arguments": value}
 
 
 def _use(call: Mapping[str, Any]) -> dict[str, Any]:

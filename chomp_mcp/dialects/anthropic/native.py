@@ -57,6 +57,7 @@ class NativeDecoder(MessageDecoder):
         self._has_begun = False
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
+        # A piece without its closing brace was cut, and is parsed like the others, so that it is found out.
         if self._has_begun and name == _DELTA and not self.done and data.endswith(b"}"):
             raw = b"event: content_block_delta\ndata: %b\n\n" % data
             return (Delta(chunk=_NOTHING, raw=raw, unread=max(1, len(data) - _AROUND)),)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chomp_mcp.dialects.anthropic.blocks import blocks_of, marked
+from chomp_mcp.dialects.anthropic.blocks import as_input, blocks_of, marked
 from chomp_mcp.dialects.anthropic.stream import THINKING
-from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_list, as_mapping
 
 __all__ = ["has_bare_calls", "turns_of"]
@@ -37,6 +36,8 @@ def turns_of(messages: Iterable[Mapping[str, Any]], lost: set[str], notes: list[
         elif blocks:
             turns.append({"role": role, "content": blocks})
     for turn in turns:
+        # Messages refuses a turn whose tool results do not come first (platform.claude.com, tool use). The
+        # sort is stable.
         turn["content"].sort(key=_is_no_result)
     if turns and turns[0]["role"] == "assistant":
         turns.insert(0, {"role": "user", "content": [_SILENT_USER]})
@@ -113,17 +114,6 @@ def _use(call: Mapping[str, Any]) -> dict[str, Any]:
         "type": "tool_use",
         "id": call.get("id"),
         "name": function.get("name"),
-        "input": _arguments(function.get("arguments")),
+        "input": as_input(function.get("arguments")),
     }
     return marked(use, call)
-
-
-def _arguments(text: Any) -> Mapping[str, Any]:
-    """An object, for Messages takes nothing else; words that are none travel inside one."""
-    try:
-        value = loads(text.encode()) if isinstance(text, str) and text.strip() else text or {}
-    except ValueError:
-        value = text
-    if isinstance(value, str) and not value.strip():
-        return {}
-    return value if isinstance(value, Mapping) else {"arguments": value}

@@ -7,6 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import Completion, Delta, Usage
 
 __all__ = ["ContentStream", "response_of"]
@@ -16,10 +17,9 @@ _FINISH = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 
 def response_of(completion: Completion, usage: Usage, *, model: str) -> dict[str, Any]:
     """The whole answer; `model` is what it is called where the router did not say."""
-    told = completion.body
-    parts = [*_said(completion.message), *_calls(completion.message)]
+    parts = [*_texts(completion.message), *_calls(completion.message)]
     finish = _FINISH.get(completion.finish_reason or "", "STOP")
-    return _response(told, parts, model, finish, usage)
+    return _response(completion.body, parts, model, finish, usage)
 
 
 class ContentStream:
@@ -35,8 +35,8 @@ class ContentStream:
         given = list(deltas)
         self._folder.add(given)
         self._head = self._head or next((delta.chunk for delta in given if not delta.plain), {})
-        said = [{"content": delta.text} if delta.plain else delta.choice for delta in given]
-        return [_response(self._head, parts, self._model) for each in said if (parts := _said(each))]
+        added = [{"content": delta.text} if delta.plain else delta.choice for delta in given]
+        return [_response(self._head, parts, self._model) for each in added if (parts := _texts(each))]
 
     def end(self, usage: Usage) -> dict[str, Any]:
         """The last response: calls, why it ended, and the counts."""
@@ -46,27 +46,25 @@ class ContentStream:
 
 
 def _response(
-    told: Mapping[str, Any], parts: list[dict[str, Any]], model: str, finish: str = "", usage: Usage | None = None
+    head: Mapping[str, Any], parts: list[dict[str, Any]], model: str, finish: str = "", usage: Usage | None = None
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": parts}}
-    response = {
+    response: dict[str, Any] = {
         "candidates": [{**candidate, "finishReason": finish} if finish else candidate],
-        "modelVersion": str(told.get("model") or model),
-        "responseId": str(told.get("id") or "chomp"),
+        "modelVersion": str(head.get("model") or model),
+        "responseId": str(head.get("id") or "chomp"),
     }
-    return {**response, "usageMetadata": _usage(usage)} if usage else response
+    if usage:
+        response["usageMetadata"] = {
+            "promptTokenCount": usage.input_tokens,
+            "candidatesTokenCount": usage.output_tokens,
+            "cachedContentTokenCount": usage.cached_tokens,
+            "totalTokenCount": usage.input_tokens + usage.output_tokens,
+        }
+    return response
 
 
-def _usage(usage: Usage) -> dict[str, int]:
-    return {
-        "promptTokenCount": usage.input_tokens,
-        "candidatesTokenCount": usage.output_tokens,
-        "cachedContentTokenCount": usage.cached_tokens,
-        "totalTokenCount": usage.input_tokens + usage.output_tokens,
-    }
-
-
-def _said(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _texts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     thought = message.get("reasoning_content") or message.get("reasoning")
     text = message.get("content") or message.get("refusal")
     parts: list[dict[str, Any]] = [{"text": thought, "thought": True}] if isinstance(thought, str) and thought else []
@@ -74,17 +72,12 @@ def _said(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    calls = message.get("tool_calls")
-    return (
-        [{"functionCall": _call(call)} for call in calls if isinstance(call, Mapping)]
-        if isinstance(calls, list)
-        else []
-    )
+    calls = as_list(message.get("tool_calls"))
+    return [{"functionCall": _call(call)} for call in calls if isinstance(call, Mapping)]
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    function = function if isinstance(function, Mapping) else {}
+    function = as_mapping(call.get("function"))
     try:
         arguments = loads(str(function.get("arguments") or "{}").encode())
     except ValueError:

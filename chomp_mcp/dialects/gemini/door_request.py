@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.errors import InvalidRequest
 
 __all__ = ["chat_of"]
@@ -46,7 +47,7 @@ def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         history.add(content, "assistant" if content.get("role") == "model" else "user")
     chat: dict[str, Any] = {"messages": history.messages}
     notes = history.notes + [f"{name} has no place in chat completions: left out" for name in body if name not in _READ]
-    config = _mapping(body.get("generationConfig"))
+    config = as_mapping(body.get("generationConfig"))
     chat |= {ours: config[theirs] for theirs, ours in _CONFIG.items() if config.get(theirs) is not None}
     chat |= _format(config)
     unknown = [name for name in config if name not in _CONFIG and name not in _SCHEMAS]
@@ -65,23 +66,22 @@ class _History:
         self._count = 0
 
     def add(self, content: Mapping[str, Any], role: str) -> None:
-        parts = content.get("parts")
-        given = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
-        said = [made for part in given if not part.get("thought") and (made := self._said(part))]
+        given = [part for part in as_list(content.get("parts")) if isinstance(part, Mapping)]
+        parts = [made for part in given if not part.get("thought") and (made := self._part(part))]
         if role == "assistant":
-            self._answer(given, said)
+            self._answer(given, parts)
             return
         for part in given:
             if isinstance(part.get("functionResponse"), Mapping):
                 self._result(part["functionResponse"])
-        if said:
-            plain = len(said) == 1 and said[0]["type"] == "text"
-            self.messages.append({"role": role, "content": said[0]["text"] if plain else said})
+        if parts:
+            plain = len(parts) == 1 and parts[0]["type"] == "text"
+            self.messages.append({"role": role, "content": parts[0]["text"] if plain else parts})
 
-    def _answer(self, given: list[Mapping[str, Any]], said: list[_Part]) -> None:
+    def _answer(self, given: list[Mapping[str, Any]], parts: list[_Part]) -> None:
         calls = [self._call(part["functionCall"]) for part in given if isinstance(part.get("functionCall"), Mapping)]
         thought = "".join(str(part.get("text") or "") for part in given if part.get("thought"))
-        text = "".join(part["text"] for part in said if part["type"] == "text")
+        text = "".join(part["text"] for part in parts if part["type"] == "text")
         self.messages.append(
             {
                 "role": "assistant",
@@ -109,10 +109,10 @@ class _History:
         self._open.remove(fitting[0])
         self.messages.append({"role": "tool", "tool_call_id": fitting[0][1], "content": text})
 
-    def _said(self, part: Mapping[str, Any]) -> _Part | None:
+    def _part(self, part: Mapping[str, Any]) -> _Part | None:
         if isinstance(part.get("text"), str):
             return {"type": "text", "text": part["text"]} if part["text"] else None
-        data, link = _mapping(part.get("inlineData")), _mapping(part.get("fileData"))
+        data, link = as_mapping(part.get("inlineData")), as_mapping(part.get("fileData"))
         kind = str(data.get("mimeType") or link.get("mimeType") or "")
         url = f"data:{kind};base64,{data.get('data')}" if data else str(link.get("fileUri") or "")
         if url and kind.startswith("image/"):
@@ -134,18 +134,18 @@ def _format(config: Mapping[str, Any]) -> dict[str, Any]:
 def _tools(body: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     """Functions; Google's own tools (search, code execution) only Google runs."""
     functions: list[_Part] = []
-    for tool in _list(body.get("tools")):
-        given = _mapping(tool)
+    for tool in as_list(body.get("tools")):
+        given = as_mapping(tool)
         notes += [f"the tool {name} is Google's own: left out" for name in given if name != "functionDeclarations"]
-        for declaration in _list(given.get("functionDeclarations")):
-            told = _mapping(declaration)
-            schema = told.get("parametersJsonSchema") or _lowered(told.get("parameters"))
-            function = {"name": told.get("name"), "parameters": schema or {"type": "object", "properties": {}}}
-            described = {"description": told["description"]} if told.get("description") else {}
+        for declaration in as_list(given.get("functionDeclarations")):
+            declared = as_mapping(declaration)
+            schema = declared.get("parametersJsonSchema") or _lowered(declared.get("parameters"))
+            function = {"name": declared.get("name"), "parameters": schema or {"type": "object", "properties": {}}}
+            described = {"description": declared["description"]} if declared.get("description") else {}
             functions.append({"type": "function", "function": {**function, **described}})
     if not functions:
         return {}
-    mode = _mapping(_mapping(body.get("toolConfig")).get("functionCallingConfig")).get("mode")
+    mode = as_mapping(as_mapping(body.get("toolConfig")).get("functionCallingConfig")).get("mode")
     choice = _CHOICES.get(str(mode))
     return {"tools": functions, **({"tool_choice": choice} if choice else {})}
 
@@ -157,11 +157,3 @@ def _lowered(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     return {k: v.lower() if k == "type" and isinstance(v, str) else _lowered(v) for k, v in schema.items()}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

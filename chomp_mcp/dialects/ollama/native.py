@@ -144,6 +144,7 @@ def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any
         native["tool_calls"] = [{"id": call.get("id"), "function": _function(call, tools)} for call in calls]
     if call_id := message.get("tool_call_id"):
         native["tool_call_id"] = call_id
+    # It knows a result by the name of its tool, not by the id of the call.
     if name := tools.get(str(call_id)):
         native["tool_name"] = name
     if thought := next((message[each] for each in _THOUGHTS if message.get(each)), None):

@@ -47,6 +47,8 @@ class Folder:
         return {**body, "usage": self._usage} if self._usage else body
 
     def _add(self, delta: Delta) -> str:
+        # Such a frame was never parsed: its text is all that it says, and parsing it for more would cost the
+        # stream.
         if self._head and (text := delta.plain):
             self._plain.append(text)
             return text

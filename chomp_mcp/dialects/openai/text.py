@@ -78,6 +78,8 @@ class Halves:
         if text and "\ud800" <= text[-1] <= "\udbff" and not is_end:
             self._held[key] = text[-1]
             text = text[:-1]
+        # Through UTF-16: two halves that now stand side by side become one character, one that is alone
+        # U+FFFD.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         if text == given:
             return False

@@ -174,6 +174,7 @@ class CallStream:
         if not calls or type(pieces) is not list or len(pieces) != 1 or type(piece := pieces[0]) is not dict:
             return False
         last, function = calls[-1], piece.get("function")
+        # Runs for every piece of a long call: exact types, and no look further than it must.
         if len(piece) != 2 or type(function) is not dict or len(function) != 1:  # noqa: PLR2004 - index, function
             return False
         arguments = function.get("arguments")
@@ -232,6 +233,7 @@ def _meant(calls: list[_Call], index: int | None, call_id: str, name: str, argum
         known = next((call for call in reversed(calls) if call.id == call_id), None)
         if known is None:  # an id that comes late belongs to a call that has none
             return at_index[-1] if at_index and not at_index[-1].id and not name else None
+        # A new name at another index is another call, though the router gave it the id of one that is whole.
         is_same = not name or index in (None, known.theirs)
         return known if is_same or (known.arguments and not known.is_whole()) else None
     if not at_index:
@@ -239,6 +241,7 @@ def _meant(calls: list[_Call], index: int | None, call_id: str, name: str, argum
     last = at_index[-1]
     if not name or (last.name == name and not (arguments and last.is_whole())):
         return last
+    # Names come in pieces from some, and then before any argument.
     is_rest_of_name = last.id and not last.arguments and last.name != name and index is not None
     return last if is_rest_of_name else None
 

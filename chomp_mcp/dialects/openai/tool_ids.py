@@ -56,10 +56,11 @@ class Ids:
 
     def _result(self, at: int, message: dict[str, Any]) -> list[str]:
         given = as_text(message.get("tool_call_id"))
+        # A result without an id answers the call that has waited longest.
         waiting = self._open.get(given) or (next(iter(self._open.values()), None) if not given else None)
         if waiting:
             message["tool_call_id"] = waiting.popleft()
-            self._open = {name: ids for name, ids in self._open.items() if ids}
+            self._open = {name: ids for name, ids in self._open.items() if ids}  # it tells whether any call waits
         elif given in self._last:
             message["tool_call_id"] = self._last[given]
         else:
@@ -71,6 +72,7 @@ class Ids:
         wanted, turn = given or f"call_{len(self._taken)}", 0
         ours = self._shape(wanted, 0)
         open_now = {each for ids in self._open.values() for each in ids}
+        # An id that goes as it is may come again in a later turn (`call_0` does), one that we made may not.
         while ours in (open_now if self._shape is _any else self._taken):
             turn += 1
             ours = self._shape(wanted, turn)

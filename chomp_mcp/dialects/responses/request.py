@@ -99,6 +99,7 @@ def unseal(text: Any) -> dict[str, Any] | None:
     if not isinstance(text, str) or not text.startswith(_SEAL):
         return None
     try:
+        # The client may have packed anything: what a few bytes unpack to is bounded.
         unpack = zlib.decompressobj()
         value = wire.loads(unpack.decompress(urlsafe_b64decode(text[len(_SEAL) :]), _MOST_REASONING))
     except (ValueError, zlib.error):

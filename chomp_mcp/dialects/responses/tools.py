@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.errors import InvalidRequest
 
 __all__ = ["Call", "Tool", "Tools", "freeform_arguments", "freeform_input"]
@@ -87,19 +88,16 @@ class Tools:
         if not isinstance(kind, str):
             raise InvalidRequest(f"{place} has no type.", hint='Send {"type": "function", "name": …}.', param=place)
         if kind == "namespace":
-            self._add_namespace(tool, place)
+            inner, name = tool.get("tools"), tool.get("name")
+            if not isinstance(inner, list) or not name:
+                raise InvalidRequest(f"{place} is no namespace.", hint="A namespace has a name and tools.", param=place)
+            about = str(tool.get("description") or "")
+            for index, each in enumerate(inner):  # what it is about is told once, with the first of its tools
+                self._add(each, f"{place}.tools[{index}]", str(name), about if index == 0 else "")
         elif kind in {"function", "custom"}:
             self._add_function(tool, kind, place, namespace, about)
         else:
             self.left_out.append(kind)
-
-    def _add_namespace(self, tool: Mapping[str, Any], place: str) -> None:
-        inner = tool.get("tools")
-        if not isinstance(inner, list) or not tool.get("name"):
-            raise InvalidRequest(f"{place} is no namespace.", hint="A namespace has a name and tools.", param=place)
-        about = str(tool.get("description") or "")
-        for index, each in enumerate(inner):
-            self._add(each, f"{place}.tools[{index}]", str(tool["name"]), about if index == 0 else "")
 
     def _add_function(self, tool: Mapping[str, Any], kind: str, place: str, namespace: str, about: str) -> None:
         # Chat completions nests a function's fields; some clients send that shape here, too.
@@ -112,7 +110,12 @@ class Tools:
         if about:
             descriptions.insert(0, f"({namespace}: {about})")
         if kind == "custom":
-            descriptions += _grammar(row.get("format"))
+            form = as_mapping(row.get("format"))
+            if form.get("type") == "grammar":  # no chat router enforces it: it is said in words that a model follows
+                syntax, grammar = form.get("syntax") or "", form.get("definition") or ""
+                descriptions.append(
+                    f"`{_INPUT}` is plain text, not JSON, that follows this {syntax} grammar:\n{grammar}"
+                )
             text = {"type": "string", "description": "The whole input, as plain text."}
             function["parameters"] = {"type": "object", "properties": {_INPUT: text}, "required": [_INPUT]}
         else:
@@ -165,11 +168,3 @@ def freeform_input(arguments: str) -> str:
         if isinstance(text, str):
             return text
     return arguments
-
-
-def _grammar(form: Any) -> list[str]:
-    """The grammar of a freeform tool, which a chat router cannot enforce, in words that a model follows."""
-    if not isinstance(form, Mapping) or form.get("type") != "grammar":
-        return []
-    syntax, definition = form.get("syntax") or "", form.get("definition") or ""
-    return [f"`{_INPUT}` is plain text, not JSON, that follows this {syntax} grammar:\n{definition}"]

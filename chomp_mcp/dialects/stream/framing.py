@@ -64,6 +64,7 @@ class Events:
         if self._cr or b"\r" in chunk:
             chunk = self._normal(chunk)
         if self._rest:
+            # The blank line may begin with the last byte of what came before.
             start = len(self._rest) - 1
             self._rest += chunk
             if self._rest.find(b"\n\n", start) < 0:

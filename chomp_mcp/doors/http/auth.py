@@ -125,6 +125,7 @@ class Authentication:
     async def _identify(self, credential: bytes) -> Caller:
         """The caller, or NotAuthenticated. Stored tokens are found by their hash, so their bytes are never compared."""
         token = _bare(credential)
+        # In constant time: how long it takes must not tell how much of a guess is right.
         if self._owner_token and hmac.compare_digest(token, self._owner_token):
             return _OWNER
         if token.startswith(_TOKEN):

@@ -53,6 +53,7 @@ class RegistrationLimit:
     def admit(self, address: str) -> None:
         """Raises: RateLimited, with the seconds to wait."""
         now = self._clock()
+        # Taken out and put back at the end, so that the first one is the address not seen for longest.
         bucket = self._buckets.pop(address, None) or full(now, self.BURST)
         self._buckets[address], retry_after = take(bucket, now, self.PER_SECOND, self.BURST)
         if len(self._buckets) > self._MOST_ADDRESSES:

@@ -146,6 +146,7 @@ class Edge:
             return
         if origin.partition(b"://")[2].lower() == headers.get(b"host", b"\0").lower():  # a page of ours
             return
+        # `null` is the origin of sandboxed frames and of files: any page can send it.
         if self._is_local and origin != b"null" and is_loopback(_hostname(origin)):
             return
         raise NotAllowed("Pages of this origin may not call the gateway.", hint="Add it to CORS_ALLOWED_ORIGINS.")

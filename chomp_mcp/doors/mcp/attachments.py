@@ -88,6 +88,7 @@ class Attachments:
         """Write the answer of a job that this process still runs, as soon as it is there."""
         if job.save_to and not job.status.is_final:
             task = asyncio.create_task(self._save_at_its_end(job.id))
+            # The event loop holds its tasks by weak references only.
             self._saving.add(task)
             task.add_done_callback(self._saving.discard)
 

@@ -139,6 +139,7 @@ def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[in
 
     def caught(number: int, _frame: object) -> None:
         if leaving:
+            # The second signal: whoever sent it waits no longer for an orderly end.
             os._exit(128 + number)
         loop.call_soon_threadsafe(leave, 128 + number)
 
@@ -154,5 +155,6 @@ def _no_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        # What was loaded stays for ever: no later collection has to walk through it.
         gc.freeze()
         gc.enable()
