@@ -87,6 +87,8 @@ class JobResult(TypedDict):
     text: str
     error: str | None
     receipt: ReceiptView | None
+    images: NotRequired[list[str]]
+    """URLs of the answer's pictures, mostly `data:` ones."""
 
 
 class SeedJob(TypedDict):
@@ -212,13 +214,16 @@ def command_job(job: Job) -> CommandJob:
 
 def job_result(job: Job) -> JobResult:
     """A job for the `result` tool."""
-    return {
+    view: JobResult = {
         "job_id": job.id,
         "status": job.status.value,
         "text": job.text,
         "error": job.error or None,
         "receipt": job.receipt,
     }
+    if job.images:
+        view["images"] = list(job.images)
+    return view
 
 
 def seed_job(job: Job) -> SeedJob:

@@ -191,7 +191,9 @@ class Runs:
             failure = ChompError("The gateway made a mistake.", hint="Its log tells which.")
             await self._finish(run, JobStatus.ERROR, None, str(failure), failure)
         else:
-            run.parts = [Completion(folder.body()).text]
+            completion = Completion(folder.body())
+            run.parts = [completion.text]
+            run.job = replace(run.job, images=completion.images)
             await self._finish(run, JobStatus.DONE, reply.receipt(), "")
 
     async def _finish(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -282,8 +282,17 @@ class Completion:
         )
 
     @property
+    def images(self) -> list[str]:
+        """The URLs, mostly `data:` ones, of its pictures (OpenRouter's `message.images`, or parts of its content)."""
+        said = self.message
+        rows = [row for name in ("images", "content") if isinstance(row := said.get(name), list)]
+        return [url for row in rows for part in row if (url := _image_url(part))]
+
+    @property
     def text(self) -> str:
         """All that the answer says, for who takes nothing but text: its words, its refusal, its tool calls as JSON.
+
+        Of its pictures it says which came.
 
         What the model thought stands for the answer only where there is nothing else.
         """
@@ -292,6 +301,27 @@ class Completion:
         spoken = text_of(audio.get("transcript")) if isinstance(audio, dict) else ""
         calls = {name: said[name] for name in ("tool_calls", "function_call") if _is_something(said.get(name))}
         words = (text_of(said.get("content")), text_of(said.get("refusal")), spoken)
-        parts = [*words, wire.dumps(calls).decode() if calls else ""]
+        parts = [*words, wire.dumps(calls).decode() if calls else "", _pictures(self.images)]
         thought = text_of(said.get("reasoning_content")) or text_of(said.get("reasoning"))
         return "\n\n".join(part for part in parts if part) or thought
+
+
+def _image_url(part: Any) -> str:
+    image = part.get("image_url") if isinstance(part, dict) else None
+    url = image.get("url") if isinstance(image, dict) else image
+    return url if isinstance(url, str) else ""
+
+
+def _pictures(urls: Sequence[str]) -> str:
+    """`(1 picture: image/png, 12,345 bytes)`; empty without one."""
+    if not urls:
+        return ""
+    count = "1 picture" if len(urls) == 1 else f"{len(urls)} pictures"
+    return f"({count}: {'; '.join(map(_picture, urls))})"
+
+
+def _picture(url: str) -> str:
+    head, found, data = url.partition(";base64,")
+    if not (found and head.startswith("data:")):
+        return url[:300]
+    return f"{head.removeprefix('data:')[:60]}, {len(data.rstrip('=')) * 3 // 4:,} bytes"

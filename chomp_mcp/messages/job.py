@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -41,6 +41,8 @@ class Job:
     created_at: float
     finished_at: float | None = None
     text: str = ""
+    images: Sequence[str] = ()
+    """The URLs of the answer's pictures."""
     error: str = ""
     receipt: ReceiptView | None = None
     process: str = ""

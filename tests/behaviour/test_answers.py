@@ -208,6 +208,25 @@ async def test_half_an_emoji_without_the_other_spoils_nothing(home, at):
         assert (await w.job("lab/m"))["result"] == "a\ufffdb"
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_picture_is_told_in_words_and_kept_in_the_structured_result(home, streamed):
+    url = "data:image/png;base64,QUJD"
+    picture = {"type": "image_url", "image_url": {"url": url}}
+    async with wires(home, "lab") as w:
+        if streamed:
+            w.lab.stream([chunk(images=[picture])])
+        else:
+            body = completion("")
+            body["choices"][0]["message"]["content"] = [picture]
+            w.lab.reply(200, body)
+        result = await w.ask("lab/m")
+        assert result.content[0].text.startswith("(1 picture: image/png, 3 bytes)")
+        assert result.structured_content["images"] == [url]
+        assert (await w.job("lab/m"))["result"] == "(1 picture: image/png, 3 bytes)"
+        w.lab.answer("hello")
+        assert "images" not in (await w.ask("lab/m")).structured_content
+
+
 async def test_an_event_may_be_as_large_as_an_answer(home):
     image = "data:image/png;base64," + "A" * 9_000_000
     async with wires(home, "lab") as w:

@@ -294,3 +294,50 @@ async def test_claude_may_end_its_turn_without_a_word(home, streamed):
         answer = await (w.streamed if streamed else w.chat)("anthropic/claude-opus-5-5")
         assert answer.choices[0].finish_reason == "stop"
         assert not answer.choices[0].message.content
+
+
+LEGACY = {
+    "functions": [WEATHER],
+    "function_call": {"name": "get_weather"},
+    "messages": [
+        *HELLO,
+        {
+            "role": "assistant",
+            "content": None,
+            "function_call": {"name": "get_weather", "arguments": '{"city": "Oslo"}'},
+        },
+        {"role": "function", "name": "get_weather", "content": "rain"},
+        {"role": "user", "content": "and Paris?"},
+    ],
+}
+
+
+async def test_functions_of_before_tools_are_tools_to_routers_that_know_no_others(home):
+    async with wires(home, "anthropic", "ollama") as w:
+        w.anthropic.reply(200, message(USE, stop="tool_use"))
+        answer = await w.chat("anthropic/m", **LEGACY)
+        assert answer.choices[0].message.tool_calls[0].function.name == "get_weather"
+        assert "functions were sent as tools: a call comes back in tool_calls" in answer.chomp["notes"]
+        sent = w.anthropic.requests[-1].json
+        assert [tool["name"] for tool in sent["tools"]] == ["get_weather"]
+        assert sent["tool_choice"] == {"type": "tool", "name": "get_weather"}
+        _, called, result, *_ = sent["messages"]
+        assert called["content"][0]["input"] == {"city": "Oslo"}
+        assert result["content"][0]["tool_use_id"] == called["content"][0]["id"]
+        assert not any("messages[]" in note for note in answer.chomp["notes"]), "all of it travels"
+        await w.chat("ollama/m", **LEGACY)
+        sent = w.ollama.chats[-1].json
+        assert [tool["function"]["name"] for tool in sent["tools"]] == ["get_weather"]
+        assert sent["messages"][1]["tool_calls"][0]["id"] == sent["messages"][2]["tool_call_id"]
+        assert not {"functions", "function_call"} & sent.keys()
+
+
+@pytest.mark.parametrize("router", ["anthropic", "ollama"])
+async def test_the_detail_of_a_picture_that_is_not_heeded_is_told(home, router):
+    image = {"url": "data:image/png;base64,QUJD", "detail": "high"}
+    seen = [{"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": image}]}]
+    async with wires(home, router) as w:
+        if router == "anthropic":
+            w.anthropic.reply(200, message({"type": "text", "text": "ok"}))
+        answer = await w.chat(f"{router}/m", messages=seen)
+        assert any("image_url.detail" in note for note in answer.chomp["notes"])

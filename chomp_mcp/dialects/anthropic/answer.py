@@ -10,6 +10,7 @@ from chomp_mcp.dialects.anthropic.request import translate
 from chomp_mcp.dialects.anthropic.stream import FINISH, THINKING, MessageDecoder, usage_of
 from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.answer import answered, error_in, nonsense
+from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.request import list_url
 from chomp_mcp.dialects.openai.shapes import completion, head
@@ -35,10 +36,11 @@ _VERSION = "2023-06-01"
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages, with `x-api-key`."""
     headers = {**_headers(route.router, route.key), "content-type": "application/json"}
+    request, notes = with_tools(request)
     translated = translate(route, request)
     dropped = [f"{route.router.id} takes no {', '.join(translated.lost)}: dropped"] if translated.lost else []
     url, body = f"{route.router.url}/messages", wire.dumps(translated.body)
-    return WireRequest("POST", url, headers, body, (*dropped, *translated.notes))
+    return WireRequest("POST", url, headers, body, (*dropped, *notes, *translated.notes))
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:

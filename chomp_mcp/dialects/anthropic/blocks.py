@@ -34,6 +34,8 @@ def blocks_of(content: Any, lost: set[str]) -> list[Any]:
             continue
         if block := _block(part):
             blocks.append(block)
+            if as_mapping(part.get("image_url")).get("detail") not in (None, "auto"):
+                lost.add("messages[].image_url.detail")
         elif part.get("type") != "text":
             lost.add(f"messages[].{part.get('type')}")
     return blocks

@@ -22,7 +22,7 @@ def tools_of(given: Mapping[str, Any], lost: set[str], moved: set[str]) -> dict[
     kept = [tool for tool in tools if tool]
     choice, names = _choice(given.get("tool_choice", "auto"))
     if names:
-        kept = [tool for tool in kept if tool.get("name") in names]
+        kept = [tool for tool in kept if str(tool.get("name")) in names]
     if not kept:
         return {}
     if given.get("parallel_tool_calls") is False and choice["type"] != "none":

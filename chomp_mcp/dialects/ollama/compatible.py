@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.ollama import native as ollama_native
 from chomp_mcp.dialects.openai import answer as answers
 from chomp_mcp.dialects.openai import request as openai
+from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.stream.framing import Either
-from chomp_mcp.dialects.values import as_mapping
+from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
@@ -23,9 +25,10 @@ _NATIVE = ("options", "num_ctx", "keep_alive", "think")
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /v1/chat/completions, or /api/chat when the request holds `options`, `num_ctx`, `keep_alive` or `think`."""
+    request, notes = with_tools(request)
     headers = openai.headers_of(route, request)
-    body, notes = openai.body_of(route, request)
-    notes += _notes(route, request)
+    body, more = openai.body_of(route, request)
+    notes += more + _notes(route, request)
     choice = body.pop("tool_choice", None)
     if choice == "none":  # it ignores tool_choice and would still call them (ollama issue 17921)
         body.pop("tools", None)
@@ -41,6 +44,8 @@ def _notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
     sentences: tuple[str, ...] = ()
     if request.body.get("tool_choice") not in (None, "auto", "none"):
         sentences += (f"{route.router.id} heeds no tool_choice: the model decides",)
+    if any(map(_wants_detail, as_list(request.body.get("messages")))):
+        sentences += (f"{route.router.id} heeds no image_url.detail",)
     if _is_native(request) and (lost := ollama_native.left_out(request.body, route.router.drop)):
         sentences += (f"{route.router.id} takes no {', '.join(lost)} with options: dropped",)
     return sentences
@@ -110,6 +115,13 @@ class _Decoder(StreamDecoder):
 
 def _is_native(request: ChatRequest) -> bool:
     return any(request.body.get(name) is not None for name in _NATIVE)
+
+
+def _wants_detail(message: Any) -> bool:
+    content = message.get("content") if isinstance(message, dict) else None
+    return isinstance(content, list) and any(
+        as_mapping(as_mapping(part).get("image_url")).get("detail") not in (None, "auto") for part in content
+    )
 
 
 def _root(router: Router) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.openai.shapes import INDEXED
 from chomp_mcp.dialects.openai.tool_calls import CallStream, mend_message
+from chomp_mcp.dialects.values import as_list
 from chomp_mcp.messages import Completion, Delta, text_of
 
 __all__ = ["Folder"]
@@ -91,11 +92,13 @@ class Folder:
 
 
 def _plain_content(delta: dict[str, Any]) -> None:
-    """Content that comes as parts (Mistral's) becomes the texts that other routers send."""
+    """Content that comes as parts (Mistral's) becomes the texts, and the pictures, that other routers send."""
     parts = delta.get("content")
     if not isinstance(parts, list):
         return
     delta["content"] = text_of(parts)
+    if pictures := [part for part in parts if isinstance(part, Mapping) and part.get("image_url")]:
+        delta["images"] = [*as_list(delta.get("images")), *pictures]
     thoughts = [part.get("thinking") for part in parts if isinstance(part, Mapping)]
     if thought := "".join(map(text_of, thoughts)):
         delta["reasoning_content"] = thought

@@ -64,7 +64,8 @@ def asked(job: Job, host: Host) -> CallToolResult:
     status = "done" if job.status.is_final else "running"
     job_id = job.id if job.process or status == "running" else ""
     words = _in_words(job, host)
-    return _of_job(job, host, words, status=status, text=job.text, job_id=job_id, receipt=job.receipt)
+    images = {"images": list(job.images)} if job.images else {}
+    return _of_job(job, host, words, status=status, text=job.text, job_id=job_id, receipt=job.receipt, **images)
 
 
 def dispatched(job: Job, host: Host) -> CallToolResult:

@@ -1,0 +1,63 @@
+"""`functions` and `function_call`, which chat completions had before tools, as tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.messages import ChatRequest
+
+__all__ = ["with_tools"]
+
+_NOTE = "functions were sent as tools: a call comes back in tool_calls"
+
+
+def with_tools(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
+    """The request with tools, and the note on it; one without functions as it is."""
+    body = request.body
+    messages = as_list(body.get("messages"))
+    is_asked = bool(body.get("functions") or body.get("function_call"))
+    if not is_asked and not any(map(_is_legacy, messages)):
+        return request, ()
+    fields = {name: value for name, value in body.items() if name not in {"functions", "function_call"}}
+    functions = [each for each in as_list(body.get("functions")) if isinstance(each, Mapping)]
+    if functions:
+        tools = [{"type": "function", "function": each} for each in functions]
+        fields["tools"] = [*as_list(fields.get("tools")), *tools]
+    if choice := _choice(body.get("function_call")):
+        fields.setdefault("tool_choice", choice)
+    fields["messages"] = _messages(messages)
+    return replace(request, body=fields), (_NOTE,) if is_asked else ()
+
+
+def _is_legacy(message: Any) -> bool:
+    return isinstance(message, dict) and (message.get("role") == "function" or bool(message.get("function_call")))
+
+
+def _choice(wanted: Any) -> Any:
+    if isinstance(wanted, str):
+        return wanted
+    name = as_mapping(wanted).get("name")
+    return {"type": "function", "function": {"name": name}} if isinstance(name, str) and name else None
+
+
+def _messages(messages: list[Any]) -> list[Any]:
+    """A call gets an id by its place, and the result of its function behind it the same."""
+    told: list[Any] = []
+    waiting: dict[str, str] = {}
+    for at, message in enumerate(messages):
+        if not _is_legacy(message):
+            told.append(message)
+        elif message.get("role") == "function":
+            name = str(message.get("name"))
+            plain = {field: value for field, value in message.items() if field != "name"}
+            told.append({**plain, "role": "tool", "tool_call_id": waiting.pop(name, f"call_{at}")})
+        else:
+            call = as_mapping(message["function_call"])
+            call_id = waiting[str(call.get("name"))] = f"call_{at}"
+            plain = {field: value for field, value in message.items() if field != "function_call"}
+            calls = [*as_list(plain.get("tool_calls")), {"id": call_id, "type": "function", "function": dict(call)}]
+            told.append({**plain, "tool_calls": calls})
+    return told
