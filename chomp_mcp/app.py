@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.book import Books
@@ -39,7 +39,7 @@ from chomp_mcp.messages import (
     Router,
     is_conversation,
 )
-from chomp_mcp.policy import key_shape, routing
+from chomp_mcp.policy import grants, key_shape, routing
 from chomp_mcp.policy.breaker import BreakerRules
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.routers import catalog
@@ -142,7 +142,7 @@ class Chomp:
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
         self.threads, self.receipts = Threads(state, clock=clock), ReceiptLog(Receipts(state), clock=clock)
         self.observers = Observers([self.receipts, *observers])
-        self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock)
+        self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock, state=state)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(state, self.client, self.routers, clock=clock)
         self.books = Books(settings, self.routers, self.keyring)
@@ -349,6 +349,25 @@ class Chomp:
     async def status(self, caller: Caller = OWNER) -> StatusView:
         """What can be used now, until when, and what it cost."""
         return await self._status.of(caller)
+
+    async def issue_token(self, told: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> tuple[str, Caller]:
+        """The owner's new token: `name`, `models`, `daily`, `monthly`, `rps`, `expires`, as policy/grants.py reads them.
+
+        Without `keys` of its own the owner's are lent to it.
+
+        Raises:
+            InvalidRequest: a field that cannot be meant, a name that another token has, or a key that cannot be one.
+        """
+        grant = grants.checked(told, self.clock(), lends=not keys)
+        if any(token.grant.name == grant.name for token in await self.keyring.tokens()):
+            raise InvalidRequest(f"There is a token {grant.name!r} already.", hint="Revoke it first.", param="name")
+        token, caller = await self.keyring.create(grant)
+        try:
+            await self.register_keys(keys or {}, caller=caller)
+        except ChompError:
+            await self.keyring.revoke(caller)
+            raise
+        return token, caller
 
     async def forget(self, caller: Caller) -> None:
         """Cancel the caller's jobs and delete all that is theirs: jobs, keys, and the token with them."""

@@ -14,6 +14,7 @@ from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import Caller, ChatRequest, Plan
 from chomp_mcp.policy import budget, rate_limit
 from chomp_mcp.policy.budget import Limits
+from chomp_mcp.policy.grants import UNLIMITED, Grant, within
 from chomp_mcp.policy.rate_limit import Bucket
 from chomp_mcp.store.ledger import Hold, Ledger
 
@@ -60,25 +61,35 @@ class Admission:
         refusal: some times the burst may wait in line. A burst of one says that nothing may.
         `takes`: the request counts from here on; else it is only asked whether it would be refused.
         """
-        if not caller.limited or self._rps <= 0:
+        rps, burst, patience = self._rate_of(caller)
+        if not caller.limited or rps <= 0:
             return 0.0
         now = self._clock()
-        bucket = self._buckets.get(caller.id) or rate_limit.full(now, self._burst)
-        bucket, wait = rate_limit.take(bucket, now, self._rps, self._burst, self._patience)
+        bucket = self._buckets.get(caller.id) or rate_limit.full(now, burst)
+        bucket, wait = rate_limit.take(bucket, now, rps, burst, patience)
         if takes:
             self._buckets[caller.id] = bucket
             self._buckets.move_to_end(caller.id)
             if len(self._buckets) > MOST_BUCKETS:
                 self._buckets.popitem(last=False)
-        if wait > self._patience:
+        if wait > patience:
+            mend = "ask the owner for more" if caller.rps else "raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST"
             raise RateLimited(
-                f"More than {self._rps:g} requests a second.",
-                hint=f"Wait {math.ceil(wait)} s, or raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST.",
+                f"More than {rps:g} requests a second.",
+                hint=f"Wait {math.ceil(wait)} s, or {mend}.",
                 retry_after=wait,
             )
         return wait
 
-    async def reserve(self, caller: Caller, request: ChatRequest, plan: Plan) -> tuple[Plan, Hold | None]:
+    def _rate_of(self, caller: Caller) -> tuple[float, int, float]:
+        """Requests a second, the burst, and how long to wait in line; of a token's own rate a second is the burst."""
+        if caller.rps is None or 0 < self._rps <= caller.rps:
+            return self._rps, self._burst, self._patience
+        return caller.rps, max(1, math.ceil(caller.rps)), 0.0
+
+    async def reserve(
+        self, caller: Caller, request: ChatRequest, plan: Plan, grant: Grant = UNLIMITED
+    ) -> tuple[Plan, Hold | None]:
         """Hold the most that the plan may cost. With the budget used up only its free routes are left.
 
         Raises:
@@ -94,7 +105,9 @@ class Admission:
         if most == 0:
             return plan, None
         try:
-            return plan, await self._ledger.reserve(caller.id, most, self.limits, least=least, likely=likely)
+            return plan, await self._ledger.reserve(
+                caller.id, most, within(self.limits, grant), least=least, likely=likely
+            )
         except BudgetExceeded:
             free = tuple(route for route, estimate in estimates if estimate.is_free)
             if not free:

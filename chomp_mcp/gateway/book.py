@@ -7,6 +7,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from chomp_mcp.messages import Caller, Router
+from chomp_mcp.policy.grants import UNLIMITED, Grant
 from chomp_mcp.policy.routing import Book
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
@@ -33,17 +34,23 @@ class Books:
         if known is None or known[0] is not keys:
             if len(self._books) > MOST_BOOKS:
                 self._books.clear()
-            known = self._books[caller.id] = keys, self._make(keys)
+            grant = UNLIMITED if caller.is_owner else await self._keyring.grant_of(caller)
+            known = self._books[caller.id] = keys, self._make(keys, grant, is_owner=caller.is_owner)
         return known[1]
 
     def forget(self, caller_id: str) -> None:
         """Router keys are in it."""
         self._books.pop(caller_id, None)
 
-    def _make(self, keys: Mapping[str, tuple[str, ...]]) -> Book:
+    def _make(self, keys: Mapping[str, tuple[str, ...]], grant: Grant, *, is_owner: bool) -> Book:
         settings = self._settings
+        keyless = [] if is_owner else [router for router in self._routers.values() if not router.needs_key]
         return Book(
             routers=self._routers,
+            closed=frozenset(
+                router.id for router in keyless if not router.shared and not grant.names_router(router.id)
+            ),
+            grant=grant,
             keys={
                 router: tuple((key, key_id(key)) for key in few)
                 for router, few in keys.items()

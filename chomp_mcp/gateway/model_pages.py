@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.inabilities import Inabilities
 from chomp_mcp.gateway.model_list import ModelList
@@ -62,6 +62,8 @@ class ModelPages:
         book = await self.books.of(caller)
         wanted = (routing.named_router(router, self.routers).id,) if router != AUTO else routing.listed_routers(book)
         start, size = _page(cursor, limit)
+        if router != AUTO and router in book.closed:
+            raise NotAllowed(f"{self.routers[router].name} is the owner's.", hint="Leave it out for those you can use.")
         lists = await self.models.of(wanted, book.keys)
         if router != AUTO and lists[router].error and not book.usable(self.routers[router]):
             raise routing.no_key(self.routers[router])
@@ -70,7 +72,9 @@ class ModelPages:
             model
             for known in lists.values()
             for model in known.models
-            if (model.free or not free_only) and all(word in f"{model.ref} {model.name}".lower() for word in words)
+            if book.grant.allows("", model.ref)
+            and (model.free or not free_only)
+            and all(word in f"{model.ref} {model.name}".lower() for word in words)
         ]
         unable = await self.inabilities.known()
         unknown = 0

@@ -152,7 +152,8 @@ class Exchange:
             self._plan = await gateway.plan(self._caller, request)
         talk = gateway.conversations.name_of(self._caller, request, self._plan)
         self._plan = await gateway.conversations.with_kept(talk, self._plan)
-        plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan)
+        grant = (await gateway.planner.books.of(self._caller)).grant
+        plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan, grant)
         self._attempts = Attempts(
             plan,
             request,

@@ -15,6 +15,7 @@ from chomp_mcp.gateway.known_lists import KnownLists
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan
 from chomp_mcp.policy import capability, routing
+from chomp_mcp.policy.grants import permitted
 from chomp_mcp.policy.routing import MAX_REF, Book, Target
 
 __all__ = ["Planner"]
@@ -78,7 +79,8 @@ class Planner:
                 self._remember(name, remembered)
         if remembered.keys or demand.needs:
             await self._ask(remembered)
-        return capability.roomy(capability.capable(remembered.plan, request), request, demand)
+        plan = permitted(capability.capable(remembered.plan, request), book.grant)
+        return capability.roomy(plan, request, demand)
 
     def forget(self, caller_id: str) -> None:
         """Remember none of the caller's plans: router keys are in them."""

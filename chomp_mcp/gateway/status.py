@@ -17,6 +17,7 @@ from chomp_mcp.messages import OWNER, Caller, Router
 from chomp_mcp.policy import budget
 from chomp_mcp.policy.breaker import BreakerState
 from chomp_mcp.policy.budget import Limits
+from chomp_mcp.policy.grants import within
 from chomp_mcp.policy.quota import Reading
 from chomp_mcp.policy.routing import Book
 from chomp_mcp.policy.secrets import without_password
@@ -139,7 +140,7 @@ class Status:
 
     async def of(self, caller: Caller) -> StatusView:
         book = await self.books.of(caller)
-        spend = await self.ledger.spent(caller.id)
+        spend, limits = await self.ledger.spent(caller.id), within(self.limits, book.grant)
         jobs = await self.jobs.recent(caller, RECENT_JOBS)
         breakers, keys = await self.health.breakers_of(self.routers), await self._keys(book, self.routers)
         rows = {
@@ -156,8 +157,8 @@ class Status:
                 "today_usd": _usd(spend.day_nano),
                 "month_usd": _usd(spend.month_nano),
                 "reserved_usd": _usd(spend.held_nano),
-                "daily_budget_usd": _limit(self.limits.day_nano),
-                "monthly_budget_usd": _limit(self.limits.month_nano),
+                "daily_budget_usd": _limit(limits.day_nano),
+                "monthly_budget_usd": _limit(limits.month_nano),
                 "calls_today": spend.calls,
                 "unpriced_calls_today": spend.unpriced,
                 "estimated_calls_today": spend.estimated,

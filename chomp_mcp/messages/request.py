@@ -23,6 +23,8 @@ class Caller:
     is_owner: bool = False
     limited: bool = False
     """Asks over HTTP, where the rate limit holds."""
+    rps: float | None = None
+    """Of this caller's token alone, beside the gateway's own."""
 
 
 OWNER = Caller("owner", is_owner=True)

@@ -89,6 +89,8 @@ class Router:
     """What it is sent stays on this machine, as long as its address is one of this machine; no proxy, no adapter."""
     local_except: tuple[str, ...] = ()
     """Glob patterns of its models of which that is not true."""
+    shared: bool = False
+    """Other callers than the owner may use it, although it needs no key."""
     quota_scope: Literal["key", "model"] = "key"
     """What a 429 rests: `key`, or `model` where the router counts per model."""
     quota_windows: Mapping[QuotaKind, QuotaWindow] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from chomp_mcp.messages import AUTO, Router
 from chomp_mcp.policy.capability import Unable
+from chomp_mcp.policy.grants import UNLIMITED, Grant
 from chomp_mcp.policy.roster import Roster
 
 __all__ = [
@@ -40,6 +41,10 @@ class Book:
     provider: str = AUTO
     fallbacks: tuple[str, ...] = ()
     default_model: str = AUTO
+    closed: frozenset[str] = frozenset()
+    """Keyless routers that are the owner's, and not this caller's to use."""
+    grant: Grant = UNLIMITED
+    """What the caller's token may."""
     reachable: frozenset[str] = frozenset()
     """Keyless routers that answered."""
     no_credit: frozenset[str] = frozenset()
@@ -55,7 +60,7 @@ class Book:
 
     def usable(self, router: Router) -> bool:
         """A call can be made at all."""
-        return not router.needs_key or bool(self.keys.get(router.id))
+        return bool(self.keys.get(router.id)) if router.needs_key else router.id not in self.closed
 
     def usable_routers(self) -> tuple[Router, ...]:
         """Those of `routers`, which may be a thousand, that the caller can call: mostly a few."""

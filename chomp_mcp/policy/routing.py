@@ -13,7 +13,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from chomp_mcp.errors import InvalidRequest, NoRouterKey, UnknownModel
+from chomp_mcp.errors import InvalidRequest, NoRouterKey, NotAllowed, UnknownModel
 from chomp_mcp.messages import AUTO, Plan, Route, Router
 from chomp_mcp.policy import capability, key_shape
 from chomp_mcp.policy.able import MOST_PER_ROUTER, able_first, alive
@@ -212,6 +212,8 @@ def _pairs(target: Target, book: Book, lists: Lists) -> list[Pair]:
 
 def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
     router = book.routers[target.router]
+    if router.id in book.closed:
+        raise NotAllowed(f"{router.name} is the owner's.", hint="The owner shares it with shared = true in its row.")
     if not book.usable(router):
         raise no_key(router, _served_elsewhere(router, target.model, book, lists))
     if target.model != AUTO:

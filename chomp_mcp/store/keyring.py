@@ -6,16 +6,19 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
-from chomp_mcp.messages import Caller
-from chomp_mcp.policy import key_shape
+from chomp_mcp.messages import OWNER, Caller
+from chomp_mcp.policy import grants, key_shape
+from chomp_mcp.policy.grants import Grant
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.store.sealing import PREFIX
 
-__all__ = ["Keyring", "masked"]
+__all__ = ["Keyring", "Token", "masked"]
 
 _MAX_KEY_LENGTH = 4096
 _LONG_ENOUGH = 16
@@ -28,8 +31,22 @@ _SHOWN_FROM_LENGTH = 12
 _TOKEN_PREFIX = "chomp_"  # noqa: S105 - the shape of tokens, not one
 _TOKEN_BYTES = 32
 _MOST_READ = 10_000
+_RENEWED = "token:"
+"""`token:{SHA-256}` -> whose token it is, where that is another than the caller's first."""
+_SEEN = "seen:"
+_SEEN_SECONDS = 300.0
 
 Keys = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A caller's token as the owner sees it; `used` is when it was last seen, within minutes, or ""."""
+
+    caller_id: str
+    grant: Grant
+    created: str
+    used: str
 
 
 class Keyring:
@@ -40,11 +57,17 @@ class Keyring:
     of the environment, which `owner_keys` holds; a stored key wins over it, router by router.
     """
 
-    def __init__(self, kv: KV, owner_keys: Keys, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, kv: KV, owner_keys: Keys, *, clock: Callable[[], float] = time.time, state: KV | None = None
+    ) -> None:
         self._kv = kv
-        self._owner_keys = dict(owner_keys)
+        self._owner_keys: Keys = dict(owner_keys)
         self._clock = clock
-        self._read: dict[str, tuple[Value | None, Keys]] = {}
+        self._state = state
+        """Where it is noted when tokens were used; None: nowhere."""
+        self._seen: dict[str, float] = {}
+        self._read: dict[str, tuple[Value | None, Keys, Keys]] = {}
+        """Caller id -> the record, the owner's keys as far as they are lent, and what followed of both."""
 
     async def keys_of(self, caller: Caller) -> Keys:
         """Router id -> the caller's keys for it, at least one each (`StoreError`).
@@ -52,14 +75,20 @@ class Keyring:
         The same object as long as the record says the same, also when the store has decoded it anew.
         """
         record = await self._kv.get(_record(caller))
+        lent = self._owner_keys
+        if not caller.is_owner:
+            lent = await self.keys_of(OWNER) if grants.of_record(record).lends else {}
         before = self._read.get(caller.id)
-        if before is None or before[0] != record:
-            stored = _keys(caller, record)
-            before = record, {**self._owner_keys, **stored} if caller.is_owner else stored
+        if before is None or before[0] != record or (before[1] is not lent and before[1] != lent):
+            before = record, lent, {**lent, **_keys(caller, record)}
             if len(self._read) > _MOST_READ:
                 self._read.clear()
             self._read[caller.id] = before
-        return before[1]
+        return before[2]
+
+    async def grant_of(self, caller: Caller) -> Grant:
+        """What the caller's token may."""
+        return grants.of_record(await self._kv.get(_record(caller)))
 
     async def register(
         self, caller: Caller, keys: Mapping[str, str | Sequence[str]], *, keep_others: bool = False
@@ -107,17 +136,69 @@ class Keyring:
         }
         return {**environment, **shown}
 
-    async def create(self) -> tuple[str, Caller]:
+    async def create(self, grant: Grant | None = None) -> tuple[str, Caller]:
         """A new token of 256 random bits, told this once, and its caller; only its SHA-256 is stored."""
         token = _TOKEN_PREFIX + secrets.token_hex(_TOKEN_BYTES)
         caller = Caller(_digest(token))
-        await self._kv.put(_record(caller), {"keys": {}, "created": self._timestamp()})
+        granted = {"grant": grant.as_record()} if grant else {}
+        await self._kv.put(_record(caller), {"keys": {}, "created": self._timestamp(), **granted})
         return token, caller
 
     async def find(self, token: str) -> Caller | None:
-        """Whose token this is; the look-up by hash tells nothing about tokens through its time."""
-        caller = Caller(_digest(token))
-        return None if await self._kv.get(_record(caller)) is None else caller
+        """Whose token this is, if it has not ended; the look-up by hash tells nothing about tokens through its time."""
+        digest = _digest(token)
+        caller = Caller(digest)
+        record = await self._kv.get(_record(caller))
+        if record is None and (renewed := await self._kv.get(f"{_RENEWED}{digest}")):
+            caller = Caller(str(renewed["caller"]))
+            record = await self._kv.get(_record(caller))
+        if record is None or record.get("token", caller.id) != digest:
+            return None
+        grant = grants.of_record(record)
+        if grant.has_ended(self._clock()):
+            return None
+        await self._saw(caller)
+        return replace(caller, rps=grant.rps) if grant.rps else caller
+
+    async def tokens(self) -> list[Token]:
+        """Every caller but the owner, the oldest first."""
+        records = [(entry.key.removeprefix("user:"), entry.value) for entry in await self._kv.list("user:")]
+        names = [f"{_SEEN}{caller_id}" for caller_id, _ in records]
+        seen = await self._state.get_many(names) if self._state else [None] * len(names)
+        found = [
+            Token(caller_id, grants.of_record(record), str(record.get("created", "")), (at or {}).get("at", ""))
+            for (caller_id, record), at in zip(records, seen, strict=True)
+            if caller_id != OWNER.id
+        ]
+        return sorted(found, key=lambda token: token.created)
+
+    async def rotate(self, caller: Caller) -> str | None:
+        """Another token for the same caller, whose keys, jobs and budgets stay; None: nobody is there."""
+        token = _TOKEN_PREFIX + secrets.token_hex(_TOKEN_BYTES)
+        digest = _digest(token)
+        found = False
+
+        def renew(old: Sequence[Value | None]) -> Sequence[Write | None]:
+            nonlocal found
+            found = old[0] is not None
+            return [Write({**(old[0] or {}), "token": digest}), Write({"caller": caller.id})] if found else [None, None]
+
+        before = (await self._kv.get(_record(caller)) or {}).get("token")
+        await self._kv.update([_record(caller), f"{_RENEWED}{digest}"], renew)
+        if before:
+            await self._kv.delete(f"{_RENEWED}{before}")
+        return token if found else None
+
+    async def _saw(self, caller: Caller) -> None:
+        """Note that it was used, every few minutes; that is worth no error."""
+        now = self._clock()
+        if self._state is None or now - self._seen.get(caller.id, 0.0) < _SEEN_SECONDS:
+            return
+        if len(self._seen) > _MOST_READ:
+            self._seen.clear()
+        self._seen[caller.id] = now
+        with suppress(StoreError):
+            await self._state.put(f"{_SEEN}{caller.id}", {"at": self._timestamp()})
 
     async def created_at(self, caller: Caller) -> str | None:
         """When the caller's record was made, ISO 8601; None without one."""
@@ -128,6 +209,11 @@ class Keyring:
     async def revoke(self, caller: Caller) -> bool:
         """Forget the caller's token and stored keys; True if there was something to forget."""
         self._read.pop(caller.id, None)
+        renewed = (await self._kv.get(_record(caller)) or {}).get("token")
+        if renewed:
+            await self._kv.delete(f"{_RENEWED}{renewed}")
+        if self._state is not None:
+            await self._state.delete(f"{_SEEN}{caller.id}")
         return await self._kv.delete(_record(caller))
 
     def _timestamp(self) -> str:

@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for add in (_servers, _running, _asking, _jobs, _models, _keys, _looking, _setup):
+    for add in (_servers, _running, _asking, _jobs, _models, _keys, _tokens, _looking, _setup):
         add(command)
     return top
 
@@ -247,6 +247,35 @@ def _keys(command: _Command) -> None:
     for name, summary in _SEALING.items():
         _action(actions, name, f"sealing:{name}", summary)
     _json(_action(actions, "token", "keys:token", "make a caller token for the HTTP doors and print it once"))
+
+
+def _tokens(command: _Command) -> None:
+    tokens = command(
+        "tokens", "tokens:list_tokens", "tokens for others on this gateway, with models, budgets and an end"
+    )
+    tokens.set_defaults(json=False)
+    actions = tokens.add_subparsers(metavar="ACTION")
+    _json(
+        _action(actions, "list", "tokens:list_tokens", "every caller's token: its limits, its last use (the default)")
+    )
+    add = _action(actions, "add", "tokens:add", "make a token that uses your router keys, and print it once")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("--models", metavar="PATTERNS", help="what it may ask for: groq/*,coding (default: everything)")
+    add.add_argument("--daily", metavar="USD", help="what it may spend in a day")
+    add.add_argument("--monthly", metavar="USD", help="what it may spend in a month")
+    add.add_argument("--rps", metavar="N", help="requests a second")
+    add.add_argument("--expires", metavar="WHEN", help="30d, 12h, or a date")
+    _json(add)
+    for name, summary in _TOKEN_ACTIONS.items():
+        action = _action(actions, name, f"tokens:{name}", summary)
+        action.add_argument("name", metavar="NAME", help="its name, or how its ID in the list begins")
+        _json(action)
+
+
+_TOKEN_ACTIONS = {
+    "revoke": "it opens nothing any more; its caller's keys and jobs are gone",
+    "rotate": "another token for the same caller, printed once; the old one opens nothing any more",
+}
 
 
 _SEALING = {

@@ -13,12 +13,13 @@ from starlette.routing import Route
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
-from chomp_mcp.doors.http.auth import may_register
+from chomp_mcp.doors.http.auth import is_loopback, may_register
 from chomp_mcp.doors.http.chat import list_failed
 from chomp_mcp.doors.views import SeedModel, seed_job, seed_model
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
-from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.messages import OWNER, Caller, ChatRequest
+from chomp_mcp.policy.grants import FIELDS
 from chomp_mcp.policy.rate_limit import Bucket, full, take
 
 __all__ = ["RegistrationLimit", "routes"]
@@ -73,14 +74,31 @@ class _Keys:
 
     async def register(self, request: Request) -> Json:
         """POST /api/keys: a stranger gets a token for these keys, a caller's join those they have."""
+        settings = self._chomp.settings
         if "caller" in request.scope.get("state", {}):
             caller = caller_of(request.scope)
-            routers = await self._chomp.register_keys(_keys_in(await read_json(request.receive)), caller=caller)
+            body = await read_json(request.receive)
+            if body.keys() & set(FIELDS):
+                return Json(await self._issue(caller, body))
+            routers = await self._chomp.register_keys(_keys_in(body), caller=caller)
             return Json({**await self._view(caller), "routers": routers})
-        if not may_register(self._chomp.settings):  # before its body is read, and so is the limit
+        if not may_register(settings):  # before its body is read, and so is the limit
             raise NotAllowed("New callers are not taken here.", hint="Ask the owner for CHOMP_OPEN_REGISTRATION=1.")
         self._limit.admit(request.client.host if request.client else "")
-        return Json(await self._welcome(_keys_in(await read_json(request.receive))))
+        body = await read_json(request.receive)
+        if body.keys() & set(FIELDS):
+            is_owner = not settings.auth_token and is_loopback(settings.host)  # where no token means the owner
+            return Json(await self._issue(OWNER if is_owner else None, body))
+        return Json(await self._welcome(_keys_in(body)))
+
+    async def _issue(self, caller: Caller | None, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The owner's new token, with its limits."""
+        if caller is None or not caller.is_owner:
+            raise NotAllowed("Only the owner gives tokens limits.", hint="Send GATEWAY_AUTH_TOKEN.")
+        has_keys = body.get("keys") is not None or body.get("openrouter_key") is not None
+        told = {name: body.get(name) for name in FIELDS}
+        token, made = await self._chomp.issue_token(told, _keys_in(body) if has_keys else None)
+        return {"token": token, **await self._view(made)}
 
     async def _welcome(self, keys: Mapping[str, str]) -> dict[str, Any]:
         token, caller = await self._chomp.keyring.create()

@@ -1,0 +1,208 @@
+# ruff: noqa: ASYNC240 - a test may wait for its disk
+"""What the owner's word for a token says holds at every door."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chomp_mcp.settings import Settings
+from tests.support.clock import Clock
+from tests.support.scripted import ScriptedRouter
+from tests.support.serving import Served, serving
+from tests.support.world import environment
+
+pytestmark = pytest.mark.anyio
+
+OWNER = "the-owners-own-token"
+HI = [{"role": "user", "content": "hi"}]
+PRICED = "groq/openai/gpt-oss-120b"
+
+
+@asynccontextmanager
+async def gateway(home: Path, **settings: str) -> AsyncIterator[tuple[Served, ScriptedRouter, ScriptedRouter]]:
+    async with ScriptedRouter() as groq, ScriptedRouter() as cerebras:
+        for upstream in (groq, cerebras):
+            upstream.models(["openai/gpt-oss-120b", "m"])
+            upstream.answer("hello")
+        env = environment(home, {"groq": groq, "cerebras": cerebras}, GATEWAY_AUTH_TOKEN=OWNER, **settings)
+        async with serving(Settings.load(env)) as served:
+            yield served, groq, cerebras
+
+
+async def issued(served: Served, **told: Any) -> str:
+    answer = await served.http.post(
+        "/api/keys", json={"name": "ci", **told}, headers={"authorization": f"Bearer {OWNER}"}
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()["token"]
+
+
+async def chat(served: Served, token: str, model: str, **body: Any) -> Any:
+    headers = {"authorization": f"Bearer {token}"}
+    return await served.http.post(
+        "/v1/chat/completions", json={"model": model, "messages": HI, **body}, headers=headers
+    )
+
+
+async def test_a_token_uses_the_owners_keys_for_the_models_that_it_may_ask(home: Path) -> None:
+    async with gateway(home) as (served, groq, cerebras):
+        token = await issued(served, models=["groq/*"])
+        assert (await chat(served, token, "groq/m")).status_code == 200
+        assert groq.chats[0].key == "key-groq"
+        refused = await chat(served, token, "cerebras/m")
+        assert refused.status_code == 403
+        assert "It may use groq/*" in refused.text
+        assert (await chat(served, token, "auto")).headers["x-chomp-router"] == "groq"
+        assert cerebras.chats == []
+        listed = await served.http.get("/v1/models", headers={"authorization": f"Bearer {token}"})
+        assert {model["id"].partition("/")[0] for model in listed.json()["data"]} == {"groq"}
+        shown = await served.http.get("/api/keys", headers={"authorization": f"Bearer {token}"})
+        assert shown.json()["routers"] == {}, "the owner's keys are lent, and not shown"
+
+
+DOORS = {
+    "/v1/messages": {"model": "cerebras/m", "max_tokens": 9, "messages": HI},
+    "/v1/responses": {"model": "cerebras/m", "input": "hi"},
+    "/v1/embeddings": {"model": "cerebras/m", "input": "hi"},
+    "/v1/completions": {"model": "cerebras/m", "prompt": "hi"},
+    "/v1/chat": {"agent_id": "a", "model": "cerebras/m", "messages": HI},
+    "/api/dispatch": {"prompt": "hi", "model": "cerebras/m"},
+}
+
+
+@pytest.mark.parametrize("path", DOORS)
+async def test_every_door_holds_a_token_to_its_models(home: Path, path: str) -> None:
+    async with gateway(home) as (served, _, cerebras):
+        token = await issued(served, models="groq/*")
+        answer = await served.http.post(path, json=DOORS[path], headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code in {400, 403}
+        assert cerebras.chats == []
+
+
+async def test_mcp_holds_a_token_to_its_models(home: Path) -> None:
+    async with gateway(home) as (served, _, cerebras):
+        token = await issued(served, models=["groq/*"])
+        call = {"name": "ask", "arguments": {"prompt": "hi", "model": "cerebras/m"}}
+        answer = await served.http.post(
+            "/mcp",
+            json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
+            headers={
+                "authorization": f"Bearer {token}",
+                "accept": "application/json, text/event-stream",
+                "mcp-protocol-version": "2025-11-25",
+            },
+        )
+        assert "hello" not in answer.text
+        assert cerebras.chats == []
+
+
+async def test_a_tokens_budget_is_its_own(home: Path) -> None:
+    async with gateway(home) as (served, _, _cerebras):
+        token = await issued(served, daily="0.000001")
+        assert (await chat(served, token, PRICED, max_tokens=1000)).status_code == 429
+        assert (await chat(served, OWNER, PRICED, max_tokens=1000)).status_code == 200
+
+
+async def test_a_tokens_rate_is_its_own(home: Path) -> None:
+    async with gateway(home) as (served, _, _cerebras):
+        token = await issued(served, rps=0.01)
+        assert [(await chat(served, token, "groq/m")).status_code for _ in range(2)] == [200, 429]
+        assert (await chat(served, OWNER, "groq/m")).status_code == 200
+
+
+async def test_a_token_ends(home: Path) -> None:
+    async with gateway(home) as (served, _, _cerebras):
+        token = await issued(served, expires="1s")
+        served.chomp.keyring._clock = Clock(served.chomp.clock() + 2)
+        assert (await chat(served, token, "groq/m")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"daily": -1},
+        {"monthly": "much"},
+        {"rps": 0},
+        {"expires": "yesterday"},
+        {"expires": "2020-01-01"},
+        {"models": [1]},
+        {"models": [""]},
+        {"name": ""},
+        {"name": "x" * 65},
+        {"daily": True},
+    ],
+)
+async def test_what_cannot_be_meant_makes_no_token(home: Path, told: dict) -> None:
+    async with gateway(home) as (served, _, _cerebras):
+        answer = await served.http.post(
+            "/api/keys", json={"name": "ci", **told}, headers={"authorization": f"Bearer {OWNER}"}
+        )
+        assert answer.status_code == 400
+        assert next(iter(told)) in answer.text
+        assert await served.chomp.keyring.tokens() == []
+
+
+async def test_only_the_owner_gives_limits(home: Path) -> None:
+    async with gateway(home) as (served, _, _cerebras):
+        token = await issued(served)
+        for headers in ({"authorization": f"Bearer {token}"}, {}):
+            answer = await served.http.post("/api/keys", json={"name": "mine", "daily": 1e6}, headers=headers)
+            assert answer.status_code == 403
+
+
+async def test_what_needs_no_key_is_the_owners_unless_its_row_is_shared(home: Path) -> None:
+    async with ScriptedRouter() as mine, ScriptedRouter() as ours:
+        for upstream in (mine, ours):
+            upstream.models(["m"])
+            upstream.answer("hello")
+        home.mkdir()
+        rows = f'[routers.mine]\nurl = "{mine.url}"\n[routers.ours]\nurl = "{ours.url}"\nshared = true\n'
+        (home / "config.toml").write_text(rows)
+        async with gateway(home) as (served, _, _cerebras):
+            stranger = (await served.http.post("/api/keys", json={"keys": {"groq": "gsk_" + "a1" * 26}})).json()[
+                "token"
+            ]
+            assert (await chat(served, stranger, "mine/m")).status_code == 403
+            assert (await chat(served, stranger, "ollama/m")).status_code == 403
+            assert mine.requests == []
+            assert (await chat(served, stranger, "ours/m")).status_code == 200
+            assert (await chat(served, stranger, "mock/echo")).status_code == 200
+            assert (await chat(served, OWNER, "mine/m")).status_code == 200
+            named = await issued(served, models=["mine/*"])
+            assert (await chat(served, named, "mine/m")).status_code == 200
+
+
+async def test_a_rotated_token_keeps_its_caller_and_the_old_one_opens_nothing(home: Path) -> None:
+    async with gateway(home) as (served, _, _cerebras):
+        old = await issued(served, models=["groq/*"])
+        (listed,) = await served.chomp.keyring.tokens()
+        job = await served.http.post(
+            "/api/dispatch", json={"prompt": "hi", "model": "groq/m"}, headers={"authorization": f"Bearer {old}"}
+        )
+        caller = await served.chomp.keyring.find(old)
+        assert caller
+        new = await served.chomp.keyring.rotate(caller)
+        again = await served.chomp.keyring.rotate(caller)
+        assert new
+        assert again
+        assert (await chat(served, old, "groq/m")).status_code == 401
+        assert (await chat(served, new, "groq/m")).status_code == 401
+        assert (await chat(served, again, "groq/m")).status_code == 200
+        found = await served.http.get(
+            f"/api/result/{job.json()['id']}?wait=10", headers={"authorization": f"Bearer {again}"}
+        )
+        assert found.json()["result"] == "hello"
+        stored = (home / "keys.json").read_text()
+        assert not [token for token in (old, new, again) if token in stored or token[6:] in stored]
+        (after,) = await served.chomp.keyring.tokens()
+        assert after.caller_id == listed.caller_id
+        assert after.used
+        await served.chomp.forget(caller)
+        assert (await chat(served, again, "groq/m")).status_code == 401
+        assert json.loads((home / "keys.json").read_text()) == {}
