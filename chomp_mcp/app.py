@@ -351,7 +351,7 @@ class Chomp:
         return await self._status.of(caller)
 
     async def issue_token(self, told: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> tuple[str, Caller]:
-        """The owner's new token: `name`, `models`, `daily`, `monthly`, `rps`, `expires`, as policy/grants.py reads them.
+        """A new token of the owner: `name`, `models`, `daily`, `monthly`, `rps`, `expires`, as policy/grants.py has it.
 
         Without `keys` of its own the owner's are lent to it.
 

@@ -52,8 +52,8 @@ class _Quiet(Server):
 
 
 def settings_for(home: Path, *, environ: Mapping[str, str] | None = None, **routers: str) -> Settings:
-    """Settings with a clean environment, no rate limit, and a row for each scripted router's URL."""
-    rows = {name: {"url": url} for name, url in routers.items()}
+    """Settings with a clean environment, no rate limit, and a row that all may use for each scripted router's URL."""
+    rows = {name: {"url": url, "shared": True} for name, url in routers.items()}
     settings = Settings.load({"CHOMP_HOME": str(home), "GATEWAY_RATE_RPS": "0", **(environ or {})})
     return replace(settings, router_rows={**settings.router_rows, **rows})
 
