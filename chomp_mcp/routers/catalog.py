@@ -30,7 +30,12 @@ def load(settings: Settings) -> dict[str, Router]:
     rows = dict(_built_in())
     for router_id, row in settings.router_rows.items():
         rows[router_id] = _merged(rows.get(router_id), _users_row(router_id, row))
-    routers = {router_id: _router(router_id, row) for router_id, row in rows.items()}
+    routers = {}
+    for router_id, row in rows.items():
+        if not row.get("url"):
+            message = f"[routers.{router_id}] in {_HERE} has no url."
+            raise InvalidSetting(message, hint='Add url = "https://…/v1", the base URL of its API.')
+        routers[router_id] = Router(id=router_id, **{"name": router_id, **row})
     _override(routers, settings.environment)
     _refuse_unknown_routers(settings, routers)
     return routers
@@ -125,13 +130,6 @@ _LIST = "/models"
 def _own_path(models_path: str) -> str:
     """The list of another server: one at a whole URL (Fireworks) does not outlive the base URL it belongs to."""
     return _LIST if "://" in models_path else models_path
-
-
-def _router(router_id: str, row: Mapping[str, Any]) -> Router:
-    if not row.get("url"):
-        message = f"[routers.{router_id}] in {_HERE} has no url."
-        raise InvalidSetting(message, hint='Add url = "https://…/v1", the base URL of its API.')
-    return Router(id=router_id, **{"name": router_id, **row})
 
 
 _OVERRIDE = re.compile(r"CHOMP_ROUTER_(.+)_URL")

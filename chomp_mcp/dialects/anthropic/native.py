@@ -6,7 +6,7 @@ answer ended, an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from chomp_mcp.dialects.anthropic import answer
 from chomp_mcp.dialects.anthropic.signatures import without_ours
 from chomp_mcp.dialects.anthropic.stream import MessageDecoder
 from chomp_mcp.dialects.stream.decoder import Whole
+from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode", "encode_count"]
@@ -67,13 +68,9 @@ class NativeDecoder(MessageDecoder):
             return ()
         self._has_begun = self._has_begun or (self.usage is not None and any(delta.is_real for delta in deltas))
         chunk = deltas[0].chunk if deltas else _NOTHING
-        return (Delta(chunk=chunk, raw=b"event: %b\ndata: %b\n\n" % (name or _name(data), data)),)
-
-
-def _name(data: bytes) -> bytes:
-    """The event's name, where the router gave it only inside."""
-    value = wire.loads(data)
-    return str(value.get("type", "")).encode() if isinstance(value, Mapping) else b""
+        if not name:  # the router gave it only inside
+            name = str(as_mapping(wire.loads(data)).get("type", "")).encode()
+        return (Delta(chunk=chunk, raw=b"event: %b\ndata: %b\n\n" % (name, data)),)
 
 
 def _body(route: Route, request: ChatRequest, *, stream: bool) -> bytes:

@@ -80,7 +80,10 @@ class Tasks(Extension):
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
         """What still runs when the tool answers is told as a task."""
-        if params.name not in TOOLS or not _declared(ctx):
+        able = ctx.session.client_capabilities
+        is_modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        is_declared = is_modern and able is not None and IDENTIFIER in (able.extensions or {})
+        if params.name not in TOOLS or not is_declared:
             return await call_next(ctx)
         token = patience.set(WAIT_SECONDS)
         try:
@@ -123,12 +126,6 @@ class Tasks(Extension):
             return await self._chomp.result(task_id, caller=current_caller.get())
         except JobNotFound as error:
             raise MCPError(INVALID_PARAMS, str(error), {"taskId": task_id}) from None
-
-
-def _declared(ctx: ServerRequestContext[Any, Any]) -> bool:
-    able = ctx.session.client_capabilities
-    modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-    return modern and able is not None and IDENTIFIER in (able.extensions or {})
 
 
 def _task(job: Job) -> dict[str, Any]:
