@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import io
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +20,7 @@ from urllib.parse import urlsplit
 from chomp_mcp.doors.cli import edits, launch
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client
 from chomp_mcp.doors.cli.config_file import ConfigFile
-from chomp_mcp.doors.cli.output import remark
+from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.doors.cli.parser import client_named
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.policy.secrets import masked
@@ -45,6 +47,29 @@ HOST_SECONDS = 60.0
 
 def install(args: argparse.Namespace) -> int:
     """Write the entry, keep a backup of the file as it was, and say what the client does not hand on."""
+    return _as_json(args, _install_entry) if args.json else _install_entry(args)
+
+
+def uninstall(args: argparse.Namespace) -> int:
+    """Take the entry out; a file that nobody else changed since is, byte for byte, what it was before `install`."""
+    return _as_json(args, _uninstall_entry) if args.json else _uninstall_entry(args)
+
+
+def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], int]) -> int:
+    """{client, file, changed, said}: whether the file is another one now, and what a person would have read."""
+    client = CLIENTS[client_named(args.client)]
+    path = client.file(project=args.project)
+    before = path.read_bytes() if path.is_file() else None
+    args.yes = True  # nobody could see the question
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+        code = command(args)
+    after = path.read_bytes() if path.is_file() else None
+    lines = said.getvalue().splitlines()
+    show_json({"client": client_named(args.client), "file": str(path), "changed": before != after, "said": lines})
+    return code
+
+
+def _install_entry(args: argparse.Namespace) -> int:
     settings = Settings.load()
     client = CLIENTS[client_named(args.client)]
     path = client.file(project=args.project)
@@ -60,8 +85,7 @@ def install(args: argparse.Namespace) -> int:
     return 0
 
 
-def uninstall(args: argparse.Namespace) -> int:
-    """Take the entry out; a file that nobody else changed since is, byte for byte, what it was before `install`."""
+def _uninstall_entry(args: argparse.Namespace) -> int:
     client = CLIENTS[client_named(args.client)]
     file = ConfigFile.read(client.file(project=args.project))
     form, where = edits.of(client.form), (client.section, NAME)

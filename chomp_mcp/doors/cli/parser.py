@@ -307,6 +307,7 @@ def _setup(command: _Command) -> None:
         )
         each.add_argument("--print", dest="only_print", action="store_true", help="only show it; write nothing")
         each.add_argument("-y", "--yes", action="store_true", help="do not ask, on a terminal either")
+        _json(each)
     install.add_argument(
         "--env",
         metavar="NAME",

@@ -147,11 +147,18 @@ class KeyPages:
         return _said(
             200,
             f"{html.escape(router.name)} is ready",
-            "The key is saved on this machine. Close this page and go on in the chat.",
+            "The key is saved on this machine. Close this page and go on in the chat."
+            + (f"</p><p class=dim>What it allows: {html.escape(router.limits)}." if router.limits else ""),
         )
 
     async def _save(self, caller: Caller, fields: Mapping[str, str]) -> Router:
         router, key = fields.get("router", ""), fields.get("key", "").strip()
+        if key and not router:
+            owner = routing.owner_of_key(key, self._takers().values())
+            if owner is None:
+                hint = "Choose the router, then save."
+                raise InvalidRequest("How this key begins says nothing of its router.", hint=hint, param="router")
+            router = owner.id
         self._check(router)
         if not key:
             raise InvalidRequest("There is no key yet.", hint="Paste one, then save.", param="key")
@@ -196,7 +203,8 @@ async def _fields(request: Request) -> dict[str, str]:
 
 
 def _options(routers: Iterable[Router], chosen: str) -> str:
-    return "\n".join(
+    told = "" if chosen else '<option value="" selected>told by how the key begins</option>\n'
+    return told + "\n".join(
         f'<option value="{html.escape(router.id)}"{" selected" if router.id == chosen else ""}>'
         f"{html.escape(router.name)}</option>"
         for router in routers

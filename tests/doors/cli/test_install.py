@@ -498,3 +498,11 @@ def test_uninstall_of_what_is_not_there_says_so(run, tmp_path):
     done = run("uninstall", "cursor")
     assert done.returncode == 0
     assert "no entry of ours" in done.stdout
+
+
+def test_as_json_it_says_whether_the_file_is_another_one_now(run, tmp_path):
+    for changed in (True, False):
+        told = json.loads(run("install", "cursor", "--json").stdout)
+        assert (told["client"], told["changed"]) == ("cursor", changed)
+        assert told["file"] == str(tmp_path / PLACES["cursor"][0])
+    assert json.loads(run("uninstall", "cursor", "--json").stdout)["changed"] is True

@@ -211,3 +211,15 @@ async def test_a_browser_shows_the_page(pages: KeyPages) -> None:
     assert "<title>Add a router key · chomp</title>" in seen.stdout
     assert '<option value="cerebras" selected="">Cerebras</option>' in seen.stdout
     assert "Content Security Policy" not in seen.stderr
+
+
+async def test_a_key_says_whose_it_is_where_no_router_was_named(
+    pages: KeyPages, chomp: Chomp, browser: httpx2.AsyncClient
+) -> None:
+    url = await pages.open(OWNER)
+    assert '<option value="" selected>' in (await browser.get(url)).text
+    unknown = await send(browser, url, router="", key="nobody-knows-this-one")
+    assert unknown.status_code == 400
+    assert "Choose the router" in unknown.text
+    assert (await send(browser, url, router="")).status_code == 200
+    assert set(await chomp.keyring.previews(OWNER)) == {"groq"}
