@@ -12,6 +12,7 @@ import anyio
 from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.doors.cli import exit_code
+from chomp_mcp.doors.cli.markdown import MarkdownAnswer, PlainAnswer, is_wanted
 from chomp_mcp.doors.cli.output import answer, remark, show_json
 from chomp_mcp.doors.cli.prompting import folders_of, prompt_of, request_of, thread_of
 from chomp_mcp.doors.cli.status_line import StatusLine
@@ -97,7 +98,7 @@ async def _streamed(args: argparse.Namespace, prompt: str) -> int:
 
 async def converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
     """Ask, stream the answer to stdout, tell the receipt; the conversation as it stands then, kept for `-c`."""
-    last = "\n"
+    shown = MarkdownAnswer() if is_wanted() and not args.raw else PlainAnswer()
     request = await request_of(chomp, args, prompt, thread)
     exchange = chomp.gateway.exchange(OWNER, request, door="cli")
     folder = Folder()
@@ -107,16 +108,12 @@ async def converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: 
                 async for batch in reply.batches():
                     if text := folder.add(batch):
                         line.clear()
-                        answer(text)
-                        last = text
+                        shown.add(text)
                 line.clear()
-                if rest := folder.rest():
-                    answer(rest)
-                    last = rest
+                shown.add(folder.rest())
         finally:
             line.clear()
-            if not last.endswith("\n"):
-                answer("\n")
+            shown.close()
     remark(reply.receipt().line())
     return await _kept(chomp, request, Completion(folder.body()).text, thread)
 

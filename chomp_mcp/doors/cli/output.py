@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
-__all__ = ["answer", "clock", "plain", "remark", "room_on", "show_json", "table"]
+__all__ = ["answer", "cleaned", "clock", "plain", "remark", "room_on", "show_json", "table"]
 
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 """Characters that turn the order of what is shown round, and Unicode's own ends of lines."""
@@ -27,6 +27,11 @@ MIN_TEXT, MIN_FIRST = 18, 12
 def plain(text: str) -> str:
     """The text on one line, without control characters."""
     return " ".join(text.translate(_CONTROLS).split())
+
+
+def cleaned(text: str) -> str:
+    """The text without the characters that could drive a terminal; its lines and tabs stay."""
+    return text.translate(_CONTROLS)
 
 
 def answer(text: str) -> None:

@@ -9,11 +9,12 @@ from typing import Any, NoReturn
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.detached import RUN_JOB
-from chomp_mcp.messages import NEEDS
 
 __all__ = ["AGENTS", "CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
 
 CHECK_KEYS = "check-keys"
+NEEDS = ("tools", "parallel_tools", "vision", "documents", "json_schema", "reasoning")
+"""Those of messages/router.py, which the help need not load."""
 DAY_SECONDS = 86_400
 LAST_PORT = 65_535
 MOST_WORKERS = 64
@@ -170,8 +171,10 @@ def _asking(command: _Command) -> None:
     dispatch = command("dispatch", "asking:dispatch", "ask in the background and print the job's id at once")
     _prompt(dispatch)
     _json(dispatch)
+    ask.add_argument("--raw", action="store_true", help=_RAW)
     chat = command("chat", "asking:chat", "ask line after line in one conversation, until Ctrl-D")
     _route(chat)
+    chat.add_argument("--raw", action="store_true", help=_RAW)
     chat.add_argument("-c", "--continue", dest="resume", action="store_true", help="go on with the last conversation")
     chat.add_argument(
         "--thread", metavar="NAME", default="", help="go on with the conversation of that name, or begin it"
@@ -187,6 +190,7 @@ def _prompt(command: argparse.ArgumentParser) -> None:
     command.add_argument("--save-to", metavar="FILE", default="", help="write the answer into FILE, and show its begin")
 
 
+_RAW = "show Markdown as it comes, on a terminal too"
 _PROMPT = "what to ask; what is piped in goes before it, or where a - stands"
 _OPTION = "a field of chat completions, its value as JSON or text: -o temperature=0.2; again for more"
 _SCHEMA = "a file with the JSON schema that the answer must have"

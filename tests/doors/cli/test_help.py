@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from chomp_mcp.doors.cli import clients
-from chomp_mcp.doors.cli.parser import CLIENTS, parser
+from chomp_mcp.doors.cli.parser import CLIENTS, NEEDS, parser
+from chomp_mcp.messages import NEEDS as ALL_NEEDS
 
 COMMANDS = (
     ["serve"],
@@ -111,3 +112,7 @@ def test_a_wrong_setting_is_named_and_ends_with_2(run):
 
 def test_install_knows_every_client_that_its_help_names():
     assert tuple(clients.CLIENTS) == CLIENTS
+
+
+def test_the_help_of_models_names_every_need():
+    assert NEEDS == ALL_NEEDS
