@@ -19,6 +19,7 @@ from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.model_pages import ModelPage, ModelPages
+from chomp_mcp.gateway.orders import Orders
 from chomp_mcp.gateway.outward import OutwardGuards
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.planner import Planner
@@ -160,7 +161,7 @@ class Chomp:
             clock=clock,
         )
         self.gateway = Gateway(
-            planner=Planner(self.books, self.models, self.health, self.credit),
+            planner=Planner(self.books, self.models, self.health, self.credit, Orders(self.prices, self.health, clock)),
             admission=self.admission,
             prices=self.prices,
             health=self.health,

@@ -72,6 +72,8 @@ class Settings:
     """`[agents.*]` of config.toml: a word of an agent's model names, such as opus -> a model ref."""
     router_rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`[routers.*]` of config.toml, as written."""
+    group_rows: Mapping[str, Any] = field(default_factory=dict)
+    """`[groups.*]` of config.toml, as written."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where the catalog looks up the owner's keys and URL overrides."""
     network: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -90,6 +92,7 @@ class Settings:
         rows = config.pop("routers", {})
         if not isinstance(rows, dict):
             raise InvalidSetting("[routers] in config.toml is not a table.", hint="Write rows as [routers.<id>].")
+        groups = config.pop("groups", {})
         agents = _agents(config.pop("agents", {}))
         allow = _allowed_secrets(config.pop("secrets_allow", []))
         urls = _urls_in(config)
@@ -102,6 +105,7 @@ class Settings:
             home=home,
             agents=agents,
             router_rows=rows,
+            group_rows=groups,
             environment=environment,
             network=network,
             secrets_allow=allow,
@@ -308,7 +312,7 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
     if unknown:
         raise InvalidSetting(
             f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.",
-            hint=f"Known: {', '.join((*_SETTINGS, *NETWORK))}, and rows under [routers.<id>].",
+            hint=f"Known: {', '.join((*_SETTINGS, *NETWORK))}, and rows under [routers.<id>] and [groups.<name>].",
         )
 
 

@@ -291,7 +291,7 @@ def openai_model(model: Model, known_by: Mapping[str, str] | None = None) -> Ope
         "id": model.ref,
         "object": "model",
         "created": 0,
-        "owned_by": model.router,
+        "owned_by": model.router or "chomp",
         "free": model.free,
     }
     if model.name:

@@ -175,6 +175,7 @@ class Attempts:
 
     async def _on(self, route: Route) -> Answer | Failed:
         """This route, and once more where the failure table says so."""
+        began = self._clock()
         try:
             self._request = self._wishes.fitted(route, self._asked)
             self.trying = route
@@ -187,21 +188,24 @@ class Attempts:
                 if wait is not None:
                     await anyio.sleep(wait)
                     outcome = await self._try(route)
-            await self._judge(route, outcome)
+            await self._judge(route, outcome, began)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._release(route)
             raise
         return outcome
 
-    async def _judge(self, route: Route, outcome: Answer | Failed) -> None:
+    async def _judge(self, route: Route, outcome: Answer | Failed, began: float) -> None:
         """What the outcome means for the router; a probe whose answer has begun has done its work."""
         if isinstance(outcome, Failed):
             self._failures.append((route, outcome))
             await self._health.failed(route, outcome)
             if not failover.ACTIONS[outcome.kind].counts_for_breaker:
                 await self._release(route)
-        elif route.ref in self._probing:
+            return
+        if self.plan.group and self.plan.group.order == "speed":
+            await self._health.speeds.measured(route, self._clock() - began, stream=self._asked.stream)
+        if route.ref in self._probing:
             self._probing.discard(route.ref)
             await self._health.succeeded(route)
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from chomp_mcp.messages import Caller, Router
 from chomp_mcp.policy.grants import UNLIMITED, Grant
+from chomp_mcp.policy.groups import checked_groups
 from chomp_mcp.policy.routing import Book
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
@@ -19,12 +20,16 @@ MOST_BOOKS = 10_000
 
 
 class Books:
-    """Makes a caller's book once, and again when their keys have changed: the same keys are the same object."""
+    """Makes a caller's book once, and again when their keys have changed: the same keys are the same object.
+
+    Raises `InvalidSetting` for a group of the settings that cannot be meant.
+    """
 
     def __init__(self, settings: Settings, routers: Mapping[str, Router], keyring: Keyring) -> None:
         self._settings = settings
         self._routers = routers
         self._keyring = keyring
+        self.groups = checked_groups(settings.group_rows, routers)
         self._books: dict[str, tuple[Mapping[str, tuple[str, ...]], Book]] = {}
         """Caller id -> the keys as the keyring gave them, and the book made of them."""
 
@@ -59,6 +64,7 @@ class Books:
             provider=settings.provider,
             fallbacks=settings.fallbacks,
             default_model=settings.default_model,
+            groups=self.groups,
         )
 
 

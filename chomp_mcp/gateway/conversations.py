@@ -35,6 +35,8 @@ class Conversations:
 
     def name_of(self, caller: Caller, request: ChatRequest, plan: Plan) -> str:
         """Its key in the store, which tells nothing of it; empty where there is nothing to keep."""
+        if plan.group and not plan.group.sticky:
+            return ""
         if len(plan.routes) < 2:  # noqa: PLR2004 - one route leaves no choice
             return ""
         begins = request.session.encode("utf-8", "replace") or _beginning(request.body)

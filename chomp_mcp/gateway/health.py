@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from chomp_mcp.errors import StoreError
 from chomp_mcp.gateway.inabilities import Inabilities
+from chomp_mcp.gateway.speeds import Speeds
 from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
@@ -84,7 +85,7 @@ class Health:
         self._rules = rules
         self._clock = clock
         self._observers = observers
-        self.inabilities = Inabilities(kv, clock=clock)
+        self.inabilities, self.speeds = Inabilities(kv, clock=clock), Speeds(kv, clock=clock)
         self._quota_written: dict[str, float] = {}
         self._clean: set[str] = set()
         """Breakers without a failure to forget, when last asked, and none of ours since."""

@@ -28,6 +28,8 @@ class ModelPage:
     errors: Mapping[str, str]
     known_by: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Ref -> need -> how it is known that the model can or cannot: list, catalog or refusal."""
+    groups: tuple[Model, ...] = ()
+    """The user's groups, on the first page of all routers: their names, without a router."""
     unknown: int = 0
     """Models that fit, but for `needs` of which nobody knows whether they can."""
 
@@ -95,7 +97,15 @@ class ModelPages:
             str(end) if end < len(models) else "",
             errors,
             {model.ref: known for model, known in shown if known},
+            self._groups(words, needed) if router == AUTO and not free_only and not start else (),
             unknown,
+        )
+
+    def _groups(self, words: Iterable[str], needed: frozenset[str]) -> tuple[Model, ...]:
+        return tuple(
+            Model("", group.name, f"{', '.join(group.models)} ({group.order})", can=group.needs)
+            for group in self.books.groups.values()
+            if needed <= group.needs and all(word in group.name.lower() for word in words)
         )
 
 

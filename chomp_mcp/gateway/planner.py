@@ -13,6 +13,7 @@ from chomp_mcp.gateway.exhausted import not_running
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.known_lists import KnownLists
 from chomp_mcp.gateway.model_list import ModelList
+from chomp_mcp.gateway.orders import Orders
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan
 from chomp_mcp.policy import capability, routing
 from chomp_mcp.policy.grants import permitted
@@ -62,6 +63,7 @@ class Planner:
     models: ModelList
     health: Health
     credit: CreditReader
+    orders: Orders
     _plans: dict[tuple[str, ...], _RememberedPlan] = field(default_factory=dict)
 
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
@@ -77,10 +79,11 @@ class Planner:
             remembered = await self._plan_anew(request, book, demand.needs)
             if await self.books.of(caller) is book:  # else the keys changed while lists were read
                 self._remember(name, remembered)
-        if remembered.keys or demand.needs:
+        if remembered.keys or remembered.plan.needs:
             await self._ask(remembered)
         plan = permitted(capability.capable(remembered.plan, request), book.grant)
-        return capability.roomy(plan, request, demand)
+        plan = capability.roomy(plan, request, demand)
+        return plan if plan.group is None else await self.orders.arranged(plan, request)
 
     def forget(self, caller_id: str) -> None:
         """Remember none of the caller's plans: router keys are in them."""

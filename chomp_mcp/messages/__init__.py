@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from chomp_mcp.messages.answer import MUTE_ENDS, Completion, Delta, ErrorObject, Failed, FailureKind, Usage, text_of
 from chomp_mcp.messages.chat_completion import ChatChunk, ChatCompletion
+from chomp_mcp.messages.group import ORDERS, Group, Order
 from chomp_mcp.messages.job import Job, JobStatus
 from chomp_mcp.messages.receipt import Attempt, AttemptView, Receipt, ReceiptView, UsageView, receipt_line
 from chomp_mcp.messages.request import (
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_PROMPT_BYTES",
     "MUTE_ENDS",
     "NEEDS",
+    "ORDERS",
     "OWNER",
     "Attempt",
     "AttemptView",
@@ -39,11 +41,13 @@ __all__ = [
     "ErrorObject",
     "Failed",
     "FailureKind",
+    "Group",
     "Job",
     "JobStatus",
     "Model",
     "Native",
     "Need",
+    "Order",
     "Plan",
     "Receipt",
     "ReceiptView",

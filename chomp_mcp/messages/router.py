@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, get_args
 
+from chomp_mcp.messages.group import Group
+
 __all__ = ["AUTO", "NEEDS", "Endpoint", "Model", "Need", "Plan", "Route", "Router"]
 
 AUTO = "auto"
@@ -148,7 +150,8 @@ class Model:
 
     @property
     def ref(self) -> str:
-        return f"{self.router}/{self.id}"
+        """A group stands in no router's list: its name is its ref."""
+        return f"{self.router}/{self.id}" if self.router else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     needs: frozenset[str] = frozenset()
     """What every route of it must be able to do, see `NEEDS`."""
+    group: Group | None = None
+    """The group that the ref named."""
     free_choice: bool = False
     """The ref left a choice of model or router, so another route may answer."""
     kept: Route | None = None

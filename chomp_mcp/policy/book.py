@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chomp_mcp.messages import AUTO, Router
+from chomp_mcp.messages import AUTO, Group, Router
 from chomp_mcp.policy.capability import Unable
 from chomp_mcp.policy.grants import UNLIMITED, Grant
 from chomp_mcp.policy.roster import Roster
@@ -45,6 +45,7 @@ class Book:
     """Keyless routers that are the owner's, and not this caller's to use."""
     grant: Grant = UNLIMITED
     """What the caller's token may."""
+    groups: Mapping[str, Group] = field(default_factory=dict)
     reachable: frozenset[str] = frozenset()
     """Keyless routers that answered."""
     no_credit: frozenset[str] = frozenset()
@@ -78,6 +79,8 @@ class Target:
     """What the request must have: who is known to lack it is left out."""
     is_default: bool = False
     """The caller named nothing: the gateway's default model, with the fallbacks of the settings behind it."""
+    group: Group | None = None
+    """What the ref names, where it is a group; `model` is empty then."""
 
 
 class Lists(Protocol):

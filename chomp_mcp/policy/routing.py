@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, NotAllowed, UnknownModel
-from chomp_mcp.messages import AUTO, Plan, Route, Router
+from chomp_mcp.messages import AUTO, Group, Plan, Route, Router
 from chomp_mcp.policy import capability, key_shape
 from chomp_mcp.policy.able import MOST_PER_ROUTER, able_first, alive
 from chomp_mcp.policy.book import (
@@ -29,6 +29,7 @@ from chomp_mcp.policy.book import (
     only_when_named,
     probed,
 )
+from chomp_mcp.policy.groups import is_pattern, matching, pattern_routers
 
 __all__ = [
     "Book",
@@ -50,6 +51,9 @@ MOST_COMPARED = 2000
 MOST_ROUTERS = 32
 """Routers that `auto` looks at, and tries for a bare name: nobody waits for more, and each costs every request time."""
 
+MOST_IN_GROUP = 256
+"""Models of a group among which its order chooses: a pattern may match ten thousand."""
+
 MAX_REF = 512
 """Characters of a ref; the longest ids of today's models stay under 100."""
 
@@ -67,6 +71,8 @@ def resolve(
     is_default = model == AUTO and router == AUTO
     if is_default:
         model = book.default_model
+    if router == AUTO and (group := book.groups.get(model)):
+        return Target(asked, AUTO, "", needs | group.needs, is_default, group)
     if router == AUTO:
         return Target(asked, *_split(model, book), needs, is_default)
     named_router(router, book.routers)
@@ -170,9 +176,25 @@ def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
     """The routers whose lists decide this target; none for a named router and a named model without needs."""
     if target.router != AUTO:
         return (target.router,) if target.model == AUTO or target.needs else ()
+    if target.group is not None:
+        return _lists_of_group(target.group, book)
     if target.model != AUTO:
         return listed_routers(book)
     return tuple(dict.fromkeys([*auto_order(book)[:MOST_ROUTERS], *probed(book)]))
+
+
+def _lists_of_group(group: Group, book: Book) -> tuple[str, ...]:
+    needed: list[str] = []
+    for ref in group.models:
+        if is_pattern(ref):
+            needed += pattern_routers(ref, book)
+            continue
+        router, model = _split(ref, book)
+        if router == AUTO:
+            needed += lists_needed(Target(ref, router, model), book)
+        elif book.usable(book.routers[router]):
+            needed.append(router)
+    return tuple(dict.fromkeys(needed))
 
 
 def plan(target: Target, book: Book, lists: Lists) -> Plan:
@@ -193,12 +215,15 @@ def plan(target: Target, book: Book, lists: Lists) -> Plan:
         routes=_explained(tries, book) if target.router == target.model == AUTO else tries,
         notes=(*_notes(target, routes, book), *([f"left out: {capability.left_out(why)}"] if why else ())),
         needs=target.needs,
+        group=target.group,
         free_choice=target.is_default or AUTO in {target.router, target.model},
     )
 
 
 def _pairs(target: Target, book: Book, lists: Lists) -> list[Pair]:
     """What the ref means, whatever the request needs."""
+    if target.group is not None:
+        return _of_group(target.group, book, lists)
     if target.router != AUTO:
         routes = _on_named_router(target, book, lists)
     elif target.model == AUTO:
@@ -208,6 +233,32 @@ def _pairs(target: Target, book: Book, lists: Lists) -> list[Pair]:
     if target.is_default and target.model != AUTO:
         routes = [*routes, *_fallbacks(book, lists)]
     return routes
+
+
+def _of_group(group: Group, book: Book, lists: Lists) -> list[Pair]:
+    """What its refs and patterns stand for now; those that stand for nothing are passed over, unless all do."""
+    found: list[Pair] = []
+    missing: list[UnknownModel | NoRouterKey | NotAllowed] = []
+    for ref in group.models:
+        try:
+            if is_pattern(ref):
+                pairs = list(islice(matching(ref, book, lists), MOST_IN_GROUP))
+                if not pairs:
+                    raise UnknownModel(f"{ref} matches no listed model.")  # noqa: TRY301 - as a ref that is not there
+            else:
+                pairs = _pairs(Target(ref, *_split(ref, book)), book, lists)
+        except (UnknownModel, NoRouterKey, NotAllowed) as lacking:
+            missing.append(lacking)
+        else:
+            found += pairs
+    if not found:
+        told = " ".join(dict.fromkeys(each.message for each in missing))
+        message = f"Nothing of the group {group.name} can be asked: {told}"
+        if all(isinstance(each, NoRouterKey) for each in missing):
+            raise NoRouterKey(message, router=getattr(missing[0], "router", ""), hint=missing[0].hint)
+        raise UnknownModel(message, hint="Call list_models to see what there is, and correct the group in config.toml.")
+    unique = list(dict.fromkeys(found))
+    return ([pair for pair in unique if pair not in book.gone] or unique)[:MOST_IN_GROUP]
 
 
 def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
@@ -353,6 +404,6 @@ def _notes(target: Target, routes: Sequence[Pair], book: Book) -> tuple[str, ...
     skipped = [m for r, m in sorted(book.gone) if r == first.id and m in first.models and (r, m) not in routes]
     if AUTO in {target.model, target.router} and skipped:
         notes.append(f"{first.id} no longer serves {', '.join(skipped)}")
-    if target.is_default and target.model != AUTO:
+    if target.is_default and AUTO not in {target.model, book.default_model}:
         notes.append(f"default model {book.default_model}")
     return tuple(notes)

@@ -29,7 +29,7 @@ async def _models(args: argparse.Namespace) -> int:
             args.router, query=args.query, free_only=args.free, needs=[args.needs], limit=None
         )
         found = await chomp.priced(page.models)
-    _show(args, found, page.errors)
+    _show(args, [*page.groups, *found], page.errors)
     if page.unknown:
         remark(f"{page.unknown} more do not say whether they can.")
     return 4 if page.errors and not found and not args.query and not args.free and not args.needs else 0

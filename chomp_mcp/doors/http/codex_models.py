@@ -6,10 +6,10 @@ asks with `?client_version=` and takes its own defaults for what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from chomp_mcp.messages import Model, Router
+from chomp_mcp.messages import Model
 
 __all__ = ["catalogue"]
 
@@ -24,9 +24,9 @@ _LONGEST_TOOL_OUTPUT = 10_000
 """Tokens of a tool's output that Codex keeps, as for its own models."""
 
 
-def catalogue(models: Sequence[Model], routers: Mapping[str, Router]) -> dict[str, Any]:
-    """`{"models": […]}`, in the order of our list; `routers` are the rows by id."""
-    return {"models": [_entry(model, routers[model.router].name, place) for place, model in enumerate(models)]}
+def catalogue(models: Sequence[Model], name_of: Callable[[Model], str]) -> dict[str, Any]:
+    """`{"models": […]}`, in the order of our list; `name_of` tells a model's router."""
+    return {"models": [_entry(model, name_of(model), place) for place, model in enumerate(models)]}
 
 
 def _entry(model: Model, router_name: str, priority: int) -> dict[str, Any]:

@@ -35,17 +35,20 @@ class _Models:
         router = request.query_params.get("router") or AUTO
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
         if _is_for_anthropic(request):
-            entries = [anthropic_models.entry(model, self._chomp.routers[model.router].name) for model in page.models]
+            entries = [anthropic_models.entry(model, self._name(model)) for model in (*page.groups, *page.models)]
             shown = anthropic_models.page(entries, request.query_params)
             return Json({**shown, "errors": dict(page.errors)} if page.errors else shown)
         # Codex names itself in `originator`, and asks with `?client_version=`.
         if request.headers.get("originator", "").startswith("codex") or "client_version" in request.query_params:
-            return Json(codex_models.catalogue(page.models, self._chomp.routers))
+            return Json(codex_models.catalogue([*page.groups, *page.models], self._name))
         listed = {
             "object": "list",
-            "data": [openai_model(model, page.known_by.get(model.ref)) for model in page.models],
+            "data": [openai_model(m, page.known_by.get(m.ref)) for m in (*page.groups, *page.models)],
         }
         return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
+
+    def _name(self, model: Model) -> str:
+        return self._chomp.routers[model.router].name if model.router else "group"
 
     async def one(self, request: Request) -> Json:
         """GET /v1/models/{id}: `router/model`, or a model's own id as its router lists it."""
@@ -58,8 +61,7 @@ class _Models:
                 raise list_failed(router, page)
             known = _by_name(page) | known
         if wanted in known and _is_for_anthropic(request):
-            model = known[wanted]
-            return Json(anthropic_models.entry(model, self._chomp.routers[model.router].name))
+            return Json(anthropic_models.entry(known[wanted], self._name(known[wanted])))
         if wanted in known:
             return Json(openai_model(known[wanted]))
         close = difflib.get_close_matches(wanted, known, n=3)
@@ -74,4 +76,5 @@ def _is_for_anthropic(request: Request) -> bool:
 
 def _by_name(page: ModelPage) -> dict[str, Model]:
     """By ref, and by the id that the router itself uses."""
-    return {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
+    named = {model.id: model for model in reversed(page.models)} | {model.ref: model for model in page.models}
+    return named | {group.ref: group for group in page.groups}

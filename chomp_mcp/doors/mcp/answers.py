@@ -141,7 +141,8 @@ def _cut(text: str, most: int) -> str:
 
 def models_listed(page: ModelPage) -> CallToolResult:
     """`list_models`: a line for each model, then the routers that failed, then how to read on."""
-    lines = [_model_line(model) for model in page.models] or ["No model fits."]
+    groups = [f"{group.ref} · group of {group.name}" for group in page.groups]
+    lines = [*groups, *map(_model_line, page.models)] or ["No model fits."]
     lines += [f"{router}: {why}" for router, why in page.errors.items()]
     if page.unknown:
         lines.append(f"{page.unknown} more do not say whether they can.")
@@ -152,6 +153,7 @@ def models_listed(page: ModelPage) -> CallToolResult:
         models=[model_view(model) for model in page.models],
         next_cursor=page.next_cursor,
         errors=dict(page.errors),
+        **({"groups": [group.ref for group in page.groups]} if page.groups else {}),
     )
 
 

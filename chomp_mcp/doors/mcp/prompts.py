@@ -53,7 +53,7 @@ def add_completion(server: MCPServer[Any], chomp: Chomp) -> None:
 
     async def models(typed: str) -> Iterable[str]:
         page = await chomp.list_models(query=typed, limit=MOST_VALUES, caller=current_caller.get())
-        return (model.ref for model in page.models)
+        return (model.ref for model in (*page.groups, *page.models))
 
     async def several(typed: str) -> Iterable[str]:
         before, comma, last = typed.rpartition(",")

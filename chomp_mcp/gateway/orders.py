@@ -1,0 +1,98 @@
+"""The order of a group's routes for this request: what they cost now, what their keys have left, how quick they are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from chomp_mcp.gateway.health import Health
+from chomp_mcp.gateway.prices import Prices
+from chomp_mcp.messages import ChatRequest, Order, Plan, Route
+from chomp_mcp.policy import estimate, order, pricing
+from chomp_mcp.policy.quota import Reading
+
+__all__ = ["MOST_TRIES", "Orders"]
+
+MOST_TRIES = 32
+"""Routes of a group that one request may try."""
+
+Ranks = Sequence[tuple[order.Rank, str]]
+"""Route by route: its rank, and why, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Asked for each request to a group, after what is gone and who cannot are left out."""
+
+    prices: Prices
+    health: Health
+    clock: Callable[[], float]
+
+    async def arranged(self, plan: Plan, request: ChatRequest) -> Plan:
+        """The plan in its group's order."""
+        if plan.group is None:
+            return plan
+        if plan.group.order == "listed":
+            return replace(plan, routes=plan.routes[:MOST_TRIES]) if len(plan.routes) > MOST_TRIES else plan
+        ranks = await self._ranks(plan.group.order, plan.routes, request)
+        by_route = {id(route): rank for route, (rank, _) in zip(plan.routes, ranks, strict=True)}
+        routes = order.ranked(plan.routes, plan.needs, lambda route: by_route[id(route)])
+        return replace(plan, routes=routes[:MOST_TRIES])
+
+    async def reasons(self, plan: Plan, request: ChatRequest) -> list[str]:
+        """Why each route stands where it does, as far as the group's order says."""
+        if plan.group is None:
+            return ["" for _ in plan.routes]
+        if plan.group.order == "listed":
+            return [f"as listed in the group {plan.group.name}" for _ in plan.routes]
+        return [why for _, why in await self._ranks(plan.group.order, plan.routes, request)]
+
+    async def _ranks(self, by: Order, routes: Sequence[Route], request: ChatRequest) -> Ranks:
+        ranks = {"cost": self._by_cost, "quota": self._by_quota, "speed": self._by_speed, "spread": self._by_spread}
+        return await ranks[by](routes, request)
+
+    async def _by_cost(self, routes: Sequence[Route], request: ChatRequest) -> Ranks:
+        await self.prices.load(routes)
+        usage = estimate.likely_usage(request.body, None)
+        found = []
+        for route in routes:
+            price = self.prices.of(route)
+            usd = None if price is None else pricing.cost(price, usage)
+            found.append((order.by_cost(usd), "its price is unknown" if usd is None else f"about ${usd:f}"))
+        return found
+
+    async def _by_quota(self, routes: Sequence[Route], _request: ChatRequest) -> Ranks:
+        now, readings = self.clock(), await self._readings(routes)
+        return [(order.by_quota(few, now), _left(few, now)) for few in readings]
+
+    async def _by_spread(self, routes: Sequence[Route], _request: ChatRequest) -> Ranks:
+        now, readings = self.clock(), await self._readings(routes)
+        shares = [order.share_left(few, now) for few in readings]
+        return [
+            (order.by_spread(share, random.random()), f"by chance, {_left(few, now)}")  # noqa: S311 - no secret
+            for share, few in zip(shares, readings, strict=True)
+        ]
+
+    async def _by_speed(self, routes: Sequence[Route], request: ChatRequest) -> Ranks:
+        what = "to the first token" if request.stream else "for a whole answer"
+        return [
+            (order.by_speed(seconds), "not measured yet" if seconds is None else f"{seconds:.2f} s {what}")
+            for seconds in await self.health.speeds.of(routes, stream=request.stream)
+        ]
+
+    async def _readings(self, routes: Sequence[Route]) -> list[Sequence[Reading]]:
+        keys = {(route.router.id, route.key_id): (route.router, route.key_id) for route in routes}
+        known = await self.health.of_keys(list(keys.values()))
+        quotas: Mapping[tuple[str, str], Mapping[str, Sequence[Reading]]] = {
+            key: its.quotas for key, its in zip(keys, known, strict=True)
+        }
+        return [
+            quotas[route.router.id, route.key_id].get(route.model if route.router.quota_scope == "model" else "", ())
+            for route in routes
+        ]
+
+
+def _left(readings: Sequence[Reading], now: float) -> str:
+    is_known = any(reading.remaining is not None for reading in readings)
+    return f"{order.share_left(readings, now):.0%} left" if is_known else "what is left is unknown"
