@@ -11,15 +11,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from chomp_mcp.errors import StoreError
+from chomp_mcp.gateway import RUN_JOB
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.jobs import JobRunner
     from chomp_mcp.messages import Caller, ChatRequest, Job
 
-__all__ = ["NO_JOB", "RUN_JOB", "Launcher", "detached", "run_all"]
+__all__ = ["NO_JOB", "Launcher", "detached", "run_all"]
 
-RUN_JOB: Final = "run-job"
-"""The command line of such a process: `chomp-mcp run-job ID QUEUE`; a person has no use for it."""
 MOST_PROCESSES: Final = 4
 """Of one server. Each runs as many jobs as come, side by side: what they do is to wait for routers."""
 LOOK_SECONDS: Final = 0.5

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.gateway.detached import RUN_JOB
+from chomp_mcp.gateway import RUN_JOB
 
 __all__ = ["AGENTS", "CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
 
