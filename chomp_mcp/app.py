@@ -50,6 +50,7 @@ from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.key_pages import Pages
 from chomp_mcp.store.keyring import Keyring
 from chomp_mcp.store.kv.json_file import JsonFile
+from chomp_mcp.store.kv.lenient import Lenient
 from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import Ledger
@@ -139,19 +140,19 @@ class Chomp:
         self.routers: Mapping[str, Router] = catalog.load(settings)
         self.clock = clock
         self.sealed, state = _stores(settings, clock)
-        self._stores: tuple[KV, ...] = (self.sealed, state)
+        self._stores, soft = (self.sealed, state), Lenient(state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
         self.threads, self.receipts = Threads(state, clock=clock), ReceiptLog(Receipts(state), clock=clock)
         self.observers = Observers([self.receipts, *observers])
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock, state=state)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
-        self.models = ModelList(state, self.client, self.routers, clock=clock)
+        self.models = ModelList(soft, self.client, self.routers, clock=clock)
         self.books = Books(settings, self.routers, self.keyring)
         self.prices, self.ledger = Prices(self.models), Ledger(state, clock=clock)
         rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
-        self.health = Health(state, rules, clock=clock, observers=self.observers)
+        self.health = Health(soft, rules, clock=clock, observers=self.observers)
         self._model_pages = ModelPages(self.routers, self.books, self.models, self.health.inabilities)
-        self.credit = CreditReader(state, self.client, clock=clock)
+        self.credit = CreditReader(soft, self.client, clock=clock)
         self.admission = Admission(
             self.ledger,
             self.prices,
@@ -166,7 +167,7 @@ class Chomp:
             prices=self.prices,
             health=self.health,
             settlement=Settlement(self.ledger, self.observers),
-            conversations=Conversations(state, clock=clock),
+            conversations=Conversations(soft, clock=clock),
             guards=_guards(settings, self.books),
             client=self.client,
             tracing=Tracing(),

@@ -16,6 +16,7 @@ from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
 from chomp_mcp.policy.quota import Reading
 from chomp_mcp.store.holds import SKEW_SECONDS
+from chomp_mcp.store.kv.lenient import Lenient
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
@@ -119,6 +120,14 @@ class Health:
         except StoreError:
             _log.exception("the probe of a breaker could not be written")
         return Rest(breaker.open_until(BreakerState.from_value(tripped), self._rules) or now, "breaker_open")
+
+    @property
+    def missing(self) -> str:
+        """What nobody knows at the moment, as a note; empty: all is there."""
+        trouble = self._kv.trouble if isinstance(self._kv, Lenient) else ""
+        return (
+            f"{trouble} Breakers, rests and quotas are not known; mend it: chomp-mcp doctor --repair" if trouble else ""
+        )
 
     async def of_keys(self, keys: Sequence[tuple[Router, str]]) -> list[KeyHealth]:
         """Everything known of these (router, key id), expired rests included."""

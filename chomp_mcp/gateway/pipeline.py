@@ -167,6 +167,8 @@ class Exchange:
         began = gateway.clock()
         try:
             answer = await self._attempts.open()
+            if missing := gateway.health.missing:
+                self._attempts.notes.append(missing)
         except UpstreamError as error:
             error.receipt = self._bare_receipt()
             raise

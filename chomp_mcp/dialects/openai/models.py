@@ -74,7 +74,14 @@ def is_hidden(router: Router, model_id: str) -> bool:
 def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     """One row of an OpenAI-shaped list, or None for one that cannot chat."""
     model_id = row.get("id")
-    if not isinstance(model_id, str) or not model_id or is_hidden(router, model_id) or not _chats(row):
+    # An id with a line break, a control or a bidi character in it could pass for a text of ours.
+    if (
+        not isinstance(model_id, str)
+        or not model_id.isprintable()
+        or not model_id
+        or is_hidden(router, model_id)
+        or not _chats(row)
+    ):
         return None
     prices = _prices(router, row)
     fee = prices.get("request")

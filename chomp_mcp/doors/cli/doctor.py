@@ -21,7 +21,7 @@ from chomp_mcp.doors.cli.clients import CLIENTS, Launch
 from chomp_mcp.doors.cli.key_checks import key_rows
 from chomp_mcp.doors.cli.output import plain, show_json
 from chomp_mcp.doors.cli.probe import HELLO, NoAnswer, Server
-from chomp_mcp.doors.cli.stores import try_stores
+from chomp_mcp.doors.cli.stores import repaired, try_stores
 from chomp_mcp.errors import ChompError
 from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers import catalog
@@ -63,7 +63,8 @@ def doctor(args: argparse.Namespace) -> int:
     except ChompError as error:
         here, around = list(shown([Check.of("settings", str(error), failed=2)])), []
     else:
-        here = list(shown(_installation(settings)))
+        done = list(shown(_repaired(settings) if args.repair else ()))
+        here = [*done, *shown(_installation(settings))]
         found = entries()
         around = list(shown(_together([partial(_clients, found), *_keys(settings, found)])))
     if args.json:
@@ -88,6 +89,15 @@ def _installation(settings: Settings) -> Iterator[Check]:
     yield from _permissions(settings)
     yield from _store(settings)
     yield from _server(settings)
+
+
+def _repaired(settings: Settings) -> Iterator[Check]:
+    try:
+        done = repaired(settings)
+    except OSError as error:
+        yield Check.of("repair", f"state.db cannot be moved: {error.strerror}", failed=5)
+        return
+    yield Check("repair", ok=True, detail=done or "state.db is not damaged")
 
 
 def _together(sources: Iterable[Callable[[], Iterator[Check]]]) -> Iterator[Check]:

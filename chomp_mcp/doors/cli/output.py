@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ _CONTROLS: Mapping[int, str] = {
     code: "" for code in (*range(32), 127, *range(128, 160), *_BIDI) if chr(code) not in "\n\t"
 }
 """Characters with which a model's answer could drive the terminal."""
+_UNSEEN = re.compile(f"[\x7f-\x9f{''.join(map(chr, _BIDI))}]")
+"""What JSON leaves as it is, and no terminal should get."""
 _GAP = "  "
 MIN_TEXT, MIN_FIRST = 18, 12
 """The narrowest that a column of text, and one of names, may become."""
@@ -49,7 +52,8 @@ def show_json(value: Any) -> None:
     """Indented JSON on stdout; amounts of money as strings."""
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable)
+    print(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _jsonable(value: Any) -> Any:

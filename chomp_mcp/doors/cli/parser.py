@@ -291,7 +291,9 @@ _SEALING = {
 
 def _looking(command: _Command) -> None:
     _json(command("status", "status:status", "routers, keys, breakers, quotas left, spend against the budgets"))
-    _json(command("doctor", "doctor:doctor", "check the installation, the keys and the settings"))
+    doctor = command("doctor", "doctor:doctor", "check the installation, the keys and the settings")
+    doctor.add_argument("--repair", action="store_true", help="move a state.db that is damaged aside")
+    _json(doctor)
 
 
 def _setup(command: _Command) -> None:

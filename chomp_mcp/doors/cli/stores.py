@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from contextlib import closing, suppress
+
 from chomp_mcp.app import Chomp
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.sealing import AtRest
 
-__all__ = ["try_stores"]
+__all__ = ["repaired", "try_stores"]
 
 KEY = "doctor:check"
 SECONDS = 60.0
 """When the entry goes by itself, should this process die before it deletes it."""
+
+
+def repaired(settings: Settings) -> str:
+    """Move a state.db that is damaged aside, so that a new one is made; what was done, or "".
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    path = settings.home / "state.db"
+    if settings.store or not path.is_file():
+        return ""
+    try:
+        with closing(sqlite3.connect(path, timeout=1.0)) as connection:
+            sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+    except sqlite3.OperationalError:  # locked, or not readable: that is no damage
+        return ""
+    except sqlite3.DatabaseError:
+        sound = False
+    if sound:
+        return ""
+    aside = path.with_name(f"state.db.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    for end in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{end}").rename(aside.with_name(f"{aside.name}{end}"))
+    return (
+        f"state.db was damaged, and is now {aside}; a new one is made, and what was spent and dispatched is in the old"
+    )
 
 
 async def try_stores(settings: Settings) -> AtRest:

@@ -1,0 +1,71 @@
+"""A KV whose reads find nothing where the store cannot be read: for what an answer can do without."""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from chomp_mcp.errors import StoreError
+from chomp_mcp.store.kv.protocol import KV, Change, Entry, Value
+
+__all__ = ["Lenient"]
+
+_log = logging.getLogger("chomp_mcp.store")
+PAUSE_SECONDS = 5.0
+"""A locked file keeps its reader waiting: not every one of them, one after the other."""
+
+
+class Lenient:
+    """Health, lists and conversations are read through it; money and jobs are not. Writes go on as they are."""
+
+    def __init__(self, kv: KV, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kv = kv
+        self._clock = clock
+        self._again_at = 0.0
+        self.trouble = ""
+        """Why nothing is found at the moment; empty: all is well."""
+
+    async def get(self, key: str) -> Value | None:
+        return (await self.get_many([key]))[0]
+
+    async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
+        if self._is_away():
+            return [None] * len(keys)
+        try:
+            found = await self._kv.get_many(keys)
+        except StoreError as error:
+            self._noted(error)
+            return [None] * len(keys)
+        self.trouble = ""
+        return found
+
+    async def list(self, prefix: str, *, limit: int | None = None, newest_first: bool = False) -> builtins.list[Entry]:
+        if self._is_away():
+            return []
+        try:
+            return await self._kv.list(prefix, limit=limit, newest_first=newest_first)
+        except StoreError as error:
+            self._noted(error)
+            return []
+
+    async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
+        await self._kv.put(key, value, expires_in=expires_in)
+
+    async def delete(self, key: str) -> bool:
+        return await self._kv.delete(key)
+
+    async def update(self, keys: Sequence[str], change: Change) -> None:
+        await self._kv.update(keys, change)
+
+    async def close(self) -> None:
+        """The store is closed by who opened it."""
+
+    def _is_away(self) -> bool:
+        return bool(self.trouble) and self._clock() < self._again_at
+
+    def _noted(self, error: StoreError) -> None:
+        self._again_at = self._clock() + PAUSE_SECONDS
+        self.trouble = error.message
+        _log.warning("read without the store: %s", error)
