@@ -58,7 +58,7 @@ _SWEEP = (
     " (SELECT rowid FROM kv WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?)"
 )
 
-_DAMAGED = "Run `chomp-mcp doctor --repair`, which moves it away: a new one is made, and the keys in keys.json stay."
+_DAMAGED = "Let `chomp-mcp doctor --repair` move it away: a new one is made, and the keys in keys.json stay."
 _HINTS: Mapping[int, str] = {
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
