@@ -22,7 +22,9 @@ from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client
 from chomp_mcp.doors.cli.config_file import ConfigFile
 from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.doors.cli.parser import client_named
+from chomp_mcp.doors.cli.providers import provider_of
 from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.messages import AUTO
 from chomp_mcp.policy.secrets import masked
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import NETWORK, Settings
@@ -71,9 +73,9 @@ def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], i
 
 def _install_entry(args: argparse.Namespace) -> int:
     settings = Settings.load()
-    client = CLIENTS[client_named(args.client)]
+    client = _client(args)
     path = client.file(project=args.project)
-    carried, left = _of_this_shell(settings, args.env)
+    carried, left = ({}, []) if args.provider else _of_this_shell(settings, args.env)
     entry = _entry(client, settings, carried)
     if args.only_print:
         remark(f"{path}:")
@@ -86,7 +88,7 @@ def _install_entry(args: argparse.Namespace) -> int:
 
 
 def _uninstall_entry(args: argparse.Namespace) -> int:
-    client = CLIENTS[client_named(args.client)]
+    client = _client(args)
     file = ConfigFile.read(client.file(project=args.project))
     form, where = edits.of(client.form), (client.section, NAME)
     with _told_with(file.path, "Take the entry out yourself."):
@@ -114,6 +116,14 @@ def _uninstall_entry(args: argparse.Namespace) -> int:
         backup = None
     print(f"{client.name} has forgotten it: {file.path}" + (f" (as it was: {backup})" if backup else ""))
     return 0
+
+
+def _client(args: argparse.Namespace) -> Client:
+    """Whose file it is, and where in it our entry belongs: among its MCP servers, or among its providers of models."""
+    name = client_named(args.client)
+    if not args.provider:
+        return CLIENTS[name]
+    return provider_of(name, Settings.load(), getattr(args, "model", "") or AUTO)
 
 
 def snippet(client: Client, settings: Settings) -> str:

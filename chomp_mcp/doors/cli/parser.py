@@ -312,8 +312,14 @@ def _setup(command: _Command) -> None:
             "--project", action="store_true", help="the configuration of the project in this folder, not the user's"
         )
         each.add_argument("--print", dest="only_print", action="store_true", help="only show it; write nothing")
+        each.add_argument(
+            "--provider", action="store_true", help="not as MCP server, but as where its models are (codex, opencode)"
+        )
         each.add_argument("-y", "--yes", action="store_true", help="do not ask, on a terminal either")
         _json(each)
+    install.add_argument(
+        "-m", "--model", metavar="MODEL", default="", help="with --provider: the model (default: auto)"
+    )
     install.add_argument(
         "--env",
         metavar="NAME",

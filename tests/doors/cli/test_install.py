@@ -506,3 +506,47 @@ def test_as_json_it_says_whether_the_file_is_another_one_now(run, tmp_path):
         assert (told["client"], told["changed"]) == ("cursor", changed)
         assert told["file"] == str(tmp_path / PLACES["cursor"][0])
     assert json.loads(run("uninstall", "cursor", "--json").stdout)["changed"] is True
+
+
+# ---- as provider of models
+
+
+@pytest.mark.parametrize(
+    ("client", "section", "use"),
+    [
+        ("codex", "model_providers", "codex -c model_provider=chomp -m lab/m"),
+        ("opencode", "provider", "opencode -m chomp/lab/m"),
+    ],
+)
+def test_a_client_can_be_told_for_good_that_its_models_are_here(install, run, tmp_path, client, section, use):
+    path = tmp_path / PLACES[client][0]
+    before = "# mine\n[features]\na = true\n" if client == "codex" else '{\n  // mine\n  "theme": "x"\n}\n'
+    written(tmp_path, client, before)
+    done = install(
+        client, "--provider", "-m", "lab/m", env={"GATEWAY_PORT": "4321", "GATEWAY_AUTH_TOKEN": "s3cret-token"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert use in done.stderr
+    assert "chomp-mcp serve" in done.stderr
+    text = path.read_text()
+    assert "mine" in text
+    assert "s3cret-token" not in text + done.stdout + done.stderr, "it is read from the environment"
+    assert "GATEWAY_AUTH_TOKEN" in text
+    assert "http://127.0.0.1:4321/v1" in text
+    if client == "codex":
+        entry = parsed(path)[section]["chomp"]
+        assert entry["wire_api"] == "responses"
+    else:
+        assert '"lab/m"' in text
+    assert install(client, "--provider", "-m", "lab/m", "--print").stdout
+    assert run("uninstall", client, "--provider").returncode == 0
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize("client", ["claude-code", "cursor"])
+def test_a_client_without_providers_in_a_file_is_told_what_to_do(install, tmp_path, client):
+    done = install(client, "--provider")
+    assert done.returncode == 2
+    assert "takes no provider of models from a file" in done.stderr
+    assert "chomp-mcp run claude" in done.stderr or f"chomp-mcp install {client}" in done.stderr
+    assert not (tmp_path / PLACES[client][0]).exists()
