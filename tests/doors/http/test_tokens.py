@@ -9,10 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from chomp_mcp.settings import Settings
 from tests.support.clock import Clock
+from tests.support.mcp_doors import MODES, call, text_of
 from tests.support.scripted import ScriptedRouter
 from tests.support.serving import Served, serving
 from tests.support.world import environment
@@ -85,20 +89,22 @@ async def test_every_door_holds_a_token_to_its_models(home: Path, path: str) -> 
         assert cerebras.chats == []
 
 
-async def test_mcp_holds_a_token_to_its_models(home: Path) -> None:
-    async with gateway(home) as (served, _, cerebras):
+@pytest.mark.parametrize("mode", MODES)
+async def test_mcp_holds_a_token_to_its_models(home: Path, mode: str) -> None:
+    async with gateway(home) as (served, groq, cerebras):
         token = await issued(served, models=["groq/*"])
-        call = {"name": "ask", "arguments": {"prompt": "hi", "model": "cerebras/m"}}
-        answer = await served.http.post(
-            "/mcp",
-            json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
-            headers={
-                "authorization": f"Bearer {token}",
-                "accept": "application/json, text/event-stream",
-                "mcp-protocol-version": "2025-11-25",
-            },
-        )
-        assert "hello" not in answer.text
+        async with (
+            httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}, timeout=30, trust_env=False) as http,
+            Client(streamable_http_client(f"{served.url}/mcp", http_client=http), mode=mode) as client,
+        ):
+            for tool in ("ask", "dispatch"):
+                refused = await client.call_tool(tool, {"prompt": "hi", "model": "cerebras/m"})
+                assert refused.is_error
+                assert "This token may not use cerebras/m" in text_of(refused)
+            assert (await call(client, "ask", prompt="hi", model="groq/m"))["text"] == "hello"
+            listed = await call(client, "list_models")
+        assert {model["id"].partition("/")[0] for model in listed["models"]} == {"groq"}
+        assert groq.chats[0].key == "key-groq"
         assert cerebras.chats == []
 
 
