@@ -129,6 +129,20 @@ class Health:
             f"{trouble} Breakers, rests and quotas are not known; mend it: chomp-mcp doctor --repair" if trouble else ""
         )
 
+    async def standing(self, route: Route, *, mind_quota: bool) -> Rest | None:
+        """Why this route would be left alone now; nothing is changed by asking."""
+        router, now = route.router.id, self._clock()
+        names = (_rest_name(router, route.key_id), _breaker_name(route), _quota_name(route))
+        rested, tripped, readings = await self._kv.get_many(names)
+        if rested and (rest := _rest_now(rested, route, now)):
+            return rest
+        if mind_quota and readings and (until := quota.exhausted(_readings(readings, now), now)):
+            return Rest(until, "quota_used_up")
+        state = BreakerState.from_value(tripped)
+        if breaker.allows(state, now, self._rules)[0]:
+            return None
+        return Rest(breaker.open_until(state, self._rules) or now, "breaker_open")
+
     async def of_keys(self, keys: Sequence[tuple[Router, str]]) -> list[KeyHealth]:
         """Everything known of these (router, key id), expired rests included."""
         names = [

@@ -13,6 +13,7 @@ from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.attempts import Attempts
 from chomp_mcp.gateway.bill import Bill
 from chomp_mcp.gateway.conversations import Conversations
+from chomp_mcp.gateway.explain import Explainer, PlanView
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.outward import OutwardGuards
 from chomp_mcp.gateway.planner import Planner
@@ -74,6 +75,13 @@ class Gateway:
     def plan(self, caller: Caller, request: ChatRequest) -> Awaitable[Plan]:
         """Where the request would go now."""
         return self.planner.plan(caller, request)
+
+    async def explain(self, caller: Caller, request: ChatRequest) -> PlanView:
+        """Where the request would go now, and why each route stands where it does; no router is called for it."""
+        await self.admission.let_in(caller)
+        plan = await self.plan(caller, request)
+        plan = await self.conversations.with_kept(self.conversations.name_of(caller, request, plan), plan)
+        return await Explainer(self.planner.orders, self.health).of(plan, request)
 
     async def count_tokens(self, caller: Caller, request: ChatRequest) -> Mapping[str, Any] | None:
         """The count by the router that would answer; None where it has no call for that. See `token_count`."""

@@ -81,6 +81,8 @@ class ChatRequest:
     notes: tuple[str, ...] = ()
     """What that translation could not carry, as sentences for the receipt of a route that gets `body`."""
 
+    needs: frozenset[str] = frozenset()
+    """What it needs beside what `body` shows; see `NEEDS`."""
     wishes: tuple[str, ...] = ()
     """Fields of `body` that may be left out where a router refuses them; see policy/wishes.py."""
     stand_in: StandIn | None = None

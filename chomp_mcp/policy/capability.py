@@ -67,7 +67,7 @@ def demand_of(request: ChatRequest) -> Demand:
     body = request.body
     if request.endpoint != "chat":
         return NO_DEMAND
-    needs, characters = set(), 0
+    needs, characters = set(request.needs), 0
     for message in body.get("messages") or ():
         content = message.get("content")
         if isinstance(content, str):

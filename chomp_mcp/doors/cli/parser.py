@@ -124,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for add in (_servers, _running, _asking, _jobs, _models, _keys, _tokens, _looking, _setup):
+    for add in (_servers, _running, _asking, _jobs, _models, _explain, _keys, _tokens, _looking, _setup):
         add(command)
     return top
 
@@ -230,6 +230,16 @@ def _models(command: _Command) -> None:
     models.add_argument("--needs", metavar="NEED,…", default="", help=f"only those that can: {', '.join(NEEDS)}")
     models.add_argument("-q", "--query", default="", help="only ids that contain this")
     _json(models)
+
+
+def _explain(command: _Command) -> None:
+    explain = command(
+        "explain", "explain:explain", "where a request for a model would go now, and why; nothing is asked"
+    )
+    explain.add_argument("model", metavar="MODEL", nargs="?", default="", help="a model ref, or a group's name")
+    explain.add_argument("-r", "--router", default="auto", help="the router that must answer (default: auto)")
+    explain.add_argument("--needs", metavar="NEED,…", default="", help=f"what it must do: {', '.join(NEEDS)}")
+    _json(explain)
 
 
 def _keys(command: _Command) -> None:

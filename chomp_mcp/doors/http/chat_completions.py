@@ -21,6 +21,7 @@ from chomp_mcp.doors.http.chat import (
     patience_of,
 )
 from chomp_mcp.doors.views import receipt_extension
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.messages import Caller, ChatRequest, Delta, Receipt
 
@@ -40,9 +41,15 @@ class ChatCompletions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
+        is_dry = body.pop("dry_run", None) or False
+        if not isinstance(is_dry, bool):
+            raise InvalidRequest("dry_run is not true or false.", hint="Correct dry_run.", param="dry_run")
         headers = scope["headers"]
         request = chat_request(body, session=conversation_of(headers, body), patience=patience_of(headers))
         caller = caller_of(scope)
+        if is_dry:
+            await send_json(send, wire.dumps(await self._gateway.explain(caller, request)), [])
+            return
         if not request.stream:
             await while_connected(scope, receive, partial(answer, self._gateway, caller, request, send))
             return

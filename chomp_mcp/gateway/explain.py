@@ -1,0 +1,101 @@
+"""Why a request would go where: the plan, with the reason of each place, without a call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TypedDict
+
+from chomp_mcp.gateway.health import Health
+from chomp_mcp.gateway.orders import Orders
+from chomp_mcp.messages import AUTO, ChatRequest, Plan, Route
+from chomp_mcp.policy.capability import is_able
+
+__all__ = ["Explainer", "PlaceView", "PlanView"]
+
+
+class PlaceView(TypedDict):
+    """One try of the plan."""
+
+    place: int
+    """From 1."""
+    router: str
+    model: str
+    reason: str
+    """Why it stands here."""
+    ready: bool
+    """It would be tried now; else `rests` says why it would be passed over."""
+    rests: str
+
+
+class PlanView(TypedDict):
+    """A plan as JSON; nothing was called."""
+
+    object: str
+    asked: str
+    needs: list[str]
+    plan: list[PlaceView]
+    notes: list[str]
+    """Who was left out, and why, among others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Asks what the plan was made of once more, in words."""
+
+    orders: Orders
+    health: Health
+
+    async def of(self, plan: Plan, request: ChatRequest) -> PlanView:
+        """The plan's routes in their order."""
+        by_order = await self.orders.reasons(plan, request)
+        seen: Counter[str] = Counter()
+        places: list[PlaceView] = []
+        for number, (route, why) in enumerate(zip(plan.routes, by_order, strict=True), 1):
+            seen[route.ref] += 1
+            rest = await self.health.standing(route, mind_quota=plan.free_choice)
+            reasons = (_choice(plan, route, request), why, _key(seen[route.ref]), _ability(plan, route))
+            places.append(
+                {
+                    "place": number,
+                    "router": route.router.id,
+                    "model": route.model,
+                    "reason": "; ".join(filter(None, reasons)),
+                    "ready": rest is None,
+                    "rests": rest.words if rest else "",
+                }
+            )
+        return {
+            "object": "chat.completion.plan",
+            "asked": plan.asked,
+            "needs": sorted(plan.needs),
+            "plan": places,
+            "notes": list(plan.notes),
+        }
+
+
+def _choice(plan: Plan, route: Route, request: ChatRequest) -> str:
+    if route is plan.kept:
+        return "the conversation was here before"
+    if plan.group is not None:
+        return ""
+    if not plan.free_choice:
+        return "named by the caller"
+    if (request.model or AUTO).rpartition("/")[2] != AUTO:
+        return f"{route.router.id} has a model of that name"
+    models = route.router.models
+    if route.model in models:
+        return f"number {models.index(route.model) + 1} of what auto prefers on {route.router.id}"
+    return f"from the list of {route.router.id}"
+
+
+def _key(number: int) -> str:
+    return f"with key number {number}" if number > 1 else ""
+
+
+def _ability(plan: Plan, route: Route) -> str:
+    if not plan.needs:
+        return ""
+    needs = ", ".join(sorted(plan.needs))
+    is_known = is_able(plan.needs, route.router, route.model, route.listed, {})
+    return f"can: {needs}" if is_known else f"nobody knows whether it can: {needs}"
