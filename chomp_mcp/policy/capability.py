@@ -114,11 +114,9 @@ def able(need: str, router: Router, model: str, listed: Model | None, unable: Un
     return None, ""
 
 
-_MEDIA: Mapping[str, frozenset[str]] = {
-    "vision": frozenset({"image", "image_data"}),
-    "documents": frozenset({"file"}),
-}
-"""The words of a row's `media`, without which it cannot be."""
+_MEDIA: Mapping[str, frozenset[str]] = {"vision": frozenset({"image", "image_data"})}
+"""The words of a row's `media`, without which it cannot be. A file that cannot go along is a note beside the text, or a
+refusal where it is all there is (see dialects/openai/history.py): what it says often stands in the question as well."""
 
 
 def is_able(needs: Collection[str], router: Router, model: str, listed: Model | None, unable: Unable) -> bool | None:
