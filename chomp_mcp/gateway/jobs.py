@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -109,7 +109,7 @@ class JobRunner:
             status=JobStatus.QUEUED,
             model=plan.routes[0].ref,
             router=plan.routes[0].router.id,
-            request={**asdict(request), "body": dict(request.body)},
+            request=request.as_dict(),
         )
         await self._jobs.save(job)
         return job
@@ -123,7 +123,7 @@ class JobRunner:
             nonlocal request
             # The store may call this again, when somebody else was faster: only its last word counts.
             is_free = job.status is JobStatus.QUEUED and job.request is not None
-            request = ChatRequest(**job.request) if is_free and job.request else None
+            request = ChatRequest.from_dict(job.request) if is_free and job.request else None
             return replace(job, status=JobStatus.RUNNING, process=process, request=None) if is_free else None
 
         job = await self._jobs.change(caller.id, job_id, claim)
@@ -152,9 +152,8 @@ class JobRunner:
     def _queued(self, job: Job, *, request: ChatRequest) -> Job | None:
         if job.status.is_final:
             return None
-        told = {**asdict(request), "body": dict(request.body)}
         now = self._clock()
-        return replace(job, status=JobStatus.QUEUED, process="", text="", request=told, queued_at=now)
+        return replace(job, status=JobStatus.QUEUED, process="", text="", request=request.as_dict(), queued_at=now)
 
     async def stored(self, job: Job) -> Job:
         """The job as the store has it; one that is gone counts as cancelled."""

@@ -121,7 +121,7 @@ class Runs:
             run.exchange.is_job = True
             await self._jobs.save(run.now())
             if run.is_over:  # it ended while it was being saved as running
-                await self._write_end(run)
+                run.job = await self._write_end(run, run.job)
             self.keep_told()
         except BaseException:
             await self.cancel(run)
@@ -199,8 +199,7 @@ class Runs:
     async def _finish(
         self, run: Run, status: JobStatus, receipt: Receipt | None, error: str, cause: ChompError | None = None
     ) -> None:
-        run.error = cause
-        run.job = run.now(
+        ended = run.now(
             status=status,
             error=error,
             receipt=receipt.as_dict() if receipt else None,
@@ -208,32 +207,31 @@ class Runs:
             request=None,
         )
         # A process that closes cancels its runs: one that has its answer must still get it stored.
-        await finished(self._store_end(run))
+        await finished(self._end(run, ended, cause))
 
-    async def _store_end(self, run: Run) -> None:
+    async def _end(self, run: Run, ended: Job, cause: ChompError | None) -> None:
+        """Nobody sees the end before it is stored, and its cost before that."""
         try:
             if run.is_stored:
-                await self._gateway.settlement.written()  # no job is done whose cost could still be lost
-                await self._write_end(run)
+                await self._gateway.settlement.written()
+                ended = await self._write_end(run, ended)
         except StoreError:
             # It stays among the runs, where `result` finds it, until the teller can write it.
             _log.exception("the end of job %s could not be stored yet", run.job.id)
         else:
             self.by_id.pop(run.job.id, None)
-        run.is_over = True
+        run.job, run.error, run.is_over = ended, cause, True
         run.wake()
 
-    async def _write_end(self, run: Run) -> None:
+    async def _write_end(self, run: Run, ended: Job) -> Job:
         """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away."""
 
         def change(stored: Job) -> Job | None:
             if stored.status is not JobStatus.CANCELLED:
-                return run.job
-            return replace(run.job, status=stored.status, error="", finished_at=stored.finished_at)
+                return ended
+            return replace(ended, status=stored.status, error="", finished_at=stored.finished_at)
 
-        stored = await self._jobs.change(run.caller.id, run.job.id, change)
-        if stored is not None:
-            run.job = stored
+        return await self._jobs.change(run.caller.id, run.job.id, change) or ended
 
     async def _tell(self) -> None:
         """Once a second: partial text out, cancellations in. Ends when nothing is left to tell."""
@@ -249,7 +247,7 @@ class Runs:
 
     async def _tell_one(self, run: Run) -> None:
         if run.is_over:
-            await self._write_end(run)
+            run.job = await self._write_end(run, run.job)
             self.by_id.pop(run.job.id, None)
             return
         job = run.now()

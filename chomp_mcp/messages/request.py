@@ -88,6 +88,22 @@ class ChatRequest:
     stand_in: StandIn | None = None
     """For `model`, where an agent names it by itself."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON, for a job that another process is to run: what doors that make jobs can set."""
+        plain = {name: getattr(self, name) for name in ("model", "router", "stream", "session", "timeout_seconds")}
+        return {**plain, "body": dict(self.body), "notes": list(self.notes), "needs": sorted(self.needs)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> ChatRequest:
+        """The request that `as_dict` told; fields of other versions are passed over."""
+        known = {name: value[name] for name in ("body", "model", "router", "stream", "session") if name in value}
+        return cls(
+            **known,
+            timeout_seconds=value.get("timeout_seconds"),
+            notes=tuple(value.get("notes", ())),
+            needs=frozenset(value.get("needs", ())),
+        )
+
     def is_native_to(self, route: Route) -> bool:
         """The route speaks the dialect that the request was written in."""
         return self.native is not None and self.native.dialect == route.router.dialect

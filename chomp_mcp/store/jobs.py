@@ -109,4 +109,4 @@ def _plain(value: Any) -> Any:
 
 def _job(value: Value) -> Job:
     known = {name: value[name] for name in _FIELDS if name in value}
-    return Job(**{**known, "status": JobStatus(known["status"])})
+    return Job(**{**known, "status": JobStatus(known["status"]), "images": tuple(known.get("images", ()))})
