@@ -18,6 +18,7 @@ from mcp.types import CallToolResult, TextContent
 from chomp_mcp.doors.mcp.answers import OUTPUTS
 
 NOTHING: Final[dict[str, Any]] = {}
+NONE: Final[list[str]] = []
 
 
 class Bodies:
@@ -34,6 +35,8 @@ class Bodies:
         router: str = "auto",
         system: str = "",
         options: dict[str, Any] = NOTHING,
+        files: list[str] = NONE,
+        save_to: str = "",
     ) -> CallToolResult:
         return self._result("ask")
 
@@ -41,7 +44,13 @@ class Bodies:
         return self._result("result")
 
     async def list_models(
-        self, router: str = "auto", query: str = "", free_only: bool = False, limit: int = 50, cursor: str = ""
+        self,
+        router: str = "auto",
+        query: str = "",
+        free_only: bool = False,
+        needs: list[str] = NONE,
+        limit: int = 50,
+        cursor: str = "",
     ) -> CallToolResult:
         return self._result("list_models")
 
