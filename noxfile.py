@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -66,7 +67,8 @@ def pythons(session: nox.Session) -> None:
     """What needs no program, on every other supported Python that this machine has."""
     for version in ("3.12", "3.13", "3.14"):
         found = shutil.which(f"python{version}")
-        if found is None:
+        # A version manager's shim may stand for an interpreter that is not chosen.
+        if found is None or subprocess.run([found, "--version"], capture_output=True, check=False).returncode:  # noqa: S603
             session.log(f"no Python {version} here")
             continue
         venv = Path(session.create_tmp()) / version

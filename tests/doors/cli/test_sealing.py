@@ -104,7 +104,7 @@ def test_without_the_right_master_key_nothing_is_read_and_nothing_changed(run, h
     assert not (home / "master.key").exists(), "no second key is made beside the one that is missing"
     assert listed(run, ONE) == BOTH
     doctor = run("doctor", env=env)
-    assert "keys at rest" in doctor.stdout
+    assert "Router keys are sealed with the master key" in doctor.stdout
     assert doctor.returncode == 5
 
 
