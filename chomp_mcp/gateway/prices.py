@@ -111,7 +111,11 @@ class Prices:
             output_tokens=min(most.output_tokens, estimate.LIKELY_OUTPUT_TOKENS),
         )
         if price is None:
-            return Estimate(pricing.cost(pricing.ASSUMED, most), _LEAST, Decimal(0), is_known=False)
+            # At the most of an unknown price and limit, fifty calls to a server of one's own would hold a day's budget;
+            # a router with an account page sells what it serves.
+            is_sold = bool(asked or route.router.key_info)
+            held = pricing.cost(pricing.ASSUMED, most if is_sold else likely)
+            return Estimate(held, _LEAST, Decimal(0), is_known=False)
         held, probable = pricing.cost(price, most), pricing.cost(price, likely)
         return Estimate(held, held if asked else min(held, probable), probable)
 

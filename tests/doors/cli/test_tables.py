@@ -123,7 +123,7 @@ def test_status_tells_the_quota_that_the_router_told(run, keyed):
 
 def test_status_as_json_is_what_the_tool_tells(run, upstream):
     told = json.loads(run("status", "--json").stdout)
-    assert set(told) == {"routers", "spend", "jobs"}
+    assert set(told) == {"routers", "spend", "jobs", "keys"}
     assert told["routers"]["lab"]["key"] is None
 
 
