@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NotRequired, TypedDict
 
+from chomp_mcp.doors.words import CLI, HTTP, spoken
 from chomp_mcp.messages import AttemptView, Job, Model, Receipt, ReceiptView
 
 __all__ = [
@@ -205,7 +206,7 @@ def command_job(job: Job) -> CommandJob:
         **job_head(job),
         "prompt": job.prompt,
         "text": job.text,
-        "error": job.error,
+        "error": spoken(job.error, CLI),
         "receipt": job.receipt,
         "created_at": job.created_at,
         "finished_at": job.finished_at,
@@ -237,7 +238,7 @@ def seed_job(job: Job) -> SeedJob:
         "router": job.router,
         "status": job.status.value,
         "result": job.text or None,
-        "error": job.error or None,
+        "error": spoken(job.error, HTTP) or None,
         "tokens_in": receipt["usage"]["input_tokens"] if receipt else None,
         "tokens_out": receipt["usage"]["output_tokens"] if receipt else None,
         "latency_ms": receipt["latency_ms"] if receipt else None,

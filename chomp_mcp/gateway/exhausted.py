@@ -99,7 +99,7 @@ def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamErr
         )
     error = NoRouteAvailable(
         f"No route is free now: {resting}.",
-        hint=f"Try again in {duration(wait)}, name another router, or see `chomp-mcp status`.",
+        hint=f"Try again in {duration(wait)}, name another router, or call status.",
         retry_after=wait,
     )
     if reasons <= {FailureKind.RATE_LIMITED, FailureKind.QUOTA, "quota_used_up"}:
@@ -126,7 +126,7 @@ _REFUSALS: Mapping[FailureKind, tuple[int, str]] = {
     FailureKind.REFUSED_HERE: (403, "Name another router or model."),
     FailureKind.NO_SUCH_MODEL: (404, "Call list_models with router={router} to see what it serves."),
     FailureKind.TOO_LONG: (400, "Shorten the input, or name a model with a larger context."),
-    FailureKind.NOT_CAPABLE: (400, "Name a model that can: `chomp-mcp models --needs …`, or list_models with needs."),
+    FailureKind.NOT_CAPABLE: (400, "Name a model that can: list_models with needs tells which."),
     FailureKind.CALLER_FAULT: (400, "Change the request: the router does not take it as it is."),
 }
 """Kinds that are the router's own 4xx: the status where it sent none of its own, and the next step."""

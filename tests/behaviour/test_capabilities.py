@@ -100,7 +100,7 @@ async def test_openrouters_404_for_tools_does_not_bury_the_model(w: World) -> No
     w.openrouter.on(model="maker/other").reply(200, completion("fine"))
     with pytest.raises(Exception, match="No endpoints found") as refused:
         await w.chomp.chat([{"role": "user", "content": "hi"}], model="openrouter/maker/other", tools=TOOLS)
-    assert "--needs" in str(refused.value)
+    assert "list_models with needs" in str(refused.value)
     assert (await w.chomp.ask("hi", model="openrouter/maker/other")).text == "fine"
 
 

@@ -9,6 +9,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
+from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.doors.files import saved
 from chomp_mcp.doors.views import command_job
 from chomp_mcp.messages import OWNER, Job, JobStatus, receipt_line
@@ -57,7 +58,7 @@ def _tell(job: Job) -> None:
     if job.text:
         answer(job.text if job.text.endswith("\n") else job.text + "\n")
     if job.status is JobStatus.ERROR:
-        remark(f"chomp-mcp: {job.error}")
+        remark(f"chomp-mcp: {spoken(job.error)}")
     elif job.status is JobStatus.DONE and job.receipt:
         remark(receipt_line(job.receipt))
     elif job.status is JobStatus.CANCELLED:

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from chomp_mcp import wire
 from chomp_mcp.doors.http import anthropic_errors, google_errors
 from chomp_mcp.doors.http.protected_resource import challenge
+from chomp_mcp.doors.words import HTTP, spoken
 from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, Overloaded, UpstreamError
 from chomp_mcp.messages import Caller
 
@@ -155,8 +156,9 @@ async def send_json(send: Send, body: bytes, headers: list[tuple[bytes, bytes]],
 
 
 def public_error(error: Exception) -> ChompError:
-    """The error a caller may see: our own as they are, anything else logged and told without its insides."""
+    """The error a caller may see: our own in this door's words, anything else logged and told without its insides."""
     if isinstance(error, ChompError):
+        error.hint = spoken(error.hint, HTTP)
         return error
     _log.error("an unexpected error", exc_info=error)
     return ChompError("The gateway made a mistake.", hint="Its log tells which.")

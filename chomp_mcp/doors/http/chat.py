@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp.doors.http.asgi import header_value
+from chomp_mcp.doors.words import HTTP, spoken
 from chomp_mcp.errors import InvalidRequest, UpstreamFailed
 from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, ChatRequest, Receipt, Usage
@@ -17,6 +18,7 @@ __all__ = [
     "conversation_of",
     "envelope_of",
     "headers_of",
+    "list_errors",
     "list_failed",
     "openai_usage",
     "patience_of",
@@ -104,12 +106,18 @@ def conversation_of(headers: Iterable[tuple[bytes, bytes]], body: Mapping[str, A
     return next((name[:_LONGEST_NAME] for name in names if name and isinstance(name, str)), "")
 
 
+def list_errors(page: ModelPage) -> dict[str, dict[str, str]]:
+    """The field `errors` beside a list, for the routers that gave none; nothing where all did."""
+    errors = {router: spoken(why, HTTP) for router, why in page.errors.items()}
+    return {"errors": errors} if errors else {}
+
+
 def list_failed(router: str, page: ModelPage) -> UpstreamFailed:
     """The error for one router's list that could not be had."""
-    reason = page.errors.get(router) or "no reason given"
+    reason = list_errors(page).get("errors", {}).get(router) or "no reason given"
     return UpstreamFailed(
         f"{router} did not list its models: {reason}",
-        hint=f"Try again later, or see what `chomp-mcp status` tells of {router}.",
+        hint=f"Try again later, or see what GET /v1/providers tells of {router}.",
     )
 
 

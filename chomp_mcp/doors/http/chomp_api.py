@@ -14,7 +14,7 @@ from starlette.routing import Route
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
 from chomp_mcp.doors.http.auth import is_loopback, may_register
-from chomp_mcp.doors.http.chat import list_failed
+from chomp_mcp.doors.http.chat import list_errors, list_failed
 from chomp_mcp.doors.views import SeedModel, seed_job, seed_model
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
@@ -198,7 +198,7 @@ class _Models:
         """GET /api/models/free: every keyed router's free models, ids as `router/model`."""
         page = await self._chomp.list_models(free_only=True, limit=None, caller=caller_of(request.scope))
         listed = _listed("free", [seed_model(model, model.ref) for model in page.models])
-        return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
+        return Json({**listed, **list_errors(page)})
 
 
 def _listed(router: str, models: list[SeedModel]) -> dict[str, Any]:

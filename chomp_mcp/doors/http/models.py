@@ -10,7 +10,7 @@ from starlette.routing import Route
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http import anthropic_models, codex_models
 from chomp_mcp.doors.http.asgi import Json, caller_of
-from chomp_mcp.doors.http.chat import list_failed
+from chomp_mcp.doors.http.chat import list_errors, list_failed
 from chomp_mcp.doors.views import openai_model
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.model_pages import ModelPage
@@ -37,7 +37,7 @@ class _Models:
         if _is_for_anthropic(request):
             entries = [anthropic_models.entry(model, self._name(model)) for model in (*page.groups, *page.models)]
             shown = anthropic_models.page(entries, request.query_params)
-            return Json({**shown, "errors": dict(page.errors)} if page.errors else shown)
+            return Json({**shown, **list_errors(page)})
         # Codex names itself in `originator`, and asks with `?client_version=`.
         if request.headers.get("originator", "").startswith("codex") or "client_version" in request.query_params:
             return Json(codex_models.catalogue([*page.groups, *page.models], self._name))
@@ -45,7 +45,7 @@ class _Models:
             "object": "list",
             "data": [openai_model(m, page.known_by.get(m.ref)) for m in (*page.groups, *page.models)],
         }
-        return Json({**listed, "errors": dict(page.errors)} if page.errors else listed)
+        return Json({**listed, **list_errors(page)})
 
     def _name(self, model: Model) -> str:
         return self._chomp.routers[model.router].name if model.router else "group"
