@@ -12,6 +12,7 @@ from typing import NotRequired, TypedDict
 
 from chomp_mcp.doors.words import CLI, HTTP, spoken
 from chomp_mcp.messages import AttemptView, Job, Model, Receipt, ReceiptView
+from chomp_mcp.store.keyring import Token
 
 __all__ = [
     "CommandJob",
@@ -24,6 +25,7 @@ __all__ = [
     "ReceiptExtension",
     "SeedJob",
     "SeedModel",
+    "TokenView",
     "WholeJob",
     "command_job",
     "command_model",
@@ -36,6 +38,7 @@ __all__ = [
     "receipt_extension",
     "seed_job",
     "seed_model",
+    "token_view",
     "whole_job",
 ]
 
@@ -330,3 +333,44 @@ def receipt_extension(receipt: Receipt) -> ReceiptExtension:
     if receipt.notes:
         view["notes"] = list(receipt.notes)
     return view
+
+
+class TokenView(TypedDict):
+    """A caller's token as its owner sees it: whose it is and what it may, never what it is."""
+
+    id: str
+    """How its SHA-256 begins."""
+    name: str
+    models: list[str]
+    """Patterns; empty: all."""
+    doors: list[str]
+    """Empty: all."""
+    daily: str | None
+    """USD."""
+    monthly: str | None
+    rps: float | None
+    expires: str | None
+    """ISO 8601, UTC."""
+    created: str
+    used: str | None
+    """When it was last seen, within minutes."""
+
+
+def token_view(token: Token) -> TokenView:
+    """What `tokens list` and GET /api/tokens tell."""
+    grant = token.grant
+    return {
+        "id": token.caller_id[:SHOWN_ID],
+        "name": grant.name,
+        "models": list(grant.models),
+        "doors": list(grant.doors),
+        "daily": None if grant.daily is None else str(grant.daily),
+        "monthly": None if grant.monthly is None else str(grant.monthly),
+        "rps": grant.rps,
+        "expires": None if grant.expires_at is None else iso(grant.expires_at),
+        "created": token.created,
+        "used": token.used or None,
+    }
+
+
+SHOWN_ID = 12

@@ -11,6 +11,7 @@ from chomp_mcp.gateway.inabilities import Inabilities
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import AUTO, Caller, Model, Router
 from chomp_mcp.policy import capability, routing
+from chomp_mcp.policy.grants import Grant
 
 __all__ = ["ModelPage", "ModelPages"]
 
@@ -97,15 +98,17 @@ class ModelPages:
             str(end) if end < len(models) else "",
             errors,
             {model.ref: known for model, known in shown if known},
-            self._groups(words, needed) if router == AUTO and not free_only and not start else (),
+            self._groups(words, needed, book.grant) if router == AUTO and not free_only and not start else (),
             unknown,
         )
 
-    def _groups(self, words: Iterable[str], needed: frozenset[str]) -> tuple[Model, ...]:
+    def _groups(self, words: Iterable[str], needed: frozenset[str], grant: Grant) -> tuple[Model, ...]:
         return tuple(
             Model("", group.name, f"{', '.join(group.models)} ({group.order})", can=group.needs)
             for group in self.books.groups.values()
-            if needed <= group.needs and all(word in group.name.lower() for word in words)
+            if needed <= group.needs
+            and all(word in group.name.lower() for word in words)
+            and any(grant.allows(group.name, ref) for ref in group.models)
         )
 
 

@@ -25,6 +25,8 @@ class Caller:
     """Asks over HTTP, where the rate limit holds."""
     rps: float | None = None
     """Of this caller's token alone, beside the gateway's own."""
+    doors: tuple[str, ...] = ()
+    """The only ones that this caller's token opens, by the names in policy/grants.py; empty: all."""
 
 
 OWNER = Caller("owner", is_owner=True)

@@ -1,4 +1,7 @@
-"""What a caller's token may: which models, how much money, how often, until when. Data in, verdict out."""
+"""What a caller's token may: which models at which doors, how much money, how often, until when.
+
+Data in, verdict out.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.messages import Plan
 from chomp_mcp.policy.budget import Limits
 
-__all__ = ["FIELDS", "UNLIMITED", "Grant", "checked", "of_record", "permitted", "within"]
+__all__ = ["DOORS", "FIELDS", "UNLIMITED", "Grant", "checked", "of_record", "permitted", "within"]
 
-FIELDS = ("name", "models", "daily", "monthly", "rps", "expires")
+FIELDS = ("name", "models", "doors", "daily", "monthly", "rps", "expires")
+DOORS = ("openai", "anthropic", "gemini", "mcp", "api")
+"""What speaks over HTTP: three APIs by whose they are, MCP, and our own (/api/*, /v1/chat, /v1/providers)."""
 MOST_PATTERNS = 100
 MOST_USD = 1_000_000_000
 LONGEST_NAME = 64
@@ -31,6 +36,8 @@ class Grant:
     name: str = ""
     models: tuple[str, ...] = ()
     """Patterns of `router/model`, and names that a caller may ask for (a group, `auto`)."""
+    doors: tuple[str, ...] = ()
+    """Of `DOORS`."""
     daily: Decimal | None = None
     """USD."""
     monthly: Decimal | None = None
@@ -53,7 +60,13 @@ class Grant:
     def as_record(self) -> dict[str, Any]:
         """JSON for the store; `of_record` reads it."""
         money = {name: str(value) for name in ("daily", "monthly") if (value := getattr(self, name)) is not None}
-        rest = {"models": list(self.models), "rps": self.rps, "expires_at": self.expires_at, "lends": self.lends}
+        rest = {
+            "models": list(self.models),
+            "doors": list(self.doors),
+            "rps": self.rps,
+            "expires_at": self.expires_at,
+            "lends": self.lends,
+        }
         return {"name": self.name, **money, **{name: value for name, value in rest.items() if value}}
 
 
@@ -68,6 +81,7 @@ def of_record(record: Mapping[str, Any] | None) -> Grant:
     return Grant(
         name=str(told.get("name", "")),
         models=tuple(told.get("models", ())),
+        doors=tuple(told.get("doors", ())),
         daily=Decimal(told["daily"]) if "daily" in told else None,
         monthly=Decimal(told["monthly"]) if "monthly" in told else None,
         rps=told.get("rps"),
@@ -88,7 +102,8 @@ def checked(told: Mapping[str, Any], now: float, *, lends: bool) -> Grant:
     rps = None if told.get("rps") is None else float(_amount(told["rps"], "rps"))
     return Grant(
         name=name,
-        models=_patterns(told.get("models")),
+        models=_words(told.get("models"), "models", "such as groq/* or a group's name"),
+        doors=_doors(told.get("doors")),
         daily=None if told.get("daily") is None else _amount(told["daily"], "daily"),
         monthly=None if told.get("monthly") is None else _amount(told["monthly"], "monthly"),
         rps=rps,
@@ -124,12 +139,21 @@ def _least(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _patterns(told: Any) -> tuple[str, ...]:
+def _words(told: Any, name: str, such: str) -> tuple[str, ...]:
+    """A list, or words with commas between them."""
     texts = told.split(",") if isinstance(told, str) else told if told is not None else ()
     is_list = isinstance(texts, Sequence) and len(texts) <= MOST_PATTERNS
     if not is_list or not all(isinstance(text, str) and text.strip() and text.isprintable() for text in texts):
-        raise _wrong("models", f"must be at most {MOST_PATTERNS} patterns, such as groq/* or a group's name")
+        raise _wrong(name, f"must be at most {MOST_PATTERNS} words, {such}")
     return tuple(text.strip() for text in texts)
+
+
+def _doors(told: Any) -> tuple[str, ...]:
+    known = f"of {', '.join(DOORS)}"
+    doors = _words(told, "doors", known)
+    if unknown := sorted({*doors} - {*DOORS}):
+        raise _wrong("doors", f"must be {known}, and {unknown[0][:40]!r} is none")
+    return doors
 
 
 def _amount(told: Any, name: str) -> Decimal:

@@ -158,7 +158,7 @@ class Keyring:
         if grant.has_ended(self._clock()):
             return None
         await self._saw(caller)
-        return replace(caller, rps=grant.rps) if grant.rps else caller
+        return replace(caller, rps=grant.rps, doors=grant.doors) if grant.rps or grant.doors else caller
 
     async def tokens(self) -> list[Token]:
         """Every caller but the owner, the oldest first."""

@@ -275,6 +275,7 @@ def _tokens(command: _Command) -> None:
     add = _action(actions, "add", "tokens:add", "make a token that uses your router keys, and print it once")
     add.add_argument("name", metavar="NAME")
     add.add_argument("--models", metavar="PATTERNS", help="what it may ask for: groq/*,coding (default: everything)")
+    add.add_argument("--doors", metavar="DOORS", help="where: openai,anthropic,gemini,mcp,api (default: everywhere)")
     add.add_argument("--daily", metavar="USD", help="what it may spend in a day")
     add.add_argument("--monthly", metavar="USD", help="what it may spend in a month")
     add.add_argument("--rps", metavar="N", help="requests a second")

@@ -30,6 +30,7 @@ from chomp_mcp.doors.http import (
     models,
     protected_resource,
     responses,
+    tokens,
 )
 from chomp_mcp.doors.http.asgi import error_answer
 from chomp_mcp.doors.http.auth import Authentication, is_loopback
@@ -97,6 +98,7 @@ def build_app(
             *models.routes(chomp),
             *gateway_api.routes(chomp),
             *chomp_api.routes(chomp),
+            *tokens.routes(chomp),
             *protected_resource.routes(chomp.settings),
             *mcp.routes(),
             *(pages.routes() if pages else ()),

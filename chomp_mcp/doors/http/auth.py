@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.http.asgi import HANG_UP
 from chomp_mcp.doors.http.traffic import SHARE
-from chomp_mcp.errors import InvalidSetting, NotAuthenticated
+from chomp_mcp.errors import InvalidSetting, NotAllowed, NotAuthenticated
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.messages import OWNER, Caller
 from chomp_mcp.settings import Settings
@@ -39,6 +39,19 @@ BROWSER_PATHS: Final = frozenset({"/", "/events"})
 MIN_TOKEN_LENGTH: Final = 16
 _BUSY_PREFIXES: Final = ("/v1/", "/api/dispatch")
 """Whose POSTs the rate limit counts."""
+
+_DOORS: Final = (
+    (("/mcp", "/sse", "/messages/"), {"mcp"}),
+    (("/v1/messages",), {"anthropic"}),
+    (("/v1beta",), {"gemini"}),
+    (("/v1/models",), {"openai", "anthropic", "gemini"}),
+    (("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"), {"openai"}),
+    (("/api/", "/v1/chat", "/v1/providers"), {"api"}),
+)
+"""Beginnings of paths, and the doors (policy/grants.py) of which a token needs one there; the first that fits counts.
+
+A path that is in no row is for tokens that open every door.
+"""
 
 _OWNER = replace(OWNER, limited=True)
 _TOKEN = b"chomp_"
@@ -100,6 +113,8 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         caller = await self._identify(credential)
+        if caller.doors:
+            _check_door(path, caller)
         scope.setdefault("state", {})["caller"] = caller
         scope[SHARE].belongs_to(caller)
         if HANG_UP not in scope and scope["method"] == "POST" and path.startswith(_BUSY_PREFIXES):
@@ -139,6 +154,12 @@ class Authentication:
 
 
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
+
+
+def _check_door(path: str, caller: Caller) -> None:
+    needed = next((doors for beginnings, doors in _DOORS if path.startswith(beginnings)), set())
+    if not needed & set(caller.doors):
+        raise NotAllowed(f"This token does not open {path[:100]}.", hint=f"It opens: {', '.join(caller.doors)}.")
 
 
 def _password(credential: bytes) -> bytes:

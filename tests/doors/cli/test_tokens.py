@@ -5,7 +5,7 @@ import json
 
 def test_tokens_are_made_listed_rotated_and_revoked(run, home):
     done = run(
-        *("tokens", "add", "ci", "--models", "groq/*,coding"),
+        *("tokens", "add", "ci", "--models", "groq/*,coding", "--doors", "openai,mcp"),
         *("--daily", "2", "--monthly", "20", "--rps", "5", "--expires", "30d"),
     )
     assert done.returncode == 0, done.stderr
@@ -16,6 +16,7 @@ def test_tokens_are_made_listed_rotated_and_revoked(run, home):
     (row,) = json.loads(run("tokens", "list", "--json").stdout)
     assert row["name"] == "ci"
     assert row["models"] == ["groq/*", "coding"]
+    assert row["doors"] == ["openai", "mcp"]
     assert (row["daily"], row["monthly"], row["rps"], row["used"]) == ("2", "20", 5.0, None)
     assert "ci" in run("tokens").stdout
 

@@ -77,6 +77,24 @@ DOORS = {
     "/v1/completions": {"model": "cerebras/m", "prompt": "hi"},
     "/v1/chat": {"agent_id": "a", "model": "cerebras/m", "messages": HI},
     "/api/dispatch": {"prompt": "hi", "model": "cerebras/m"},
+    "/v1/messages/count_tokens": {"model": "cerebras/m", "messages": HI},
+    "/v1beta/models/cerebras/m:generateContent": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+}
+OPENS = {
+    "/v1/messages": "anthropic",
+    "/v1/messages/count_tokens": "anthropic",
+    "/v1/responses": "openai",
+    "/v1/embeddings": "openai",
+    "/v1/completions": "openai",
+    "/v1/chat/completions": "openai",
+    "/v1/chat": "api",
+    "/v1/chat/stream": "api",
+    "/api/dispatch": "api",
+    "/api/keys": "api",
+    "/v1beta/models/cerebras/m:generateContent": "gemini",
+    "/mcp": "mcp",
+    "/messages/": "mcp",
+    "/api/tokens/ci/rotate": "api",
 }
 
 
@@ -87,6 +105,46 @@ async def test_every_door_holds_a_token_to_its_models(home: Path, path: str) -> 
         answer = await served.http.post(path, json=DOORS[path], headers={"authorization": f"Bearer {token}"})
         assert answer.status_code in {400, 403}
         assert cerebras.chats == []
+
+
+@pytest.mark.parametrize("door", ["openai", "anthropic", "gemini", "mcp", "api"])
+async def test_a_token_opens_its_doors_and_no_other(home: Path, door: str) -> None:
+    async with gateway(home) as (served, groq, cerebras):
+        headers = {"authorization": f"Bearer {await issued(served, doors=[door])}"}
+        refused = {}
+        for path in OPENS:
+            for each in (path, f"{path.rstrip('/')}/"):
+                answer = await served.http.post(each, json=DOORS.get(path, {}), headers=headers)
+                refused[path] = "This token does not open" in answer.text
+        assert refused == {path: opens != door for path, opens in OPENS.items()}
+        models = await served.http.get("/v1/models", headers=headers)
+        assert models.status_code == (200 if door in {"openai", "anthropic", "gemini"} else 403)
+        assert (await served.http.get("/", headers=headers)).status_code == 403
+        assert (await served.http.get("/healthz", headers=headers)).status_code == 200
+
+
+async def test_the_owner_lists_rotates_and_revokes_over_http(home: Path) -> None:
+    async with gateway(home) as (served, _, _cerebras):
+        token = await issued(served, models=["groq/*"], doors="openai,mcp", daily="2", expires="30d")
+        owner = {"authorization": f"Bearer {OWNER}"}
+        (row,) = (await served.http.get("/api/tokens", headers=owner)).json()["tokens"]
+        assert (row["name"], row["models"], row["doors"], row["used"]) == ("ci", ["groq/*"], ["openai", "mcp"], None)
+        assert (await chat(served, token, "groq/m")).status_code == 200
+        told = await served.http.get("/api/tokens", headers=owner)
+        assert told.json()["tokens"][0]["used"]
+        assert token not in told.text
+        theirs = {"authorization": f"Bearer {await issued(served, name='other')}"}
+        for method, path in (
+            ("GET", "/api/tokens"),
+            ("DELETE", "/api/tokens/ci"),
+            ("POST", "/api/tokens/ci/rotate"),
+        ):
+            assert (await served.http.request(method, path, headers=theirs)).status_code == 403
+        new = (await served.http.post("/api/tokens/ci/rotate", headers=owner)).json()["token"]
+        assert [(await chat(served, each, "groq/m")).status_code for each in (token, new)] == [401, 200]
+        assert (await served.http.delete(f"/api/tokens/{row['id']}", headers=owner)).json() == {"revoked": row["id"]}
+        assert (await chat(served, new, "groq/m")).status_code == 401
+        assert (await served.http.delete("/api/tokens/ci", headers=owner)).status_code == 404
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -139,6 +197,8 @@ async def test_a_token_ends(home: Path) -> None:
         {"expires": "2020-01-01"},
         {"models": [1]},
         {"models": [""]},
+        {"doors": ["windows"]},
+        {"doors": 5},
         {"name": ""},
         {"name": "x" * 65},
         {"daily": True},
