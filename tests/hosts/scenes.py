@@ -31,7 +31,7 @@ def furnish(folder: Path) -> None:
 _JOB = re.compile(r"job_[0-9a-f]+")
 _TIME = re.compile(r"\d+\.\d s\b")
 _PLACE = re.compile(r"/\S+/(?=out\.txt|big\.txt)")
-_SPENT = re.compile(r"\n*Lorem ?\Z")
+_SPENT = re.compile(r"(?<=unfinished:)\s*Lorem ?(?=\n\n\(job )")
 
 
 def plain(text: str) -> str:

@@ -17,9 +17,10 @@ __all__ = ["answer", "cleaned", "clock", "plain", "remark", "room_on", "show_jso
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 """Characters that turn the order of what is shown round, and Unicode's own ends of lines."""
 _CONTROLS: Mapping[int, str] = {
-    code: "" for code in (*range(32), 127, *range(128, 160), *_BIDI) if chr(code) not in "\n\t"
+    **{code: "" for code in (*range(32), 127, *range(128, 160), *_BIDI) if chr(code) not in "\n\t"},
+    **{code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
 }
-"""Characters with which a model's answer could drive the terminal."""
+"""Characters with which a model's answer could drive the terminal; those that turn its words round are shown."""
 _UNSEEN = re.compile(f"[\x7f-\x9f{''.join(map(chr, _BIDI))}]")
 """What JSON leaves as it is, and no terminal should get."""
 _GAP = "  "

@@ -9,6 +9,7 @@ from mcp.types import CallToolResult, TextContent
 
 from chomp_mcp import wire
 from chomp_mcp.doors.mcp.hosts import Host
+from chomp_mcp.doors.shown import one_line, shown
 from chomp_mcp.doors.views import job_head, job_result, model_view
 from chomp_mcp.messages import Job, JobStatus, Model, receipt_line
 
@@ -37,9 +38,11 @@ MOST_NOTE = 300
 def tool_result(text: str, /, **structured: Any) -> CallToolResult:
     """One text block, which hosts that read text show, and the structured content for all others.
 
-    One, because hosts glue several together, show the first alone, or print a list of them.
+    One, because hosts glue several together, show the first alone, or print a list of them. What could drive their
+    terminal is made visible in the text; the structure, which is for programs, has every character as it came.
     """
-    return CallToolResult(content=[TextContent(type="text", text=utf8(text))], structured_content=utf8(structured))
+    content = [TextContent(type="text", text=shown(utf8(text)))]
+    return CallToolResult(content=content, structured_content=utf8(structured))
 
 
 def utf8(value: Any) -> Any:
@@ -104,17 +107,19 @@ def _of_job(job: Job, host: Host, words: str, **structured: Any) -> CallToolResu
 
 
 def _in_words(job: Job, host: Host) -> str:
-    """The answer and who gave it. Of any other job the first words say that this is no answer."""
+    """The answer and who gave it. Of any other job the first words say that this is no answer.
+
+    The last line is always ours, whatever a model wrote above it: a receipt that it forged, or a state.
+    """
     if job.status is JobStatus.DONE:
-        trailer = _receipt(job, host)
-        return f"{job.text}\n\n{trailer}" if trailer else job.text
+        return f"{job.text}\n\n{one_line(_receipt(job, host))}"
     if job.status is JobStatus.ERROR:
         state = f"Job {job.id} failed: {job.error}"
     elif job.status is JobStatus.CANCELLED:
         state = f"Job {job.id} was cancelled."
     else:
         state = f"Still {job.status} as job {job.id}. {_collect(job)}"
-    return f"{state}\n\nIts text so far, unfinished:\n{job.text}" if job.text else state
+    return f"{state}\n\nIts text so far, unfinished:\n{job.text}\n\n(job {job.id}: {job.status})" if job.text else state
 
 
 def _collect(job: Job) -> str:
@@ -124,7 +129,7 @@ def _collect(job: Job) -> str:
 def _receipt(job: Job, host: Host) -> str:
     """A line; for a host where each answer's bytes were counted, the model alone and what must be told."""
     if not job.receipt:
-        return ""
+        return job.model or "no receipt"
     if not host.takes_text_alone:
         return receipt_line(job.receipt)
     notes = [_cut(note, MOST_NOTE) for note in job.receipt.get("notes", [])]
@@ -149,7 +154,7 @@ def models_listed(page: ModelPage) -> CallToolResult:
     if page.next_cursor:
         lines.append(f'More: list_models(cursor="{page.next_cursor}") with the same filters.')
     return tool_result(
-        "\n".join(lines),
+        "\n".join(map(one_line, lines)),
         models=[model_view(model) for model in page.models],
         next_cursor=page.next_cursor,
         errors=dict(page.errors),
@@ -184,7 +189,7 @@ def status_shown(status: StatusView) -> CallToolResult:
         f"this month ${spend['month_usd']}{f' of ${month}' if month else ''}."
     )
     lines += [f"{job['job_id']}: {job['status']}, {job['model']}" for job in status["jobs"]]
-    return tool_result("\n".join(lines), **status)
+    return tool_result("\n".join(map(one_line, lines)), **status)
 
 
 def _router_line(router: str, its: RouterStatus) -> str:

@@ -21,6 +21,7 @@ from chomp_mcp.doors.mcp.arguments import fitted, unknown_names
 from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
+from chomp_mcp.doors.shown import shown
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import ChatRequest, Job
 
@@ -210,7 +211,7 @@ class ChompTool(Tool):
         if unknown := unknown_names(given, self.parameters):
             known = self.parameters["properties"]
             more = " Fields of chat completions go into options." if "options" in known else ""
-            raise ToolError(utf8(f"{self.name} takes no {unknown[0]}; it takes {', '.join(known)}.{more}"))
+            raise ToolError(shown(utf8(f"{self.name} takes no {unknown[0]}; it takes {', '.join(known)}.{more}")))
         try:
             return await super().run(given, context, convert_result)
         except ToolError as error:
@@ -219,7 +220,7 @@ class ChompTool(Tool):
     def _explained(self, error: ToolError) -> ToolError:
         match error.__cause__:
             case ChompError() as cause:
-                return ToolError(utf8(str(cause)))
+                return ToolError(shown(utf8(str(cause))))
             case ValidationError() as cause:
                 details = cause.errors(include_url=False, include_context=False, include_input=False)
                 wrong = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from html import escape
+from html import escape as html_escape
 
+from chomp_mcp.doors.shown import shown
 from chomp_mcp.gateway.receipt_log import ExchangeView
 from chomp_mcp.gateway.status import QuotaView, RouterStatus, SpendView, StatusView
 from chomp_mcp.messages import Model, receipt_line
@@ -14,6 +15,11 @@ from chomp_mcp.messages import Model, receipt_line
 __all__ = ["exchanges", "jobs", "models", "routers", "section", "snippets", "spend"]
 
 MOST_MODELS = 500
+
+
+def escape(text: str) -> str:
+    """Text of whoever as HTML that shows all of it."""
+    return html_escape(shown(text))
 
 
 def section(title: str, content: str) -> str:

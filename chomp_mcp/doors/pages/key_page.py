@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute, Route
 
 from chomp_mcp.doors.http.auth import is_loopback
 from chomp_mcp.doors.http.server.listener import Listener
+from chomp_mcp.doors.shown import shown
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
 from chomp_mcp.policy import key_shape, routing
@@ -142,7 +143,8 @@ class KeyPages:
             return _said(
                 200,
                 f"{html.escape(router.name)} does not take this key",
-                f"It is saved, but the router says: {html.escape(problem)} Close this page; the chat opens a new one.",
+                f"It is saved, but the router says: {html.escape(shown(problem))} "
+                "Close this page; the chat opens a new one.",
             )
         return _said(
             200,
@@ -176,7 +178,7 @@ class KeyPages:
     def _form(self, page: Page, *, problem: str = "", router: str = "") -> Response:
         takers = self._takers().values()
         content = _template("key_form.html").substitute(
-            alert=f'<p role="alert">{html.escape(problem)}</p>\n' if problem else "",
+            alert=f'<p role="alert">{html.escape(shown(problem))}</p>\n' if problem else "",
             options=_options(takers, router or page.router),
             links=_links(takers),
         )

@@ -109,7 +109,7 @@ async def test_every_door_holds_a_token_to_its_models(home: Path, path: str) -> 
 
 @pytest.mark.parametrize("door", ["openai", "anthropic", "gemini", "mcp", "api"])
 async def test_a_token_opens_its_doors_and_no_other(home: Path, door: str) -> None:
-    async with gateway(home) as (served, groq, cerebras):
+    async with gateway(home) as (served, _, _cerebras):
         headers = {"authorization": f"Bearer {await issued(served, doors=[door])}"}
         refused = {}
         for path in OPENS:

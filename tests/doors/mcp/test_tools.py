@@ -176,7 +176,7 @@ async def test_a_failed_job_keeps_its_text_and_says_why(client: Client, upstream
     told = result.structured_content or {}
     assert (told["status"], told["text"]) == ("error", "Hello")
     assert text_of(result).startswith(f"Job {job['job_id']} failed: {told['error']}")
-    assert text_of(result).endswith("Its text so far, unfinished:\nHello")
+    assert text_of(result).endswith(f"Its text so far, unfinished:\nHello\n\n(job {job['job_id']}: error)")
     assert len(result.content) == 1
 
 
