@@ -41,8 +41,8 @@ def tool_result(text: str, /, **structured: Any) -> CallToolResult:
     One, because hosts glue several together, show the first alone, or print a list of them. What could drive their
     terminal is made visible in the text; the structure, which is for programs, has every character as it came.
     """
-    content = [TextContent(type="text", text=shown(utf8(text)))]
-    return CallToolResult(content=content, structured_content=utf8(structured))
+    said = TextContent(type="text", text=shown(utf8(text)))
+    return CallToolResult(content=[said], structured_content=utf8(structured))
 
 
 def utf8(value: Any) -> Any:
