@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.clock import Clock
+
+# Hundreds of tests start Python: where the shell says to keep no bytecode (images do), each would compile us anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 _OURS = ("CHOMP_", "GATEWAY_", "LLM_", "CIRCUIT_", "CORS_")
 _ROUTERS = ("OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
