@@ -11,7 +11,7 @@ import anyio
 
 from chomp_mcp.errors import BudgetExceeded, RateLimited
 from chomp_mcp.gateway.prices import Prices
-from chomp_mcp.messages import Caller, ChatRequest, Plan
+from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
 from chomp_mcp.policy import budget, rate_limit
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.grants import UNLIMITED, Grant, within
@@ -114,3 +114,15 @@ class Admission:
                 raise
             note = "the budget is used up: free models only"
             return replace(plan, routes=free, notes=(*plan.notes, note)), None
+
+    async def reserve_beside(self, caller: Caller, request: ChatRequest, route: Route, grant: Grant) -> Hold | None:
+        """Hold the most that one more call, on this route, may cost; None: nothing.
+
+        Raises:
+            BudgetExceeded: there is no room beside what is held already.
+        """
+        estimate = self._prices.estimate(route, request.body)
+        most, likely = budget.nano(estimate.most), budget.nano(estimate.likely)
+        if most == 0:
+            return None
+        return await self._ledger.reserve(caller.id, most, within(self.limits, grant), likely=likely)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from chomp_mcp.gateway.answer import Answer
-from chomp_mcp.gateway.attempts import Charge
 from chomp_mcp.gateway.prices import Prices
+from chomp_mcp.gateway.trial import Charge
 from chomp_mcp.messages import ChatRequest, Usage
 from chomp_mcp.policy import estimate
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.prices import Prices
+from chomp_mcp.gateway.speeds import Speed
 from chomp_mcp.messages import ChatRequest, Order, Plan, Route
 from chomp_mcp.policy import estimate, order, pricing
 from chomp_mcp.policy.quota import Reading
@@ -75,10 +76,11 @@ class Orders:
         ]
 
     async def _by_speed(self, routes: Sequence[Route], request: ChatRequest) -> Ranks:
-        what = "to the first token" if request.stream else "for a whole answer"
+        asked = estimate.asked_output(request.body, None) or _USUAL_TOKENS
+        tokens = min(asked, _USUAL_TOKENS) if request.stream else 0  # a whole answer's figure holds them already
         return [
-            (order.by_speed(seconds), "not measured yet" if seconds is None else f"{seconds:.2f} s {what}")
-            for seconds in await self.health.speeds.of(routes, stream=request.stream)
+            (order.by_speed(speed.seconds, speed.tokens_per_second, tokens), _quickness(speed, request.stream))
+            for speed in await self.health.speeds.of(routes, stream=request.stream)
         ]
 
     async def _readings(self, routes: Sequence[Route]) -> list[Sequence[Reading]]:
@@ -91,6 +93,18 @@ class Orders:
             quotas[route.router.id, route.key_id].get(route.model if route.router.quota_scope == "model" else "", ())
             for route in routes
         ]
+
+
+_USUAL_TOKENS = 500
+"""Of an answer, where its limit is not lower."""
+
+
+def _quickness(speed: Speed, stream: bool) -> str:
+    if speed.seconds is None:
+        return "not measured yet"
+    begins = f"{speed.seconds:.2f} s {'to the first token' if stream else 'for a whole answer'}"
+    rate = speed.tokens_per_second
+    return f"{begins}, {rate:.0f} tokens a second" if rate else begins
 
 
 def _left(readings: Sequence[Reading], now: float) -> str:

@@ -15,12 +15,14 @@ from chomp_mcp.gateway.bill import Bill
 from chomp_mcp.gateway.conversations import Conversations
 from chomp_mcp.gateway.explain import Explainer, PlanView
 from chomp_mcp.gateway.health import Health
+from chomp_mcp.gateway.hedge import Hedge
 from chomp_mcp.gateway.outward import OutwardGuards
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.token_count import count_tokens
+from chomp_mcp.gateway.trial import Means
 from chomp_mcp.gateway.wishes import Wishes
 from chomp_mcp.messages import (
     AUTO,
@@ -113,6 +115,7 @@ class Exchange:
         self._started = gateway.clock()
         self._trace = gateway.tracing.exchange(request.model, door=door, stream=request.stream, body=request.body)
         self._hold: Hold | None = None
+        self._hedge: Hedge | None = None
         self._attempts: Attempts | None = None
         self._reply: Reply | None = None
 
@@ -134,9 +137,9 @@ class Exchange:
         now = attempts.trying.ref
         if self._reply is not None:
             return f"{self._reply.route.ref} is thinking"
-        if not attempts.done:
+        if not attempts.record.done:
             return f"waiting for {now}"
-        last = attempts.done[-1]
+        last = attempts.record.done[-1]
         failed = f"{last.router}/{last.model}"
         if failed == now:
             return f"retrying {now} ({last.outcome.replace('_', ' ')})"
@@ -162,21 +165,15 @@ class Exchange:
         self._plan = await gateway.conversations.with_kept(talk, self._plan)
         grant = (await gateway.planner.books.of(self._caller)).grant
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan, grant)
-        self._attempts = Attempts(
-            plan,
-            request,
-            client=gateway.client,
-            health=gateway.health,
-            wishes=gateway.wishes,
-            guard=await gateway.guards.of(self._caller),
-            clock=gateway.clock,
-            trace=self._trace,
-        )
-        began = gateway.clock()
+        if plan.group and plan.group.hedge:
+            self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant)
+        guard = await gateway.guards.of(self._caller)
+        means = Means(gateway.client, gateway.health, gateway.wishes, guard, gateway.clock, self._trace)
+        self._attempts = Attempts(plan, request, means, self._hedge)
         try:
             answer = await self._attempts.open()
             if missing := gateway.health.missing:
-                self._attempts.notes.append(missing)
+                self._attempts.record.note(missing)
         except UpstreamError as error:
             error.receipt = self._bare_receipt()
             raise
@@ -188,7 +185,6 @@ class Exchange:
             prices=gateway.prices,
             clock=gateway.clock,
             started=self._started,
-            began=began,
             secure=partial(gateway.settlement.secure, self._hold),
         )
         return self._reply
@@ -206,7 +202,8 @@ class Exchange:
             reply.end()
         report = self._report(error)
         bill = reply.bill if reply is not None else self._bill
-        self._gateway.settlement.settle(self._caller, self._hold, bill.bookings, report)
+        holds = [*([self._hold] if self._hold else []), *(self._hedge.holds if self._hedge else [])]
+        self._gateway.settlement.settle(self._caller, holds, bill.bookings, report)
         self._trace.settle(report)
         self._trace.__exit__(type(error) if error else None, error, None)
 
@@ -232,7 +229,7 @@ class Exchange:
     @property
     def _bill(self) -> Bill:
         """Of an exchange without an answer: what was left before it began, what failed and is paid for."""
-        charges = self._attempts.charges if self._attempts else ()
+        charges = self._attempts.record.charges if self._attempts else ()
         return Bill.of(self._gateway.prices, self._request, charges)
 
     def _bare_receipt(self) -> Receipt:
@@ -240,7 +237,7 @@ class Exchange:
         attempts, bill = self._attempts, self._bill
         return Receipt(
             asked=attempts.plan.asked if attempts else self._request.model or AUTO,
-            attempts=tuple(attempts.done) if attempts else (),
+            attempts=tuple(attempts.record.done) if attempts else (),
             usage=bill.usage,
             cost_usd=bill.cost_usd,
             latency_ms=max(0, round((self._gateway.clock() - self._started) * 1000)),

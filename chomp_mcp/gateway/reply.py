@@ -36,7 +36,6 @@ class Reply:
         prices: Prices,
         clock: Callable[[], float],
         started: float,
-        began: float,
         secure: Callable[[], Awaitable[None]],
     ) -> None:
         """`secure` is awaited before the answer's end goes out: from then on its cost outlives this process."""
@@ -49,7 +48,6 @@ class Reply:
         self._prices = prices
         self._clock = clock
         self._started = started
-        self._began = began
         self.was_left = False
         """The caller did not wait for the end."""
         self._ended_at: float | None = None
@@ -108,19 +106,19 @@ class Reply:
         if self._final is None:
             is_whole = not self.was_left and self.failure is None and not self._is_broken
             usage = counted(self._answer, self._request, self._characters, is_whole=is_whole)
-            self.bill = Bill.of(self._prices, self._request, self._attempts.charges, (self._answer, usage))
+            self.bill = Bill.of(self._prices, self._request, self._attempts.record.charges, (self._answer, usage))
             self._final = self._receipt(usage, self.bill.cost_usd, self._ended_at)
         return self._final
 
     def _receipt(self, usage: Usage, cost: Decimal | None, now: float) -> Receipt:
-        plan, notes = self._attempts.plan, self._attempts.notes
+        plan, notes = self._attempts.plan, self._attempts.record.notes
         sentences = [*plan.notes, *notes, *self.bill.notes]
         if self._finish_reason in _ENDINGS:
             sentences.append(_ENDINGS[self._finish_reason])
         return Receipt(
             asked=plan.asked,
             served=self.route.ref,
-            attempts=tuple(self._attempts.done),
+            attempts=tuple(self._attempts.record.done),
             usage=usage,
             cost_usd=cost,
             latency_ms=max(0, round((now - self._started) * 1000)),
@@ -134,14 +132,14 @@ class Reply:
         if self._ended_at is None:
             self._ended_at = self._clock()
             self.was_left = True
-            self._attempts.abandon(self._answer, self._began)
+            self._attempts.abandon(self._answer)
 
     async def _end(self, broken: str) -> None:
         if self._ended_at is not None:
             return
         self._ended_at = self._clock()
         self._is_broken = bool(broken)
-        await self._attempts.finish(self._answer, broken, self._began)
+        await self._attempts.finish(self._answer, broken)
         await self._secure()
         if broken:
             self.failure = UpstreamFailed(broken, hint="The answer is incomplete: ask again.", receipt=self.receipt())

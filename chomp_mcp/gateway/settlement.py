@@ -29,12 +29,13 @@ class Settlement:
         """What has been settled is in the store."""
         return self.ledger.written()
 
-    def settle(self, caller: Caller, hold: Hold | None, bookings: Sequence[Booking], report: Report) -> None:
-        """Spend for all that a router answered, whole or cut, or is paid for; the reservation back for nothing."""
+    def settle(self, caller: Caller, holds: Sequence[Hold], bookings: Sequence[Booking], report: Report) -> None:
+        """Spend for all that a router answered, whole or cut, or is paid for; reservations back for nothing."""
+        left = list(holds)
         for booking in bookings:
             cost = None if booking.cost_usd is None else budget.nano(booking.cost_usd)
+            hold = left.pop(0) if left else None
             self.ledger.note(caller.id, Settled(hold, cost, booking.usage, booking.router))
-            hold = None
-        if hold is not None:
+        for hold in left:
             self.ledger.note(caller.id, Settled(hold))
         self.observers.exchange(report)

@@ -1,9 +1,11 @@
-"""How long routes take to their first token, as measured of late: kept in the store, for all processes."""
+"""How quick routes are, as measured of late: kept in the store, for all processes, what is old counting less."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chomp_mcp.errors import StoreError
@@ -11,7 +13,7 @@ from chomp_mcp.messages import Route
 from chomp_mcp.store.holds import SKEW_SECONDS
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
-__all__ = ["KEPT_SECONDS", "Speeds"]
+__all__ = ["KEPT_SECONDS", "Speed", "Speeds"]
 
 _log = logging.getLogger("chomp_mcp.speeds")
 
@@ -22,35 +24,78 @@ _HALF_LIFE_SECONDS = 900.0
 _NEWEST = 1 / 3
 
 
-class Speeds:
-    """`speed:{router}:{model}` -> `{"stream": [seconds, at], "whole": [seconds, at]}`; measured in groups by speed.
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One route's figures; None: not measured of late."""
 
-    An answer that is not streamed has no first token: then the whole counts, among its like.
+    seconds: float | None = None
+    """To the first token of a stream, or for a whole answer."""
+    usual_seconds: float | None = None
+    """The same without its outliers: one hiccup moves it by two thirds at most."""
+    tokens_per_second: float | None = None
+    """From the first token on."""
+
+
+UNMEASURED = Speed()
+
+
+class Speeds:
+    """`speed:{router}/{model}` -> `{"stream": [seconds, at, usual], "whole": the same, "rate": [tokens a second, at]}`.
+
+    Measured where a group reads it. An answer that is not streamed has no first token: then the whole counts, among
+    its like.
     """
 
     def __init__(self, kv: KV, *, clock: Callable[[], float]) -> None:
         self._kv = kv
         self._clock = clock
 
-    async def of(self, routes: Sequence[Route], *, stream: bool) -> list[float | None]:
-        """Seconds, route by route; None: not measured of late."""
-        now, kind = self._clock(), _kind(stream)
-        stored = await self._kv.get_many([_name(route) for route in routes])
-        found = [_current(value, kind, now) for value in stored]
-        return [known[0] if known else None for known in found]
+    async def of(self, routes: Sequence[Route], *, stream: bool) -> list[Speed]:
+        """Route by route."""
+        now = self._clock()
+        return [_read(value, stream, now) for value in await self._kv.get_many([_name(route) for route in routes])]
 
-    async def measured(self, route: Route, seconds: float, *, stream: bool) -> None:
-        """One more answer. What cannot be written is said in the log: the answer goes out."""
-        now, kind = self._clock(), _kind(stream)
+    async def measured(self, route: Route, seconds: float, *, stream: bool, is_least: bool = False) -> None:
+        """One more answer began, or `is_least`: had not begun after so long, and was given up.
+
+        What cannot be written is said in the log: the answer goes out.
+        """
+        kind, seconds = "stream" if stream else "whole", max(0.0, seconds)
+
+        def fold(stored: Value, now: float) -> Value:
+            old = _figures(stored, kind, now)
+            if not old:
+                return {kind: [seconds, now, None if is_least else seconds]}
+            if is_least and seconds <= old[0]:
+                return {}  # it was not late yet
+            weight = _weight(old[1], now)
+            usual = old[2] if len(old) > 2 else old[0]  # noqa: PLR2004 - an older version wrote two
+            if usual is None:
+                usual = None if is_least else seconds
+            else:
+                usual += (min(seconds, _MOST_TIMES * usual) - usual) * weight
+            return {kind: [old[0] + (seconds - old[0]) * weight, now, usual]}
+
+        await self._update(route, fold)
+
+    async def generated(self, route: Route, tokens: int, seconds: float) -> None:
+        """A stream of so many tokens took so long from its first one on; short ones say nothing."""
+        if tokens < _FEWEST_TOKENS:
+            return
+        rate = tokens / max(seconds, _SHORTEST_SECONDS)
+
+        def fold(stored: Value, now: float) -> Value:
+            old = _figures(stored, "rate", now)
+            return {"rate": [old[0] + (rate - old[0]) * _weight(old[1], now) if old else rate, now]}
+
+        await self._update(route, fold)
+
+    async def _update(self, route: Route, fold: Callable[[Value, float], Value]) -> None:
+        now = self._clock()
 
         def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
-            known = _current(values[0], kind, now)
-            figure = max(0.0, seconds)
-            if known:
-                old, at = known
-                weight = max(_NEWEST, 1 - 0.5 ** (max(0.0, now - at) / _HALF_LIFE_SECONDS))
-                figure = old + (figure - old) * weight
-            return [Write({**(values[0] or {}), kind: [figure, now]}, expires_in=KEPT_SECONDS)]
+            stored = values[0] or {}
+            return [Write({**stored, **fold(stored, now)}, expires_in=KEPT_SECONDS)]
 
         try:
             await self._kv.update([_name(route)], step)
@@ -58,17 +103,30 @@ class Speeds:
             _log.exception("the speed of %s could not be written", route.ref)
 
 
+_MOST_TIMES = 3
+"""So many times the usual counts as no more than that: a stall is not what is usual."""
+_FEWEST_TOKENS = 16
+_SHORTEST_SECONDS = 0.001
+
+
 def _name(route: Route) -> str:
     return f"speed:{route.ref}"
 
 
-def _kind(stream: bool) -> str:
-    return "stream" if stream else "whole"
+def _weight(at: float, now: float) -> float:
+    """What the newest figure counts beside one of `at`."""
+    return max(_NEWEST, 1 - math.exp2(-max(0.0, now - at) / _HALF_LIFE_SECONDS))
 
 
-def _current(stored: Value | None, kind: str, now: float) -> tuple[float, float] | None:
-    """Seconds, and when; a time that is ahead of us is none."""
-    figure: Any = (stored or {}).get(kind)
-    if not figure or not -SKEW_SECONDS <= now - float(figure[1]) < KEPT_SECONDS:
-        return None
-    return float(figure[0]), float(figure[1])
+def _figures(stored: Value | None, kind: str, now: float) -> list[Any] | None:
+    """What is stored, if it is of late; a time that is ahead of us is none."""
+    figures: Any = (stored or {}).get(kind)
+    return figures if figures and -SKEW_SECONDS <= now - float(figures[1]) < KEPT_SECONDS else None
+
+
+def _read(stored: Value | None, stream: bool, now: float) -> Speed:
+    rate = _figures(stored, "rate", now)
+    begun = _figures(stored, "stream" if stream else "whole", now)
+    if not begun:
+        return Speed(tokens_per_second=rate[0]) if rate else UNMEASURED
+    return Speed(begun[0], begun[2] if len(begun) > 2 else begun[0], rate[0] if rate else None)  # noqa: PLR2004

@@ -20,7 +20,10 @@ class Group:
     """Refs, and patterns with `*`; names of other groups are resolved to what they hold."""
     order: Order = "listed"
     """listed: as written. quota: what would expire unused first, then where most is left. cost: the cheapest that can.
-    speed: who was quickest to the first token of late. spread: by chance, weighted by what is left."""
+    speed: who is soonest at an answer's end, by the first token and the tokens a second of late. spread: by chance,
+    weighted by what is left."""
     needs: frozenset[str] = frozenset()
     sticky: bool = True
     """A conversation keeps its route while it can."""
+    hedge: bool = False
+    """A route that is silent for three times its usual first token is raced by the next."""

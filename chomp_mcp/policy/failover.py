@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,7 @@ __all__ = [
     "next_index",
     "rest_seconds",
     "retry_wait",
+    "suitable",
 ]
 
 Next = Literal["route", "key", "stop", "larger", "if_free_choice"]
@@ -65,11 +66,15 @@ def next_index(routes: Sequence[Route], index: int, kind: FailureKind, free_choi
     Never goes back, so every plan ends. The keys of one router and model stand side by side in a plan: "key" takes the
     next of them, then the next route; "route" leaves them out, since the failure was not the key's.
     """
+    return next(suitable(routes, index, kind, free_choice), None)
+
+
+def suitable(routes: Sequence[Route], index: int, kind: FailureKind, free_choice: bool) -> Iterator[int]:
+    """All places behind `index` where the request may go on; see `next_index`."""
     step = ACTIONS[kind].next
-    if step == "if_free_choice" and not free_choice:
-        return None
-    suits = _SUITS[step]
-    return next((i for i in range(index + 1, len(routes)) if suits(routes[index], routes[i])), None)
+    if step != "if_free_choice" or free_choice:
+        suits = _SUITS[step]
+        yield from (i for i in range(index + 1, len(routes)) if suits(routes[index], routes[i]))
 
 
 def _is_elsewhere(failed: Route, route: Route) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from chomp_mcp.errors import InvalidSetting
@@ -29,10 +30,7 @@ def checked_groups(rows: Any, routers: Mapping[str, Router]) -> dict[str, Group]
             why = "is a router's id" if name in routers else "may hold only letters, digits, ., - and _"
             raise InvalidSetting(f"[groups.{name}] in config.toml: the name {why}.", hint="Choose another name.")
     groups = {name: _checked(name, row, routers) for name, row in rows.items()}
-    return {
-        name: Group(name, tuple(_flat(group, groups, (name,))), group.order, group.needs, group.sticky)
-        for name, group in groups.items()
-    }
+    return {name: replace(group, models=tuple(_flat(group, groups, (name,)))) for name, group in groups.items()}
 
 
 def _checked(name: str, row: Any, routers: Mapping[str, Router]) -> Group:
@@ -53,16 +51,10 @@ def _checked(name: str, row: Any, routers: Mapping[str, Router]) -> Group:
         raise _wrong(name, "order", f"must be one of {', '.join(ORDERS)}")
     if not _are_texts(needs) or not set(needs) <= set(NEEDS):
         raise _wrong(name, "needs", f"must be a list of {', '.join(NEEDS)}")
-    _check_flags(name, row)
-    return Group(name, tuple(models), order, frozenset(needs), row.get("sticky", True))
-
-
-def _check_flags(name: str, row: Mapping[str, Any]) -> None:
     for flag in ("sticky", "hedge"):
         if not isinstance(row.get(flag, False), bool):
             raise _wrong(name, flag, "must be true or false")
-    if row.get("hedge"):
-        raise _wrong(name, "hedge", "must be false: routes are tried one after the other, not raced, in this version")
+    return Group(name, tuple(models), order, frozenset(needs), row.get("sticky", True), row.get("hedge", False))
 
 
 def _wrong(name: str, field: str, reason: str) -> InvalidSetting:

@@ -65,9 +65,14 @@ def _live(readings: Iterable[Reading], now: float) -> list[Reading]:
     ]
 
 
-def by_speed(seconds: float | None) -> Rank:
-    """Who was never measured is tried first, once, or nobody would ever know; then the quickest."""
-    return (0, 0.0) if seconds is None else (1, seconds)
+def by_speed(seconds: float | None, tokens_per_second: float | None = None, tokens: int = 0) -> Rank:
+    """Who was never measured is tried first, once, or nobody would ever know; then who is soonest at the answer's end.
+
+    `tokens` is how long the answer will be; where nobody knows how fast they come, its beginning counts alone.
+    """
+    if seconds is None:
+        return (0, 0.0)
+    return (1, seconds + tokens / tokens_per_second if tokens_per_second else seconds)
 
 
 def by_spread(share: float, chance: float) -> Rank:

@@ -6,8 +6,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from chomp_mcp.messages import Caller, FailureKind
-from chomp_mcp.telemetry.report import OK, Report, Transition
+from chomp_mcp.messages import Caller
+from chomp_mcp.telemetry.report import NO_FAILURES, Report, Transition
 
 __all__ = ["MOST_CALLERS", "Calls", "Counts"]
 
@@ -15,8 +15,6 @@ MOST_CALLERS = 4096
 """Whose calls are counted apart; who has asked nothing for the longest time starts again."""
 _REPORTED = 12
 """What `Report.caller_id` holds of a caller's id."""
-_BLAMELESS = frozenset({OK, FailureKind.HUNG_UP.value})
-"""Outcomes that are no failure of the router's."""
 
 
 class Calls:
@@ -58,7 +56,7 @@ class Counts:
         for attempt in attempts:
             routes.add((attempt.router, attempt.model))
             self._calls[attempt.router] += 1
-            self._failures[attempt.router] += attempt.outcome not in _BLAMELESS
+            self._failures[attempt.router] += attempt.outcome not in NO_FAILURES
         self._exchanges += bool(attempts)
         self._failovers += max(0, len(routes) - 1)
 

@@ -192,7 +192,7 @@ def _failovers(attempts: Sequence[Attempt]) -> Iterator[str]:
     """Why the plan went on. Only TRANSIENT is tried again on the same route; after others it is the next key's turn."""
     for failed, following in pairwise(attempts):
         same = (failed.router, failed.model) == (following.router, following.model)
-        if not (same and failed.outcome == FailureKind.TRANSIENT):
+        if failed.outcome != OK and not (same and failed.outcome == FailureKind.TRANSIENT):  # ok: it won a race
             yield failed.outcome
 
 

@@ -18,6 +18,10 @@ OK: Final = "ok"
 
 Price = Literal["known", "zero", "unknown"]
 
+OUTRACED: Final = "outraced"
+"""The outcome of an attempt that was called off because another route began to answer first."""
+NO_FAILURES: Final = frozenset({OK, "hung_up", OUTRACED})
+"""Outcomes of attempts that are no failure of the router's."""
 _BLAMELESS: Final = frozenset({OK, "hung_up", "cancelled"})
 _SHOWN_CALLER: Final = 12
 _SHOWN_REF: Final = 200

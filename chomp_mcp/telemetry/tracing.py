@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from chomp_mcp.telemetry.report import OK, Report, shown
+from chomp_mcp.telemetry.report import NO_FAILURES, Report, shown
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
@@ -190,7 +190,7 @@ class _Spans:
                 span.set_attribute("chomp.outcome", attempt.outcome)
                 if attempt.status is not None:
                     span.set_attribute("http.response.status_code", attempt.status)
-                if attempt.outcome not in {OK, "hung_up"}:  # that the client left is nobody's error
+                if attempt.outcome not in NO_FAILURES:
                     _mark(span, attempt.outcome)
                 span.end(started + attempt.ms * 1_000_000)
         self._end(report.status if report.failed else "")

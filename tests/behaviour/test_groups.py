@@ -82,7 +82,7 @@ async def test_a_group_may_hold_another_and_auto_may_be_one(home: Path) -> None:
         ('models = ["groq/auto"]\norder = 1', "order must be one of listed"),
         ('models = ["groq/auto"]\nneeds = ["eyes"]', "needs must be a list of tools"),
         ('models = ["groq/auto"]\nsticky = "yes"', "sticky must be true or false"),
-        ('models = ["groq/auto"]\nhedge = true', "hedge must be false"),
+        ('models = ["groq/auto"]\nhedge = 1', "hedge must be true or false"),
         ('models = ["groq/auto"]\nmodel = "x"', "unknown field 'model'"),
         ('models = ["groq/auto"]\n[groups.groq]\nmodels = ["a"]', "the name is a router's id"),
         ('models = ["groq/auto"]\n[groups."a/b"]\nmodels = ["a"]', "may hold only letters"),
