@@ -1,0 +1,235 @@
+"""A group that hedges: a silent route is raced by the next, never beyond the budget, and every call is booked once.
+
+The chaos load is short here; `CHOMP_TEST_HEDGES=2000` makes it as long as one likes, and prints what it found.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from openai import AsyncOpenAI
+
+from chomp_mcp.errors import UpstreamFailed
+from chomp_mcp.messages import OWNER, ChatRequest, Receipt
+from chomp_mcp.policy import budget
+from chomp_mcp.settings import Settings
+from tests.support.scripted import Recorded, ScriptedRouter, Wire, chunk, sse
+from tests.support.serving import serving
+from tests.support.world import World, environment, world
+
+pytestmark = pytest.mark.anyio
+
+HI: list[Any] = [{"role": "user", "content": "hi"}]
+ROW = '[groups.fast]\nmodels = ["groq/m", "cerebras/m"]\nhedge = true\nsticky = false\n'
+PRICED = [{"id": "m", "pricing": {"prompt": "0.000001", "completion": "0.000001"}}]
+"""A dollar for a million tokens."""
+WHOLE = Decimal(10) / 1_000_000
+"""What `hello` costs: 7 tokens in, 3 out."""
+
+
+@asynccontextmanager
+async def hedged(home: Path, row: str = ROW, **settings: Any) -> AsyncIterator[World]:
+    """Groq answers at once, and so does Cerebras; Groq is known to."""
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text(row, encoding="utf-8")
+    async with world(home, "groq", "cerebras", **settings) as w:
+        for router in w:
+            router.models(PRICED)
+        await w.chomp.list_models()
+        for _ in range(2):
+            await asked(w)
+        yield w
+
+
+async def asked(w: World, **body: Any) -> Receipt:
+    """The receipt of an answer that was read to its end."""
+    request = ChatRequest({"messages": HI, "max_tokens": 100, **body}, "fast")
+    with anyio.fail_after(20):
+        async with w.chomp.gateway.exchange(OWNER, request) as reply:
+            await reply.completion()
+            return reply.receipt()
+
+
+def outcomes(receipt: Receipt) -> list[tuple[str, str]]:
+    return [(attempt.router, attempt.outcome) for attempt in receipt.attempts]
+
+
+async def spent(w: World) -> int:
+    return (await w.chomp.ledger.spent(OWNER.id)).day_nano
+
+
+async def test_a_silent_route_is_raced_and_the_receipt_tells_it(home: Path) -> None:
+    async with hedged(home) as w:
+        before = await spent(w)
+        w.groq.hang()
+        receipt = await asked(w)
+        assert outcomes(receipt) == [("groq", "outraced"), ("cerebras", "ok")]
+        assert any("groq/m was silent for" in note and "raced by cerebras/m" in note for note in receipt.notes)
+        await w.groq.saw_disconnect()
+        assert receipt.cost_usd is not None
+        assert receipt.cost_usd > WHOLE  # the one that was called off is booked, too
+        assert await spent(w) - before == budget.nano(receipt.cost_usd)
+        assert (await w.chomp.ledger.spent(OWNER.id)).held_nano == 0
+
+
+async def test_the_slow_one_may_still_win(home: Path) -> None:
+    async with hedged(home) as w:
+        w.cerebras.hang()
+        w.groq.stream([0.4, "late"])
+        receipt = await asked(w)
+        assert outcomes(receipt) == [("groq", "ok"), ("cerebras", "outraced")]
+        assert receipt.served == "groq/m"
+        await w.cerebras.saw_disconnect()
+
+
+async def test_who_answers_in_time_is_not_raced(home: Path) -> None:
+    async with hedged(home) as w:
+        for _ in range(3):
+            assert outcomes(await asked(w)) == [("groq", "ok")]
+        assert not w.cerebras.chats
+
+
+async def test_two_calls_never_run_on_the_money_of_one(home: Path) -> None:
+    # A call of at most 100 tokens is reserved at about $0.00013; warming up has used up $0.00002.
+    async with hedged(home, LLM_DAILY_BUDGET_USD="0.00020", LLM_MONTHLY_BUDGET_USD="0") as w:
+        w.groq.stream([0.4, "late"])
+        receipt = await asked(w)
+        assert outcomes(receipt) == [("groq", "ok")]
+        assert any("not raced: the budget has no room" in note for note in receipt.notes)
+        assert not w.cerebras.chats
+
+
+async def test_where_both_fail_the_plan_goes_on(home: Path) -> None:
+    row = ROW.replace('"cerebras/m"]', '"cerebras/m", "groq/n", "cerebras/n"]')
+    async with hedged(home, row) as w:
+        w.groq.on(model="m").fail(400, {"error": {"message": "no such model", "code": "model_not_found"}}, before=0.6)
+        w.cerebras.on(model="m").fail(404, {"error": {"message": "gone", "code": "model_not_found"}})
+        receipt = await asked(w)
+        assert outcomes(receipt) == [("groq", "no_such_model"), ("cerebras", "no_such_model"), ("groq", "ok")]
+        assert receipt.served == "groq/n"
+
+
+async def test_a_caller_that_leaves_ends_both(home: Path) -> None:
+    async with hedged(home) as w:
+        w.groq.hang()
+        w.cerebras.hang()
+        with anyio.move_on_after(0.7):
+            await asked(w)
+        await w.groq.saw_disconnect()
+        await w.cerebras.saw_disconnect()
+        report = w.reports[-1]
+        assert [attempt.outcome for attempt in report.receipt.attempts] == ["hung_up", "hung_up"]
+        assert (await w.chomp.ledger.spent(OWNER.id)).held_nano == 0
+
+
+async def test_one_call_at_a_time_where_nothing_else_is_ready(home: Path) -> None:
+    async with hedged(home) as w:
+        w.cerebras.fail(429, headers={"retry-after": "60"})
+        w.groq.fail(500)
+        with pytest.raises(UpstreamFailed):
+            await asked(w)
+        w.groq.stream([0.5, "late"])
+        assert [router for router, _ in outcomes(await asked(w))] == ["groq"]
+
+
+async def test_a_race_is_seen_at_the_http_door(home: Path) -> None:
+    async with hedged(home) as w:
+        settings = Settings.load(environment(home, w.routers, GATEWAY_RATE_RPS="0"))
+        async with (
+            serving(settings) as served,
+            AsyncOpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0) as client,
+        ):
+            await client.chat.completions.create(model="fast", messages=HI)
+            w.groq.hang()
+            stream = await client.chat.completions.with_raw_response.create(model="fast", messages=HI, stream=True)
+            assert stream.headers["x-chomp-router"] == "cerebras"
+            assert "raced by cerebras/m" in stream.headers["x-chomp-notes"]
+            assert [piece.choices[0].delta.content async for piece in stream.parse() if piece.choices][0] == "hello"
+
+
+HEDGES = int(os.environ.get("CHOMP_TEST_HEDGES", "80"))
+AT_ONCE = 12
+STALL_SECONDS, STALLS_EVERY, FAILS_EVERY = 0.8, 25, 50
+USUAL_SECONDS = 0.06
+
+
+def chaotic(router: ScriptedRouter, dice: random.Random) -> None:
+    """Answers after a while that varies, stalls now and then, and fails now and then."""
+    numbers = count(1)
+
+    async def play(_request: Recorded, wire: Wire) -> None:
+        number = next(numbers)
+        stalls = number % STALLS_EVERY == 0
+        await anyio.sleep(STALL_SECONDS if stalls else USUAL_SECONDS * dice.uniform(0.7, 1.3))
+        if number % FAILS_EVERY == FAILS_EVERY // 2 + 1:
+            await wire.whole(503, b'{"error": {"message": "busy"}}', None)
+            return
+        usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        last = {**chunk(finish="stop"), "choices": [], "usage": usage}
+        await wire.head(200, {"content-type": "text/event-stream"})
+        for piece in (chunk("hello"), chunk(finish="stop"), last):
+            await wire.send(sse(piece))
+        await wire.send(sse("[DONE]"))
+        await wire.end()
+
+    router.play(play)
+
+
+async def load(home: Path, row: str) -> tuple[list[float], Counter[str]]:
+    """Seconds to the first token, and how the attempts ended; the books are looked at by the way."""
+    seconds: list[float] = []
+    receipts: list[Receipt] = []
+    async with hedged(home, row, CIRCUIT_FAILURE_THRESHOLD="1000", LLM_DAILY_BUDGET_USD="50") as w:
+        before, seen = await spent(w), [len(router.chats) for router in w]
+        for number, router in enumerate(w):
+            chaotic(router, random.Random(number))
+        limit = anyio.CapacityLimiter(AT_ONCE)
+
+        async def one() -> None:
+            async with limit:
+                began = time.perf_counter()
+                request = ChatRequest({"messages": HI, "max_tokens": 100}, "fast")
+                async with w.chomp.gateway.exchange(OWNER, request) as reply:
+                    seconds.append(time.perf_counter() - began)
+                    await reply.completion()
+                    receipts.append(reply.receipt())
+
+        with anyio.fail_after(60 + HEDGES / 2):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(HEDGES):
+                    tasks.start_soon(one)
+        booked = sum(budget.nano(receipt.cost_usd or Decimal(0)) for receipt in receipts)
+        assert await spent(w) - before == booked  # to the nano-dollar
+        assert (await w.chomp.ledger.spent(OWNER.id)).held_nano == 0
+        calls = sum(len(router.chats) for router in w) - sum(seen)
+        ended = Counter(attempt.outcome for receipt in receipts for attempt in receipt.attempts)
+        assert ended["ok"] == HEDGES
+        assert calls == ended.total()
+        # Each call is booked once: an answer at its price, one that was called off at what it would have cost.
+        lost = (await w.chomp.ledger.spent(OWNER.id)).estimated
+        assert lost == ended["outraced"]
+    return sorted(seconds), ended
+
+
+async def test_hedging_cuts_the_tail_of_a_chaos_load(home: Path, tmp_path: Path) -> None:
+    without, _ = await load(tmp_path / "plain", ROW.replace("hedge = true", "hedge = false"))
+    raced, ended = await load(tmp_path / "hedged", ROW)
+    p99 = [each[int(len(each) * 0.99)] for each in (without, raced)]
+    print(
+        f"\n{HEDGES} exchanges, {AT_ONCE} at once: p99 of the first token {p99[0]:.3f} s alone, {p99[1]:.3f} s raced;"
+    )
+    print(f"{dict(ended)}; double bookings 0, spend reconciled")
+    assert p99[0] >= STALL_SECONDS
+    assert ended["outraced"]
+    assert p99[1] < p99[0]
