@@ -1,10 +1,12 @@
 """A group that hedges: a silent route is raced by the next, never beyond the budget, and every call is booked once.
 
-The chaos load is short here; `CHOMP_TEST_HEDGES=2000` makes it as long as one likes, and prints what it found.
+The chaos load is short here; `CHOMP_TEST_HEDGES=2000` makes it as long as one likes,
+and `--log-cli-level=info` tells what it found.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -29,6 +31,7 @@ from tests.support.serving import serving
 from tests.support.world import World, environment, world
 
 pytestmark = pytest.mark.anyio
+_log = logging.getLogger(__name__)
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 ROW = '[groups.fast]\nmodels = ["groq/m", "cerebras/m"]\nhedge = true\nsticky = false\n'
@@ -38,11 +41,15 @@ WHOLE = Decimal(10) / 1_000_000
 """What `hello` costs: 7 tokens in, 3 out."""
 
 
+def write(home: Path, row: str) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text(row, encoding="utf-8")
+
+
 @asynccontextmanager
 async def hedged(home: Path, row: str = ROW, **settings: Any) -> AsyncIterator[World]:
     """Groq answers at once, and so does Cerebras; Groq is known to."""
-    home.mkdir(exist_ok=True)
-    (home / "config.toml").write_text(row, encoding="utf-8")
+    write(home, row)
     async with world(home, "groq", "cerebras", **settings) as w:
         for router in w:
             router.models(PRICED)
@@ -155,7 +162,8 @@ async def test_a_race_is_seen_at_the_http_door(home: Path) -> None:
             stream = await client.chat.completions.with_raw_response.create(model="fast", messages=HI, stream=True)
             assert stream.headers["x-chomp-router"] == "cerebras"
             assert "raced by cerebras/m" in stream.headers["x-chomp-notes"]
-            assert [piece.choices[0].delta.content async for piece in stream.parse() if piece.choices][0] == "hello"
+            said = [piece.choices[0].delta.content async for piece in stream.parse() if piece.choices]
+            assert "hello" in said
 
 
 HEDGES = int(os.environ.get("CHOMP_TEST_HEDGES", "80"))
@@ -226,10 +234,8 @@ async def test_hedging_cuts_the_tail_of_a_chaos_load(home: Path, tmp_path: Path)
     without, _ = await load(tmp_path / "plain", ROW.replace("hedge = true", "hedge = false"))
     raced, ended = await load(tmp_path / "hedged", ROW)
     p99 = [each[int(len(each) * 0.99)] for each in (without, raced)]
-    print(
-        f"\n{HEDGES} exchanges, {AT_ONCE} at once: p99 of the first token {p99[0]:.3f} s alone, {p99[1]:.3f} s raced;"
-    )
-    print(f"{dict(ended)}; double bookings 0, spend reconciled")
+    _log.info("%d exchanges, %d at once; first token, p99: %.3f s alone, %.3f s raced", HEDGES, AT_ONCE, *p99)
+    _log.info("%s; double bookings 0, spend reconciled", dict(ended))
     assert p99[0] >= STALL_SECONDS
     assert ended["outraced"]
     assert p99[1] < p99[0]
