@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from chomp_mcp.errors import ChompError, InvalidRequest
+from chomp_mcp.errors import ChompError, InvalidRequest, StoreAway
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.book import Books
@@ -56,6 +57,7 @@ from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.master_key import MasterKeys, check_variable
 from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.rates import Rates, SharedBuckets
 from chomp_mcp.store.receipts import Receipts
 from chomp_mcp.store.sealing import Sealed
 from chomp_mcp.store.threads import Threads
@@ -153,13 +155,14 @@ class Chomp:
         self.health = Health(soft, rules, clock=clock, observers=self.observers)
         self._model_pages = ModelPages(self.routers, self.books, self.models, self.health.inabilities)
         self.credit = CreditReader(soft, self.client, clock=clock)
+        self.rates = Rates(state if isinstance(state, SharedBuckets) else None, clock=clock)
         self.admission = Admission(
             self.ledger,
             self.prices,
             Limits.of(settings.daily_budget_usd, settings.monthly_budget_usd),
+            self.rates,
             rps=settings.rate_rps,
             burst=settings.rate_burst,
-            clock=clock,
         )
         self.gateway = Gateway(
             planner=Planner(self.books, self.models, self.health, self.credit, Orders(self.prices, self.health, clock)),
@@ -403,13 +406,18 @@ class Chomp:
 
         from chomp_mcp.telemetry.metrics import Metrics
 
-        metrics = Metrics(self.routers, version=version("chomp-mcp"))
+        replica = f"{socket.gethostname()}:{self.settings.port}"
+        metrics = Metrics(self.routers, version=version("chomp-mcp"), replica=replica)
         self.observers.add(metrics)
         return metrics
 
     async def metrics_snapshot(self) -> dict[str, Any]:
         """What `metrics.render` shows beside its counters: breakers, quotas, the owner's budgets, jobs."""
-        return await self._status.gauges(in_flight=len(self.gateway.under_way))
+        in_flight = len(self.gateway.under_way)
+        try:
+            return await self._status.gauges(in_flight=in_flight)
+        except StoreAway:
+            return {"in_flight": in_flight, "store_up": False}
 
 
 def _guards(settings: Settings, books: Books) -> OutwardGuards:

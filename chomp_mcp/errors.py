@@ -10,7 +10,8 @@ ChompError                      .status .type .code .message .hint
     RateLimited 429             BudgetExceeded 429        Overloaded 503
   UpstreamError                 the plan ran out; carries every attempt
     UpstreamRefused             UpstreamFailed 502        UpstreamTimeout 504     NoRouteAvailable 503
-  StoreError 500                our own disk or Redis
+  StoreError 500                our own disk
+    StoreAway 503               a Redis, for now
 
 The classes say what HTTP and the OpenAI error envelope say of them; the instances add the facts. A message says what
 happened, the hint says what to do next; neither ever holds a key.
@@ -38,6 +39,7 @@ __all__ = [
     "RateLimited",
     "RequestError",
     "SecretFound",
+    "StoreAway",
     "StoreError",
     "TooLarge",
     "TooSlow",
@@ -305,3 +307,23 @@ class StoreError(ChompError):
     """Our own disk or Redis; nothing that was stored is overwritten."""
 
     code = "store_error"
+
+
+class StoreAway(StoreError):
+    """The Redis does not answer, or takes no writes; `missing` is what this call needed of it.
+
+    `is_lasting`: waiting will not mend it. `retry_after` is in seconds.
+    """
+
+    status = 503
+
+    def __init__(self, message: str, *, hint: str = "", missing: str = "", is_lasting: bool = False) -> None:
+        super().__init__(f"{message} This call needs it for {missing}." if missing else message, hint=hint)
+        self.reason = message
+        self.missing = missing
+        self.is_lasting = is_lasting
+        self.retry_after = 2.0
+
+    def again(self, missing: str = "") -> StoreAway:
+        """The same for another call."""
+        return StoreAway(self.reason, hint=self.hint, missing=missing or self.missing, is_lasting=self.is_lasting)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-__all__ = ["checked_model_ref", "first_fault", "parsed"]
+__all__ = ["checked_model_ref", "checked_store", "first_fault", "parsed"]
 
 _YEAR_MS = 366 * 86_400_000
 _MOST = 1_000_000_000
@@ -82,21 +82,31 @@ def _token(text: str) -> str:
     return text
 
 
-def _store(text: str) -> str:
-    if not _is_redis_url(text):
+def checked_store(text: str) -> str:
+    """The URL of a Redis, as store/kv/redis_url.py has them; nothing is looked up."""
+    parts = urlsplit(text)
+    hosts = [urlsplit(f"//{each}") for each in parts.netloc.rpartition("@")[2].split(",")]
+    try:
+        are_hosts = all(host.hostname and host.port != 0 for host in hosts)
+    except ValueError:  # a port that is none
+        are_hosts = False
+    kind = parts.scheme.removeprefix("rediss").removeprefix("redis")
+    is_store = text.split() == [text] and (
+        bool(parts.path)
+        if parts.scheme == "unix"
+        else kind in _STORES
+        and parts.scheme.startswith("redis")
+        and are_hosts
+        and (kind == "+sentinel" or len(hosts) == 1)
+        and re.fullmatch(_STORES[kind], parts.path) is not None
+    )
+    if not is_store:
         raise ValueError("must be a URL such as redis://host:6379/0, or absent for the local files")
     return text
 
 
-def _is_redis_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        has_sane_port = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    if parts.scheme == "unix":
-        return bool(parts.path)
-    return parts.scheme in {"redis", "rediss"} and has_sane_port and re.fullmatch(r"(/\d*)?", parts.path) is not None
+_STORES: Mapping[str, str] = {"": r"(/\d*)?", "+sentinel": r"/[\w.-]+(/\d*)?", "+cluster": r"/?0?"}
+"""What follows `redis` or `rediss` -> what the path may be."""
 
 
 def _folders(text: str) -> tuple[Path, ...]:
@@ -129,7 +139,7 @@ _ModelRef = Annotated[Any, BeforeValidator(checked_model_ref)]
 _Refs = Annotated[Any, BeforeValidator(_refs)]
 _Token = Annotated[Any, BeforeValidator(_token)]
 _Origins = Annotated[Any, BeforeValidator(_origins)]
-_Store = Annotated[Any, BeforeValidator(_store)]
+_Store = Annotated[Any, BeforeValidator(checked_store)]
 _Folders = Annotated[Any, BeforeValidator(_folders), Field(description="folders that exist")]
 _Hosts = Annotated[Any, BeforeValidator(_hosts), Field(description="host names, separated by commas")]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
@@ -12,15 +10,15 @@ import anyio
 from chomp_mcp.errors import BudgetExceeded, RateLimited
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
-from chomp_mcp.policy import budget, rate_limit
+from chomp_mcp.policy import budget
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.grants import UNLIMITED, Grant, within
-from chomp_mcp.policy.rate_limit import Bucket
+from chomp_mcp.policy.rate_limit import Rate
 from chomp_mcp.store.ledger import Hold, Ledger
+from chomp_mcp.store.rates import Rates
 
 __all__ = ["Admission"]
 
-MOST_BUCKETS = 10_000
 QUEUED_BURSTS = 5
 MOST_WAITING_SECONDS = 10.0
 """In line for the rate limit; clients wait longer than that for their first token."""
@@ -29,63 +27,40 @@ MOST_WAITING_SECONDS = 10.0
 class Admission:
     """Lets a request in, or says when to come back."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        prices: Prices,
-        limits: Limits,
-        *,
-        rps: float,
-        burst: int,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, ledger: Ledger, prices: Prices, limits: Limits, rates: Rates, *, rps: float, burst: int) -> None:
         self.limits = limits
         self._ledger = ledger
         self._prices = prices
-        self._rps = rps
-        self._burst = burst
-        self._patience = min(MOST_WAITING_SECONDS, QUEUED_BURSTS * (burst - 1) / rps) if rps > 0 else 0.0
-        self._clock = clock
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._rates = rates
+        patience = min(MOST_WAITING_SECONDS, QUEUED_BURSTS * (burst - 1) / rps) if rps > 0 else 0.0
+        self._rate = Rate(rps, burst, patience)
 
     async def let_in(self, caller: Caller) -> None:
-        """Wait for the caller's turn, where there is one soon; `RateLimited` otherwise."""
-        wait = self.check_rate(caller)
-        if wait:
-            await anyio.sleep(wait)
-
-    def check_rate(self, caller: Caller, *, takes: bool = True) -> float:
-        """How long the caller waits for its turn; `RateLimited` when that is too long. Only callers over HTTP count.
+        """Wait for the caller's turn, where there is one soon; `RateLimited` otherwise. Only callers over HTTP count.
 
         Programs send fifty calls at once (`asyncio.gather`, LangChain's `abatch`) and few of them come back after a
         refusal: some times the burst may wait in line. A burst of one says that nothing may.
-        `takes`: the request counts from here on; else it is only asked whether it would be refused.
         """
-        rps, burst, patience = self._rate_of(caller)
-        if not caller.limited or rps <= 0:
-            return 0.0
-        now = self._clock()
-        bucket = self._buckets.get(caller.id) or rate_limit.full(now, burst)
-        bucket, wait = rate_limit.take(bucket, now, rps, burst, patience)
-        if takes:
-            self._buckets[caller.id] = bucket
-            self._buckets.move_to_end(caller.id)
-            if len(self._buckets) > MOST_BUCKETS:
-                self._buckets.popitem(last=False)
-        if wait > patience:
-            mend = "ask the owner for more" if caller.rps else "raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST"
-            raise RateLimited(
-                f"More than {rps:g} requests a second.",
-                hint=f"Wait {math.ceil(wait)} s, or {mend}.",
-                retry_after=wait,
-            )
-        return wait
+        rate = self._rate_of(caller)
+        if not caller.limited or rate.rps <= 0:
+            return
+        wait = await self._rates.take(caller.id, rate)
+        if wait > rate.patience:
+            raise _too_fast(caller, rate, wait)
+        if wait:
+            await anyio.sleep(wait)
 
-    def _rate_of(self, caller: Caller) -> tuple[float, int, float]:
-        """Requests a second, the burst, and how long to wait in line; of a token's own rate a second is the burst."""
-        if caller.rps is None or 0 < self._rps <= caller.rps:
-            return self._rps, self._burst, self._patience
-        return caller.rps, max(1, math.ceil(caller.rps)), 0.0
+    def refuse_early(self, caller: Caller) -> None:
+        """`RateLimited` where the caller's next request is certainly refused; takes nothing, waits for nobody."""
+        rate = self._rate_of(caller)
+        if caller.limited and rate.rps > 0 and (wait := self._rates.refused_for(caller.id, rate)):
+            raise _too_fast(caller, rate, wait)
+
+    def _rate_of(self, caller: Caller) -> Rate:
+        """Of a token's own rate a second is the burst, and nobody waits in line."""
+        if caller.rps is None or 0 < self._rate.rps <= caller.rps:
+            return self._rate
+        return Rate(caller.rps, max(1, math.ceil(caller.rps)))
 
     async def reserve(
         self, caller: Caller, request: ChatRequest, plan: Plan, grant: Grant = UNLIMITED
@@ -126,3 +101,11 @@ class Admission:
         if most == 0:
             return None
         return await self._ledger.reserve(caller.id, most, within(self.limits, grant), likely=likely)
+
+def _too_fast(caller: Caller, rate: Rate, wait: float) -> RateLimited:
+    mend = "ask the owner for more" if caller.rps else "raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST"
+    return RateLimited(
+        f"More than {rate.rps:g} requests a second.",
+        hint=f"Wait {math.ceil(wait)} s, or {mend}.",
+        retry_after=wait,
+    )

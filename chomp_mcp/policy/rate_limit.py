@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Bucket", "full", "take"]
+__all__ = ["Bucket", "Rate", "full", "take"]
 
 _CLOCK_STEP = 1e-6
 """Epoch seconds as a float tell no less apart; without it, who waits exactly as told might come too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`rps` tokens a second, at most `burst` kept; whoever gets one within `patience` seconds may wait for it."""
+
+    rps: float
+    burst: int
+    patience: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

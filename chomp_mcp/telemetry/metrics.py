@@ -37,9 +37,12 @@ _BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Metrics:
-    """An observer with a registry of its own. `routers` are the ids that may be label values."""
+    """An observer with a registry of its own. `routers` are the ids that may be label values.
 
-    def __init__(self, routers: Iterable[str], *, version: str = "") -> None:
+    `replica` names this server among those on one store.
+    """
+
+    def __init__(self, routers: Iterable[str], *, version: str = "", replica: str = "") -> None:
         from importlib.metadata import version as version_of
 
         from prometheus_client import CollectorRegistry, Gauge
@@ -58,6 +61,7 @@ class Metrics:
             multiprocess_mode="max",  # the same in every worker, and not their sum
         )
         build.labels(version or version_of("chomp-mcp"), python).set(1)
+        self._replica = replica
         self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
         self._durations = self._histogram("chomp_request_duration_seconds", "Whole exchanges.", "door")
         self._tokens = self._counter("chomp_tokens_total", "Tokens; input has cached in it.", "router", "model", "type")
@@ -118,7 +122,8 @@ class Metrics:
         """The text of /metrics, as `CONTENT_TYPE`. Every part of the snapshot may be absent:
 
         ```
-        in_flight  int: exchanges that run now
+        in_flight  int: exchanges that run now, in this process
+        store_up   bool: the store answers; without it quotas, budgets and breakers are not known
         breakers   {router: "closed" | "half_open" | "open"}
         quotas     [{"router", "kind": "requests" | "tokens", "window": "minute" | …, "source": "headers" | …,
                      "remaining": int | None}]; rows that differ only in key or model are added up, None is left out
@@ -129,7 +134,7 @@ class Metrics:
         """
         from prometheus_client import generate_latest
 
-        return generate_latest(_Page(self._counted, snapshot, self._routers))
+        return generate_latest(_Page(self._counted, {"replica": self._replica, **snapshot}, self._routers))
 
     def _model(self, model: str, outcome: str) -> str:
         """The label of a model. A name that no router knows takes no place; `?…` is the mock router's script."""
@@ -210,6 +215,8 @@ class _Page:
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
         yield _family("chomp_in_flight", "Exchanges now.", [], {(): self._snapshot.get("in_flight", 0)})
+        yield _family("chomp_replica_info", "Which replica tells this.", ["replica"], {(self._snapshot["replica"],): 1})
+        yield _family("chomp_store_up", "1: the store answers.", [], {(): float(self._snapshot.get("store_up", True))})
         breakers = self._snapshot.get("breakers", {})
         known: dict[tuple[str, ...], float] = {
             (router,): _BREAKER_STATES[state] for router, state in breakers.items() if router in self._routers

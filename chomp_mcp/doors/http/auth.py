@@ -118,7 +118,7 @@ class Authentication:
         scope.setdefault("state", {})["caller"] = caller
         scope[SHARE].belongs_to(caller)
         if HANG_UP not in scope and scope["method"] == "POST" and path.startswith(_BUSY_PREFIXES):
-            self._admission.check_rate(caller, takes=False)  # its body is still on its way, and need not be read
+            self._admission.refuse_early(caller)  # its body is still on its way, and need not be read
         before = current_caller.set(caller)
         try:
             await self._app(scope, receive, send)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,9 +19,9 @@ from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
 from chomp_mcp.messages import OWNER, Caller, ChatRequest
 from chomp_mcp.policy.grants import FIELDS
-from chomp_mcp.policy.rate_limit import Bucket, full, take
+from chomp_mcp.policy.rate_limit import Rate
 
-__all__ = ["RegistrationLimit", "routes"]
+__all__ = ["REGISTRATIONS", "routes"]
 
 _MOST_JOBS = 500
 
@@ -40,37 +39,13 @@ def routes(chomp: Chomp) -> list[Route]:
     ]
 
 
-class RegistrationLimit:
-    """So many new callers from one address: a token bucket each, in this process only."""
-
-    PER_SECOND = 0.5
-    BURST = 20
-    _MOST_ADDRESSES = 10_000
-
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._buckets: dict[str, Bucket] = {}
-
-    def admit(self, address: str) -> None:
-        """Raises: RateLimited, with the seconds to wait."""
-        now = self._clock()
-        # Taken out and put back at the end, so that the first one is the address not seen for longest.
-        bucket = self._buckets.pop(address, None) or full(now, self.BURST)
-        self._buckets[address], retry_after = take(bucket, now, self.PER_SECOND, self.BURST)
-        if len(self._buckets) > self._MOST_ADDRESSES:
-            del self._buckets[next(iter(self._buckets))]
-        if retry_after:
-            raise RateLimited(
-                "Too many registrations from this address.",
-                hint=f"Wait {math.ceil(retry_after)} s, or send the token you have.",
-                retry_after=retry_after,
-            )
+REGISTRATIONS = Rate(rps=0.5, burst=20)
+"""New callers from one address."""
 
 
 class _Keys:
     def __init__(self, chomp: Chomp) -> None:
         self._chomp = chomp
-        self._limit = RegistrationLimit()
 
     async def register(self, request: Request) -> Json:
         """POST /api/keys: a stranger gets a token for these keys, a caller's join those they have."""
@@ -84,7 +59,13 @@ class _Keys:
             return Json({**await self._view(caller), "routers": routers})
         if not may_register(settings):  # before its body is read, and so is the limit
             raise NotAllowed("New callers are not taken here.", hint="Ask the owner for CHOMP_OPEN_REGISTRATION=1.")
-        self._limit.admit(request.client.host if request.client else "")
+        address = request.client.host if request.client else ""
+        if wait := await self._chomp.rates.take(f"address:{address}", REGISTRATIONS):
+            raise RateLimited(
+                "Too many registrations from this address.",
+                hint=f"Wait {math.ceil(wait)} s, or send the token you have.",
+                retry_after=wait,
+            )
         body = await read_json(request.receive)
         if body.keys() & set(FIELDS):
             is_owner = not settings.auth_token and is_loopback(settings.host)  # where no token means the owner

@@ -95,12 +95,12 @@ def bracketed(host: str) -> str:
 
 
 def _share(settings: Settings) -> Settings:
-    """The settings of one worker: all of them together keep to the limits."""
-    burst = max(1, settings.rate_burst // settings.workers)
+    """The settings of one worker: all of them together keep to the limits. On a remote store the rate limit is one."""
+    shares = 1 if settings.store else settings.workers
     return replace(
         settings,
-        rate_rps=settings.rate_rps / settings.workers,
-        rate_burst=burst,
+        rate_rps=settings.rate_rps / shares,
+        rate_burst=max(1, settings.rate_burst // shares),
         max_requests=max(1, settings.max_requests // settings.workers),
         max_request_bytes=settings.max_request_bytes // settings.workers,
     )
