@@ -156,13 +156,9 @@ class Chomp:
         self._model_pages = ModelPages(self.routers, self.books, self.models, self.health.inabilities)
         self.credit = CreditReader(soft, self.client, clock=clock)
         self.rates = Rates(state if isinstance(state, SharedBuckets) else None, clock=clock)
+        limits = Limits.of(settings.daily_budget_usd, settings.monthly_budget_usd)
         self.admission = Admission(
-            self.ledger,
-            self.prices,
-            Limits.of(settings.daily_budget_usd, settings.monthly_budget_usd),
-            self.rates,
-            rps=settings.rate_rps,
-            burst=settings.rate_burst,
+            self.ledger, self.prices, limits, self.rates, rps=settings.rate_rps, burst=settings.rate_burst
         )
         self.gateway = Gateway(
             planner=Planner(self.books, self.models, self.health, self.credit, Orders(self.prices, self.health, clock)),

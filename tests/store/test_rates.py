@@ -37,12 +37,12 @@ async def test_three_replicas_whose_clocks_differ_let_through_what_one_bucket_al
 
 
 async def test_a_refusal_is_known_without_asking_again_until_it_ends(replicas: list[Rates], redis_url: str):
-    mine, rate = replicas[0], Rate(rps=100, burst=1)
+    mine, rate = replicas[0], Rate(rps=0.1, burst=1)
     assert mine.refused_for("me", rate) == 0.0
     assert await mine.take("me", rate) == 0.0
     wait = await mine.take("me", rate)
 
-    assert 0 < wait <= 0.01
+    assert 0 < wait <= 10
     assert mine.refused_for("me", rate) == pytest.approx(wait)
     mine._clock.advance(wait)  # type: ignore[attr-defined]
     assert mine.refused_for("me", rate) == 0.0
