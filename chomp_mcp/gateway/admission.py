@@ -102,6 +102,7 @@ class Admission:
             return None
         return await self._ledger.reserve(caller.id, most, within(self.limits, grant), likely=likely)
 
+
 def _too_fast(caller: Caller, rate: Rate, wait: float) -> RateLimited:
     mend = "ask the owner for more" if caller.rps else "raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST"
     return RateLimited(
