@@ -26,13 +26,14 @@ __all__ = ["DIALECTS", "NATIVE", "Decoder", "Dialect", "Speech", "counter", "dia
 _MODULES = {
     "openai": "openai.request",
     "anthropic": "anthropic.answer",
+    "responses": "responses.answer",
     "ollama": "ollama.compatible",
     "cursor": "cursor",
     "mock": "mock",
 }
 """Where each dialect's own functions are."""
 
-NATIVE = {"anthropic": "anthropic.native"}
+NATIVE = {"anthropic": "anthropic.native", "responses": "responses.native"}
 """Where requests and answers of a dialect go through untouched, for the doors that speak it themselves."""
 
 
@@ -139,7 +140,11 @@ def speech(route: Route, request: ChatRequest) -> Speech:
     name = route.router.dialect
     if request.endpoint != "chat":
         return cast("Speech", _module(_ENDPOINTS[request.endpoint]))
-    return cast("Speech", _module(NATIVE[name])) if request.is_native_to(route) else DIALECTS[name]
+    if request.is_native_to(route):
+        return cast("Speech", _module(NATIVE[name]))
+    spoken = DIALECTS[name]
+    at: Callable[[Route], Speech] | None = getattr(spoken, "at", None)
+    return at(route) if at else spoken
 
 
 def counter(route: Route, request: ChatRequest) -> Callable[[Route, ChatRequest], WireRequest] | None:
@@ -156,6 +161,8 @@ if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `
     from chomp_mcp.dialects.openai import completions as _completions
     from chomp_mcp.dialects.openai import embeddings as _embeddings
     from chomp_mcp.dialects.openai import request as _openai
+    from chomp_mcp.dialects.responses import answer as _responses
+    from chomp_mcp.dialects.responses import native as _responses_native
 
-    _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _ollama, _cursor, _mock)
-    _CHECKED_SPEECH: tuple[Speech, ...] = (_anthropic_native, _embeddings, _completions)
+    _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _responses, _ollama, _cursor, _mock)
+    _CHECKED_SPEECH: tuple[Speech, ...] = (_anthropic_native, _responses_native, _embeddings, _completions)

@@ -82,6 +82,8 @@ class ChatRequest:
     """What `body` was translated from, where a door speaks another dialect than chat completions."""
     notes: tuple[str, ...] = ()
     """What that translation could not carry, as sentences for the receipt of a route that gets `body`."""
+    untranslated: InvalidRequest | None = None
+    """Why no route may get `body`: it lacks what only a router of the native dialect can know."""
 
     needs: frozenset[str] = frozenset()
     """What it needs beside what `body` shows; see `NEEDS`."""

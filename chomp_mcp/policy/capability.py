@@ -254,13 +254,19 @@ def refused(failed: Failed, needs: Collection[str]) -> Failed:
 
 
 def capable(plan: Plan, request: ChatRequest) -> Plan:
-    """The plan without the routes whose router does not serve the request's endpoint.
+    """The plan without the routes whose router does not serve the request's endpoint, or not in the one dialect.
 
     Raises:
         NotCapable: none is left; names who was left out.
+        InvalidRequest: none is left that speaks the dialect, without which the request cannot be understood.
     """
     if request.endpoint == "chat":
-        return plan
+        if request.untranslated is None:
+            return plan
+        native = tuple(route for route in plan.routes if request.is_native_to(route))
+        if not native:
+            raise request.untranslated
+        return replace(plan, routes=native)
     able = tuple(route for route in plan.routes if request.endpoint in route.router.endpoints)
     if len(able) == len(plan.routes):
         return plan

@@ -11,20 +11,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chomp_mcp import wire
 from chomp_mcp.dialects import DIALECTS
 from chomp_mcp.dialects.anthropic.door_count import estimate
 from chomp_mcp.dialects.anthropic.door_request import chat_of as chat_of_messages
 from chomp_mcp.dialects.gemini.door_request import chat_of as chat_of_gemini
-from chomp_mcp.dialects.responses.request import to_chat
+from chomp_mcp.dialects.responses.door_request import to_chat
 from chomp_mcp.doors.http.chat import chat_request, conversation_of
 from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.messages import ChatRequest, Route
+from chomp_mcp.messages import ChatRequest, Route, Router
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
+from tests.dialects.chunking import read
+from tests.support.responses_answers import events_of, response, thought, wired
 
 ROUTERS = load(Settings(home=Path("nowhere")))
 ROUTES = [
-    Route(ROUTERS[name], "m", "key") for name in ("groq", "sambanova", "openrouter", "anthropic", "ollama", "cursor")
+    *(
+        Route(ROUTERS[name], "m", "key")
+        for name in ("groq", "sambanova", "openrouter", "anthropic", "ollama", "cursor")
+    ),
+    Route(Router("gpt", "GPT", "https://gpt.example/v1", dialect="responses"), "m", "key"),
 ]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "enum": ["a"]}}, "required": ["city"]}
 PNG = "data:image/png;base64,AA=="
@@ -297,3 +304,34 @@ def test_an_odd_value_in_any_place_is_translated_or_refused(body, read):
 def test_any_json_in_any_place_is_translated_or_refused(body, read, data):
     path = data.draw(st.sampled_from(list(places(body))))
     translate(with_value(body, path, data.draw(ANY_JSON)), read)
+
+
+RESPONSE = response(
+    thought("hm"),
+    "hello",
+    {"id": "fc_1", "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+    {"id": "ctc_1", "type": "custom_tool_call", "call_id": "d", "name": "p", "input": "x"},
+    {"id": "ig_1", "type": "image_generation_call", "result": "AA==", "output_format": "png"},
+    incomplete_details={"reason": "max_output_tokens"},
+)
+
+
+def test_an_odd_value_in_any_place_of_a_response_or_its_events_is_read_or_is_an_error():
+    speak, broken = DIALECTS["responses"], {}
+    events = events_of(RESPONSE)
+    for path in places(RESPONSE):
+        for value in ODD:
+            try:
+                assert speak.decode(wire.dumps(with_value(RESPONSE, path, value))) is not None
+            except Exception as error:  # noqa: BLE001 - all of them at once, each with its place
+                broken[".".join(map(str, path))] = (value, error)
+    for at in {event["type"]: at for at, event in enumerate(events)}.values():
+        event = events[at]
+        for path in places({name: value for name, value in event.items() if name != "response"}):
+            for value in ODD:
+                told = wired([*events[:at], with_value(event, path, value), *events[at + 1 :]])
+                try:
+                    read(speak.decoder(), told)
+                except Exception as error:  # noqa: BLE001
+                    broken[f"{event['type']} {'.'.join(map(str, path))}"] = (value, error)
+    assert broken == {}

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic import answer
 from chomp_mcp.dialects.anthropic.signatures import without_ours
 from chomp_mcp.dialects.anthropic.stream import MessageDecoder
-from chomp_mcp.dialects.stream.decoder import Whole
-from chomp_mcp.dialects.values import as_mapping
+from chomp_mcp.dialects.stream.relayed import Relayed
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode", "encode_count"]
 
 _VERSION = "2023-06-01"
-_DELTA = b"content_block_delta"
-_AROUND = len(b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}')
-"""What of a delta's bytes says nothing."""
-_NOTHING: dict[str, Any] = {}
 
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
@@ -48,29 +42,14 @@ def decoder() -> NativeDecoder:
     return NativeDecoder(answer.decode)
 
 
-class NativeDecoder(MessageDecoder):
-    """One delta for each event, with the event in it; once the answer has begun, its pieces are not parsed."""
+class NativeDecoder(Relayed, MessageDecoder):
+    """One delta for each event, with the event in it."""
 
-    __slots__ = ("_has_begun",)
+    PIECES = frozenset({b"content_block_delta"})
+    AROUND = len(b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}')
 
-    def __init__(self, decode_whole: Whole) -> None:
-        super().__init__(decode_whole)
-        self._has_begun = False
-
-    def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
-        # A piece without its closing brace was cut, and is parsed like the others, so that it is found out.
-        if self._has_begun and name == _DELTA and not self.done and data.endswith(b"}"):
-            raw = b"event: content_block_delta\ndata: %b\n\n" % data
-            return (Delta(chunk=_NOTHING, raw=raw, unread=max(1, len(data) - _AROUND)),)
-        was_done = self.done
-        deltas = list(super()._frame(name, data))
-        if self.error is not None or was_done or not data.strip():
-            return ()
-        self._has_begun = self._has_begun or (self.usage is not None and any(delta.is_real for delta in deltas))
-        chunk = deltas[0].chunk if deltas else _NOTHING
-        if not name:  # the router gave it only inside
-            name = str(as_mapping(wire.loads(data)).get("type", "")).encode()
-        return (Delta(chunk=chunk, raw=b"event: %b\ndata: %b\n\n" % (name, data)),)
+    def _is_begun(self, deltas: Iterable[Delta]) -> bool:
+        return self.usage is not None and super()._is_begun(deltas)
 
 
 def _body(route: Route, request: ChatRequest, *, stream: bool) -> bytes:

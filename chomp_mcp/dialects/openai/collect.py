@@ -13,7 +13,10 @@ from chomp_mcp.messages import Completion, Delta, text_of
 __all__ = ["Folder"]
 
 _TEXTS = frozenset(
-    {"content", "reasoning_content", "reasoning", "refusal", "arguments", "text", "summary", "data", "transcript"}
+    {
+        *("content", "reasoning_content", "reasoning", "refusal", "arguments", "input"),
+        *("text", "summary", "data", "transcript"),
+    }
 )
 """What comes bit by bit, and is one text in the end; every other text is told once."""
 

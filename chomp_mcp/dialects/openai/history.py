@@ -41,7 +41,14 @@ class History:
     """Sentences on what goes out although it fits nothing."""
 
 
-def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str], *, tool_ids: str = "") -> History:
+def fit(
+    router: Router,
+    messages: Iterable[Any],
+    dropped: frozenset[str],
+    *,
+    tool_ids: str = "",
+    keeps_sealed: bool = False,
+) -> History:
     """The conversation for this router; the given messages are not changed, and most go out as they are.
 
     Args:
@@ -49,11 +56,12 @@ def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str], *, too
         messages: as the caller wrote them.
         dropped: message fields that the row drops, beside those that it does not know.
         tool_ids: the shape of ids that the dialect insists on, whatever the row says.
+        keeps_sealed: the dialect sorts out itself who can read reasoning that a Responses route has sealed.
 
     Raises:
         InvalidRequest: a message holds nothing but a file or a picture that this router cannot take.
     """
-    fitting = _Fitting(router, dropped)
+    fitting = _Fitting(router, dropped, keeps_sealed)
     history = History([], fitting.lost)
     has_calls, roles = False, router.roles
     for message in messages:
@@ -65,6 +73,7 @@ def fit(router: Router, messages: Iterable[Any], dropped: frozenset[str], *, too
         history.messages.append(fitted)
     if has_calls:
         history.notes = Ids(tool_ids or router.tool_ids).pair(history.messages)
+    history.notes += [f"reasoning that only {ref} can read is left out" for ref in sorted(fitting.makers)]
     return history
 
 
@@ -80,7 +89,10 @@ def _is_plain(message: dict[str, Any], roles: Mapping[str, str]) -> bool:
 class _Fitting:
     router: Router
     dropped: frozenset[str]
+    keeps_sealed: bool
     lost: set[str] = field(default_factory=set)
+    makers: set[str] = field(default_factory=set)
+    """Routes whose sealed reasoning was left out."""
 
     def message(self, message: dict[str, Any]) -> dict[str, Any]:
         fitted: dict[str, Any] = {}
@@ -93,6 +105,9 @@ class _Fitting:
                 continue  # nothing is said, and some (Groq) refuse the null
             elif name in self.dropped or (known and name not in known):
                 self.lost.add(f"messages[].{name}")
+            elif name == "reasoning_details" and isinstance(value, list) and not self.keeps_sealed:
+                if kept := [entry for entry in value if not self._is_sealed(entry)]:
+                    fitted[name] = kept
             else:
                 fitted[name] = value
         role = fitted.get("role")
@@ -101,6 +116,13 @@ class _Fitting:
         if isinstance(fitted.get("tool_calls"), list):
             fitted["tool_calls"] = [_call(call) for call in fitted["tool_calls"]]
         return fitted
+
+    def _is_sealed(self, entry: Any) -> bool:
+        """An entry of dialects/responses/reasoning.py: every other route refuses it, or cannot read it."""
+        maker = entry.get("route") if isinstance(entry, dict) else None
+        if isinstance(maker, str):
+            self.makers.add(maker)
+        return isinstance(maker, str)
 
     def _renamed(self, message: dict[str, Any]) -> dict[str, Any]:
         """What the model thought, under the one name that this router reads."""

@@ -1,1 +1,1 @@
-"""OpenAI's Responses as a door: its requests -> chat completions, answers and streams back."""
+"""OpenAI's Responses: for routers that speak it, and (`door_…`) for clients that do."""

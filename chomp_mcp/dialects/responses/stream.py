@@ -1,243 +1,195 @@
-"""Deltas of chat completions -> the events of a streamed Response, in OpenAI's order and with its sequence numbers."""
+"""The events of a streamed Response -> OpenAI's chunks.
+
+A server need not send every kind: some tell an item only when it is done, some only in `response.completed`. Whatever
+of an item was not streamed is taken from the first place that tells it whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from chomp_mcp.dialects.responses.answer import call_item, ending, reasoning_item, usage_object
-from chomp_mcp.dialects.responses.request import REASONING, Chat
-from chomp_mcp.dialects.values import as_list, as_mapping
-from chomp_mcp.errors import ChompError
-from chomp_mcp.messages import Delta, Usage
+from chomp_mcp.dialects.openai.shapes import head, piece, usage_piece
+from chomp_mcp.dialects.openai.usage import read_cost
+from chomp_mcp.dialects.responses.output import CALLS, FINISH, call_of, citation, picture, usage_of
+from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
+from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
+from chomp_mcp.dialects.stream.framing import Events
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.messages import MUTE_ENDS, Delta, ErrorObject
 
-__all__ = ["ResponseEvents"]
-
-Event = dict[str, Any]
-
-
-class _Item:
-    """An output item that is still growing."""
-
-    def __init__(self, place: int, kind: str, item: dict[str, Any]) -> None:
-        self.place = place
-        self.kind = kind
-        self.item = item
-        self.parts: list[str] = []
-
-    @property
-    def text(self) -> str:
-        return "".join(self.parts)
+__all__ = ["ResponseDecoder"]
 
 
-class ResponseEvents:
-    """Feed deltas, get events. Reasoning and text take turns; calls stay open until the end, for they come mixed."""
+class ResponseDecoder(ObjectDecoder):
+    """Text, refusals, reasoning, calls, and the end; what is new is passed over."""
 
-    def __init__(self, chat: Chat, shell: Mapping[str, Any]) -> None:
-        self._chat = chat
-        self._shell = dict(shell)
-        self._ident = str(shell["id"]).removeprefix("resp_")
-        self._number = -1
-        self._output: dict[int, dict[str, Any]] = {}
-        self._next_place = 0
-        self._open: _Item | None = None
-        self._calls: dict[int, _Item] = {}
-        self._call_ids: dict[int, dict[str, Any]] = {}
-        self._thought: dict[str, Any] = {}
-        self._route = ""
-        self._finish: str | None = None
-        self._model = ""
+    __slots__ = ("_calls", "_details", "_ref", "_said", "_thinks", "_top", "_whole_items")
 
-    def start(self, route: str) -> list[Event]:
-        """The two events before the first word; `route` is who answers, as `router/model`."""
-        self._route = route
-        return [
-            self._event("response.created", response=self._now()),
-            self._event("response.in_progress", response=self._now()),
-        ]
+    def __init__(self, decode: Whole, ref: str) -> None:
+        super().__init__(Events(), decode)
+        self._ref = ref
+        self._top = head("", "")
+        self._calls: dict[int, int] = {}
+        """Place of an item in the output -> index of the call."""
+        self._said: set[int] = set()
+        """Places of items of which something was streamed."""
+        self._whole_items: set[int] = set()
+        """Places of items that are done."""
+        self._details = 0
+        self._thinks: dict[int, str] = {}
+        """Place of a reasoning item -> the kind of event that tells it: some send thoughts and their summary."""
 
-    def take(self, deltas: Iterable[Delta]) -> list[Event]:
-        """What these deltas add."""
-        events: list[Event] = []
-        for delta in deltas:
-            if text := delta.plain:
-                events += self._say("output_text", text)
-                continue
-            self._model = self._model or str(delta.chunk.get("model") or "")
-            self._finish = delta.finish_reason or self._finish
-            events += self._take(delta.choice)
-        return events
+    def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
+        take = _EVENTS.get(as_text(value.get("type")))
+        return take(self, value) if take else ()
 
-    def finish(self, usage: Usage) -> list[Event]:
-        """The end of an answer that came whole."""
-        events = self._close_all()
-        self._shell |= {**ending(self._finish), "usage": usage_object(usage)}
-        kind = "response.incomplete" if self._shell["status"] == "incomplete" else "response.completed"
-        return [*events, self._event(kind, response=self._now())]
+    def _begin(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        response = as_mapping(event.get("response"))
+        self._top = {
+            **head(as_text(response.get("id")), as_text(response.get("model"))),
+            "created": response.get("created_at") or 0,
+        }
+        return (piece(self._top, {"role": "assistant", "content": ""}),)
 
-    def fail(self, error: ChompError) -> list[Event]:
-        """The end of an answer that broke off; what was said stays said, and is not called complete."""
-        self._shell |= {"status": "failed", "error": {"code": error.code or "server_error", "message": str(error)}}
-        return [self._event("response.failed", response=self._now())]
+    def _text(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        self._said.add(_place(event))
+        text = as_text(event.get("delta"))
+        if logprobs := as_list(event.get("logprobs")):
+            choice = {"index": 0, "delta": {"content": text}, "logprobs": {"content": logprobs}, "finish_reason": None}
+            return (Delta(chunk={**self._top, "choices": [choice]}),)
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+        return (Delta(chunk={**self._top, "choices": [choice]}, plain=text),) if text else ()
 
-    def _take(self, delta: Mapping[str, Any]) -> list[Event]:
-        events: list[Event] = []
-        for name in REASONING:
-            if value := delta.get(name):
-                events += self._think(name, value, delta)
-        if isinstance(text := delta.get("content"), str) and text:
-            events += self._say("output_text", text)
-        if isinstance(refusal := delta.get("refusal"), str) and refusal:
-            events += self._say("refusal", refusal)
-        for call in as_list(delta.get("tool_calls")):
-            if isinstance(call, Mapping):
-                events += self._call(call)
-        return events
+    def _refusal(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        return self._say(event, "refusal")
 
-    def _think(self, name: str, value: Any, delta: Mapping[str, Any]) -> list[Event]:
-        """Reasoning text is told once, though some routers give it under two names."""
-        if isinstance(value, list):
-            self._thought.setdefault(name, []).extend(value)
+    def _thought(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        kind = as_text(event.get("type"))
+        is_first = self._thinks.setdefault(_place(event), kind) == kind
+        return self._say(event, "reasoning_content") if is_first else ()
+
+    def _say(self, event: Mapping[str, Any], name: str) -> Iterable[Delta]:
+        self._said.add(_place(event))
+        text = as_text(event.get("delta"))
+        return (piece(self._top, {name: text}),) if text else ()
+
+    def _next_summary(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        goes_on = event.get("summary_index") and "summary" in self._thinks.get(_place(event), "")
+        return (piece(self._top, {"reasoning_content": "\n\n"}),) if goes_on else ()
+
+    def _annotation(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        return (piece(self._top, {"annotations": [citation(event.get("annotation"))]}),)
+
+    def _item_added(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        item = as_mapping(event.get("item"))
+        return self._call(item, _place(event)) if item.get("type") in CALLS else ()
+
+    def _call(self, item: Mapping[str, Any], place: int) -> Iterable[Delta]:
+        self._calls[place] = len(self._calls)
+        if item.get("arguments") or item.get("input"):
+            self._said.add(place)
+        return (piece(self._top, {"tool_calls": [{"index": self._calls[place], **call_of(item)}]}),)
+
+    def _arguments(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        return self._argue(event, "function", "arguments")
+
+    def _input(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        return self._argue(event, "custom", "input")
+
+    def _argue(self, event: Mapping[str, Any], kind: str, name: str) -> Iterable[Delta]:
+        place, text = _place(event), as_text(event.get("delta"))
+        if place not in self._calls or not text:
+            return ()
+        self._said.add(place)
+        return (piece(self._top, {"tool_calls": [{"index": self._calls[place], kind: {name: text}}]}),)
+
+    def _item_done(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        return self._done(as_mapping(event.get("item")), _place(event))
+
+    def _done(self, item: Mapping[str, Any], place: int) -> list[Delta]:
+        """What of this item nobody has heard yet."""
+        kind, was_said = item.get("type"), place in self._said
+        if place in self._whole_items:
             return []
-        if not isinstance(value, str):
-            return []
-        self._thought[name] = str(self._thought.get(name, "")) + value
-        if name == "reasoning" and delta.get("reasoning_content"):
-            return []
-        return self._say("reasoning", value)
-
-    def _say(self, kind: str, text: str) -> list[Event]:
-        events: list[Event] = []
-        if self._open is None or self._open.kind != kind:
-            events += self._close_open()
-            events += self._begin(kind)
-        item = self._open
-        if item is None:
-            return events
-        item.parts.append(text)
-        names = self._names(kind)
-        return [*events, self._part_event(item, f"{names[1]}.delta", delta=text)]
-
-    def _names(self, kind: str) -> tuple[str, str, str]:
-        """(event of a part, event of its text, type of the part)"""
+        self._whole_items.add(place)
+        if kind in CALLS:
+            return self._called(item, place, was_said=was_said)
         if kind == "reasoning":
-            if self._chat.summarizes:
-                return "response.reasoning_summary_part", "response.reasoning_summary_text", "summary_text"
-            return "response.content_part", "response.reasoning_text", "reasoning_text"
-        return "response.content_part", f"response.{kind}", kind
+            return self._reasoned(item, was_said=was_said)
+        delta: dict[str, Any] = {}
+        if kind == "image_generation_call":
+            delta["images"] = [picture(item)]
+        elif kind == "message" and not was_said:
+            parts = [part for part in as_list(item.get("content")) if isinstance(part, Mapping)]
+            for ours, theirs in (("content", "text"), ("refusal", "refusal")):
+                if text := "".join(as_text(part.get(theirs)) for part in parts):
+                    delta[ours] = text
+        return [piece(self._top, delta)] if delta else []
 
-    def _begin(self, kind: str) -> list[Event]:
-        place = self._take_place()
-        if kind == "reasoning":
-            row: dict[str, Any] = {"id": f"rs_{self._ident}_{place}", "type": "reasoning", "summary": []}
-        else:
-            row = {
-                "id": f"msg_{self._ident}_{place}",
-                "type": "message",
-                "status": "in_progress",
-                "role": "assistant",
-                "content": [],
-            }
-        self._open = _Item(place, kind, row)
-        added = self._event("response.output_item.added", output_index=place, item=dict(row))
-        return [added, self._part_event(self._open, f"{self._names(kind)[0]}.added", part=self._part(kind, ""))]
-
-    def _part(self, kind: str, text: str) -> dict[str, Any]:
-        if kind == "refusal":
-            return {"type": "refusal", "refusal": text}
-        if kind == "output_text":
-            return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-        return {"type": self._names(kind)[2], "text": text}
-
-    def _part_event(self, item: _Item, kind: str, **more: Any) -> Event:
-        index = {"summary_index" if "summary" in kind else "content_index": 0}
-        if "output_text" in kind:
-            more.setdefault("logprobs", [])
-        return self._event(kind, item_id=item.item["id"], output_index=item.place, **index, **more)
-
-    def _close_open(self) -> list[Event]:
-        item, self._open = self._open, None
-        if item is None:
+    def _called(self, item: Mapping[str, Any], place: int, *, was_said: bool) -> list[Delta]:
+        if place not in self._calls:
+            return list(self._call(item, place))
+        if was_said:
             return []
-        part_name, text_name, _ = self._names(item.kind)
-        part = self._part(item.kind, item.text)
-        whole = {"refusal" if item.kind == "refusal" else "text": item.text}
-        done = [
-            self._part_event(item, f"{text_name}.done", **whole),
-            self._part_event(item, f"{part_name}.done", part=part),
+        whole = call_of(item)
+        kind = whole["type"]
+        body = {name: text for name, text in whole[kind].items() if name != "name"}
+        return [piece(self._top, {"tool_calls": [{"index": self._calls[place], kind: body}]})]
+
+    def _reasoned(self, item: Mapping[str, Any], *, was_said: bool) -> list[Delta]:
+        details = details_of(item, self._ref, self._details)
+        self._details += len(details)
+        text = "" if was_said else thought_in([item])
+        delta = {name: value for name, value in (("reasoning_content", text), ("reasoning_details", details)) if value}
+        return [piece(self._top, delta)] if delta else []
+
+    def _end(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        response = as_mapping(event.get("response"))
+        told = [
+            delta
+            for place, item in enumerate(as_list(response.get("output")))
+            for delta in self._done(as_mapping(item), place)
         ]
-        if item.kind == "reasoning":
-            row = reasoning_item(self._chat, {**self._thought}, item.item["id"], self._route) or item.item
-            self._thought = {}
-        else:
-            row = {**item.item, "status": "completed", "content": [part]}
-        return [*done, self._done(item.place, row)]
+        why = as_mapping(response.get("incomplete_details")).get("reason")
+        finish = FINISH.get(as_text(why)) or ("tool_calls" if self._calls else "stop")
+        self.finished = self.done = True
+        self.is_mute = finish in MUTE_ENDS
+        self.usage, self.cost_usd = usage_of(response), read_cost(response)
+        told.append(piece(self._top, {}, finish))
+        return [*told, usage_piece(self._top, self.usage)] if self.usage else told
 
-    def _done(self, place: int, row: dict[str, Any]) -> Event:
-        self._output[place] = row
-        return self._event("response.output_item.done", output_index=place, item=row)
+    def _failed(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        response = as_mapping(event.get("response"))
+        self.usage = usage_of(response) or self.usage
+        unnamed = {"message": "The router ended the answer as failed and gave no reason."}
+        self.error = ErrorObject(response.get("error") or unnamed)
+        return ()
 
-    def _call(self, piece: Mapping[str, Any]) -> list[Event]:
-        index = piece.get("index")
-        index = index if isinstance(index, int) else 0
-        events: list[Event] = []
-        function = as_mapping(piece.get("function"))
-        item = self._calls.get(index)
-        if item is None:
-            events += self._close_open()
-            place = self._take_place()
-            call = {"id": piece.get("id"), "function": {"name": function.get("name") or "", "arguments": ""}}
-            self._call_ids[index] = call
-            row = call_item(self._chat, call, f"{self._ident}_{place}", "in_progress")
-            item = self._calls[index] = _Item(place, row["type"], row)
-            events.append(self._event("response.output_item.added", output_index=place, item=dict(row)))
-        arguments = function.get("arguments")
-        if isinstance(arguments, str) and arguments:
-            item.parts.append(arguments)
-            if (
-                item.kind == "function_call"
-            ):  # a custom tool's input lies inside the arguments: it goes when it is whole
-                kind = "response.function_call_arguments.delta"
-                events.append(self._event(kind, item_id=item.item["id"], output_index=item.place, delta=arguments))
-        return events
+    def _error(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        self.error = ErrorObject(event.get("error") or {name: event[name] for name in event if name != "type"})
+        return ()
 
-    def _close_all(self) -> list[Event]:
-        events = self._close_open()
-        if self._thought:  # only what no text shows, such as encrypted details
-            place = self._take_place()
-            if row := reasoning_item(self._chat, self._thought, f"rs_{self._ident}_{place}", self._route):
-                events.append(self._event("response.output_item.added", output_index=place, item=row))
-                events.append(self._done(place, row))
-        for index, item in self._calls.items():
-            events += self._close_call(item, self._call_ids[index])
-        self._calls.clear()
-        return events
 
-    def _close_call(self, item: _Item, call: dict[str, Any]) -> list[Event]:
-        call["function"]["arguments"] = item.text or "{}"
-        row = {**call_item(self._chat, call, f"{self._ident}_{item.place}"), "call_id": item.item["call_id"]}
-        where = {"item_id": row["id"], "output_index": item.place}
-        if item.kind == "function_call":
-            done = [
-                self._event(
-                    "response.function_call_arguments.done", **where, name=row["name"], arguments=row["arguments"]
-                )
-            ]
-        else:
-            done = [
-                self._event("response.custom_tool_call_input.delta", **where, delta=row["input"]),
-                self._event("response.custom_tool_call_input.done", **where, input=row["input"]),
-            ]
-        return [*done, self._done(item.place, row)]
+def _place(event: Mapping[str, Any]) -> int:
+    place = event.get("output_index")
+    return place if isinstance(place, int) else 0
 
-    def _take_place(self) -> int:
-        self._next_place += 1
-        return self._next_place - 1
 
-    def _now(self) -> dict[str, Any]:
-        output = [self._output[place] for place in sorted(self._output)]
-        return {**self._shell, "model": self._model or self._shell["model"], "output": output}
-
-    def _event(self, kind: str, **fields: Any) -> Event:
-        self._number += 1
-        return {"type": kind, "sequence_number": self._number, **fields}
+_EVENTS: Mapping[str, Callable[[ResponseDecoder, Mapping[str, Any]], Iterable[Delta]]] = {
+    "response.created": ResponseDecoder._begin,  # noqa: SLF001 - the table of this class
+    "response.output_text.delta": ResponseDecoder._text,  # noqa: SLF001
+    "response.output_text.annotation.added": ResponseDecoder._annotation,  # noqa: SLF001
+    "response.refusal.delta": ResponseDecoder._refusal,  # noqa: SLF001
+    "response.reasoning_text.delta": ResponseDecoder._thought,  # noqa: SLF001
+    "response.reasoning_summary_text.delta": ResponseDecoder._thought,  # noqa: SLF001
+    "response.reasoning_summary_part.added": ResponseDecoder._next_summary,  # noqa: SLF001
+    "response.output_item.added": ResponseDecoder._item_added,  # noqa: SLF001
+    "response.function_call_arguments.delta": ResponseDecoder._arguments,  # noqa: SLF001
+    "response.custom_tool_call_input.delta": ResponseDecoder._input,  # noqa: SLF001
+    "response.output_item.done": ResponseDecoder._item_done,  # noqa: SLF001
+    "response.completed": ResponseDecoder._end,  # noqa: SLF001
+    "response.incomplete": ResponseDecoder._end,  # noqa: SLF001
+    "response.failed": ResponseDecoder._failed,  # noqa: SLF001
+    "error": ResponseDecoder._error,  # noqa: SLF001
+}

@@ -15,18 +15,19 @@ from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
-from chomp_mcp.dialects.responses.answer import response, skeleton
-from chomp_mcp.dialects.responses.request import Chat, to_chat
-from chomp_mcp.dialects.responses.stream import ResponseEvents
+from chomp_mcp.dialects.responses.door_answer import response, skeleton
+from chomp_mcp.dialects.responses.door_request import Chat, to_chat
+from chomp_mcp.dialects.responses.door_stream import ResponseEvents
 from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
-from chomp_mcp.doors.http.chat import chat_request, conversation_of, headers_of, patience_of
+from chomp_mcp.doors.http.chat import conversation_of, envelope_of, headers_of, patience_of
 from chomp_mcp.doors.views import receipt_extension
-from chomp_mcp.errors import BudgetExceeded, InvalidRequest, UpstreamError
-from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, UpstreamError
+from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Usage
 from chomp_mcp.policy.agents import stand_in
 
 __all__ = ["Responses", "routes"]
 
+_PASSED_ON = frozenset({b"openai-beta"})
 _WISHES = ("reasoning_effort", "user")
 """What Codex sends to every model; one that refuses it answers without."""
 
@@ -53,21 +54,24 @@ class Responses:
             name: body[name] for name in ("model", "router", "stream", "stream_options") if name in body
         }
         headers = scope["headers"]
+        passed = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PASSED_ON}
         named = conversation_of(headers, body)
-        request = chat_request({**chat.body, **envelope}, session=named, patience=patience_of(headers))
+        request = envelope_of({**chat.body, **envelope}, session=named, patience=patience_of(headers))
         request = replace(
             request,
             notes=tuple(chat.notes),
             stand_in=stand_in("codex", request.model, self._settings.agents, self._settings.agent_model),
             wishes=tuple(name for name in _WISHES if name in chat.body),
+            native=Native("responses", body, passed),
+            untranslated=chat.state,
         )
         shell = skeleton(body, response_id=f"resp_{uuid4().hex}", created_at=int(time.time()))
         caller = caller_of(scope)
         try:
             if request.stream:
-                events, response_events = EventStream(send), ResponseEvents(chat, shell)
-                events.last, events.error_frame = b"", lambda error: _frames(response_events.fail(error))
-                work = partial(self._stream, caller, request, response_events, events)
+                events, relay = EventStream(send), _Relay(ResponseEvents(chat, shell))
+                events.last, events.error_frame = b"", relay.fail
+                work = partial(self._stream, caller, request, relay, events)
                 await while_connected(scope, receive, work, events)
             else:
                 await while_connected(scope, receive, partial(self._answer, caller, request, (chat, shell), send))
@@ -84,21 +88,52 @@ class Responses:
         async with self._gateway.exchange(caller, request, door="responses_api") as reply:
             completion = await reply.completion()
             receipt = reply.receipt()
+            if completion.raw:
+                await send_json(send, completion.raw, headers_of(receipt))
+                return
             answer = response(*asked, completion, receipt.usage, receipt.served)
             await send_json(send, wire.dumps({**answer, "chomp": receipt_extension(receipt)}), headers_of(receipt))
 
-    async def _stream(
-        self, caller: Caller, request: ChatRequest, response_events: ResponseEvents, events: EventStream
-    ) -> None:
+    async def _stream(self, caller: Caller, request: ChatRequest, relay: _Relay, events: EventStream) -> None:
         async with events:
             async with self._gateway.exchange(caller, request, door="responses_api") as reply:
                 receipt = reply.receipt()
                 await events.start(headers_of(receipt))
-                await events.write(_frames(response_events.start(receipt.served)))
                 async for batch in reply.batches():
-                    if made := response_events.take(batch):
-                        await events.write(_frames(made))
-            await events.write(_frames(response_events.finish(reply.receipt().usage)))
+                    if frames := relay.frames(batch, receipt.served):
+                        await events.write(frames)
+            if frames := relay.end(reply.receipt().usage):
+                await events.write(frames)
+
+
+class _Relay:
+    """The events of one stream: the router's own where it speaks Responses, else made of chat completions' deltas."""
+
+    def __init__(self, made: ResponseEvents) -> None:
+        self._made = made
+        self._has_begun = False
+        self._first = self._last = b""
+        """Of the router's own events."""
+
+    def frames(self, batch: Sequence[Delta], route: str) -> bytes:
+        raw = [delta.raw for delta in batch if delta.raw]
+        if raw or self._first:
+            self._first = self._first or raw[0]
+            self._last = raw[-1] if raw else self._last
+            return b"".join(raw)
+        begin = [] if self._has_begun else self._made.start(route)
+        self._has_begun = True
+        return _frames([*begin, *self._made.take(batch)])
+
+    def end(self, usage: Usage) -> bytes:
+        """What comes once the counts are final; the router's own events have told theirs."""
+        return b"" if self._first else _frames(self._made.finish(usage))
+
+    def fail(self, error: ChompError) -> bytes:
+        """The event of an answer that broke off; of a router's own events, it goes on where these have ended."""
+        if self._first:
+            self._made.go_on_after(self._first, self._last)
+        return _frames(self._made.fail(error))
 
 
 def _frames(events: Sequence[Mapping[str, Any]]) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chomp_mcp.dialects.responses.request import seal, to_chat, unseal
+from chomp_mcp.dialects.responses.door_request import seal, to_chat, unseal
 from chomp_mcp.errors import InvalidRequest
 
 ASK = {"type": "function", "name": "ask", "parameters": {"type": "object", "properties": {}}, "strict": False}
@@ -195,17 +195,13 @@ def test_allowed_tools_leave_the_others_out():
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"input": "hi", "previous_response_id": "resp_1"}, "previous_response_id"),
-        ({"input": "hi", "conversation": "conv_1"}, "conversation"),
         ({"input": "hi", "background": True}, "background"),
-        ({"input": "hi", "prompt": {"id": "p"}}, "prompt"),
         ({}, "input"),
         ({"input": []}, "input"),
         ({"input": 5}, "input"),
         ({"input": ["hi"]}, "input[0]"),
         ({"input": [{"content": "hi"}]}, "input[0].type"),
         ({"input": [{"role": "tool", "content": "hi"}]}, "input[0].role"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
         ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
         ({"input": [{"type": "function_call", "call_id": "c"}]}, "input[0].name"),
         ({"input": "hi", "tools": {}}, "tools"),
@@ -221,6 +217,22 @@ def test_what_cannot_be_meant_is_refused_with_its_place(body, param):
         to_chat(body)
     assert refused.value.param == param
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"input": "hi", "previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"input": "hi", "conversation": "conv_1"}, "conversation"),
+        ({"prompt": {"id": "p"}}, "prompt"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+    ],
+)
+def test_what_only_the_router_knows_that_stored_it_is_named(body, param):
+    state = to_chat(body).state
+    assert state is not None
+    assert state.param == param
+    assert state.hint
 
 
 @pytest.mark.parametrize("kind", ["web_search_call", "local_shell_call", "compaction", "mcp_call", "new_kind"])

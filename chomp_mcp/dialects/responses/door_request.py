@@ -1,0 +1,396 @@
+"""A Responses request -> a chat-completions body, and sentences for what does not travel.
+
+Source: OpenAI's API reference of POST /responses; what Codex and Copilot CLI send was read from their own requests.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.responses.door_tools import Tools, freeform_arguments
+from chomp_mcp.dialects.values import as_list
+from chomp_mcp.errors import InvalidRequest
+
+__all__ = ["REASONING", "Chat", "is_ours", "seal", "to_chat", "unseal"]
+
+REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
+"""Fields of a chat message that hold what the model thought."""
+
+_STATE = {
+    "previous_response_id": "No earlier response is stored here",
+    "conversation": "No conversation is stored here",
+    "prompt": "No prompt template is stored here",
+}
+"""What needs a router that remembers, and why no other can be asked."""
+
+_RENAMED = {"max_output_tokens": "max_completion_tokens"}
+_UNHEEDED = {
+    "store": "nothing is stored here",
+    "truncation": "nothing is cut",
+    "max_tool_calls": "the client runs the tools",
+}
+"""What this door cannot do, and why; `false` and `disabled` ask for nothing."""
+_ASKS_NOTHING = (None, False, "disabled")
+
+_TRANSLATED = frozenset({"input", "instructions", "tools", "tool_choice", "text", "reasoning", "include"})
+_ENVELOPE = frozenset({"model", "router", "stream", "stream_options", "client_metadata"})
+"""Not about an answer; `client_metadata` is where Codex says which window and which turn it is."""
+_TAKEN = _TRANSLATED | _ENVELOPE | _STATE.keys() | _UNHEEDED.keys() | {"background"}
+
+_SEAL = "chomp1."
+_MOST_REASONING = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Chat:
+    """The translated request: `body` without `model`, and what an answer is translated back with."""
+
+    body: dict[str, Any]
+    tools: Tools
+    notes: list[str] = field(default_factory=list)
+    keeps_reasoning: bool = False
+    """The client wants what the model thought as `encrypted_content`, to send it back."""
+    summarizes: bool = False
+    """The client asked for summaries of the reasoning: what a chat router tells of it goes there."""
+    state: InvalidRequest | None = None
+    """Why `body` is not all that was asked: it needs what only the router that answered before has stored."""
+
+
+def to_chat(body: Mapping[str, Any]) -> Chat:
+    """Translate a body.
+
+    Raises:
+        InvalidRequest: it is to run in the background, or an item of it is malformed; `param` names the place.
+    """
+    if body.get("background"):
+        raise InvalidRequest(
+            "Nothing runs in the background at this door, so background cannot be used.",
+            hint="Leave it out and wait for the answer, or use POST /api/dispatch.",
+            param="background",
+        )
+    tools = Tools.of(body.get("tools"))
+    messages = _instructions(body.get("instructions"), tools)
+    travels = {
+        _RENAMED.get(name, name): value for name, value in body.items() if value is not None and name not in _TAKEN
+    }
+    chat = Chat(travels, tools)
+    for name, reason in _STATE.items():
+        if body.get(name):
+            chat.state = _stateful(f"{reason}, so {name} cannot be used", "Send all items in input", name)
+    chat.body["messages"] = [*messages, *_Conversation(chat).read(body.get("input"))]
+    if not chat.body["messages"] and chat.state is None:
+        raise InvalidRequest("input is empty.", hint="Send text or a list of items as input.", param="input")
+    _write_tools(chat, body.get("tool_choice"))
+    _write_text(chat, body.get("text"))
+    _write_reasoning(chat, body)
+    asked = [name for name in _UNHEEDED if body.get(name) not in _ASKS_NOTHING]
+    chat.notes += [f"{name} is not heeded: {_UNHEEDED[name]}" for name in asked]
+    return chat
+
+
+def _stateful(why: str, instead: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{why}.", hint=f"{instead}, or name a model of a router that speaks Responses itself.", param=param
+    )
+
+
+def is_ours(item: Any) -> bool:
+    """A reasoning item that holds what a chat model thought, which only `unseal` reads."""
+    sealed = item.get("encrypted_content") if isinstance(item, Mapping) else None
+    return isinstance(sealed, str) and sealed.startswith(_SEAL)
+
+
+def seal(reasoning: Mapping[str, Any], route: str) -> str:
+    """What a chat model thought, as `encrypted_content`: opaque to the client, and read again by `unseal`.
+
+    It is the client's own data that comes back, so it is packed and not enciphered.
+    """
+    return _SEAL + urlsafe_b64encode(zlib.compress(wire.dumps({"route": route, **reasoning}))).decode()
+
+
+def unseal(text: Any) -> dict[str, Any] | None:
+    """The fields of a message that `seal` packed; None for what somebody else has sealed."""
+    if not isinstance(text, str) or not text.startswith(_SEAL):
+        return None
+    try:
+        # The client may have packed anything: what a few bytes unpack to is bounded.
+        unpack = zlib.decompressobj()
+        value = wire.loads(unpack.decompress(urlsafe_b64decode(text[len(_SEAL) :]), _MOST_REASONING))
+    except (ValueError, zlib.error):
+        return None
+    return {name: value[name] for name in REASONING if name in value} if isinstance(value, dict) else None
+
+
+def _instructions(given: Any, tools: Tools) -> list[dict[str, Any]]:
+    if not given:
+        return []
+    if isinstance(given, list):
+        return _Conversation(Chat({}, tools)).read(given)
+    if not isinstance(given, str):
+        raise InvalidRequest("instructions is not text.", hint="Send it as text.", param="instructions")
+    return [{"role": "system", "content": given}]
+
+
+def _write_tools(chat: Chat, choice: Any) -> None:
+    functions = chat.tools.functions
+    for kind in dict.fromkeys(chat.tools.left_out):
+        chat.notes.append(f"the built-in tool {kind} is left out: a chat model does not have it")
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        functions, choice = chat.tools.allowed(choice), choice.get("mode") or "auto"
+    if not functions:
+        chat.body.pop("parallel_tool_calls", None)  # routers refuse it without tools
+        return
+    chat.body["tools"] = functions
+    if isinstance(choice, str):
+        chat.body["tool_choice"] = choice
+    elif isinstance(choice, Mapping):
+        if choice.get("type") in ("function", "custom") and choice.get("name"):
+            name = chat.tools.function_of(str(choice["name"]), str(choice.get("namespace") or ""))
+            chat.body["tool_choice"] = {"type": "function", "function": {"name": name}}
+        else:
+            chat.notes.append(f"tool_choice {choice.get('type')} is not heeded: a chat model does not have that tool")
+
+
+def _write_text(chat: Chat, text: Any) -> None:
+    if text is None:
+        return
+    if not isinstance(text, Mapping):
+        raise InvalidRequest("text is not an object.", hint='Send {"format": {"type": "text"}}.', param="text")
+    if text.get("verbosity"):
+        chat.body["verbosity"] = text["verbosity"]
+    form = text.get("format")
+    if not isinstance(form, Mapping) or form.get("type") in (None, "text"):
+        return
+    if form["type"] == "json_schema":
+        schema = {
+            name: form[name] for name in ("name", "schema", "strict", "description") if form.get(name) is not None
+        }
+        chat.body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    else:
+        chat.body["response_format"] = dict(form)
+
+
+def _write_reasoning(chat: Chat, body: Mapping[str, Any]) -> None:
+    asked = body.get("reasoning")
+    if asked is not None and not isinstance(asked, Mapping):
+        raise InvalidRequest("reasoning is not an object.", hint='Send {"effort": "low"}.', param="reasoning")
+    if asked and asked.get("effort"):
+        chat.body["reasoning_effort"] = asked["effort"]
+    chat.summarizes = bool(asked and (asked.get("summary") or asked.get("generate_summary")))
+    for name in as_list(body.get("include")):
+        if name == "reasoning.encrypted_content":
+            chat.keeps_reasoning = True
+        elif name == "message.output_text.logprobs":
+            chat.body["logprobs"] = True
+        else:
+            chat.notes.append(f"include {name} is not heeded: a chat model does not tell it")
+
+
+class _Conversation:
+    """Items -> messages. Calls, what was thought and said before them make one assistant message; results follow it."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._messages: list[dict[str, Any]] = []
+        self._turn: dict[str, Any] = {}
+        """The assistant message that is being put together."""
+        self._results: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        """Results by the id of their call, in order, until they are used."""
+        self._ids: set[str] = set()
+
+    def read(self, items: Any) -> list[dict[str, Any]]:
+        if items is None or isinstance(items, str):
+            return [{"role": "user", "content": items}] if items else []
+        if not isinstance(items, list):
+            raise InvalidRequest("input is neither text nor a list.", hint="Send a list of items.", param="input")
+        kinds = [_kind(item, index) for index, item in enumerate(items)]
+        for index, (kind, item) in enumerate(zip(kinds, items, strict=True)):
+            if kind in _OUTPUTS:
+                self._results.setdefault(_call_id(item, index), []).append((index, item))
+        for index, (kind, item) in enumerate(zip(kinds, items, strict=True)):
+            take = _ITEMS.get(kind)
+            if take is None:
+                self._chat.notes.append(f"input[{index}], a {kind}, is left out: a chat model cannot read it")
+            else:
+                take(self, item, index)
+        self._end_turn()
+        return self._messages
+
+    def _message(self, item: Mapping[str, Any], index: int) -> None:
+        role = item.get("role")
+        if role not in ("user", "assistant", "system", "developer"):
+            raise InvalidRequest(
+                f"input[{index}] has the role {role!r}.",
+                hint="Roles are user, assistant, system and developer.",
+                param=f"input[{index}].role",
+            )
+        content = self._content(item.get("content"), index)
+        if role != "assistant":
+            self._end_turn()
+            if content:
+                self._messages.append({"role": role, "content": content})
+            return
+        if "tool_calls" in self._turn or "content" in self._turn:
+            self._end_turn()
+        self._turn["content"] = _plain_text(content)
+        refusals = [str(part.get("refusal")) for part in _parts(item.get("content")) if part.get("type") == "refusal"]
+        if refusals:
+            self._turn["refusal"] = "".join(refusals)
+
+    def _reasoning(self, item: Mapping[str, Any], index: int) -> None:
+        if "tool_calls" in self._turn or "content" in self._turn:
+            self._end_turn()
+        sealed = item.get("encrypted_content")
+        if (thought := unseal(sealed)) is not None:
+            self._turn.update(thought)
+            return
+        texts = [str(part["text"]) for part in _parts(item.get("content")) if part.get("text")]
+        if texts:
+            self._turn["reasoning_content"] = "\n".join(texts)
+        elif sealed:
+            self._chat.notes.append(f"input[{index}], reasoning that only its maker can read, is left out")
+
+    def _call(self, item: Mapping[str, Any], index: int) -> None:
+        name, kind = item.get("name"), item.get("type")
+        if not isinstance(name, str) or not name:
+            raise InvalidRequest(f"input[{index}] names no tool.", hint="Send its name.", param=f"input[{index}].name")
+        text = item.get("input" if kind == "custom_tool_call" else "arguments")
+        text = text if isinstance(text, str) else wire.dumps({} if text is None else text).decode()
+        function = {
+            "name": self._chat.tools.function_of(name, str(item.get("namespace") or "")),
+            "arguments": freeform_arguments(text) if kind == "custom_tool_call" else text or "{}",
+        }
+        call_id = _call_id(item, index)
+        call = {"id": self._unique(call_id), "type": "function", "function": function, "_of": call_id}
+        self._turn.setdefault("tool_calls", []).append(call)
+
+    def _reference(self, item: Mapping[str, Any], index: int) -> None:  # noqa: ARG002 - the table's signature
+        place = f"input[{index}]"
+        self._chat.state = _stateful(
+            f"{place} refers to an item that was not stored here", "Send the item itself", place
+        )
+
+    def _result(self, item: Mapping[str, Any], index: int) -> None:
+        """One that no call before it has taken belongs to none: told as what it is, since routers refuse it."""
+        waiting = self._results.get(_call_id(item, index), [])
+        if not any(place == index for place, _ in waiting):
+            return
+        if any(call["_of"] == _call_id(item, index) for call in self._turn.get("tool_calls", ())):
+            self._end_turn()
+            return
+        self._end_turn()
+        waiting.remove((index, item))
+        output = _plain_text(self._content(item.get("output"), index))
+        self._messages.append({"role": "user", "content": f"Result of the tool call {_call_id(item, index)}: {output}"})
+        self._chat.notes.append(f"input[{index}] is the result of no call in input: sent as text")
+
+    def _end_turn(self) -> None:
+        """Close the assistant message; the results of its calls come right behind it, wherever they stood."""
+        turn, self._turn = self._turn, {}
+        if not turn.keys() & {"content", "refusal", "tool_calls"}:
+            if turn:
+                self._chat.notes.append("reasoning that led to nothing is left out")
+            return
+        calls = turn.get("tool_calls", [])
+        origins = [call.pop("_of") for call in calls]
+        self._messages.append({"role": "assistant", "content": None, **turn})
+        pictures: list[dict[str, Any]] = []
+        for call, origin in zip(calls, origins, strict=True):
+            waiting = self._results.get(origin)
+            if not waiting:
+                self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": "(no result)"})
+                self._chat.notes.append(f"the call {origin} has no result in input: told as such")
+                continue
+            index, item = waiting.pop(0)
+            content = self._content(item.get("output"), index)
+            self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": _plain_text(content)})
+            shown = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
+            if shown:
+                pictures += [{"type": "text", "text": f"From the tool call {call['id']}:"}, *shown]
+        if pictures:  # a tool's message holds text only
+            self._messages.append({"role": "user", "content": pictures})
+
+    def _unique(self, call_id: str) -> str:
+        found, count = call_id, 1
+        while found in self._ids:
+            count += 1
+            found = f"{call_id}_{count}"
+        self._ids.add(found)
+        return found
+
+    def _content(self, content: Any, index: int) -> str | list[dict[str, Any]]:
+        """Text, or chat's parts where there is more than text."""
+        if content is None or isinstance(content, str):
+            return content or ""
+        if not isinstance(content, list):
+            return wire.dumps(content).decode()
+        parts = [
+            made for place, part in enumerate(content) if (made := self._part(part, f"input[{index}].content[{place}]"))
+        ]
+        return parts if any(part["type"] != "text" for part in parts) else _plain_text(parts)
+
+    def _part(self, part: Any, place: str) -> dict[str, Any] | None:
+        if isinstance(part, str):
+            return {"type": "text", "text": part}
+        if not isinstance(part, Mapping):
+            raise InvalidRequest(f"{place} is not an object.", hint="Send content as text or parts.", param=place)
+        kind = part.get("type")
+        if isinstance(part.get("text"), str):
+            return {"type": "text", "text": part["text"]}
+        if kind == "input_image" and part.get("image_url"):
+            image = {"url": part["image_url"], **({"detail": part["detail"]} if part.get("detail") else {})}
+            return {"type": "image_url", "image_url": image}
+        if kind == "input_file" and (part.get("file_data") or part.get("file_url")):
+            names = ("file_data", "filename", "file_url")
+            return {"type": "file", "file": {name: part[name] for name in names if part.get(name)}}
+        if kind == "input_audio" and isinstance(part.get("input_audio"), Mapping):
+            return {"type": "input_audio", "input_audio": part["input_audio"]}
+        if kind != "refusal":
+            why = "stored files are not here" if part.get("file_id") else "a chat model cannot read it"
+            self._chat.notes.append(f"{place}, a {kind}, is left out: {why}")
+        return None
+
+
+_ITEMS: Mapping[str, Callable[[_Conversation, Mapping[str, Any], int], None]] = {
+    "message": _Conversation._message,  # noqa: SLF001 - the table of this class
+    "reasoning": _Conversation._reasoning,  # noqa: SLF001
+    "function_call": _Conversation._call,  # noqa: SLF001
+    "custom_tool_call": _Conversation._call,  # noqa: SLF001
+    "function_call_output": _Conversation._result,  # noqa: SLF001
+    "custom_tool_call_output": _Conversation._result,  # noqa: SLF001
+    "item_reference": _Conversation._reference,  # noqa: SLF001
+}
+_OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+
+
+def _kind(item: Any, index: int) -> str:
+    if not isinstance(item, Mapping):
+        raise InvalidRequest(
+            f"input[{index}] is not an object.", hint="Send items as objects.", param=f"input[{index}]"
+        )
+    kind = item.get("type") or ("message" if "role" in item else None)
+    if not isinstance(kind, str):
+        raise InvalidRequest(f"input[{index}] has no type.", hint='Send "type".', param=f"input[{index}].type")
+    return kind
+
+
+def _call_id(item: Mapping[str, Any], index: int) -> str:
+    call_id = item.get("call_id") or item.get("id")
+    if not isinstance(call_id, str):
+        raise InvalidRequest(f"input[{index}] has no call_id.", hint="Send it.", param=f"input[{index}].call_id")
+    return call_id
+
+
+def _parts(content: Any) -> list[Mapping[str, Any]]:
+    return [part for part in as_list(content) if isinstance(part, Mapping)]
+
+
+def _plain_text(content: str | list[dict[str, Any]]) -> str:
+    return (
+        content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
+    )

@@ -1,0 +1,49 @@
+"""For streams that go to the client in the router's own bytes: one delta for each event, with the event in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from chomp_mcp import wire
+from chomp_mcp.dialects.stream.decoder import ObjectDecoder
+from chomp_mcp.dialects.values import as_mapping
+from chomp_mcp.messages import Delta
+
+__all__ = ["Relayed"]
+
+_NOTHING: dict[str, Any] = {}
+
+
+class Relayed(ObjectDecoder):
+    """Stands before a dialect's own decoder, which reads what is to be learned of an event: usage, the end, an error.
+
+    Once the answer has begun, its pieces are not parsed.
+    """
+
+    # Without slots, for those of two bases do not go together.
+    _has_begun = False
+
+    PIECES: ClassVar[frozenset[bytes]]
+    """Names of the events that say nothing but a piece of the answer."""
+    AROUND: ClassVar[int]
+    """Bytes of such an event that are no part of the answer, about."""
+
+    def _is_begun(self, deltas: Iterable[Delta]) -> bool:
+        """Nothing that is still to be learned stands in a piece."""
+        return any(delta.is_real for delta in deltas)
+
+    def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
+        # A piece without its closing brace was cut, and is parsed like the others, so that it is found out.
+        if self._has_begun and name in self.PIECES and not self.done and data.endswith(b"}"):
+            raw = b"event: %b\ndata: %b\n\n" % (name, data)
+            return (Delta(chunk=_NOTHING, raw=raw, unread=max(1, len(data) - self.AROUND)),)
+        was_done = self.done
+        deltas = list(super()._frame(name, data))
+        if self.error is not None or was_done or not data.strip():
+            return ()
+        self._has_begun = self._has_begun or self._is_begun(deltas)
+        chunk = deltas[0].chunk if deltas else _NOTHING
+        if not name:  # the router gave it only inside
+            name = str(as_mapping(wire.loads(data)).get("type", "")).encode()
+        return (Delta(chunk=chunk, raw=b"event: %b\ndata: %b\n\n" % (name, data)),)
