@@ -47,7 +47,8 @@ async def test_chat_completions_carry_the_whole_round_of_a_tool(served, upstream
     turns = [{"role": "user", "content": "weather?"}]
     async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key="none") as client:
         if stream:
-            async with client.chat.completions.stream(model="gpt/gpt-5.5", messages=turns, tools=tools) as events:
+            asked = {"messages": turns, "tools": tools, "stream_options": {"include_usage": True}}
+            async with client.chat.completions.stream(model="gpt/gpt-5.5", **asked) as events:
                 told = await events.get_final_completion()
         else:
             told = await client.chat.completions.create(model="gpt/gpt-5.5", messages=turns, tools=tools)
