@@ -77,9 +77,9 @@ class Reply:
         """
         try:
             async for batch in self._answer.batches():
-                self._characters += sum([delta.characters for delta in batch])
-                if self._answer.is_finished and self._finish_reason is None:
-                    self._finish_reason = next((d.finish_reason for d in batch if d.finish_reason), None)
+                self._characters += sum([len(delta.plain) or delta.characters for delta in batch])
+                if self._answer.is_finished and self._finish_reason is None:  # it stands in one of the last deltas
+                    self._finish_reason = next((why for delta in reversed(batch) if (why := delta.finish_reason)), None)
                 yield batch
         except Unreachable as error:
             await self._end(str(error))

@@ -42,7 +42,7 @@ class StreamDecoder(FrameDecoder):
 
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
         """One event. Nothing goes on that is not JSON, be it parsed or known to be like a frame that was."""
-        if not (name or self.done or self._halves) and (text := self._alike.text_in(data)):
+        if not (name or self.done or self._halves.held) and (text := self._alike.text_in(data)):
             return (Delta(data=data, plain=text),)
         try:
             chunk, is_exact = read(data) if b"{" in data else (None, False)  # an error costs more than all else here

@@ -44,23 +44,21 @@ class Halves:
     Half a one is no text: it can be neither stored nor shown, and each half alone would become a question mark.
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("held",)
 
     def __init__(self) -> None:
-        self._held: dict[tuple[Any, ...], str] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
+        self.held: dict[tuple[Any, ...], str] = {}
+        """The first halves that wait for their second."""
 
     def may_be_in(self, data: bytes) -> bool:
         """Half a character may be in this frame, or was in one before."""
-        return bool(self._held) or (b"\\u" in data and (b"\\ud" in data or b"\\uD" in data))
+        return bool(self.held) or (b"\\u" in data and (b"\\ud" in data or b"\\uD" in data))
 
     def join(self, choice: int, delta: dict[str, Any], *, is_end: bool) -> bool:
         """One delta, in place; true when something had to change. At the end a half that is left is shown as such."""
         changed = False
         for name in _TEXTS:
-            if name in delta or (choice, name) in self._held:
+            if name in delta or (choice, name) in self.held:
                 changed = self._join((choice, name), delta, name, is_end) or changed
         for call in as_list(delta.get("tool_calls")):
             function = call.get("function") if isinstance(call, Mapping) else None
@@ -71,12 +69,12 @@ class Halves:
     def _join(self, key: tuple[Any, ...], place: dict[str, Any], name: str, is_end: bool) -> bool:
         given = place.get(name)
         if not isinstance(given, str):
-            if not is_end or key not in self._held:
+            if not is_end or key not in self.held:
                 return False
             given = ""
-        text = self._held.pop(key, "") + given
+        text = self.held.pop(key, "") + given
         if text and "\ud800" <= text[-1] <= "\udbff" and not is_end:
-            self._held[key] = text[-1]
+            self.held[key] = text[-1]
             text = text[:-1]
         # Through UTF-16: two halves that now stand side by side become one character, one that is alone
         # U+FFFD.

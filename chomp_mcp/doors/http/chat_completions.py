@@ -93,6 +93,9 @@ class _Relay:
         out: list[bytes] = []
         for delta in batch:
             data = delta.data
+            if delta.plain:
+                out += (b"data: ", data, b"\n\n")
+                continue
             if b'"usage"' in data and delta.is_usage_only:
                 self._usage = delta.chunk
                 continue
