@@ -105,10 +105,10 @@ class Prices:
         max_output = listed.max_output if listed else None
         most = estimate.most_usage(body, max_output)
         asked = estimate.asked_output(body, max_output)
-        likely = replace(
-            most,
+        likely = Usage(
             input_tokens=most.input_tokens * 3 // 4,
             output_tokens=min(most.output_tokens, estimate.LIKELY_OUTPUT_TOKENS),
+            service_tier=most.service_tier,
         )
         if price is None:
             # At the most of an unknown price and limit, fifty calls to a server of one's own would hold a day's budget;

@@ -130,6 +130,8 @@ def permitted(plan: Plan, grant: Grant) -> Plan:
 
 def within(limits: Limits, grant: Grant) -> Limits:
     """The narrower of the gateway's budgets and the token's; a token's budget of 0 allows free models only."""
+    if grant.daily is None and grant.monthly is None:
+        return limits
     own = [None if usd is None else int(usd * 10**9) for usd in (grant.daily, grant.monthly)]
     day, month = (_least(*pair) for pair in zip((limits.day_nano, limits.month_nano), own, strict=True))
     return Limits(day, month)

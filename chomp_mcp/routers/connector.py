@@ -215,8 +215,8 @@ class _Exchanges(ResponseHandler):
         self.has_answered = True
         super().data_received(data)
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's own signature
-        # aiohttp calls this for every chunk that is read, and enters its parser each time: half the cost of a stream.
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # aiohttp calls this for every chunk that is read, and enters its parser each time.
         if self._reading_paused:
             super().resume_reading(resume_parser)
 

@@ -23,14 +23,10 @@ class Target(NamedTuple):
     scheme: str
     host: str
     port: int
+    name: str
+    """As a host header has it, and as errors call it: the port only where it is not the usual one."""
     url: str
     credentials: str
-
-    @property
-    def name(self) -> str:
-        """As a host header has it, and as errors call it: the port only where it is not the usual one."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @lru_cache(maxsize=1024)
@@ -39,14 +35,16 @@ def target_of(url: str) -> Target:
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna").decode()
-        target = Target(parts.scheme, host, parts.port or PORTS[parts.scheme], "", basic_credentials(parts))
+        port = parts.port or PORTS[parts.scheme]
     except (ValueError, KeyError):
         host = ""
     if not host:
         shown = url.partition("://")[2].partition("/")[0].rpartition("@")[2] or "the router"
         raise Unreachable(FailureKind.TRANSIENT, f"The URL of {shown} is not an http or https URL: correct it.")
+    name = f"[{host}]" if ":" in host else host
+    name += "" if port == PORTS[parts.scheme] else f":{port}"
     path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_UNQUOTED)
-    return target._replace(url=f"{parts.scheme}://{target.name}{path}")
+    return Target(parts.scheme, host, port, name, f"{parts.scheme}://{name}{path}", basic_credentials(parts))
 
 
 _UNQUOTED = "%/?:@!$&'()*+,;=-._~"

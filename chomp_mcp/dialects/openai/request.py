@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -84,22 +84,26 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         body["stream"] = True
         if "stream_options" not in drop.fields:
             body["stream_options"] = {**request.stream_options, "include_usage": True}
+    cut: list[tuple[str, ...]] = []
     for path in drop.paths:
-        body, _found = without(body, path)
-    return body, _notes(route, request, drop, history)
+        body, was_there = without(body, path)
+        cut += [path] if was_there else []
+    return body, _notes(route, request, drop, history, cut)
 
 
-def _notes(route: Route, request: ChatRequest, drop: _Drop, history: History) -> tuple[str, ...]:
+def _notes(
+    route: Route, request: ChatRequest, drop: _Drop, history: History, cut: Sequence[tuple[str, ...]]
+) -> tuple[str, ...]:
     """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
     router = route.router
-    if not (history.lost or history.notes or drop.paths or router.replace or request.stream_options):
+    if not (history.lost or history.notes or cut or router.replace or request.stream_options):
         dropped = _present(request.body, drop.fields)
         names = ", ".join(name for name in router.drop if name in dropped)
         return (f"{router.id} takes no {names}: dropped",) if dropped else ()
     lost = {*_present(request.body, drop.fields), *history.lost}
     given = {**request.body, **({"stream_options": request.stream_options} if request.stream_options else {})}
     lost |= {"stream_options"} & drop.fields if request.stream_options.keys() - {"include_usage"} else set()
-    lost.update(".".join(path) for path in drop.paths if without(given, path)[1])
+    lost.update(".".join(path) for path in cut if without(given, path)[1])
     in_order = [*(name for name in router.drop if name in lost), *sorted(lost - set(router.drop))]
     sentences = [f"{router.id} takes no {', '.join(in_order)}: dropped"] if in_order else []
     sentences += [

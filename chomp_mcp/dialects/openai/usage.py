@@ -21,9 +21,9 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
     """
     if not isinstance(usage, Mapping):
         return None
-    counted = ("prompt_tokens", "completion_tokens")
-    asked, answered = (tokens(usage.get(name)) for name in counted)
-    if any(tokens(usage.get(name)) is None and usage.get(name) is not None for name in counted):
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    asked, answered = tokens(prompt), tokens(completion)
+    if (asked is None and prompt is not None) or (answered is None and completion is not None):
         return None  # what nobody can have counted counts for nothing
     if asked is None and answered is None:
         return None
