@@ -42,6 +42,22 @@ def picture(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation's site, without a broken link; in .site/."""
+    session.run("mkdocs", "build", "--strict", "--quiet")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel, and the bundle for Claude Desktop (`mcpb` on the PATH: npm install @anthropic-ai/mcpb)."""
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("pip", "wheel", "-q", "--no-deps", "-w", str(dist), ".")
+    session.run("mcpb", "validate", "packaging/mcpb/manifest.json")
+    session.run("mcpb", "pack", "packaging/mcpb", str(dist / "chomp-mcp.mcpb"))
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite, on all cores; arguments go to pytest."""
     session.run("pytest", "-q", *session.posargs)

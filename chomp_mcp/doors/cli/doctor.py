@@ -19,7 +19,7 @@ from chomp_mcp.doors.cli import exit_code, launch
 from chomp_mcp.doors.cli.client_checks import client_rows, entries, environment_of
 from chomp_mcp.doors.cli.clients import CLIENTS, Launch
 from chomp_mcp.doors.cli.key_checks import key_rows
-from chomp_mcp.doors.cli.output import plain, show_json
+from chomp_mcp.doors.cli.output import as_typed, plain, show_json
 from chomp_mcp.doors.cli.probe import HELLO, NoAnswer, Server
 from chomp_mcp.doors.cli.stores import repaired, try_stores
 from chomp_mcp.errors import ChompError
@@ -77,7 +77,9 @@ def doctor(args: argparse.Namespace) -> int:
 def _shown(checks: Iterable[Check], *, as_json: bool) -> Iterator[Check]:
     for check in checks:
         if not as_json:
-            print(f"{'ok' if check.ok else '!!'}  {check.name:<{NAME_WIDTH}}  {plain(check.detail)}", flush=True)
+            print(
+                f"{'ok' if check.ok else '!!'}  {check.name:<{NAME_WIDTH}}  {plain(as_typed(check.detail))}", flush=True
+            )
         yield check
 
 

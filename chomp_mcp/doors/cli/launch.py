@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 __all__ = ["INHERITED", "client_environment", "command", "lasting_command", "typed_command"]
 
@@ -38,32 +41,61 @@ def command() -> list[str]:
 def lasting_command() -> list[str]:
     """The command for a client's configuration: what `uvx` and `pipx run` unpack into a cache is gone one day."""
     found = command()
-    if not any(map(_is_cache, (Path(found[0]), Path(sys.prefix)))):
+    runner = next(filter(None, map(_cache_owner, (Path(found[0]), Path(sys.prefix)))), "")
+    if not runner:
         return found
-    return [shutil.which("uvx") or "uvx", "chomp-mcp"]
+    source = _source()
+    if runner == "pipx":
+        return [shutil.which("pipx") or "pipx", "run", *(("--spec", source) if source else ()), NAME]
+    return [shutil.which("uvx") or "uvx", *(("--from", source) if source else ()), NAME]
 
 
+@cache
 def typed_command() -> str:
     """What a person types here to start it again: the name where the PATH finds this very installation, else a path."""
     lasting = lasting_command()
     if lasting != (found := command()):
-        return shlex.join([Path(lasting[0]).name, *lasting[1:]])
+        return _quoted([Path(lasting[0]).name, *lasting[1:]])
     on_path = shutil.which(NAME)
     if on_path and Path(on_path).resolve() == Path(found[0]).resolve():
         return NAME
     path = Path(found[0])
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return shlex.join([str(shown), *found[1:]])
+    return _quoted([str(shown), *found[1:]])
 
 
-def _is_cache(path: Path) -> bool:
-    """Below uv's cache (its buckets are called archive-v0, environments-v2 …), or pipx's."""
+def _quoted(words: Sequence[str]) -> str:
+    import subprocess
+
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _source() -> str:
+    """Where the runner took the package from, if not from an index: a path, or a URL (PEP 610); "" is an index."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.request import url2pathname
+
+    try:
+        told = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return ""
+    url = str(told.get("url", ""))
+    if url.startswith("file://"):
+        return url2pathname(urlsplit(url).path)
+    if revision := told.get("vcs_info"):
+        return f"{revision['vcs']}+{url}@{revision['commit_id']}"
+    return url
+
+
+def _cache_owner(path: Path) -> str:
+    """Whose cache the path is in: "uvx" (its buckets are called archive-v0, environments-v2 …), "pipx", or nobody's."""
     if any(re.fullmatch(r"(archive|environments|builds)-v\d+", part) for part in path.parts):
-        return True
+        return "uvx"
+    if ("pipx", ".cache") in zip(path.parts, path.parts[1:], strict=False):
+        return "pipx"
     pipx = os.environ.get("PIPX_HOME")
-    caches = [os.environ.get("UV_CACHE_DIR"), pipx and Path(pipx) / ".cache"]
-    pairs = zip(path.parts, path.parts[1:], strict=False)
-    return ("pipx", ".cache") in pairs or any(folder and path.is_relative_to(folder) for folder in caches)
+    folders = {"uvx": os.environ.get("UV_CACHE_DIR"), "pipx": pipx and Path(pipx) / ".cache"}
+    return next((name for name, folder in folders.items() if folder and path.is_relative_to(folder)), "")
 
 
 def client_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
-__all__ = ["answer", "cleaned", "clock", "plain", "remark", "room_on", "show_json", "table"]
+__all__ = ["answer", "as_typed", "cleaned", "clock", "plain", "remark", "room_on", "show_json", "table"]
 
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 """Characters that turn the order of what is shown round, and Unicode's own ends of lines."""
@@ -46,7 +46,21 @@ def answer(text: str) -> None:
 
 def remark(text: str) -> None:
     """A line on stderr: for the person, not for the pipe."""
-    print(text.translate(_CONTROLS), file=sys.stderr, flush=True)
+    print(as_typed(text.translate(_CONTROLS)), file=sys.stderr, flush=True)
+
+
+def as_typed(text: str) -> str:
+    """The text with its commands as they run here: `.venv/bin/chomp-mcp doctor`, `uvx chomp-mcp doctor`."""
+    if not _COMMAND.search(text):
+        return text
+    from chomp_mcp.doors.cli.launch import NAME, typed_command
+
+    typed = typed_command()
+    return text if typed == NAME else _COMMAND.sub(lambda _: typed, text)
+
+
+_COMMANDS = "ask|chat|dispatch|doctor|explain|install|jobs|keys|models|result|run|serve|setup|status|tokens"
+_COMMAND = re.compile(rf"(?<![\w./-])chomp-mcp(?= (?:{_COMMANDS})\b)")
 
 
 def show_json(value: Any) -> None:

@@ -15,6 +15,7 @@ from chomp_mcp.doors.cli import install
 from chomp_mcp.doors.cli.asking import converse
 from chomp_mcp.doors.cli.clients import CLIENTS
 from chomp_mcp.doors.cli.keys import store_checked, typed
+from chomp_mcp.doors.cli.output import as_typed
 from chomp_mcp.doors.cli.parser import parsed
 from chomp_mcp.doors.cli.words import error_line
 from chomp_mcp.errors import ChompError, InvalidRequest, UpstreamError
@@ -39,7 +40,7 @@ def setup(_args: argparse.Namespace) -> int:
     print(f"\n3. The first question, to {router.name}: {FIRST_QUESTION}\n")
     args = parsed(["ask", FIRST_QUESTION, "-m", f"{router.id}/auto"])
     anyio.run(_ask, args)
-    print(f'\nThat was all. Ask on: chomp-mcp ask "…" -m {router.id}/auto · what is left: chomp-mcp status')
+    print(as_typed(f'\nThat was all. Ask on: chomp-mcp ask "…" -m {router.id}/auto · what is left: chomp-mcp status'))
     return 0
 
 

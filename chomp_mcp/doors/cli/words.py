@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 from chomp_mcp.doors import words
-from chomp_mcp.doors.cli.output import plain
+from chomp_mcp.doors.cli.output import as_typed, plain
 from chomp_mcp.errors import ChompError
 
 __all__ = ["error_json", "error_line", "spoken"]
 
 
 def spoken(text: str) -> str:
-    """The text in this door's words."""
-    return words.spoken(text, words.CLI)
+    """The text in this door's words, and its commands as they run here."""
+    return as_typed(words.spoken(text, words.CLI))
 
 
 def error_line(error: ChompError) -> str:

@@ -13,6 +13,8 @@ import pytest
 from tests.support.scripted import ScriptedRouter
 
 COMMAND = [sys.executable, "-m", "chomp_mcp"]
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+"""Where a person finds chomp-mcp by its name."""
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -30,7 +32,7 @@ def run(home: Path, tmp_path: Path) -> Run:
             capture_output=True,
             check=False,
             cwd=tmp_path,
-            env={**os.environ, "HOME": str(tmp_path), **(env or {})},
+            env={**os.environ, "HOME": str(tmp_path), "PATH": PATH, **(env or {})},
             timeout=50,
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

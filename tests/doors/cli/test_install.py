@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 from chomp_mcp.doors.cli.parser import CLIENTS
 from tests.doors.cli.conftest import COMMAND
 
+ROOT = Path(__file__).parents[3]
 PLACES = {
     "claude-desktop": (".config/Claude/claude_desktop_config.json", "mcpServers"),
     "claude-code": (".claude.json", "mcpServers"),
@@ -386,20 +388,26 @@ def test_the_diff_shows_no_neighbours_key(install, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cache", [".cache/uv/archive-v0/Xy/bin", ".cache/uv/environments-v2/a/bin", ".local/share/pipx/.cache/1a2/bin"]
+    ("cache", "command"),
+    [
+        (".cache/uv/archive-v0/Xy/bin", ["uvx", "--from", str(ROOT), "chomp-mcp"]),
+        (".local/share/pipx/.cache/1a2/bin", ["pipx", "run", "--spec", str(ROOT), "chomp-mcp"]),
+    ],
 )
-def test_a_command_in_a_cache_of_uvx_or_pipx_becomes_uvx(run, tmp_path, cache):
+def test_what_runs_from_a_cache_is_started_as_it_was_and_from_where_it_came(run, tmp_path, cache, command):
     folder = tmp_path / cache
     folder.mkdir(parents=True)
     (folder / "python").symlink_to(sys.executable)
     (folder / "chomp-mcp").write_text("#!/bin/sh\n")
-    done = subprocess.run(
-        [folder / "python", "-m", "chomp_mcp", "install", "cursor", "--print"],
-        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    entry = json.loads(done.stdout)["mcpServers"]["chomp"]
-    assert (entry["command"], entry["args"]) == ("uvx", ["chomp-mcp"])
+    env = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path), "PATH": "/usr/bin:/bin"}
+
+    def told(*args: str) -> subprocess.CompletedProcess[str]:
+        words = [folder / "python", "-m", "chomp_mcp", *args]
+        return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+
+    entry = json.loads(told("install", "cursor", "--print").stdout)["mcpServers"]["chomp"]
+    assert [entry["command"], *entry["args"]] == command
+    assert f"`{shlex.join(command)} keys add groq`" in told("models", "groq").stderr
 
 
 FAKE = """#!{python}
