@@ -46,6 +46,11 @@ class Attempts:
         self._sent_at = self._answered_at = 0.0
         """When the call that brought the answer went out, and when the answer began."""
 
+    @property
+    def last_failed(self) -> tuple[Route, Failed] | None:
+        """The route that was tried last, and how it failed."""
+        return self._failures[-1] if self._failures else None
+
     async def open(self) -> Answer:
         """The first route that answers. `UpstreamError` when the plan ran out, or the caller's time."""
         seconds = self._request.timeout_seconds

@@ -176,6 +176,10 @@ class Exchange:
                 self._attempts.record.note(missing)
         except UpstreamError as error:
             error.receipt = self._bare_receipt()
+            last = self._attempts.last_failed
+            if last and last[1].kind is FailureKind.NO_SUCH_MODEL:
+                close = await gateway.planner.close_to(self._caller, last[0])
+                error.hint = f"Did you mean {' or '.join(close)}?" if close else error.hint
             raise
         await gateway.conversations.keep(talk, plan, answer.route)
         self._reply = Reply(

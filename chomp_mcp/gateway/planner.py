@@ -14,7 +14,7 @@ from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.known_lists import KnownLists
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.orders import Orders
-from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan
+from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan, Route
 from chomp_mcp.policy import capability, routing
 from chomp_mcp.policy.grants import permitted
 from chomp_mcp.policy.routing import MAX_REF, Book, Target
@@ -84,6 +84,17 @@ class Planner:
         plan = permitted(capability.capable(remembered.plan, request), book.grant)
         plan = capability.roomy(plan, request, demand)
         return plan if plan.group is None else await self.orders.arranged(plan, request)
+
+    async def close_to(self, caller: Caller, route: Route) -> tuple[str, ...]:
+        """For a model that its router says it does not have: the refs on its list that look most like it."""
+        book = await self.books.of(caller)
+        listed = (await self.models.soon([route.router.id], book.keys, LIST_PATIENCE_SECONDS))[route.router.id]
+        usable = (
+            {model.id: model.ref for model in listed.models if book.grant.allows(model.ref, model.ref)}
+            if listed
+            else {}
+        )
+        return tuple(usable[name] for name in routing.close_to(route.model, usable))
 
     def forget(self, caller_id: str) -> None:
         """Remember none of the caller's plans: router keys are in them."""

@@ -349,6 +349,9 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
             did_you_mean=(f"{itself}/auto",),
         )
     close = tuple(named) or close_to(target.model, [model.ref for router in order for model in known[router]])
+    prefix, slash, rest = target.model.partition("/")
+    if slash and (meant := close_to(prefix, book.routers)):
+        close = (f"{meant[0]}/{rest}", *close)[:3] if rest == AUTO else close or (f"{meant[0]}/{rest}",)
     raise UnknownModel(
         f"No router that auto may choose lists the model {target.model[:200]!r}.",
         hint=f"Did you mean {' or '.join(close)}?" if close else _unknown_hint(order, lists),

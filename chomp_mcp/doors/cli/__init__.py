@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except ChompError as error:
-        return _told(error, as_json="--json" in words)
+        return _told(error, as_json="--json" in itertools.takewhile(lambda word: word != "--", words))
     except KeyboardInterrupt:
         return INTERRUPTED
     except (OSError, BaseExceptionGroup) as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 from math import inf
+from typing import Any
 
 import anyio
 
@@ -16,7 +18,7 @@ from chomp_mcp.doors.cli.markdown import MarkdownAnswer, PlainAnswer, is_wanted
 from chomp_mcp.doors.cli.output import answer, remark, show_json
 from chomp_mcp.doors.cli.prompting import folders_of, prompt_of, request_of, thread_of
 from chomp_mcp.doors.cli.status_line import StatusLine
-from chomp_mcp.doors.cli.words import error_line
+from chomp_mcp.doors.cli.words import error_json, error_line
 from chomp_mcp.doors.files import saved, target_for
 from chomp_mcp.doors.views import job_head
 from chomp_mcp.errors import ChompError, JobNotFound, StoreError
@@ -46,7 +48,7 @@ def chat(args: argparse.Namespace) -> int:
 
 async def _chat(args: argparse.Namespace) -> int:
     """Ctrl-C ends an answer that is on its way, and at the prompt the conversation."""
-    is_typed = sys.stdin.isatty()
+    is_typed = sys.stdin.isatty() and not args.json
     async with Chomp(Settings.load()) as chomp:
         thread = await thread_of(chomp, args)
         if is_typed:
@@ -56,10 +58,10 @@ async def _chat(args: argparse.Namespace) -> int:
             if not prompt.strip():
                 continue
             try:
-                thread = await converse(chomp, args, prompt, thread)
+                thread = await (_told_line if args.json else converse)(chomp, args, prompt, thread)
             except ChompError as error:
                 code = exit_code(error)
-                remark(error_line(error))
+                remark(error_json(error, code) if args.json else error_line(error))
             args.files = []  # they belong to the first question
     return code
 
@@ -102,7 +104,7 @@ async def converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: 
     request = await request_of(chomp, args, prompt, thread)
     exchange = chomp.gateway.exchange(OWNER, request, door="cli")
     folder = Folder()
-    async with StatusLine(lambda: exchange.doing) as line:
+    with StatusLine(lambda: exchange.doing) as line:
         try:
             async with exchange as reply:
                 async for batch in reply.batches():
@@ -131,14 +133,29 @@ async def _kept(chomp: Chomp, request: ChatRequest, text: str, thread: Thread | 
 
 async def _whole(args: argparse.Namespace, prompt: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        thread = await thread_of(chomp, args)
-        request = await request_of(chomp, args, prompt, thread)
-        exchange = chomp.gateway.exchange(OWNER, request.with_stream(False), door="cli")
-        async with StatusLine(lambda: exchange.doing), exchange as reply:
-            completion = await reply.completion()
-        await _kept(chomp, request, completion.text, thread)
-        show_json({"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()})
+        told, _ = await _at_once(chomp, args, prompt, await thread_of(chomp, args))
+    show_json(told)
     return 0
+
+
+async def _told_line(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
+    """For `chat --json`: what `ask --json` prints, on one line."""
+    told, thread = await _at_once(chomp, args, prompt, thread)
+    print(json.dumps(told, ensure_ascii=False), flush=True)
+    return thread
+
+
+async def _at_once(
+    chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None
+) -> tuple[dict[str, Any], Thread]:
+    """The whole answer with its receipt, as JSON, and the conversation as it stands then."""
+    request = await request_of(chomp, args, prompt, thread)
+    exchange = chomp.gateway.exchange(OWNER, request.with_stream(False), door="cli")
+    with StatusLine(lambda: exchange.doing):
+        async with exchange as reply:
+            completion = await reply.completion()
+    thread = await _kept(chomp, request, completion.text, thread)
+    return {"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()}, thread
 
 
 async def _saved(args: argparse.Namespace, prompt: str) -> int:
@@ -147,7 +164,7 @@ async def _saved(args: argparse.Namespace, prompt: str) -> int:
         target = (await target_for(chomp, args.save_to, folders_of(chomp))).as_json()
         thread = await thread_of(chomp, args)
         request = await request_of(chomp, args, prompt, thread)
-        async with StatusLine(lambda: f"writing {args.save_to}"):
+        with StatusLine(lambda: f"writing {args.save_to}"):
             answered = await chomp.jobs.ask(
                 OWNER, request, prompt=prompt, system=args.system, deadline_seconds=inf, door="cli", save_to=target
             )

@@ -10,6 +10,7 @@ from argcomplete import autocomplete
 from argcomplete.shell_integration import shellcode
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli.output import show_json
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import OWNER
 from chomp_mcp.policy import routing
@@ -23,7 +24,8 @@ LIST_SECONDS = 0.5
 
 def completion(args: argparse.Namespace) -> int:
     """Print the script for the shell; `eval "$(chomp-mcp completion bash)"` in its start file loads it."""
-    print(shellcode(["chomp-mcp"], shell=args.shell))
+    script = shellcode(["chomp-mcp"], shell=args.shell)
+    show_json({"shell": args.shell, "script": script}) if args.json else print(script)
     return 0
 
 

@@ -21,6 +21,7 @@ from chomp_mcp.doors.cli.clients import CLIENTS, Launch
 from chomp_mcp.doors.cli.key_checks import key_rows
 from chomp_mcp.doors.cli.output import as_typed, plain, show_json
 from chomp_mcp.doors.cli.probe import HELLO, NoAnswer, Server
+from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.stores import repaired, try_stores
 from chomp_mcp.errors import ChompError
 from chomp_mcp.policy.secrets import without_password
@@ -54,19 +55,22 @@ def doctor(args: argparse.Namespace) -> int:
 
     The exit code is that of the first thing that is wrong here; where nothing is, the highest of keys and clients.
     """
-    if not args.json:
-        print(f"    {'CHECK':<{NAME_WIDTH}}  FOUND", flush=True)
-    shown = partial(_shown, as_json=args.json)
-    try:
-        settings = Settings.load()
-        catalog.load(settings)
-    except ChompError as error:
-        here, around = list(shown([Check.of("settings", str(error), failed=2)])), []
-    else:
-        done = list(shown(_repaired(settings) if args.repair else ()))
-        here = [*done, *shown(_installation(settings))]
-        found = entries()
-        around = list(shown(_together([partial(_clients, found), *_keys(settings, found)])))
+    doing = "looking at what is installed"
+    with StatusLine(lambda: doing) as line:
+        if not args.json:
+            line.tell(f"    {'CHECK':<{NAME_WIDTH}}  FOUND")
+        shown = partial(_shown, tell=None if args.json else line.tell)
+        try:
+            settings = Settings.load()
+            catalog.load(settings)
+        except ChompError as error:
+            here, around = list(shown([Check.of("settings", str(error), failed=2)])), []
+        else:
+            done = list(shown(_repaired(settings) if args.repair else ()))
+            here = [*done, *shown(_installation(settings))]
+            doing = "asking the routers, and starting what clients start"
+            found = entries()
+            around = list(shown(_together([partial(_clients, found), *_keys(settings, found)])))
     if args.json:
         show_json([asdict(check) for check in (*here, *around)])
     return next((check.exit_code for check in here if check.exit_code), 0) or max(
@@ -74,12 +78,11 @@ def doctor(args: argparse.Namespace) -> int:
     )
 
 
-def _shown(checks: Iterable[Check], *, as_json: bool) -> Iterator[Check]:
+def _shown(checks: Iterable[Check], *, tell: Callable[[str], None] | None) -> Iterator[Check]:
+    """The checks as they come, each told at once."""
     for check in checks:
-        if not as_json:
-            print(
-                f"{'ok' if check.ok else '!!'}  {check.name:<{NAME_WIDTH}}  {plain(as_typed(check.detail))}", flush=True
-            )
+        if tell:
+            tell(f"{'ok' if check.ok else '!!'}  {check.name:<{NAME_WIDTH}}  {plain(as_typed(check.detail))}")
         yield check
 
 

@@ -8,6 +8,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
+from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.messages import OWNER, ChatRequest
 from chomp_mcp.policy.capability import checked_needs
 from chomp_mcp.settings import Settings
@@ -23,7 +24,8 @@ def explain(args: argparse.Namespace) -> int:
 async def _explain(args: argparse.Namespace) -> int:
     request = ChatRequest({}, args.model, args.router, needs=checked_needs([args.needs]))
     async with Chomp(Settings.load()) as chomp:
-        view = await chomp.gateway.explain(OWNER, request)
+        with StatusLine(lambda: "asking the routers for their models"):
+            view = await chomp.gateway.explain(OWNER, request)
     if args.json:
         show_json(view)
         return 0

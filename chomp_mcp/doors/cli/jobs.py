@@ -9,6 +9,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
+from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.doors.files import saved
 from chomp_mcp.doors.views import command_job
@@ -41,11 +42,12 @@ def cancel(args: argparse.Namespace) -> int:
 async def _result(args: argparse.Namespace) -> int:
     ends_at = time.monotonic() + args.wait
     async with Chomp(Settings.load()) as chomp:
-        while True:
-            left = max(0.0, ends_at - time.monotonic())
-            job = await chomp.result(args.id, wait_seconds=min(left, WAIT_SECONDS))
-            if job.status.is_final or left <= WAIT_SECONDS:
-                break
+        with StatusLine(lambda: f"waiting for {args.id}"):
+            while True:
+                left = max(0.0, ends_at - time.monotonic())
+                job = await chomp.result(args.id, wait_seconds=min(left, WAIT_SECONDS))
+                if job.status.is_final or left <= WAIT_SECONDS:
+                    break
         job = await saved(chomp, job)
     if args.json:
         show_json(command_job(job))

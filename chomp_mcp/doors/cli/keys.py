@@ -16,6 +16,7 @@ import anyio
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli import exit_code
 from chomp_mcp.doors.cli.output import remark, show_json, table
+from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.errors import InvalidRequest, UpstreamRefused
 from chomp_mcp.gateway.key_check import check_key
@@ -107,7 +108,8 @@ async def store_checked(router_id: str, key: str, *, keep_others: bool = True, c
         router = chomp.routers.get(router_id)
         owner = routing.owner_of_key(key, chomp.routers.values())
         if check and router is not None and (owner is None or owner is router):  # not to a stranger
-            said = await _checked(chomp, router, key)
+            with StatusLine(lambda: f"asking {router.name} whether it takes the key"):
+                said = await _checked(chomp, router, key)
         previews = await chomp.register_keys({router_id: key}, keep_others=keep_others)
     return Stored(previews.get(router_id, "stored"), said)
 

@@ -10,6 +10,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
+from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.doors.views import command_model
 from chomp_mcp.messages import AUTO, Model
@@ -25,10 +26,12 @@ def models(args: argparse.Namespace) -> int:
 
 async def _models(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
-        page = await chomp.list_models(
-            args.router, query=args.query, free_only=args.free, needs=[args.needs], limit=None
-        )
-        found = await chomp.priced(page.models)
+        whom = "the routers" if args.router == AUTO else args.router
+        with StatusLine(lambda: f"asking {whom} for {'their' if args.router == AUTO else 'its'} models"):
+            page = await chomp.list_models(
+                args.router, query=args.query, free_only=args.free, needs=[args.needs], limit=None
+            )
+            found = await chomp.priced(page.models)
     _show(args, [*page.groups, *found], page.errors)
     if page.unknown:
         remark(f"{page.unknown} more do not say whether they can.")

@@ -102,7 +102,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     if argv[:1] == ["run"] and "--" in argv:  # what follows is the agent's, whatever it looks like
         end = argv.index("--")
         return argparse.Namespace(**{**vars(parser().parse_args(argv[:end])), "arguments": list(argv[end + 1 :])})
-    if argv[:1] == ["help"]:  # the same as --help behind the command
+    if argv[:1] == ["help"] and "--json" not in argv:  # the same as --help behind the command
         argv = [*argv[1:], "--help"]
     return parser().parse_args(argv)
 
@@ -116,12 +116,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=_Help,
     )
     top.add_argument("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
-    top.set_defaults(run="servers:stdio")
+    top.set_defaults(run="servers:stdio", json=False)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(name: str, run: str, summary: str, **more: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=summary, description=more.get("description", summary))
         added.set_defaults(run=run)
+        _json(added)
         return added
 
     for add in (_servers, _running, _asking, _jobs, _models, _explain, _keys, _tokens, _looking, _setup):
@@ -163,14 +164,12 @@ written; what was started ends with it. What follows -- is the agent's."""
 def _asking(command: _Command) -> None:
     ask = command("ask", "asking:ask", "ask a model and stream its answer to the terminal")
     _prompt(ask)
-    _json(ask)
     ask.add_argument("-c", "--continue", dest="resume", action="store_true", help="go on with the last conversation")
     ask.add_argument(
         "--thread", metavar="NAME", default="", help="go on with the conversation of that name, or begin it"
     )
     dispatch = command("dispatch", "asking:dispatch", "ask in the background and print the job's id at once")
     _prompt(dispatch)
-    _json(dispatch)
     ask.add_argument("--raw", action="store_true", help=_RAW)
     chat = command("chat", "asking:chat", "ask line after line in one conversation, until Ctrl-D")
     _route(chat)
@@ -211,16 +210,12 @@ def _jobs(command: _Command) -> None:
     result = command("result", "jobs:result", "print a job's answer, or what there is of it so far")
     result.add_argument("id", metavar="ID", help="the job's id, as dispatch printed it")
     result.add_argument("--wait", metavar="S", type=_seconds, default=0.0, help="wait up to S seconds for the end")
-    _json(result)
     jobs = command("jobs", "jobs:jobs", "list the recent jobs, the newest first")
     jobs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
-    _json(jobs)
     logs = command("logs", "logs:logs", "the receipts of the newest exchanges, of all doors, the newest first")
     logs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
-    _json(logs)
     cancel = command("cancel", "jobs:cancel", "cancel a job")
     cancel.add_argument("id", metavar="ID", help="the job's id")
-    _json(cancel)
 
 
 def _models(command: _Command) -> None:
@@ -229,7 +224,6 @@ def _models(command: _Command) -> None:
     models.add_argument("--free", action="store_true", help="only those that cost nothing")
     models.add_argument("--needs", metavar="NEED,…", default="", help=f"only those that can: {', '.join(NEEDS)}")
     models.add_argument("-q", "--query", default="", help="only ids that contain this")
-    _json(models)
 
 
 def _explain(command: _Command) -> None:
@@ -239,39 +233,31 @@ def _explain(command: _Command) -> None:
     explain.add_argument("model", metavar="MODEL", nargs="?", default="", help="a model ref, or a group's name")
     explain.add_argument("-r", "--router", default="auto", help="the router that must answer (default: auto)")
     explain.add_argument("--needs", metavar="NEED,…", default="", help=f"what it must do: {', '.join(NEEDS)}")
-    _json(explain)
 
 
 def _keys(command: _Command) -> None:
     keys = command("keys", "keys:list_keys", "list, add, remove or seal router keys, or make a caller token")
     actions = keys.add_subparsers(metavar="ACTION")
-    _json(_action(actions, "list", "keys:list_keys", "which routers have a key, masked (the default)"))
-    keys.set_defaults(json=False)
+    _action(actions, "list", "keys:list_keys", "which routers have a key, masked (the default)")
     add = _action(actions, "add", "keys:add", "add a router's key: typed hidden, or piped in; never an argument")
     add.add_argument("router", metavar="ROUTER", nargs="?", default="", help="default: told by how the key begins")
     add.add_argument("--no-check", action="store_true", help="store it without asking the router whether it takes it")
-    _json(add)
     add.add_argument("--replace", action="store_true", help="forget its other stored keys; else they are kept")
     remove = _action(actions, "remove", "keys:remove", "forget a router's stored key")
     remove.add_argument("router", metavar="ROUTER")
-    _json(remove)
     taken = _action(actions, "import", "keys:import_keys", "take the routers' keys out of a .env file, each checked")
     taken.add_argument("file", metavar="FILE", help="lines of NAME=KEY; - reads stdin")
-    _json(taken)
     for name, summary in _SEALING.items():
         _action(actions, name, f"sealing:{name}", summary)
-    _json(_action(actions, "token", "keys:token", "make a caller token for the HTTP doors and print it once"))
+    _action(actions, "token", "keys:token", "make a caller token for the HTTP doors and print it once")
 
 
 def _tokens(command: _Command) -> None:
     tokens = command(
         "tokens", "tokens:list_tokens", "tokens for others on this gateway, with models, budgets and an end"
     )
-    tokens.set_defaults(json=False)
     actions = tokens.add_subparsers(metavar="ACTION")
-    _json(
-        _action(actions, "list", "tokens:list_tokens", "every caller's token: its limits, its last use (the default)")
-    )
+    _action(actions, "list", "tokens:list_tokens", "every caller's token: its limits, its last use (the default)")
     add = _action(actions, "add", "tokens:add", "make a token that uses your router keys, and print it once")
     add.add_argument("name", metavar="NAME")
     add.add_argument("--models", metavar="PATTERNS", help="what it may ask for: groq/*,coding (default: everything)")
@@ -280,11 +266,9 @@ def _tokens(command: _Command) -> None:
     add.add_argument("--monthly", metavar="USD", help="what it may spend in a month")
     add.add_argument("--rps", metavar="N", help="requests a second")
     add.add_argument("--expires", metavar="WHEN", help="30d, 12h, or a date")
-    _json(add)
     for name, summary in _TOKEN_ACTIONS.items():
         action = _action(actions, name, f"tokens:{name}", summary)
         action.add_argument("name", metavar="NAME", help="its name, or how its ID in the list begins")
-        _json(action)
 
 
 _TOKEN_ACTIONS = {
@@ -301,17 +285,16 @@ _SEALING = {
 
 
 def _looking(command: _Command) -> None:
-    _json(command("status", "status:status", "routers, keys, breakers, quotas left, spend against the budgets"))
+    command("status", "status:status", "routers, keys, breakers, quotas left, spend against the budgets")
     doctor = command("doctor", "doctor:doctor", "check the installation, the keys and the settings")
     doctor.add_argument("--repair", action="store_true", help="move a state.db that is damaged aside")
-    _json(doctor)
 
 
 def _setup(command: _Command) -> None:
     command("setup", "setup:setup", "a guided walk: a key, your clients, the first question")
     completion = command("completion", "completion:completion", "print the script that completes words in your shell")
     completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
-    shown = command("help", "", "show the help, of all or of one command")
+    shown = command("help", "help:as_json", "show the help, of all or of one command")
     shown.add_argument("topic", metavar="COMMAND", nargs="?")
     install = command(
         "install", "install:install", "add chomp-mcp to an MCP client's configuration", description=_INSTALL
@@ -327,7 +310,6 @@ def _setup(command: _Command) -> None:
             "--provider", action="store_true", help="not as MCP server, but as where its models are (codex, opencode)"
         )
         each.add_argument("-y", "--yes", action="store_true", help="do not ask, on a terminal either")
-        _json(each)
     install.add_argument(
         "-m", "--model", metavar="MODEL", default="", help="with --provider: the model (default: auto)"
     )
@@ -352,11 +334,13 @@ changed since is what it was before, byte for byte."""
 def _action(actions: argparse._SubParsersAction[Any], name: str, run: str, summary: str) -> argparse.ArgumentParser:
     added: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=summary)
     added.set_defaults(run=run)
+    _json(added)
     return added
 
 
 def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON")
+    # without a default: an action's own would undo the command's
+    command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, errors too")
 
 
 def _workers(text: str) -> int:

@@ -24,7 +24,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.agents import AGENTS, Agent, Run, Setup
-from chomp_mcp.doors.cli.output import remark
+from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import OWNER, ChatRequest, Model
 from chomp_mcp.settings import Settings
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     model = args.model or settings.agent_model
     listed = anyio.run(_listed, settings, model)
     if args.only_print:
-        _show(agent, agent.setup(Run(_address(settings), "<token of this run>", model, listed)), args.arguments)
+        setup = agent.setup(Run(_address(settings), "<token of this run>", model, listed))
+        _show_json(agent, setup, args.arguments) if args.json else _show(agent, setup, args.arguments)
         return 0
     program = shutil.which(agent.program)
     if program is None:
@@ -180,6 +181,18 @@ class _Signals:
             self._waiting.append(number)
         else:
             raise SystemExit(_SIGNALLED + number)
+
+
+def _show_json(agent: Agent, setup: Setup, arguments: Sequence[str]) -> None:
+    command = [agent.program, *setup.arguments, *arguments]
+    show_json(
+        {
+            "environment": setup.environment,
+            "without": list(setup.without),
+            "command": command,
+            "notes": list(setup.notes),
+        }
+    )
 
 
 def _show(agent: Agent, setup: Setup, arguments: Sequence[str]) -> None:

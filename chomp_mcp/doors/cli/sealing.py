@@ -9,7 +9,7 @@ import sys
 import anyio
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.cli.output import remark
+from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.errors import InvalidRequest, StoreError
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.master_key import NEW_VARIABLE, VARIABLE, MasterKey, made, parsed
@@ -18,22 +18,22 @@ from chomp_mcp.store.sealing import Sealed
 __all__ = ["decrypt", "encrypt", "rotate"]
 
 
-def encrypt(_args: argparse.Namespace) -> int:
+def encrypt(args: argparse.Namespace) -> int:
     """Seal what lies in the open; where there is no master key yet, one is made and kept."""
-    return anyio.run(_encrypt)
+    return anyio.run(_encrypt, args.json)
 
 
-def rotate(_args: argparse.Namespace) -> int:
+def rotate(args: argparse.Namespace) -> int:
     """Seal everything with another master key."""
-    return anyio.run(_rotate, _given())
+    return anyio.run(_rotate, _given(), args.json)
 
 
-def decrypt(_args: argparse.Namespace) -> int:
+def decrypt(args: argparse.Namespace) -> int:
     """Everything lies in the open again, and the master key that was kept for it is gone."""
-    return anyio.run(_decrypt)
+    return anyio.run(_decrypt, args.json)
 
 
-async def _encrypt() -> int:
+async def _encrypt(as_json: bool) -> int:
     async with Chomp(Settings.load()) as chomp:
         sealed, masters = chomp.sealed, chomp.sealed.masters
         with masters.one_at_a_time():
@@ -42,12 +42,15 @@ async def _encrypt() -> int:
                 text = made()
                 found, place = (parsed(text),), masters.keep([text])
             count = await sealed.reseal(found[0])
+    if as_json:
+        show_json({"keys": count, "sealed_with": place})
+        return 0
     print(f"{_keys(count)} sealed with {place}")
     _explain(place)
     return 0
 
 
-async def _rotate(given: str) -> int:
+async def _rotate(given: str, as_json: bool) -> int:
     async with Chomp(Settings.load()) as chomp:
         sealed, masters = chomp.sealed, chomp.sealed.masters
         with masters.one_at_a_time():
@@ -55,9 +58,12 @@ async def _rotate(given: str) -> int:
             text = given or made()
             new = parsed(text, NEW_VARIABLE if given else VARIABLE)
             if place == VARIABLE:
-                if not given:
+                if given and as_json:
+                    show_json({"master_key": None})
+                elif not given:
                     # Told before anything is sealed with it: a closed pipe must not take it away.
-                    print(text, flush=True)
+                    show_json({"master_key": text}) if as_json else print(text, flush=True)
+                    sys.stdout.flush()
                 count = await sealed.reseal(new)
             else:
                 # Both are kept until everything is sealed anew, so that a crash between loses nothing.
@@ -66,13 +72,15 @@ async def _rotate(given: str) -> int:
                 masters.keep([text], place)
     if place == VARIABLE:
         remark(f"{_keys(count)} sealed with it. Set {VARIABLE} to it wherever chomp-mcp runs, and start that again.")
+    elif as_json:
+        show_json({"keys": count, "sealed_with": place})
     else:
         print(f"{_keys(count)} sealed with a new key in {place}")
         _explain(place)
     return 0
 
 
-async def _decrypt() -> int:
+async def _decrypt(as_json: bool) -> int:
     settings = Settings.load()
     if settings.store:
         raise InvalidRequest("Keys in a remote store stay sealed.", hint="To change the master key: keys rotate.")
@@ -83,7 +91,10 @@ async def _decrypt() -> int:
             count = await sealed.reseal(None)
             if place != VARIABLE:
                 masters.keep([], place)
-    print(f"{_keys(count)} in the open, in {settings.home / 'keys.json'}, for you alone to read")
+    if as_json:
+        show_json({"keys": count, "sealed_with": None})
+    else:
+        print(f"{_keys(count)} in the open, in {settings.home / 'keys.json'}, for you alone to read")
     if place == VARIABLE:
         remark(f"Unset {VARIABLE} as well, or the next write seals them again.")
     return 0

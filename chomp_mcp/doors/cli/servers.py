@@ -23,5 +23,5 @@ def serve(args: argparse.Namespace) -> int:
     from chomp_mcp.doors.http.server.serve import serve as serve_http
 
     given = {name: value for name in ("host", "port", "workers") if (value := getattr(args, name)) is not None}
-    serve_http(replace(Settings.load(), **given))
+    serve_http(replace(Settings.load(), **given), as_json=args.json)
     return 0

@@ -7,6 +7,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
+from typing import Any
 
 import anyio
 
@@ -15,7 +16,8 @@ from chomp_mcp.doors.cli import install
 from chomp_mcp.doors.cli.asking import converse
 from chomp_mcp.doors.cli.clients import CLIENTS
 from chomp_mcp.doors.cli.keys import store_checked, typed
-from chomp_mcp.doors.cli.output import as_typed
+from chomp_mcp.doors.cli.launch import typed_command
+from chomp_mcp.doors.cli.output import as_typed, show_json
 from chomp_mcp.doors.cli.parser import parsed
 from chomp_mcp.doors.cli.words import error_line
 from chomp_mcp.errors import ChompError, InvalidRequest, UpstreamError
@@ -28,8 +30,14 @@ FIRST_QUESTION = "Say hello in one sentence, and name the model that you are."
 MOST_TRIES = 3
 
 
-def setup(_args: argparse.Namespace) -> int:
-    """A key, checked; the clients' entries; the first question and its receipt. What is there already is kept."""
+def setup(args: argparse.Namespace) -> int:
+    """A key, checked; the clients' entries; the first question and its receipt. What is there already is kept.
+
+    With --json nothing is asked and nothing changed: what the walk would find, and the commands that do its steps.
+    """
+    if args.json:
+        show_json(anyio.run(_found))
+        return 0
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(
             "setup is a walk with questions, and this is no terminal.",
@@ -38,8 +46,7 @@ def setup(_args: argparse.Namespace) -> int:
     router = _key()
     _clients()
     print(f"\n3. The first question, to {router.name}: {FIRST_QUESTION}\n")
-    args = parsed(["ask", FIRST_QUESTION, "-m", f"{router.id}/auto"])
-    anyio.run(_ask, args)
+    anyio.run(_ask, parsed(["ask", FIRST_QUESTION, "-m", f"{router.id}/auto"]))
     print(as_typed(f'\nThat was all. Ask on: chomp-mcp ask "…" -m {router.id}/auto · what is left: chomp-mcp status'))
     return 0
 
@@ -49,14 +56,42 @@ async def _ask(args: argparse.Namespace) -> None:
         await converse(chomp, args, FIRST_QUESTION, None)
 
 
+async def _found() -> dict[str, Any]:
+    chomp = Chomp(Settings.load())
+    previews = await _previews()
+    ours = typed_command()
+    return {
+        "routers": [
+            {
+                "id": router.id,
+                "name": router.name,
+                "key": previews.get(router.id),
+                "limits": router.limits,
+                "keys_page": router.keys_page,
+                "command": f"{ours} keys add {router.id}",
+            }
+            for router in _routers(chomp)
+        ],
+        "clients": [
+            {"id": name, "name": client.name, "command": f"{ours} install {name} --yes"}
+            for name, client in CLIENTS.items()
+            if client.is_installed()
+        ],
+        "first_question": f"{ours} ask {FIRST_QUESTION!r}",
+    }
+
+
+def _routers(chomp: Chomp) -> list[Router]:
+    """Those that take a key, with a free tier first."""
+    takers = (router for router in chomp.routers.values() if router.needs_key and not router.deprecated)
+    return sorted(takers, key=lambda router: not router.limits.startswith("free"))
+
+
 def _key() -> Router:
     """The router to begin with: one that has a key and keeps it, or the one whose key is typed now."""
     chomp = Chomp(Settings.load())
     previews = anyio.run(_previews)
-    routers = sorted(
-        (router for router in chomp.routers.values() if router.needs_key and not router.deprecated),
-        key=lambda router: not router.limits.startswith("free"),
-    )
+    routers = _routers(chomp)
     print("1. A router and its key. Those with a free tier come first:\n")
     for number, router in enumerate(routers, 1):
         has = f" · has a key: {previews[router.id]}" if router.id in previews else ""

@@ -11,6 +11,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import clock, show_json, table
+from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.gateway.status import CreditView, QuotaView, RestView, RouterStatus, SpendView
 from chomp_mcp.settings import Settings
 
@@ -24,7 +25,8 @@ def status(args: argparse.Namespace) -> int:
 
 async def _status(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
-        told = await chomp.status()
+        with StatusLine(lambda: "asking the routers what is left"):
+            told = await chomp.status()
     if args.json:
         show_json(told)
         return 0

@@ -55,6 +55,7 @@ async def _list(args: argparse.Namespace) -> int:
             )
             for row in rows
         ],
+        droppable=("RPS", "LAST USED", "DOORS", "EXPIRES", "MONTHLY", "DAILY"),
     )
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import secrets
 import socket
 import sys
@@ -24,7 +25,7 @@ __all__ = ["bracketed", "serve"]
 _MOST_SOCKETS = 65_536
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, as_json: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; then stop accepting, let answers in flight finish, settle, and return.
 
     Raises:
@@ -42,14 +43,14 @@ def serve(settings: Settings) -> None:
         settings = replace(settings, port=listening.getsockname()[1])
         configure(settings.log or "error")
         if settings.workers > 1:
-            _supervise(settings, listening)
+            _supervise(settings, listening, as_json=as_json)
             return
         app = _app(settings, secrets.token_bytes(32))
-        _announce(settings)
+        _announce(settings, as_json=as_json)
         Server(configured(app, settings)).run(sockets=[listening])
 
 
-def _supervise(settings: Settings, listening: socket.socket) -> None:
+def _supervise(settings: Settings, listening: socket.socket, *, as_json: bool) -> None:
     from chomp_mcp.doors.http.server.workers import Supervisor, bind
 
     Chomp(settings)  # what is wrong is told here, and once
@@ -57,7 +58,10 @@ def _supervise(settings: Settings, listening: socket.socket) -> None:
     patience = GRACE_SECONDS + 2 * SETTLE_SECONDS
     with bind(listening) as port:
         Supervisor(
-            configured(app, settings, factory=True), port, ready=partial(_announce, settings), stop_seconds=patience
+            configured(app, settings, factory=True),
+            port,
+            ready=partial(_announce, settings, as_json=as_json),
+            stop_seconds=patience,
         ).run()
 
 
@@ -73,9 +77,12 @@ def _app(settings: Settings, state_key: bytes) -> Starlette:
     return app
 
 
-def _announce(settings: Settings) -> None:
+def _announce(settings: Settings, *, as_json: bool) -> None:
     """The first line is for programs, too; a person also reads what is where."""
     at = f"http://{bracketed(settings.host)}:{settings.port}"
+    if as_json:
+        urls = {"page": f"{at}/", "openai": f"{at}/v1", "anthropic": at, "mcp": f"{at}/mcp", "docs": f"{at}/docs"}
+        print(json.dumps({"serves": at, "urls": urls}), flush=True)  # noqa: T201 - that is what --json asks for
     lines = [f"chomp-mcp serves {at}"]
     if sys.stderr.isatty():
         token = "any text as the key" if not settings.auth_token else "GATEWAY_AUTH_TOKEN as the key"
