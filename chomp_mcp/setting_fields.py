@@ -148,34 +148,64 @@ _SecretsPolicy = Literal["off", "warn", "redact", "local", "block"]
 
 
 class _Settings(BaseModel):
-    """One field for each variable, in the order in which faults are told; all may be absent."""
+    """One field for each variable, in the order in which faults are told; all may be absent.
+
+    What stands below each is its sentence in docs/settings.md.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     LLM_PROVIDER: str = ""
+    """The router that `auto` tries first."""
     LLM_DEFAULT_MODEL: _ModelRef = None
+    """The model ref for requests that name none."""
     LLM_FALLBACKS: _Refs = None
+    """Routers or model refs, in order, separated by commas."""
     CHOMP_AGENT_MODEL: _ModelRef = None
+    """What an agent's own model name (`claude-opus-…`) stands for where no router lists it; by tier in
+    `config.toml`: `[agents.claude]`."""
     GATEWAY_HOST: str = ""
+    """The address that `serve` listens on; beyond loopback it needs `GATEWAY_AUTH_TOKEN`."""
     GATEWAY_PORT: Annotated[int, _whole(0, 65_535)] = 0
+    """Its port; 0 takes a free one."""
     GATEWAY_WORKERS: Annotated[int, _whole(1, 64)] = 1
+    """Processes that serve the port; not on Windows."""
     GATEWAY_AUTH_TOKEN: _Token = None
+    """The owner's token; at least 16 characters beyond loopback."""
     GATEWAY_RATE_RPS: Annotated[float, _between(0, _MOST, "a number")] = 0
+    """Requests per second and caller over HTTP; 0 turns it off."""
     GATEWAY_RATE_BURST: Annotated[int, _whole(0, _MOST)] = 0
+    """As many may come at once."""
     LLM_DAILY_BUDGET_USD: _Money = Decimal(0)
+    """Per caller and day, in your time zone; 0 turns it off; free models pass."""
     LLM_MONTHLY_BUDGET_USD: _Money = Decimal(0)
+    """Per caller and month, likewise."""
     CIRCUIT_FAILURE_THRESHOLD: Annotated[int, _whole(1, _MOST)] = 1
+    """Failures in a row that open a router's breaker."""
     CIRCUIT_RESET_TIME_MS: Annotated[int, _whole(1, _YEAR_MS), AfterValidator(_seconds)] = 1
+    """How long it stays open, in milliseconds, until one probe may try."""
     CORS_ALLOWED_ORIGINS: _Origins = None
+    """Pages whose scripts may call `serve`."""
     CHOMP_STORE: _Store = None
+    """Redis for several machines, with `chomp-mcp[redis]`; needs a `CHOMP_MASTER_KEY`. Empty: the local files."""
     CHOMP_FILES: _Folders = None
+    """Folders that `files` may read from and `save_to` may write into, separated by `:` (`;` on Windows); else the
+    client's roots, else the folder that the server was started in."""
     CHOMP_DEADLINE_SECONDS: _Timeout = 1
+    """When `ask` turns into a job."""
     CHOMP_UPSTREAM_TIMEOUT_SECONDS: _Timeout = 1
+    """How long a router may be silent."""
     CHOMP_LOG: Annotated[Literal["off", "error", "info", "debug"], Field(description="off, error, info or debug")] = (
         "off"
     )
+    """JSON log lines on stderr, of both servers; for people on a terminal."""
     CHOMP_SECRETS: Annotated[_SecretsPolicy, Field(description="off, warn, redact, local or block")] = "off"
+    """What becomes of a prompt that holds what looks like a secret and would leave this machine."""
     CHOMP_OPEN_REGISTRATION: Annotated[bool, Field(description="1 or 0")] = False
+    """1: strangers may get a token by `POST /api/keys` beyond loopback too."""
     CHOMP_ALLOWED_HOSTS: _Hosts = None
+    """Host names beyond loopback that are served where no token is due (`host.docker.internal`, `*.ts.net`)."""
     CHOMP_MAX_REQUESTS: Annotated[int, _whole(1, _MOST)] = 1
+    """Requests under way over HTTP in one process; a token's caller may have half."""
     CHOMP_MAX_REQUEST_BYTES: Annotated[int, _whole(1, 1 << 50)] = 1
+    """The sum of their bodies."""

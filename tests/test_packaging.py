@@ -26,7 +26,8 @@ def test_the_bundle_is_of_this_version_and_knows_every_router_that_takes_a_key(h
     bundled = tomllib.loads((PACKAGING / "mcpb" / "pyproject.toml").read_text())["project"]
     assert manifest["version"] == bundled["version"] == PROJECT["version"]
     assert bundled["dependencies"] == [f"chomp-mcp=={PROJECT['version']}"]
-    assert [tool["name"] for tool in manifest["tools"] if f"| `{tool['name']}` |" not in README] == []
+    told = (ROOT / "docs" / "mcp.md").read_text(encoding="utf-8")
+    assert [tool["name"] for tool in manifest["tools"] if f"| `{tool['name']}` |" not in told] == []
     env = manifest["server"]["mcp_config"]["env"]
     routers = catalog.load(Settings.load()).values()
     assert set(env) == {each.key_variable for each in routers if each.needs_key and not each.deprecated}

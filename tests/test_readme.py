@@ -1,7 +1,8 @@
-"""What README.md shows is run, and what it lists is all there is."""
+"""What README.md and docs/ show is run, and what they list is all there is."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -14,24 +15,31 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from urllib.parse import unquote
 
 import pytest
 
-from chomp_mcp.doors.cli.parser import CLIENTS, parser
+from chomp_mcp.doors.cli.parser import CLIENTS
 from chomp_mcp.doors.http import app as http
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 from tests.bench.__main__ import PARTS
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.name: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+README = PAGES["README.md"]
 BLOCK = re.compile(r"(?P<note><!--[^>]*-->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = "127.0.0.1:8080"
 END = "\x1e"
+TOOLS = ("ask", "dispatch", "result", "list_models", "register_keys", "status")
 
 
 def blocks(kind: str) -> list[str]:
-    return [match["text"] for match in BLOCK.finditer(README) if match["kind"] == kind and not match["note"]]
+    """The blocks of a kind on all pages; those that are not run say why in a comment above them."""
+    found = [match for page in PAGES.values() for match in BLOCK.finditer(page)]
+    return list(dict.fromkeys(match["text"] for match in found if match["kind"] == kind and not match["note"]))
 
 
 def first_line(block: str) -> str:
@@ -91,7 +99,7 @@ def test_python_blocks_run(block, environment, gateway, tmp_path):
 
 def test_the_deadline_of_ask_is_what_an_mcp_client_meets(environment, tmp_path):
     (block,) = (b for b in blocks("python") if "Say hello." not in b)
-    (expected,) = blocks("text")
+    (expected,) = (b for b in blocks("text") if "Still running" in b)
     told = run([sys.executable, "-c", block], environment, tmp_path)
     assert re.fullmatch(pattern(expected), told), told
 
@@ -114,11 +122,14 @@ def pattern(expected: str) -> str:
     return "".join(re.sub(r"(\\ )+", r"\\s+", line) for line in lines)
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=first_line)
-def test_the_example_of_config_toml_is_taken_as_it_stands(block, home):
+@pytest.mark.parametrize("block", [b for b in blocks("toml") if "mcp_servers" not in b], ids=first_line)
+def test_the_examples_of_config_toml_are_taken_as_they_stand(block, home):
     home.mkdir()
     (home / "config.toml").write_text(block)
-    assert set(tomllib.loads(block)["routers"]) <= set(catalog.load(Settings.load()))
+    written = tomllib.loads(block)
+    settings = Settings.load()
+    assert set(written.get("routers", {})) <= set(catalog.load(settings))
+    assert set(written.get("groups", {})) == set(settings.group_rows)
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=first_line)
@@ -132,30 +143,34 @@ def test_the_two_commands_stand_on_the_first_screen():
     assert "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest" in screen
 
 
-def test_every_setting_has_its_row():
-    from chomp_mcp.settings import _SETTINGS
+def test_the_first_screen_says_what_it_is_and_shows_it():
+    screen = "\n".join(README.splitlines()[:26])
+    assert re.search(r"!\[[^\]]{20,}\]\(docs/pictures/[\w-]+\.(svg|png)\)", screen)
 
-    assert [name for name in _SETTINGS if f"`{name}`" not in README] == []
 
-
-def test_every_router_and_its_key_are_named(home):
-    for router in catalog.load(Settings.load()).values():
-        assert f"`{router.id}`" in README
-        assert not router.key_variable or f"`{router.key_variable}`" in README
+def test_one_click_adds_what_uvx_starts():
+    (cursor,) = re.findall(r"https://cursor\.com/\S+?config=([^)]+)", README)
+    (vscode,) = re.findall(r"https://insiders\.vscode\.dev/\S+?config=([^)]+)", README)
+    wanted = {"command": "uvx", "args": ["chomp-mcp"]}
+    assert json.loads(base64.b64decode(unquote(cursor))) == wanted
+    assert json.loads(unquote(vscode)) == {"type": "stdio", **wanted}
 
 
 def test_every_part_of_the_benchmark_is_named():
-    assert [part for part in PARTS if f"| `{part}` |" not in README] == []
+    assert [part for part in PARTS if f"| `{part}` |" not in PAGES["speed.md"]] == []
 
 
-def test_every_command_and_every_client_is_named():
-    commands = next(a for a in parser()._actions if isinstance(a.choices, dict)).choices
-    assert [name for name in commands if not re.search(rf"`{name}[` ]", README)] == []
-    assert [name for name in CLIENTS if f"`{name}`" not in README] == []
+def test_every_client_has_a_block_in_the_readme_and_a_row_among_the_clients():
+    assert [name for name in CLIENTS if f"`chomp-mcp install {name}`" not in README] == []
+    assert [name for name in CLIENTS if f"| `{name}` |" not in PAGES["clients.md"]] == []
+
+
+def test_every_tool_is_told():
+    assert [tool for tool in TOOLS if f"| `{tool}` |" not in PAGES["mcp.md"]] == []
 
 
 def test_every_path_is_named(home):
     from chomp_mcp.app import Chomp
 
     paths = {re.sub(r":\w+}", "}", getattr(route, "path", "")) for route in http.build_app(Chomp()).routes}
-    assert [path for path in sorted(paths) if path.rstrip("/") and path.rstrip("/") not in README] == []
+    assert [path for path in sorted(paths) if path.rstrip("/") and path.rstrip("/") not in PAGES["http.md"]] == []
