@@ -16,6 +16,7 @@ from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.conversations import Conversations
+from chomp_mcp.gateway.engine import Embedded, Engine
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.gateway.model_list import ModelList
@@ -26,6 +27,7 @@ from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.receipt_log import ReceiptLog
+from chomp_mcp.gateway.runs import Runs
 from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.status import Status, StatusView
 from chomp_mcp.messages import (
@@ -172,8 +174,16 @@ class Chomp:
             tracing=Tracing(),
             clock=clock,
         )
-        processes = Processes(state, None if settings.store else settings.home / "processes", clock=clock)
-        self.jobs = JobRunner(self.gateway, Jobs(state, clock=clock), processes, clock=clock)
+        processes = Processes(
+            state,
+            None if settings.store else settings.home / "processes",
+            clock=clock,
+            still_seconds=settings.job_takeover_seconds,
+        )
+        jobs = Jobs(state, clock=clock)
+        runs = Runs(self.gateway, jobs, processes, clock=clock)
+        engine = _engine(settings, runs, jobs, processes, clock)
+        self.jobs = JobRunner(self.gateway, jobs, processes, runs, engine, clock=clock)
         self._status = Status(
             self.routers,
             self.books,
@@ -414,6 +424,23 @@ class Chomp:
             return await self._status.gauges(in_flight=in_flight)
         except StoreAway:
             return {"in_flight": in_flight, "store_up": False}
+
+
+def _engine(settings: Settings, runs: Runs, jobs: Jobs, processes: Processes, clock: Callable[[], float]) -> Engine:
+    """Where jobs run: in this process, or on any replica of one Redis."""
+    if not settings.store:
+        return Embedded(runs, jobs, processes, clock=clock)
+    from chomp_mcp.gateway.cluster import Cluster
+
+    return Cluster(
+        settings.store,
+        runs,
+        jobs,
+        processes,
+        retries=settings.job_retries,
+        runs_jobs=settings.runs_jobs,
+        clock=clock,
+    )
 
 
 def _guards(settings: Settings, books: Books) -> OutwardGuards:

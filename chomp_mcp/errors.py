@@ -12,6 +12,7 @@ ChompError                      .status .type .code .message .hint
     UpstreamRefused             UpstreamFailed 502        UpstreamTimeout 504     NoRouteAvailable 503
   StoreError 500                our own disk
     StoreAway 503               a Redis, for now
+    NewerRecord                 stored by a newer version, which can read it
 
 The classes say what HTTP and the OpenAI error envelope say of them; the instances add the facts. A message says what
 happened, the hint says what to do next; neither ever holds a key.
@@ -29,6 +30,7 @@ __all__ = [
     "InvalidSetting",
     "JobNotFound",
     "LimitError",
+    "NewerRecord",
     "NoRouteAvailable",
     "NoRouterKey",
     "NotAllowed",
@@ -327,3 +329,7 @@ class StoreAway(StoreError):
     def again(self, missing: str = "") -> StoreAway:
         """The same for another call."""
         return StoreAway(self.reason, hint=self.hint, missing=missing or self.missing, is_lasting=self.is_lasting)
+
+
+class NewerRecord(StoreError):
+    """Stored by a newer version on the same store; it is left as it is."""

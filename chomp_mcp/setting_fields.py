@@ -193,6 +193,10 @@ class _Settings(BaseModel):
     client's roots, else the folder that the server was started in."""
     CHOMP_DEADLINE_SECONDS: _Timeout = 1
     """When `ask` turns into a job."""
+    CHOMP_JOB_RETRIES: Annotated[int, _whole(0, 100)] = 0
+    """On a shared store: how often a job may be asked again whose replica ended when a router may have answered."""
+    CHOMP_JOB_TAKEOVER_SECONDS: Annotated[float, _between(0.5, 3600, "a number")] = 1
+    """On a shared store: how long nothing may be heard of a replica before another one takes over its jobs."""
     CHOMP_UPSTREAM_TIMEOUT_SECONDS: _Timeout = 1
     """How long a router may be silent."""
     CHOMP_LOG: Annotated[Literal["off", "error", "info", "debug"], Field(description="off, error, info or debug")] = (

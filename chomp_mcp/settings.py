@@ -57,6 +57,12 @@ class Settings:
     store: str = field(default="", repr=False)
     """Empty: the local files. A redis:// URL may hold a password."""
     deadline_seconds: float = 45.0
+    job_retries: int = 1
+    """How often a job may be asked again whose process ended after a router may have been called."""
+    job_takeover_seconds: float = 10.0
+    """How long nothing may be heard of a replica before another one takes over its jobs."""
+    runs_jobs: bool = True
+    """Whether this process runs jobs that wait in the shared store; it accepts them in any case."""
     upstream_timeout_seconds: float = 120.0
     log: str = ""
     """off, error, info or debug; empty: what suits the door."""
@@ -160,6 +166,8 @@ _SETTINGS: Mapping[str, str] = {
     "CHOMP_STORE": "store",
     "CHOMP_FILES": "files",
     "CHOMP_DEADLINE_SECONDS": "deadline_seconds",
+    "CHOMP_JOB_RETRIES": "job_retries",
+    "CHOMP_JOB_TAKEOVER_SECONDS": "job_takeover_seconds",
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": "upstream_timeout_seconds",
     "CHOMP_LOG": "log",
     "CHOMP_OPEN_REGISTRATION": "open_registration",

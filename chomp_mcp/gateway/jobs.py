@@ -10,15 +10,15 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import anyio
 
 from chomp_mcp.errors import InvalidRequest, JobNotFound, Overloaded, StoreError
+from chomp_mcp.gateway.engine import Engine
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.runs import Progress, Runs
-from chomp_mcp.messages import Caller, ChatRequest, Job, JobStatus
+from chomp_mcp.messages import Caller, ChatRequest, Job, JobStatus, Plan
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.processes import Processes
 
@@ -28,13 +28,6 @@ MAX_WAIT_SECONDS = 45.0
 """The longest `result` waits: hosts end calls after about a minute."""
 POLL_SECONDS = 0.2
 """How often a job of another process is looked at while somebody waits for it."""
-CLAIM_SECONDS = 60.0
-"""A queued job that no process has taken up by then was lost on the way."""
-
-DIED = "The process that ran this job ended before the answer did. Dispatch it again."
-ASKED_AGAIN = "asked again, because the process that asked first was ended"
-NEVER_STARTED = "No process took this job up. Dispatch it again."
-
 
 SaveTo = Mapping[str, Any]
 """`Job.save_to`."""
@@ -43,12 +36,22 @@ SaveTo = Mapping[str, Any]
 class JobRunner:
     """Runs exchanges in the background and finds them again, in this process or in another."""
 
-    def __init__(self, gateway: Gateway, jobs: Jobs, processes: Processes, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        jobs: Jobs,
+        processes: Processes,
+        runs: Runs,
+        engine: Engine,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         self._gateway = gateway
         self._jobs = jobs
         self._processes = processes
+        self._runs = runs
+        self.engine = engine
         self._clock = clock
-        self._runs = Runs(gateway, jobs, processes, clock=clock)
         self._closing = False
 
     async def ask(
@@ -76,7 +79,7 @@ class JobRunner:
             await self._runs.cancel(run)
             raise
         if not run.is_over:
-            await self._runs.store(run)
+            await self.engine.adopt(run, door)
         if run.error is not None:
             raise run.error
         return run.now()
@@ -91,69 +94,46 @@ class JobRunner:
         door: str = "",
         save_to: SaveTo | None = None,
     ) -> Job:
-        """Start it and return at once: the stored job, with the route that is tried first."""
+        """Have it run, and return at once: the stored job, with the route that is tried first."""
         await self._let_in(caller)
         plan = await self._gateway.plan(caller, request)
-        job = self._new_job(caller, prompt, system, save_to)
-        run = self._runs.start(caller, job, request, door=door, plan=plan)
-        await self._runs.store(run)
-        return run.now()
+        return await self.engine.submit(
+            caller, self._new_job(caller, prompt, system, save_to, plan), request, plan, door
+        )
 
     async def enqueue(
-        self, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "", save_to: SaveTo | None = None
+        self,
+        caller: Caller,
+        request: ChatRequest,
+        *,
+        prompt: str,
+        system: str = "",
+        save_to: SaveTo | None = None,
+        door: str = "cli",
     ) -> Job:
         """Store a job for another process to run, which `run_queued` does there."""
         plan = await self._gateway.plan(caller, request)
-        job = replace(
-            self._new_job(caller, prompt, system, save_to),
-            status=JobStatus.QUEUED,
-            model=plan.routes[0].ref,
-            router=plan.routes[0].router.id,
-            request=request.as_dict(),
-        )
-        await self._jobs.save(job)
-        return job
+        return await self.engine.enqueue(caller, self._new_job(caller, prompt, system, save_to, plan), request, door)
 
     async def run_queued(self, caller: Caller, job_id: str) -> Job:
         """Run a queued job to its end, here. Nothing happens if somebody has taken it up already."""
-        process = await self._processes.announce()
-        request: ChatRequest | None = None
-
-        def claim(job: Job) -> Job | None:
-            nonlocal request
-            # The store may call this again, when somebody else was faster: only its last word counts.
-            is_free = job.status is JobStatus.QUEUED and job.request is not None
-            request = ChatRequest.from_dict(job.request) if is_free and job.request else None
-            return replace(job, status=JobStatus.RUNNING, process=process, request=None) if is_free else None
-
-        job = await self._jobs.change(caller.id, job_id, claim)
-        if job is None:
-            raise _not_found(job_id)
-        if request is None:
+        run = await self.engine.claim(caller, job_id)
+        if run is None:
+            job = await self._jobs.get(caller.id, job_id)
+            if job is None:
+                raise _not_found(job_id)
             return job
-        run = self._runs.start(caller, job, request, door="cli")
-        run.exchange.is_job = True
-        self._runs.keep_told()
         await run.watch()
         return run.job
 
     async def hand_over(self, grace_seconds: float) -> list[Job]:
-        """Leave the stored jobs that this process has not finished by then to others, which must begin them again."""
-        await self._runs.quiet(grace_seconds)
-        left = []
-        for run in await self._runs.give_up():
-            request = replace(run.exchange.request, notes=(*run.exchange.request.notes, ASKED_AGAIN))
-            queued = partial(self._queued, request=request)
-            job = await self._jobs.change(run.caller.id, run.job.id, queued)
-            if job is not None and job.status is JobStatus.QUEUED:
-                left.append(job)
-        return left
+        """Leave the stored jobs that this process has not finished by then to others, which must begin them again.
 
-    def _queued(self, job: Job, *, request: ChatRequest) -> Job | None:
-        if job.status.is_final:
-            return None
-        now = self._clock()
-        return replace(job, status=JobStatus.QUEUED, process="", text="", request=request.as_dict(), queued_at=now)
+        Those come back that no other process will find by itself.
+        """
+        await self.engine.stop()
+        await self._runs.quiet(grace_seconds)
+        return await self.engine.hand_back()
 
     async def stored(self, job: Job) -> Job:
         """The job as the store has it; one that is gone counts as cancelled."""
@@ -216,9 +196,15 @@ class JobRunner:
         return {JobStatus.RUNNING.value: len(self._runs.by_id)}
 
     async def close(self, grace_seconds: float = 0.0) -> None:
-        """Let what runs finish for a while; then stop it, and say so in the stored jobs."""
+        """Let what runs finish for a while; then leave it to others, or stop it and say so in the stored jobs."""
         self._closing = True
-        await self._runs.close(grace_seconds)
+        await self.engine.stop()
+        await self._runs.quiet(grace_seconds, stored_only=False)
+        with suppress(StoreError):  # then they are found as those of a process that is gone
+            if self.engine.is_shared:
+                await self.engine.hand_back()
+        await self._runs.close()
+        await self.engine.close()
         with suppress(StoreError):  # the lock on its file tells the others as well
             await self._processes.retire()
 
@@ -228,14 +214,17 @@ class JobRunner:
         if self._closing:
             raise Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
 
-    def _new_job(self, caller: Caller, prompt: str, system: str, save_to: SaveTo | None) -> Job:
+    def _new_job(
+        self, caller: Caller, prompt: str, system: str, save_to: SaveTo | None, plan: Plan | None = None
+    ) -> Job:
+        first = plan.routes[0] if plan else None
         return Job(
             id=self._jobs.new_id(),
             caller=caller.id,
             prompt=prompt,
             system=system,
-            model="",
-            router="",
+            model=first.ref if first else "",
+            router=first.router.id if first else "",
             status=JobStatus.RUNNING,
             created_at=self._clock(),
             save_to=save_to,
@@ -255,7 +244,7 @@ class JobRunner:
         run = self._runs.by_id.get(job.id)
         if run:
             return run.now()
-        reason = "" if job.status.is_final else await self._lost(job)
+        reason = "" if job.status.is_final or job.error else await self.engine.lost(job)
         if not reason:
             return job
         now = self._clock()
@@ -266,13 +255,6 @@ class JobRunner:
             return replace(stored, status=JobStatus.ERROR, error=reason, finished_at=now, request=None)
 
         return await self._jobs.change(caller.id, job.id, change) or job
-
-    async def _lost(self, job: Job) -> str:
-        """Why nobody runs it any more; empty: somebody does, or may yet."""
-        if job.status is JobStatus.QUEUED:
-            since = max(job.created_at, job.queued_at)
-            return NEVER_STARTED if self._clock() - since > CLAIM_SECONDS else ""
-        return "" if await self._processes.is_alive(job.process) else DIED
 
 
 def _not_found(job_id: str) -> JobNotFound:

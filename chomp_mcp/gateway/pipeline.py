@@ -112,6 +112,8 @@ class Exchange:
         self._is_let_in = is_let_in
         self.is_job = False
         """It goes on in the background, whoever asked: for the report."""
+        self.before_asking: Callable[[int], Awaitable[None]] | None = None
+        """Awaited before the first router is called, with what the call probably costs in nano-USD."""
         self._started = gateway.clock()
         self._trace = gateway.tracing.exchange(request.model, door=door, stream=request.stream, body=request.body)
         self._hold: Hold | None = None
@@ -127,6 +129,16 @@ class Exchange:
     def planned(self) -> str:
         """The ref that is tried first; empty until there is a plan."""
         return self._plan.routes[0].ref if self._plan else ""
+
+    def receipt(self) -> Receipt:
+        """As far as it has come."""
+        return self._reply.receipt() if self._reply is not None else self._bare_receipt()
+
+    @property
+    def trying(self) -> str:
+        """The ref that is asked now, or was asked last; empty before the first."""
+        attempts = self._attempts
+        return attempts.trying.ref if attempts is not None and attempts.trying is not None else ""
 
     @property
     def doing(self) -> str:
@@ -165,6 +177,10 @@ class Exchange:
         self._plan = await gateway.conversations.with_kept(talk, self._plan)
         grant = (await gateway.planner.books.of(self._caller)).grant
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan, grant)
+        if self.before_asking is not None:
+            # What a call may cost is in the store before the call: this process may be gone in the next moment.
+            await gateway.settlement.secure(self._hold)
+            await self.before_asking(self._hold.likely_nano if self._hold else 0)
         if plan.group and plan.group.hedge:
             self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant)
         guard = await gateway.guards.of(self._caller)

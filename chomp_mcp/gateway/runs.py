@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,7 +20,8 @@ from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import ChompError, StoreError
 from chomp_mcp.gateway.pipeline import Exchange, Gateway
 from chomp_mcp.gateway.reply import Reply
-from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, Plan, Receipt
+from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, Plan, Receipt, ReceiptView
+from chomp_mcp.policy import budget
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.processes import Processes
@@ -28,8 +30,11 @@ __all__ = ["Progress", "Run", "Runs"]
 
 TELL_SECONDS = 1.0
 """How often a stored job tells its partial text and looks whether it was cancelled."""
-RENEW_SECONDS = 5.0
-"""How often the process says that it is alive, while it has stored jobs."""
+RENEW_SECONDS = 2.5
+"""How often the process says that it is alive, while it has stored jobs; sooner where others wait less for it."""
+
+AGAIN_SECONDS = 0.5
+"""The store did not take what must stand there before a router is called: how soon it is tried again."""
 
 STOPPED = "The gateway was stopped before the answer was complete. Dispatch it again."
 
@@ -56,6 +61,8 @@ class Run:
     """Why it is being cancelled, when nobody asked for it."""
     is_over: bool = False
     """It has ended, and its end is stored as far as it can be: before that, whoever waits must not go on."""
+    is_to_begin_again: bool = False
+    """The store was away before a router was called, and somebody sees to it that it is begun again."""
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set and replaced whenever text came in or the run ended."""
 
@@ -78,7 +85,7 @@ class Run:
         """The job as it stands, with the text so far, and with what its end adds to it."""
         if self.job.status.is_final:
             return replace(self.job, **ending) if ending else self.job
-        ref = self.served or self.job.model or self.exchange.planned
+        ref = self.served or self.exchange.trying or self.job.model or self.exchange.planned
         return replace(self.job, text="".join(self.parts), model=ref, router=ref.partition("/")[0], **ending)
 
     async def watch(self, on_progress: Progress | None = None) -> None:
@@ -103,6 +110,9 @@ class Runs:
         self._processes = processes
         self._clock = clock
         self._teller: asyncio.Task[None] | None = None
+        self._renew_seconds = min(RENEW_SECONDS, processes.still_seconds / 4)
+        self.are_begun_again = False
+        """Somebody begins stored jobs again whose start the store has spoilt."""
 
     def of(self, caller: Caller) -> list[Run]:
         return [run for run in self.by_id.values() if run.caller.id == caller.id]
@@ -111,13 +121,15 @@ class Runs:
         """Begin the exchange, whose caller the rate limit has let in already."""
         exchange = self._gateway.exchange(caller, request, door=door, plan=plan, is_let_in=True)
         run = self.by_id[job.id] = Run(caller, job, exchange)
+        exchange.before_asking = partial(self._note_asked, run)
         run.task = asyncio.create_task(self._exchange(run))
         return run
 
     async def store(self, run: Run) -> None:
         """Make a job of it that other processes know. What nobody could ever collect must not go on spending."""
         try:
-            run.job = replace(run.job, process=await self._processes.announce())
+            process = await self._processes.announce()
+            run.job = replace(run.job, process=process)
             run.exchange.is_job = True
             await self._jobs.save(run.now())
             if run.is_over:  # it ended while it was being saved as running
@@ -132,6 +144,18 @@ class Runs:
         if self._teller is None or self._teller.done():
             self._teller = asyncio.create_task(self._tell())
 
+    async def _note_asked(self, run: Run, likely_nano: int) -> None:
+        """From here on a router may have been called: whoever finds the job without us must know."""
+        run.job = replace(run.job, asked={"likely_nano": likely_nano})
+        if not run.is_stored:
+            return
+        while True:
+            job = run.now()
+            with suppress(StoreError):
+                await self._jobs.change(job.caller, job.id, partial(_if_under_way, job=job))
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
+
     async def cancel(self, run: Run) -> None:
         """Stop it and wait until it has settled."""
         if run.task is None:
@@ -142,9 +166,9 @@ class Runs:
             if not run.is_over:  # cancelled before its first step
                 await self._finish(run, JobStatus.ERROR if run.stopping else JobStatus.CANCELLED, None, run.stopping)
 
-    async def quiet(self, seconds: float) -> None:
-        """Wait until the stored runs have ended, at most so long."""
-        tasks = [run.task for run in self.by_id.values() if run.task and run.is_stored]
+    async def quiet(self, seconds: float, *, stored_only: bool = True) -> None:
+        """Wait until the runs have ended, at most so long."""
+        tasks = [run.task for run in self.by_id.values() if run.task and (run.is_stored or not stored_only)]
         if tasks and seconds:
             await asyncio.wait(tasks, timeout=seconds)
 
@@ -156,11 +180,8 @@ class Runs:
             await self.cancel(run)
         return given_up
 
-    async def close(self, grace_seconds: float) -> None:
-        """Let what runs finish for a while; then stop it, and say so in the stored jobs."""
-        tasks = [run.task for run in self.by_id.values() if run.task]
-        if tasks and grace_seconds:
-            await asyncio.wait(tasks, timeout=grace_seconds)
+    async def close(self) -> None:
+        """Stop what runs, and say so in the stored jobs."""
         for run in list(self.by_id.values()):
             run.stopping = STOPPED
             await self.cancel(run)
@@ -178,11 +199,12 @@ class Runs:
                 run.served = reply.route.ref
                 async for batch in reply.batches():
                     run.add(folder.add(batch))
+                await self._keep_answer(run, folder, reply)
         except ChompError as error:
             receipt = reply.receipt() if reply else getattr(error, "receipt", None)
             await self._finish(run, JobStatus.ERROR, receipt, str(error), error)
         except asyncio.CancelledError:
-            receipt = reply.receipt() if reply else None
+            receipt = run.exchange.receipt() if run.exchange.trying else None
             status = JobStatus.ERROR if run.stopping else JobStatus.CANCELLED
             with anyio.CancelScope(shield=True):
                 await self._finish(run, status, receipt, run.stopping)
@@ -196,13 +218,28 @@ class Runs:
             run.job = replace(run.job, images=completion.images)
             await self._finish(run, JobStatus.DONE, reply.receipt(), "")
 
+    async def _keep_answer(self, run: Run, folder: Folder, reply: Reply) -> None:
+        """In the store before it is settled: should this process die now, nobody asks for what is there already."""
+        if not run.is_stored:
+            return
+        completion = Completion(folder.body())
+        job = replace(
+            run.now(),
+            text=completion.text,
+            images=completion.images,
+            receipt=_told(reply.receipt(), run.job),
+            is_answered=True,
+        )
+        with suppress(StoreError):  # its end is written again and again
+            await finished(self._jobs.change(job.caller, job.id, partial(_if_under_way, job=job)))
+
     async def _finish(
         self, run: Run, status: JobStatus, receipt: Receipt | None, error: str, cause: ChompError | None = None
     ) -> None:
         ended = run.now(
             status=status,
             error=error,
-            receipt=receipt.as_dict() if receipt else None,
+            receipt=_told(receipt, run.job),
             finished_at=self._clock(),
             request=None,
         )
@@ -211,8 +248,11 @@ class Runs:
 
     async def _end(self, run: Run, ended: Job, cause: ChompError | None) -> None:
         """Nobody sees the end before it is stored, and its cost before that."""
+        run.is_to_begin_again = (
+            self.are_begun_again and run.is_stored and run.job.asked is None and isinstance(cause, StoreError)
+        )
         try:
-            if run.is_stored:
+            if run.is_stored and not run.is_to_begin_again:
                 await self._gateway.settlement.written()
                 ended = await self._write_end(run, ended)
         except StoreError:
@@ -224,9 +264,14 @@ class Runs:
         run.wake()
 
     async def _write_end(self, run: Run, ended: Job) -> Job:
-        """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away."""
+        """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away.
+
+        So does what another process has taken over, which heard nothing of this one for too long.
+        """
 
         def change(stored: Job) -> Job | None:
+            if stored.process != ended.process:
+                return None
             if stored.status is not JobStatus.CANCELLED:
                 return ended
             return replace(ended, status=stored.status, error="", finished_at=stored.finished_at)
@@ -237,9 +282,9 @@ class Runs:
         """Once a second: partial text out, cancellations in. Ends when nothing is left to tell."""
         renewed_at = self._clock()
         while any(run.is_stored for run in self.by_id.values()):
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(min(TELL_SECONDS, self._renew_seconds))
             with suppress(StoreError):
-                if self._clock() - renewed_at >= RENEW_SECONDS:
+                if self._clock() - renewed_at >= self._renew_seconds:
                     renewed_at = self._clock()
                     await self._processes.renew()
                 for run in [run for run in self.by_id.values() if run.is_stored]:
@@ -253,10 +298,33 @@ class Runs:
         job = run.now()
 
         def change(stored: Job) -> Job | None:
-            if stored.status.is_final:
+            if not _is_under_way(stored, job) or stored.is_answered:
                 return None
             return job if len(job.text) > len(stored.text) or job.model != stored.model else None
 
         stored = await self._jobs.change(run.caller.id, run.job.id, change)
-        if stored is None or stored.status is JobStatus.CANCELLED:
+        if stored is None or stored.status is JobStatus.CANCELLED or stored.process != job.process:
             await self.cancel(run)
+
+
+def _is_under_way(stored: Job, job: Job) -> bool:
+    """It runs, and this start of it."""
+    return stored.status is JobStatus.RUNNING and (stored.process, stored.starts) == (job.process, job.starts)
+
+
+def _if_under_way(stored: Job, job: Job) -> Job | None:
+    return job if _is_under_way(stored, job) else None
+
+
+def _told(receipt: Receipt | None, job: Job) -> ReceiptView | None:
+    """The receipt, with what was tried, noted and spent by the starts before this one."""
+    if job.earlier is None:
+        return receipt.as_dict() if receipt else None
+    view = (receipt or Receipt(asked=job.model)).as_dict()
+    nano = job.earlier["nano_usd"]
+    view["attempts"] = [*job.earlier["attempts"], *view["attempts"]]
+    view["notes"] = list(dict.fromkeys([*job.earlier["notes"], *view.get("notes", ())]))
+    if receipt is None or receipt.cost_usd is not None:
+        cost = budget.usd(nano) + (receipt.cost_usd if receipt and receipt.cost_usd is not None else 0)
+        view["cost_usd"] = Receipt(asked="", cost_usd=cost).cost
+    return view

@@ -51,5 +51,15 @@ class Job:
     """What to send, for a job that another process is to run; dropped once it runs."""
     queued_at: float = 0.0
     """When it was last left for another process to take up."""
+    starts: int = 0
+    """How often a process has begun it."""
+    asked: Mapping[str, Any] | None = None
+    """Of this start, once a router may have been called: `likely_nano`, what the call probably costs in nano-USD."""
+    is_answered: bool = False
+    """The whole answer is in `text` and `receipt`, though its cost may not be booked yet: nobody asks again."""
+    retries: int = 0
+    """How often a router was asked again, because a process ended in the middle."""
+    earlier: Mapping[str, Any] | None = None
+    """Of the starts before this one: the receipts' `attempts` and `notes`, and `nano_usd`, what they cost."""
     save_to: Mapping[str, Any] | None = None
     """Where its answer is to be written: an allowed folder, and the parts of the path below it."""

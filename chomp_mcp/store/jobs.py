@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from chomp_mcp.errors import NewerRecord
 from chomp_mcp.messages import Job, JobStatus
-from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Entry, Value, Write
 
 __all__ = ["FINISHED_SECONDS", "UNFINISHED_SECONDS", "Jobs", "new_id"]
 
@@ -18,6 +19,9 @@ FINISHED_SECONDS = 24 * 3600
 """How long a finished job can be collected."""
 UNFINISHED_SECONDS = 48 * 3600
 """How long a job lives that nobody finishes."""
+
+RECORD_VERSION = 1
+"""Of what is written here. A greater one is told, and left as it is, for a replica that knows it."""
 
 _ID = re.compile(r"job_[0-9a-f]{21}", re.ASCII)
 _FIELDS = tuple(field.name for field in fields(Job))
@@ -30,7 +34,11 @@ def new_id(now: float) -> str:
 
 
 class Jobs:
-    """`job:{caller id}:{id}` -> a `Job`. An id of another shape than `new_id` gives is simply not found."""
+    """`job:{caller id}:{id}` -> a `Job`. An id of another shape than `new_id` gives is simply not found.
+
+    `asked:{caller id}:{id}` -> what a job that any replica may run sends: large, and written once, while the job is
+    written once a second. All raise `NewerRecord` for a job of a version that this one cannot read; a list shows it.
+    """
 
     def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
         self._kv = kv
@@ -70,9 +78,26 @@ class Jobs:
         return job
 
     async def recent(self, caller_id: str, limit: int) -> list[Job]:
-        """The caller's newest jobs, the newest first."""
+        """The caller's newest jobs, the newest first; one of a newer version without what it holds."""
         entries = await self._kv.list(_key(caller_id, ""), limit=limit, newest_first=True)
-        return [_job(entry.value) for entry in entries]
+        jobs = []
+        for entry in entries:
+            try:
+                jobs.append(_job(entry.value))
+            except NewerRecord as error:
+                jobs.append(_unread(entry, error))
+        return jobs
+
+    async def keep_request(self, job: Job, request: Value) -> None:
+        """What the job sends, for whoever runs it, and runs it again."""
+        await self._kv.put(_asked(job.caller, job.id), request, expires_in=UNFINISHED_SECONDS)
+
+    async def request_of(self, caller_id: str, job_id: str) -> Value | None:
+        return await self._kv.get(_asked(caller_id, job_id))
+
+    async def drop_request(self, caller_id: str, job_id: str) -> None:
+        """The job has ended."""
+        await self._kv.delete(_asked(caller_id, job_id))
 
     async def line_up(self, queue: str, job_id: str) -> None:
         """Leave the job to whichever process looks into this queue next."""
@@ -88,16 +113,21 @@ class Jobs:
 
     async def delete_all(self, caller_id: str) -> None:
         """Forget every job of the caller."""
-        while entries := await self._kv.list(_key(caller_id, ""), limit=_PAGE):
-            await self._kv.update([entry.key for entry in entries], lambda old: [Write(None) for _ in old])
+        for prefix in (_key(caller_id, ""), _asked(caller_id, "")):
+            while entries := await self._kv.list(prefix, limit=_PAGE):
+                await self._kv.update([entry.key for entry in entries], lambda old: [Write(None) for _ in old])
 
 
 def _key(caller_id: str, job_id: str) -> str:
     return f"job:{caller_id}:{job_id}"
 
 
+def _asked(caller_id: str, job_id: str) -> str:
+    return f"asked:{caller_id}:{job_id}"
+
+
 def _write(job: Job) -> Write:
-    value = {name: _plain(getattr(job, name)) for name in _FIELDS}
+    value = {"version": RECORD_VERSION, **{name: _plain(getattr(job, name)) for name in _FIELDS}}
     return Write(value, FINISHED_SECONDS if job.status.is_final else UNFINISHED_SECONDS)
 
 
@@ -109,4 +139,31 @@ def _plain(value: Any) -> Any:
 
 def _job(value: Value) -> Job:
     known = {name: value[name] for name in _FIELDS if name in value}
-    return Job(**{**known, "status": JobStatus(known["status"]), "images": tuple(known.get("images", ()))})
+    version = value.get("version", RECORD_VERSION)
+    try:
+        if version > RECORD_VERSION:
+            raise ValueError(version)  # noqa: TRY301 - one error for all that cannot be read
+        return Job(**{**known, "status": JobStatus(known["status"]), "images": tuple(known.get("images", ()))})
+    except (KeyError, TypeError, ValueError):
+        raise NewerRecord(
+            f"The job {str(value.get('id'))[:64]} was stored by a newer chomp-mcp (record version {version}; this one"
+            f" reads {RECORD_VERSION}).",
+            hint="It is left as it is: collect it where the newer version runs, or update this one.",
+        ) from None
+
+
+def _unread(entry: Entry, error: NewerRecord) -> Job:
+    """That it is there, and why it says no more."""
+    caller, _, job_id = entry.key.removeprefix("job:").rpartition(":")
+    created_at = entry.value.get("created_at")
+    return Job(
+        id=job_id,
+        caller=caller,
+        prompt="",
+        system="",
+        model="",
+        router="",
+        status=JobStatus.RUNNING,
+        created_at=created_at if isinstance(created_at, int | float) else 0.0,
+        error=str(error),
+    )

@@ -1,16 +1,17 @@
-"""Which processes live: a file lock on this machine, a lease in the store for all others."""
+"""Which processes live: a file lock on this machine, a lease in the store for others, a beat where clocks differ."""
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
-from chomp_mcp.store.kv.protocol import KV
+from chomp_mcp.store.kv.protocol import KV, Value
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -19,20 +20,39 @@ __all__ = ["LEASE_SECONDS", "Processes"]
 
 LEASE_SECONDS = 30.0
 """A process that another machine asks about counts as alive this long after its last `renew`."""
+STILL_SECONDS = 10.0
+"""Without a folder: how long a process is watched that does not renew before it counts as dead."""
+_KEPT_SECONDS = 86_400.0
 _SURELY_ANNOUNCED_SECONDS = 60.0
+_MOST_SEEN = 1000
 
 
 class Processes:
     """The liveness of the processes that share a store.
 
     A process holds an operating-system lock on `folder/{id}.lock` for life, so the others of its machine notice at
-    once when it was killed; other machines see its lease `process:{id}` run out. `folder` None: leases only.
+    once when it was killed; other machines see its lease `process:{id}` run out.
+
+    `folder` None: many machines, whose clocks may be half a minute apart. Then nobody reads the time in a lease: a
+    process is dead when its record has not changed while this one watched it for `still_seconds`. Whoever asks for the
+    first time is told that it lives.
     """
 
-    def __init__(self, kv: KV, folder: Path | None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        kv: KV,
+        folder: Path | None,
+        *,
+        clock: Callable[[], float] = time.time,
+        still_seconds: float = STILL_SECONDS,
+    ) -> None:
         self._kv = kv
         self._folder = folder
         self._clock = clock
+        self.still_seconds = still_seconds
+        self._seen: OrderedDict[str, tuple[Value | None, float]] = OrderedDict()
+        """The records of others, and when each was first seen as it stands."""
+        self._beats = 0
         self._id = ""
         self._lock: BaseFileLock | None = None
 
@@ -47,14 +67,18 @@ class Processes:
         return self._id
 
     async def renew(self) -> None:
-        """Prolong the lease; call it well within `LEASE_SECONDS`."""
+        """Prolong the lease; call it well within `LEASE_SECONDS`, and `still_seconds`."""
         if self._id:
-            value = {"renewed_at": self._clock()}
-            await self._kv.put(_lease(self._id), value, expires_in=LEASE_SECONDS)
+            self._beats += 1
+            value = {"renewed_at": self._clock(), "beats": self._beats}
+            kept = _KEPT_SECONDS if self._folder is None else LEASE_SECONDS
+            await self._kv.put(_lease(self._id), value, expires_in=kept)
 
     async def is_alive(self, process_id: str) -> bool:
         if process_id == self._id:
             return bool(process_id)
+        if self._folder is None:
+            return await self._moves(process_id)
         path = self._path(process_id)
         if path is None or not path.exists():
             return await self._kv.get(_lease(process_id)) is not None
@@ -64,6 +88,17 @@ class Processes:
                 await self._kv.delete(_lease(process_id))
                 _unlink(path)
         return not is_free
+
+    async def _moves(self, process_id: str) -> bool:
+        """By our own clock alone. A record that is not there is watched like any other: the store may have lost it."""
+        value, now = await self._kv.get(_lease(process_id)), time.monotonic()
+        before, since = self._seen.get(process_id, (None, None))
+        if since is not None and value == before:
+            return now - since < self.still_seconds
+        self._seen[process_id] = value, now
+        if len(self._seen) > _MOST_SEEN:
+            self._seen.popitem(last=False)
+        return True
 
     async def retire(self) -> None:
         """Give up the id, as the last act of a process."""

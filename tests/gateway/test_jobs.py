@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 import anyio
 import pytest
@@ -15,18 +16,29 @@ pytestmark = pytest.mark.anyio
 
 ASKED = ChatRequest.from_prompt("hi", model="groq/m")
 
+Store = Mapping[str, str]
 
-async def test_ask_gives_the_answer_when_it_comes_in_time_and_stores_no_job(home) -> None:
-    async with world(home, "groq") as w:
+
+@pytest.fixture(params=["embedded", "docket"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Settings: jobs run in the process that accepts them, or on any that shares a Redis."""
+    if request.param == "embedded":
+        return {}
+    url = request.getfixturevalue("redis_url")
+    return {"CHOMP_STORE": url, "CHOMP_MASTER_KEY": "m" * 32, "CHOMP_JOB_TAKEOVER_SECONDS": "1"}
+
+
+async def test_ask_gives_the_answer_when_it_comes_in_time_and_stores_no_job(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
         job = await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5)
         assert (job.status, job.text) == (JobStatus.DONE, "hello")
         assert job.receipt["served"] == "groq/m"
         assert await w.chomp.jobs.recent(OWNER) == []
 
 
-async def test_ask_hands_over_a_running_job_at_the_deadline_with_the_text_so_far(home) -> None:
+async def test_ask_hands_over_a_running_job_at_the_deadline_with_the_text_so_far(home, store: Store) -> None:
     go_on = anyio.Event()
-    async with world(home, "groq") as w:
+    async with world(home, "groq", **store) as w:
         w.groq.stream(["first ", go_on, "second"])
         with anyio.fail_after(5):
             job = await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=0.3)
@@ -37,7 +49,7 @@ async def test_ask_hands_over_a_running_job_at_the_deadline_with_the_text_so_far
         assert len(w.groq.chats) == 1
 
 
-async def test_ask_tells_how_far_it_is(home) -> None:
+async def test_ask_tells_how_far_it_is(home, store: Store) -> None:
     go_on = anyio.Event()
     told = []
 
@@ -45,7 +57,7 @@ async def test_ask_tells_how_far_it_is(home) -> None:
         told.append(characters)
         go_on.set()
 
-    async with world(home, "groq") as w:
+    async with world(home, "groq", **store) as w:
         w.groq.stream(["12345", go_on, "67890"])
         with anyio.fail_after(5):
             await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5, on_progress=progress)
@@ -53,8 +65,8 @@ async def test_ask_tells_how_far_it_is(home) -> None:
     assert told == sorted(told)
 
 
-async def test_a_cancelled_ask_stops_the_router(home) -> None:
-    async with world(home, "groq") as w:
+async def test_a_cancelled_ask_stops_the_router(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
         w.groq.hang(after=["x"])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=30))
@@ -65,21 +77,22 @@ async def test_a_cancelled_ask_stops_the_router(home) -> None:
             await w.groq.saw_disconnect()
 
 
-async def test_dispatch_returns_at_once_and_the_result_waits(home) -> None:
+async def test_dispatch_returns_at_once_and_the_result_waits(home, store: Store) -> None:
     go_on = anyio.Event()
-    async with world(home, "groq") as w:
+    async with world(home, "groq", **store) as w:
         w.groq.answer("later", before=go_on)
         with anyio.fail_after(5):
             job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
-            assert (job.status, job.model, job.router) == (JobStatus.RUNNING, "groq/m", "groq")
-            assert (await w.chomp.jobs.result(OWNER, job.id)).status is JobStatus.RUNNING
+            assert not job.status.is_final
+            assert (job.model, job.router) == ("groq/m", "groq")
+            assert not (await w.chomp.jobs.result(OWNER, job.id)).status.is_final
             go_on.set()
             done = await w.chomp.jobs.result(OWNER, job.id, 5)
         assert (done.text, done.error) == ("later", "")
 
 
-async def test_a_job_that_failed_says_why_and_what_was_tried(home) -> None:
-    async with world(home, "groq") as w:
+async def test_a_job_that_failed_says_why_and_what_was_tried(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
         w.groq.fail(400, {"error": {"message": "no such thing", "type": "invalid_request_error"}})
         job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
         with anyio.fail_after(5):
@@ -89,8 +102,8 @@ async def test_a_job_that_failed_says_why_and_what_was_tried(home) -> None:
         assert done.receipt["attempts"][0]["status"] == 400
 
 
-async def test_what_cannot_be_planned_is_no_job(home) -> None:
-    async with world(home) as w:
+async def test_what_cannot_be_planned_is_no_job(home, store: Store) -> None:
+    async with world(home, **store) as w:
         with pytest.raises(NoRouterKey):
             await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
         with pytest.raises(NoRouterKey):
@@ -98,16 +111,16 @@ async def test_what_cannot_be_planned_is_no_job(home) -> None:
         assert await w.chomp.jobs.recent(OWNER) == []
 
 
-async def test_an_error_of_ask_is_raised_with_its_receipt(home) -> None:
-    async with world(home, "groq") as w:
+async def test_an_error_of_ask_is_raised_with_its_receipt(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
         w.groq.fail(503)
         with pytest.raises(UpstreamError) as caught:
             await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5)
         assert len(caught.value.receipt.attempts) == 2
 
 
-async def test_a_job_is_read_and_cancelled_by_another_process_on_the_same_home(home) -> None:
-    async with world(home, "groq") as w, world(home) as other:
+async def test_a_job_is_read_and_cancelled_by_another_process_on_the_same_home(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w, world(home, **store) as other:
         w.groq.hang(after=["partial"])
         job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
         with anyio.fail_after(5):
@@ -130,8 +143,8 @@ async def test_a_gateway_that_stops_says_so_in_its_jobs(home) -> None:
     assert "stopped" in told.error
 
 
-async def test_jobs_belong_to_their_caller(home) -> None:
-    async with world(home, "groq") as w:
+async def test_jobs_belong_to_their_caller(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
         job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
         for stranger_asks in (w.chomp.jobs.result, w.chomp.jobs.cancel):
             with pytest.raises(JobNotFound):
@@ -140,8 +153,8 @@ async def test_jobs_belong_to_their_caller(home) -> None:
             await w.chomp.jobs.result(OWNER, "../../etc/passwd")
 
 
-async def test_a_queued_job_is_run_once_by_whoever_takes_it_up(home) -> None:
-    async with world(home, "groq") as w:
+async def test_a_queued_job_is_run_once_by_whoever_takes_it_up(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
         job = await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi")
         assert job.status is JobStatus.QUEUED
         with anyio.fail_after(5):
@@ -151,8 +164,8 @@ async def test_a_queued_job_is_run_once_by_whoever_takes_it_up(home) -> None:
         assert len(w.groq.chats) == 1
 
 
-async def test_a_job_that_was_deleted_with_its_caller_does_not_come_back(home) -> None:
-    async with world(home, "groq") as w, world(home) as other:
+async def test_a_job_that_was_deleted_with_its_caller_does_not_come_back(home, store: Store) -> None:
+    async with world(home, "groq", **store) as w, world(home, **store) as other:
         w.groq.hang(after=["partial"])
         caller = Caller("somebody")
         await w.chomp.keyring._kv.put("user:somebody", {"keys": {"groq": "key-groq"}, "created": ""})
@@ -164,8 +177,8 @@ async def test_a_job_that_was_deleted_with_its_caller_does_not_come_back(home) -
         assert await other.chomp.jobs.recent(caller) == []
 
 
-async def test_a_dispatch_over_the_rate_limit_is_refused_and_no_job(home) -> None:
-    async with world(home, "groq", GATEWAY_RATE_RPS="0.01", GATEWAY_RATE_BURST="1") as w:
+async def test_a_dispatch_over_the_rate_limit_is_refused_and_no_job(home, store: Store) -> None:
+    async with world(home, "groq", **store, GATEWAY_RATE_RPS="0.01", GATEWAY_RATE_BURST="1") as w:
         hasty = Caller("owner", is_owner=True, limited=True)
         first = await w.chomp.jobs.dispatch(hasty, ASKED, prompt="hi")
         with pytest.raises(RateLimited):

@@ -1,0 +1,293 @@
+"""Jobs that any replica on one Redis may run: docket delivers them, and again when a replica is gone.
+
+docket (Redis Streams) carries nothing but the job's name. What is asked, how far it is and what came of it stand in the
+job's record, where any replica reads it; and what may be asked again is decided there, in `taken_up`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from chomp_mcp.errors import NewerRecord, StoreError
+from chomp_mcp.gateway.engine import ASKED_AGAIN
+from chomp_mcp.gateway.runs import STOPPED, Run, Runs
+from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus, Plan, Receipt
+from chomp_mcp.policy import budget
+from chomp_mcp.store.jobs import Jobs
+from chomp_mcp.store.kv.finish import finished
+from chomp_mcp.store.processes import Processes
+
+if TYPE_CHECKING:
+    from chomp_mcp.gateway.docket_queue import Queue
+
+__all__ = ["Cluster", "handed_back", "taken_up"]
+
+_log = logging.getLogger("chomp_mcp.jobs")
+
+MOST_STARTS: Final = 10
+"""Of a job that ends every process that begins it."""
+LOOK_SECONDS: Final = 1.0
+"""How often a replica looks after a job that another one runs, and tries again what the store refused."""
+NEWER_SECONDS: Final = 30.0
+"""A job of a newer version is left to others for so long before it is delivered again."""
+WAITED_SECONDS: Final = 60.0
+"""A job that waits longer is put into the queue again, where it is if nothing was lost."""
+
+UNKNOWN = "unknown"
+"""The outcome of an attempt whose process is gone: the router may have answered."""
+DIED = "The replica that ran this job ended before the answer did, and it may not be asked again (CHOMP_JOB_RETRIES)."
+NOT_KEPT = "What this job asks is not in the store any more. Dispatch it again."
+KEEPS_DYING = f"{MOST_STARTS} processes that began this job ended before a router was called."
+
+
+def taken_up(job: Job, process: str, retries: int, now: float) -> Job:
+    """The job as `process` takes it up: one that waits, or one whose process is gone.
+
+    What was answered is done. What may have been asked is asked again as far as `retries` allows; the attempt that
+    nobody saw the end of is told as `unknown`, and what it probably cost is booked by the ledger, which finds the dead
+    process's reservation. What was not asked yet is begun again without a word.
+    """
+    if job.is_answered:
+        return replace(job, status=JobStatus.DONE, finished_at=now)
+    if job.status is JobStatus.RUNNING and job.asked is not None:
+        job = replace(job, earlier=_with_unknown(job))
+        if job.retries >= retries:
+            return _failed(job, DIED, now)
+        job = replace(job, retries=job.retries + 1)
+    elif job.starts >= MOST_STARTS:
+        return _failed(job, KEEPS_DYING, now)
+    return replace(job, status=JobStatus.RUNNING, process=process, starts=job.starts + 1, asked=None, text="", error="")
+
+
+def handed_back(job: Job, told: Job, retries: int, now: float) -> Job | None:
+    """The job for others to run, whose run here was stopped as `told`; None where it is not ours any more.
+
+    Where a router was called already, that counts as asking again, and the receipt says so.
+    """
+    if job.status.is_final or (job.process, job.starts) != (told.process, told.starts):
+        return None
+    if job.is_answered:
+        return replace(job, status=JobStatus.DONE, finished_at=now)
+    was_asked = told.asked is not None
+    if was_asked and told.receipt is not None:
+        earlier = {
+            "attempts": told.receipt["attempts"],
+            "notes": [*told.receipt.get("notes", ()), ASKED_AGAIN],
+            "nano_usd": budget.nano(Decimal(told.receipt["cost_usd"] or 0)),
+        }
+        job = replace(job, earlier=earlier)
+    if was_asked and job.retries >= retries:
+        return _failed(job, STOPPED, now)
+    return replace(
+        job,
+        status=JobStatus.QUEUED,
+        process="",
+        text="",
+        queued_at=now,
+        asked=None,
+        retries=job.retries + was_asked,
+    )
+
+
+def _failed(job: Job, error: str, now: float) -> Job:
+    """Its text so far stays."""
+    earlier = job.earlier or {"attempts": [], "notes": [], "nano_usd": 0}
+    receipt = Receipt(asked=job.model, cost_usd=budget.usd(earlier["nano_usd"])).as_dict()
+    receipt["attempts"], receipt["notes"] = list(earlier["attempts"]), list(earlier["notes"])
+    return replace(job, status=JobStatus.ERROR, error=error, receipt=receipt, finished_at=now)
+
+
+def _with_unknown(job: Job) -> Mapping[str, Any]:
+    earlier = job.earlier or {"attempts": [], "notes": [], "nano_usd": 0}
+    router, _, model = job.model.partition("/")
+    likely = int((job.asked or {}).get("likely_nano", 0))
+    attempt = {
+        "router": router,
+        "model": model,
+        "outcome": UNKNOWN,
+        "status": None,
+        "ms": 0,
+        "message": "The process that asked ended before the answer did.",
+    }
+    cost = f": ${budget.usd(likely).normalize():f} is booked for it, estimated" if likely else ""
+    note = f"{job.model} may have answered a process that ended{cost}"
+    return {
+        "attempts": [*earlier["attempts"], attempt],
+        "notes": [*earlier["notes"], note],
+        "nano_usd": earlier["nano_usd"] + likely,
+    }
+
+
+class Cluster:
+    """An `Engine` whose jobs are accepted by any replica and run by any."""
+
+    is_shared = True
+
+    def __init__(
+        self,
+        url: str,
+        runs: Runs,
+        jobs: Jobs,
+        processes: Processes,
+        *,
+        retries: int,
+        runs_jobs: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._runs = runs
+        self._jobs = jobs
+        self._processes = processes
+        self._retries = retries
+        self._runs_jobs = runs_jobs
+        self._clock = clock
+        self._url = url
+        self._opened: Queue | None = None
+        runs.are_begun_again = True
+
+    @property
+    def _queue(self) -> Queue:
+        if self._opened is None:
+            from chomp_mcp.gateway.docket_queue import Queue
+
+            self._opened = Queue(self._url, self._see_to, silence_seconds=self._processes.still_seconds)
+        return self._opened
+
+    async def submit(self, caller: Caller, job: Job, request: ChatRequest, plan: Plan, door: str) -> Job:  # noqa: ARG002
+        """The plan may be another one by the time that somebody runs it: keys, prices and health are then's."""
+        self.start()
+        return await self.enqueue(caller, job, request, door)
+
+    async def enqueue(self, caller: Caller, job: Job, request: ChatRequest, door: str) -> Job:
+        job = replace(job, status=JobStatus.QUEUED)
+        await self._keep_request(caller, job, request, door)
+        await self._jobs.save(job)
+        await self._queue.add(_name(job))
+        return job
+
+    async def adopt(self, run: Run, door: str) -> None:
+        """It goes on here; in the queue it is for whoever is to see to it when this process is gone."""
+        try:
+            await self._keep_request(run.caller, run.job, run.exchange.request, door)
+        except BaseException:
+            await self._runs.cancel(run)
+            raise
+        await self._runs.store(run)
+        try:
+            await self._queue.add(_name(run.job))
+        except StoreError:
+            _log.exception("job %s will not be taken over if this process ends", run.job.id)
+
+    async def _keep_request(self, caller: Caller, job: Job, request: ChatRequest, door: str) -> None:
+        await self._jobs.keep_request(job, {"request": request.as_dict(), "is_owner": caller.is_owner, "door": door})
+
+    async def claim(self, caller: Caller, job_id: str) -> Run | None:
+        job = await self._jobs.get(caller.id, job_id)
+        return await self._taken(job) if job and job.status is JobStatus.QUEUED else None
+
+    async def _taken(self, seen: Job) -> Run | None:
+        """Take it up as it was seen; None where somebody else was faster, or nothing is left to do."""
+        kept = await self._jobs.request_of(seen.caller, seen.id)
+        process = await self._processes.announce()
+        now = self._clock()
+        if kept is None and seen.request is not None:  # as a version before this one left it
+            kept = {"request": seen.request, "is_owner": seen.caller == OWNER.id, "door": "cli"}
+
+        def take(job: Job) -> Job | None:
+            if job.status.is_final or (job.status, job.process, job.starts) != (seen.status, seen.process, seen.starts):
+                return None
+            if kept is None and not job.is_answered:
+                return _failed(job, NOT_KEPT, now)
+            return taken_up(job, process, self._retries, now)
+
+        job = await self._jobs.change(seen.caller, seen.id, take)
+        if job is None or job.status.is_final:
+            await self._jobs.drop_request(seen.caller, seen.id)
+            return None
+        if kept is None or (job.process, job.starts) != (process, seen.starts + 1):
+            return None
+        caller = Caller(job.caller, is_owner=bool(kept["is_owner"]))
+        run = self._runs.start(caller, job, ChatRequest.from_dict(kept["request"]), door=kept["door"])
+        run.exchange.is_job = True
+        self._runs.keep_told()
+        return run
+
+    async def _see_to(self, name: str) -> None:
+        """A delivered job: run it here, or stay with it until the one that runs it has ended it, or is gone.
+
+        Returns when the job has ended; raises nothing but its cancellation, after which it is delivered again.
+        """
+        caller_id, _, job_id = name.rpartition(":")
+        while True:
+            try:
+                if await self._is_done(caller_id, job_id):
+                    return
+            except NewerRecord as error:
+                _log.warning("%s", error)
+                await self._queue.add_later(name, NEWER_SECONDS)
+                return
+            except StoreError:
+                _log.warning("the store does not answer; job %s waits for it", job_id)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _is_done(self, caller_id: str, job_id: str) -> bool:
+        run = self._runs.by_id.get(job_id)
+        if run is None:
+            job = await self._jobs.get(caller_id, job_id)
+            if job is None or job.status.is_final:
+                await self._jobs.drop_request(caller_id, job_id)
+                return True
+            is_ours = job.process == await self._processes.announce()
+            if job.status is JobStatus.RUNNING and not is_ours and await self._processes.is_alive(job.process):
+                return False
+            # To its end, whoever is cancelled meanwhile: a job that was taken up must run.
+            run = await finished(self._taken(job))
+        if run is not None:
+            await run.watch()
+        return False
+
+    async def lost(self, job: Job) -> str:
+        """Nothing is: whatever ended without an end is delivered again. What waits long may have lost its place."""
+        since = max(job.created_at, job.queued_at)
+        if job.status is JobStatus.QUEUED and self._clock() - since > WAITED_SECONDS:
+            with suppress(StoreError):
+                await self._queue.add(_name(job))
+        return ""
+
+    async def hand_back(self) -> list[Job]:
+        left = []
+        for run in await self._runs.give_up():
+            change = partial(handed_back, told=run.job, retries=self._retries, now=self._clock())
+            job = await self._jobs.change(run.caller.id, run.job.id, change)
+            if job is not None and job.status is JobStatus.QUEUED:
+                await self._queue.add_again(_name(job))
+                left.append(job)
+        return [] if not left or await self.has_runners() else left
+
+    async def has_runners(self) -> bool:
+        try:
+            return await self._queue.has_workers()
+        except StoreError:
+            return True  # they may be there, and find it when the store is
+
+    def start(self) -> None:
+        if self._runs_jobs:
+            self._queue.start()
+
+    async def stop(self) -> None:
+        if self._opened is not None:
+            await self._opened.stop()
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+def _name(job: Job) -> str:
+    return f"{job.caller}:{job.id}"
