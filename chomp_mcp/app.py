@@ -174,16 +174,7 @@ class Chomp:
             tracing=Tracing(),
             clock=clock,
         )
-        processes = Processes(
-            state,
-            None if settings.store else settings.home / "processes",
-            clock=clock,
-            still_seconds=settings.job_takeover_seconds,
-        )
-        jobs = Jobs(state, clock=clock)
-        runs = Runs(self.gateway, jobs, processes, clock=clock)
-        engine = _engine(settings, runs, jobs, processes, clock)
-        self.jobs = JobRunner(self.gateway, jobs, processes, runs, engine, clock=clock)
+        self.jobs = _jobs(settings, self.gateway, state, clock)
         self._status = Status(
             self.routers,
             self.books,
@@ -426,13 +417,19 @@ class Chomp:
             return {"in_flight": in_flight, "store_up": False}
 
 
-def _engine(settings: Settings, runs: Runs, jobs: Jobs, processes: Processes, clock: Callable[[], float]) -> Engine:
-    """Where jobs run: in this process, or on any replica of one Redis."""
+def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], float]) -> JobRunner:
+    """Jobs run in this process, or on any replica of one Redis."""
+    jobs, still = Jobs(state, clock=clock), settings.job_takeover_seconds
+    processes = Processes(
+        state, None if settings.store else settings.home / "processes", clock=clock, still_seconds=still
+    )
+    runs = Runs(gateway, jobs, processes, clock=clock)
     if not settings.store:
-        return Embedded(runs, jobs, processes, clock=clock)
+        engine: Engine = Embedded(runs, jobs, processes, clock=clock)
+        return JobRunner(gateway, jobs, processes, runs, engine, clock=clock)
     from chomp_mcp.gateway.cluster import Cluster
 
-    return Cluster(
+    engine = Cluster(
         settings.store,
         runs,
         jobs,
@@ -441,6 +438,7 @@ def _engine(settings: Settings, runs: Runs, jobs: Jobs, processes: Processes, cl
         runs_jobs=settings.runs_jobs,
         clock=clock,
     )
+    return JobRunner(gateway, jobs, processes, runs, engine, clock=clock)
 
 
 def _guards(settings: Settings, books: Books) -> OutwardGuards:

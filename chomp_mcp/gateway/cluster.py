@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from chomp_mcp.errors import NewerRecord, StoreError
+from chomp_mcp.errors import InvalidSetting, NewerRecord, StoreError
 from chomp_mcp.gateway.engine import ASKED_AGAIN
 from chomp_mcp.gateway.runs import STOPPED, Run, Runs
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus, Plan, Receipt
@@ -141,6 +142,11 @@ class Cluster:
         runs_jobs: bool,
         clock: Callable[[], float],
     ) -> None:
+        if find_spec("docket") is None:
+            raise InvalidSetting(
+                "CHOMP_STORE names a Redis, and docket, which brings jobs to the processes on it, is not installed.",
+                hint="Run: pip install 'chomp-mcp[redis]'",
+            )
         self._runs = runs
         self._jobs = jobs
         self._processes = processes

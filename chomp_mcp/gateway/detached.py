@@ -45,13 +45,15 @@ class Launcher:
         system: str = "",
         save_to: Mapping[str, Any] | None = None,
     ) -> Job:
-        """Store a job and have a process run it, which outlives this one.
+        """Store a job and have a process run it, which outlives this one: another replica, where there is one.
 
         Raises:
             ChompError: what `JobRunner.enqueue` raises.
             StoreError: the process could not be started; the job is cancelled then.
         """
         job = await self._jobs.enqueue(caller, request, prompt=prompt, system=system, save_to=save_to)
+        if await self._jobs.engine.has_runners():
+            return job
         try:
             await self._start(job)
         except OSError as error:

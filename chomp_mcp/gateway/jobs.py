@@ -115,6 +115,14 @@ class JobRunner:
         plan = await self._gateway.plan(caller, request)
         return await self.engine.enqueue(caller, self._new_job(caller, prompt, system, save_to, plan), request, door)
 
+    def start(self) -> None:
+        """Take up the jobs that wait in a shared store, from now on; elsewhere none wait."""
+        self.engine.start()
+
+    async def drain(self) -> None:
+        """Take up no more of them."""
+        await self.engine.stop()
+
     async def run_queued(self, caller: Caller, job_id: str) -> Job:
         """Run a queued job to its end, here. Nothing happens if somebody has taken it up already."""
         run = await self.engine.claim(caller, job_id)

@@ -45,11 +45,13 @@ class Processes:
         *,
         clock: Callable[[], float] = time.time,
         still_seconds: float = STILL_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kv = kv
         self._folder = folder
         self._clock = clock
         self.still_seconds = still_seconds
+        self._monotonic = monotonic
         self._seen: OrderedDict[str, tuple[Value | None, float]] = OrderedDict()
         """The records of others, and when each was first seen as it stands."""
         self._beats = 0
@@ -91,7 +93,7 @@ class Processes:
 
     async def _moves(self, process_id: str) -> bool:
         """By our own clock alone. A record that is not there is watched like any other: the store may have lost it."""
-        value, now = await self._kv.get(_lease(process_id)), time.monotonic()
+        value, now = await self._kv.get(_lease(process_id)), self._monotonic()
         before, since = self._seen.get(process_id, (None, None))
         if since is not None and value == before:
             return now - since < self.still_seconds

@@ -9,7 +9,7 @@ import pytest
 
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv.sqlite import Sqlite
-from chomp_mcp.store.processes import LEASE_SECONDS, Processes
+from chomp_mcp.store.processes import LEASE_SECONDS, STILL_SECONDS, Processes
 from tests.store.other_process import go, kill, start
 from tests.support.clock import Clock
 
@@ -119,13 +119,45 @@ async def test_what_killed_processes_left_long_ago_is_removed(here: Processes, f
     assert {path.stem for path in folder.iterdir()} == {held, "young", own}
 
 
-async def test_without_a_folder_leases_are_all_there_is(sqlite: Sqlite, clock: Clock):
-    one, other = Processes(sqlite, None, clock=clock), Processes(sqlite, None, clock=clock)
+@pytest.mark.parametrize("apart", [-30, 0, 30])
+async def test_without_a_folder_a_process_lives_while_its_record_moves_whatever_its_clock_says(
+    sqlite: Sqlite, clock: Clock, apart: float
+):
+    watch = Clock()
+    one = Processes(sqlite, None, clock=lambda: clock() + apart)
+    other = Processes(sqlite, None, clock=clock, monotonic=watch)
     own = await one.announce()
     assert await other.is_alive(own)
 
-    await one.retire()
+    for _ in range(3):
+        clock.advance(STILL_SECONDS - 1)
+        watch.advance(STILL_SECONDS - 1)
+        await one.renew()
+        assert await other.is_alive(own)
 
+    watch.advance(STILL_SECONDS - 1)
+    assert await other.is_alive(own)
+    watch.advance(1)
+    assert not await other.is_alive(own)
+
+    await one.announce()
+    assert await other.is_alive(own)
+
+
+async def test_without_a_folder_a_record_that_the_store_has_lost_is_waited_for(sqlite: Sqlite, clock: Clock):
+    watch = Clock()
+    one, other = Processes(sqlite, None, clock=clock), Processes(sqlite, None, clock=clock, monotonic=watch)
+    own = await one.announce()
+    assert await other.is_alive(own)
+    await sqlite.delete(f"process:{own}")
+    watch.advance(STILL_SECONDS - 1)
+    assert await other.is_alive(own)
+    await one.renew()
+    watch.advance(STILL_SECONDS - 1)
+    assert await other.is_alive(own)
+    await one.retire()
+    await other.is_alive(own)
+    watch.advance(STILL_SECONDS)
     assert not await other.is_alive(own)
 
 

@@ -140,6 +140,8 @@ def _servers(command: _Command) -> None:
         "--port", type=_port, help="port to listen on (default: GATEWAY_PORT or 8080; 0 picks a free one)"
     )
     serve.add_argument("--workers", metavar="N", type=_workers, help=_WORKERS)
+    serve.add_argument("--no-jobs", action="store_true", help="accept jobs, and leave them to others on CHOMP_STORE")
+    command("worker", "servers:worker", "run the jobs that wait in CHOMP_STORE, and serve nothing")
     command("demo", "demo:demo", "see what it does: start the server as a client would, and use it")
 
 

@@ -1,13 +1,21 @@
-"""The two servers: stdio, when there is no command, and `serve`."""
+"""The servers: stdio, when there is no command, `serve`, and `worker`, which serves nobody but the queue of jobs."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import os
+import signal
 from dataclasses import replace
 
+import anyio
+
+from chomp_mcp.doors.cli.output import remark
+from chomp_mcp.errors import InvalidSetting, StoreError
+from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings
 
-__all__ = ["serve", "stdio"]
+__all__ = ["serve", "stdio", "worker"]
 
 
 def stdio(_args: argparse.Namespace) -> int:
@@ -23,5 +31,51 @@ def serve(args: argparse.Namespace) -> int:
     from chomp_mcp.doors.http.server.serve import serve as serve_http
 
     given = {name: value for name in ("host", "port", "workers") if (value := getattr(args, name)) is not None}
-    serve_http(replace(Settings.load(), **given), as_json=args.json)
+    settings = replace(Settings.load(), runs_jobs=not args.no_jobs, **given)
+    if args.no_jobs:
+        _needs_store(settings, "serve --no-jobs leaves jobs to other processes")
+    serve_http(settings, as_json=args.json)
     return 0
+
+
+def worker(_args: argparse.Namespace) -> int:
+    """Run jobs that wait in the shared store until SIGTERM or Ctrl-C; what is not done then goes back in line."""
+    settings = Settings.load()
+    _needs_store(settings, "A worker runs the jobs of other processes")
+    anyio.run(_worker, settings)
+    return 0
+
+
+def _needs_store(settings: Settings, what: str) -> None:
+    if not settings.store:
+        raise InvalidSetting(
+            f"{what}, and without CHOMP_STORE there are none.",
+            hint="Set CHOMP_STORE to the Redis that all of them share: redis://host:6379/0.",
+        )
+
+
+async def _worker(settings: Settings) -> None:
+    from chomp_mcp.app import Chomp
+    from chomp_mcp.doors.http.server.process import GRACE_SECONDS
+    from chomp_mcp.telemetry.log import LogObserver, configure
+
+    configure(settings.log or "error")
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int, _frame: object) -> None:
+        if stopped.is_set():  # the second one: whoever sends it waits no longer for an orderly end
+            os._exit(128 + number)
+        loop.call_soon_threadsafe(stopped.set)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
+    chomp = Chomp(settings, observers=[LogObserver()])
+    try:
+        await chomp.jobs.recent(OWNER, 1)
+    except StoreError as error:
+        remark(f"chomp-mcp: {error} It is tried again until it answers.")
+    chomp.jobs.start()
+    remark("chomp-mcp worker runs the jobs of CHOMP_STORE; Ctrl-C ends it.")
+    await stopped.wait()
+    await chomp.close(GRACE_SECONDS)

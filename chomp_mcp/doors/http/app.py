@@ -70,6 +70,8 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        chomp.jobs.start()
+        app.state.drain = chomp.jobs.drain
         async with mcp.run():
             yield
         await traffic.drained(SETTLE_SECONDS)

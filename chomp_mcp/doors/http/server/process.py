@@ -48,7 +48,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.config.loaded_app.state.stopped_at = time.monotonic()
+        state = self.config.loaded_app.state
+        state.stopped_at = time.monotonic()
+        if drain := getattr(state, "drain", None):
+            await drain()  # before the answers in flight, which may take long: no new job is to begin here
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
