@@ -112,8 +112,8 @@ class Exchange:
         self._is_let_in = is_let_in
         self.is_job = False
         """It goes on in the background, whoever asked: for the report."""
-        self.before_asking: Callable[[int], Awaitable[None]] | None = None
-        """Awaited before the first router is called, with what the call probably costs in nano-USD."""
+        self.before_asking: Callable[[Hold | None], Awaitable[None]] | None = None
+        """Awaited before the first router is called, with the reservation."""
         self._started = gateway.clock()
         self._trace = gateway.tracing.exchange(request.model, door=door, stream=request.stream, body=request.body)
         self._hold: Hold | None = None
@@ -177,15 +177,13 @@ class Exchange:
         self._plan = await gateway.conversations.with_kept(talk, self._plan)
         grant = (await gateway.planner.books.of(self._caller)).grant
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan, grant)
-        if self.before_asking is not None:
-            # What a call may cost is in the store before the call: this process may be gone in the next moment.
-            await gateway.settlement.secure(self._hold)
-            await self.before_asking(self._hold.likely_nano if self._hold else 0)
         if plan.group and plan.group.hedge:
             self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant)
         guard = await gateway.guards.of(self._caller)
         means = Means(gateway.client, gateway.health, gateway.wishes, guard, gateway.clock, self._trace)
         self._attempts = Attempts(plan, request, means, self._hedge)
+        if self.before_asking is not None:
+            await self.before_asking(self._hold)
         try:
             answer = await self._attempts.open()
             if missing := gateway.health.missing:

@@ -24,6 +24,7 @@ from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, 
 from chomp_mcp.policy import budget
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.kv.finish import finished
+from chomp_mcp.store.ledger import Hold
 from chomp_mcp.store.processes import Processes
 
 __all__ = ["Progress", "Run", "Runs"]
@@ -144,14 +145,15 @@ class Runs:
         if self._teller is None or self._teller.done():
             self._teller = asyncio.create_task(self._tell())
 
-    async def _note_asked(self, run: Run, likely_nano: int) -> None:
-        """From here on a router may have been called: whoever finds the job without us must know."""
-        run.job = replace(run.job, asked={"likely_nano": likely_nano})
+    async def _note_asked(self, run: Run, hold: Hold | None) -> None:
+        """From here on a router may have been called: who finds the job without us must know, and the ledger too."""
+        run.job = replace(run.job, asked={"likely_nano": hold.likely_nano if hold else 0})
         if not run.is_stored:
             return
         while True:
             job = run.now()
             with suppress(StoreError):
+                await self._gateway.settlement.secure(hold)
                 await self._jobs.change(job.caller, job.id, partial(_if_under_way, job=job))
                 return
             await asyncio.sleep(AGAIN_SECONDS)

@@ -1,0 +1,282 @@
+"""Jobs on one Redis: whoever dies, each of them is done or told, and nothing that was answered is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from redis import Redis as RedisClient
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.errors import InvalidSetting, NewerRecord
+from chomp_mcp.gateway.cluster import MOST_STARTS, handed_back, taken_up
+from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus
+from chomp_mcp.settings import Settings
+from tests.support.clock import NOON
+from tests.support.world import World, environment, world
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+ASKED = ChatRequest.from_prompt("hi", model="groq/m")
+
+Store = Mapping[str, str]
+
+
+@pytest.fixture
+def store(redis_url: str) -> Store:
+    return {"CHOMP_STORE": redis_url, "CHOMP_MASTER_KEY": "m" * 32, "CHOMP_JOB_TAKEOVER_SECONDS": "0.8"}
+
+
+def job(**fields: Any) -> Job:
+    return Job(
+        **{
+            "id": "job_" + "0" * 21,
+            "caller": "owner",
+            "prompt": "hi",
+            "system": "",
+            "model": "groq/m",
+            "router": "groq",
+            "status": JobStatus.RUNNING,
+            "created_at": NOON,
+            "process": "gone",
+            "starts": 1,
+            **fields,
+        }
+    )
+
+
+def test_a_job_whose_router_may_have_been_called_is_asked_again_once_and_says_so():
+    again = taken_up(job(asked={"likely_nano": 2_500_000}), "here", 1, NOON)
+    assert (again.status, again.process, again.retries, again.asked) == (JobStatus.RUNNING, "here", 1, None)
+    assert again.earlier is not None
+    [attempt] = again.earlier["attempts"]
+    assert (attempt["router"], attempt["model"], attempt["outcome"]) == ("groq", "m", "unknown")
+    assert again.earlier["nano_usd"] == 2_500_000
+
+    told = taken_up(replace(again, asked={"likely_nano": 2_500_000}, text="half"), "third", 1, NOON + 9)
+    assert (told.status, told.finished_at, told.text) == (JobStatus.ERROR, NOON + 9, "half")
+    assert told.receipt is not None
+    assert [each["outcome"] for each in told.receipt["attempts"]] == ["unknown", "unknown"]
+    assert told.receipt["cost_usd"] == "0.005"
+    assert "estimated" in told.receipt["notes"][0]
+    assert "CHOMP_JOB_RETRIES" in told.error
+
+
+def test_with_no_retries_it_is_told_at_once():
+    assert taken_up(job(asked={"likely_nano": 0}), "here", 0, NOON).status is JobStatus.ERROR
+
+
+def test_a_job_that_was_answered_is_done_and_asked_by_nobody():
+    answered = job(asked={"likely_nano": 1}, is_answered=True, text="whole", receipt={"served": "groq/m"})
+    done = taken_up(answered, "here", 5, NOON)
+    assert (done.status, done.text, done.process) == (JobStatus.DONE, "whole", "gone")
+    handed = handed_back(answered, answered, 5, NOON)
+    assert handed is not None
+    assert (handed.status, handed.text) == (JobStatus.DONE, "whole")
+
+
+def test_what_was_not_asked_yet_is_begun_again_without_a_word_but_not_for_ever():
+    begun = job()
+    for starts in range(2, MOST_STARTS + 1):
+        begun = taken_up(begun, "here", 0, NOON)
+        assert (begun.starts, begun.retries, begun.earlier) == (starts, 0, None)
+    assert taken_up(begun, "here", 0, NOON).status is JobStatus.ERROR
+
+
+@asynccontextmanager
+async def replica(home: Path, w: World, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    command = [sys.executable, "-m", "tests.gateway.replica"]
+    env = environment(home, w.routers, **settings)
+    started = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdout=asyncio.subprocess.PIPE)
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+async def test_the_jobs_of_a_killed_replica_go_on_elsewhere_and_say_that_they_were_asked_before(
+    home: Path, store: Store
+) -> None:
+    """A process has to die for it; one that was dispatched and one that `ask` left behind, at the same time."""
+    async with world(home, "groq", **store) as w:
+        for model in ("dispatched", "asked"):
+            w.groq.on(model=model).stream([f"half of what was {model}", anyio.Event()])
+        ask = ChatRequest.from_prompt("hi", model="groq/dispatched")
+        dispatched = (await w.chomp.jobs.enqueue(OWNER, ask, prompt="hi")).id
+        async with replica(home, w, **store) as other:
+            assert other.stdout
+            with anyio.fail_after(30):
+                asked = (await other.stdout.readline()).decode().strip()
+                for job_id in (dispatched, asked):
+                    while not (await w.chomp.jobs.result(OWNER, job_id)).text.startswith("half"):
+                        await w.chomp.jobs.result(OWNER, job_id, 0.1)
+            w.chomp.jobs.start()  # this one stands by, and asks for nothing while the other one lives
+            await anyio.sleep(1.2)
+            assert len(w.groq.chats) == 2
+            for model in ("dispatched", "asked"):
+                w.groq.on(model=model).answer(f"all of what was {model}")
+            other.send_signal(signal.SIGKILL)
+            with anyio.fail_after(30):
+                done = [await _ended(w.chomp, job_id) for job_id in (dispatched, asked)]
+        for each, model in zip(done, ("dispatched", "asked"), strict=True):
+            assert (each.status, each.text) == (JobStatus.DONE, f"all of what was {model}")
+            assert [attempt["outcome"] for attempt in each.receipt["attempts"]] == ["unknown", "ok"]
+            assert f"groq/{model} may have answered a process that ended" in each.receipt["notes"][0]
+        assert len(w.groq.chats) == 4
+        assert {each.id for each in await w.chomp.jobs.recent(OWNER)} == {dispatched, asked}
+
+
+async def _ended(chomp: Chomp, job_id: str, caller: Caller = OWNER) -> Job:
+    while not (job := await chomp.jobs.result(caller, job_id, 5)).status.is_final:
+        pass
+    return job
+
+
+def another(home: Path, w: World, store: Store) -> Chomp:
+    """On the same store, with the same routers."""
+    return Chomp(Settings.load(environment(home, w.routers, **store)))
+
+
+async def test_a_replica_that_leaves_hands_its_jobs_back_and_another_one_runs_them(home: Path, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
+        w.groq.hang(after=["partial"])
+        async with another(home, w, store) as leaving:
+            job = await leaving.jobs.dispatch(OWNER, ASKED, prompt="hi")
+            with anyio.fail_after(10):
+                await w.groq.saw_request()
+        told = await w.chomp.jobs.result(OWNER, job.id)
+        assert (told.status, told.text, told.process) == (JobStatus.QUEUED, "", "")
+        w.groq.answer("whole")
+        w.chomp.jobs.start()
+        with anyio.fail_after(10):
+            done = await _ended(w.chomp, job.id)
+        assert (done.status, done.text) == (JobStatus.DONE, "whole")
+        assert [each["outcome"] for each in done.receipt["attempts"]] == ["hung_up", "ok"]
+        assert "asked again, because the process that asked first was ended" in done.receipt["notes"]
+
+
+async def test_without_retries_a_replica_that_leaves_says_so_in_what_it_had_asked(home: Path, store: Store) -> None:
+    settings = {**store, "CHOMP_JOB_RETRIES": "0"}
+    async with world(home, "groq", **settings) as w:
+        w.groq.hang(after=["partial"])
+        async with another(home, w, settings) as leaving:
+            job = await leaving.jobs.dispatch(OWNER, ASKED, prompt="hi")
+            with anyio.fail_after(10):
+                await w.groq.saw_request()
+        told = await w.chomp.jobs.result(OWNER, job.id)
+        assert (told.status, [each["outcome"] for each in told.receipt["attempts"]]) == (JobStatus.ERROR, ["hung_up"])
+        assert "stopped" in told.error
+
+
+async def test_a_job_that_waits_is_cancelled_before_anybody_runs_it(home: Path, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
+        cancelled = await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi")
+        assert (await w.chomp.jobs.cancel(OWNER, cancelled.id)).status is JobStatus.CANCELLED
+        w.chomp.jobs.start()
+        done = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with anyio.fail_after(10):
+            assert (await _ended(w.chomp, done.id)).status is JobStatus.DONE
+        assert (await w.chomp.jobs.result(OWNER, cancelled.id)).status is JobStatus.CANCELLED
+        assert len(w.groq.chats) == 1
+
+
+async def test_a_caller_of_a_token_gets_its_jobs_done_with_its_own_keys(home: Path, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
+        _, caller = await w.chomp.keyring.create()
+        await w.chomp.register_keys({"groq": "gsk_5Qx9fT7bWm2LkR8vNc4JhY6dZ3pA"}, caller=caller)
+        job = await w.chomp.jobs.dispatch(caller, ASKED, prompt="hi")
+        with anyio.fail_after(10):
+            assert (await _ended(w.chomp, job.id, caller)).status is JobStatus.DONE
+        assert w.groq.chats[0].key == "gsk_5Qx9fT7bWm2LkR8vNc4JhY6dZ3pA"
+
+
+class Bomb:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+async def test_whoever_can_write_to_the_redis_cannot_have_the_replicas_run_code(home: Path, store: Store) -> None:
+    made = home.parent / "made"
+    async with world(home, "groq", **store) as w:
+        job = await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi")
+        bomb = pickle.dumps(Bomb(made))
+        with RedisClient.from_url(store["CHOMP_STORE"]) as redis:
+            [(_, message)] = redis.xrange("chomp:jobs:stream")
+            redis.xadd("chomp:jobs:stream", {**message, b"args": bomb, b"kwargs": bomb, b"key": b"owner:job_x"})
+            redis.xadd("chomp:jobs:strikes", {b"direction": b"strike", b"operator": b"==", b"value": bomb})
+        w.chomp.jobs.start()
+        with anyio.fail_after(10):
+            assert (await _ended(w.chomp, job.id)).status is JobStatus.DONE
+            again = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+            assert (await _ended(w.chomp, again.id)).status is JobStatus.DONE
+    assert not made.exists()
+
+
+async def test_a_job_of_a_newer_version_is_told_and_left_for_one_that_can_read_it(home: Path, store: Store) -> None:
+    async with world(home, "groq", **store) as w:
+        job = await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi")
+        kv = w.chomp._stores[1]
+        [entry] = await kv.list("job:owner:")
+        await kv.put(entry.key, {**entry.value, "version": 2, "status": "paused"})
+        w.chomp.jobs.start()
+        other = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+        with anyio.fail_after(10):
+            assert (await _ended(w.chomp, other.id)).status is JobStatus.DONE
+        for look in (w.chomp.jobs.result, w.chomp.jobs.cancel):
+            with pytest.raises(NewerRecord, match="newer chomp-mcp"):
+                await look(OWNER, job.id)
+        listed = {each.id: each for each in await w.chomp.jobs.recent(OWNER)}
+        assert "newer chomp-mcp" in listed[job.id].error
+        await kv.put(entry.key, entry.value)  # the newer version has gone, and left it as the old one knows it
+        with RedisClient.from_url(store["CHOMP_STORE"]) as redis:
+            assert redis.zcard("chomp:jobs:queue") == 1, "it comes again"
+        assert (await w.chomp.jobs.result(OWNER, job.id)).status is JobStatus.QUEUED
+
+
+async def test_a_job_that_waits_long_is_put_in_line_again(home: Path, store: Store) -> None:
+    """As after a Redis that lost its last second: the job's record is there, and its place in the queue is not."""
+    async with world(home, "groq", **store) as w:
+        job = await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi")
+        with RedisClient.from_url(store["CHOMP_STORE"]) as redis:
+            for key in redis.keys("chomp:jobs:*"):
+                redis.delete(key)
+        w.chomp.jobs.start()
+        later = another(home, w, store)
+        async with later:
+            later.jobs.engine._clock = lambda: time.time() + 61
+            with anyio.fail_after(10):
+                assert (await _ended(later, job.id)).text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CHOMP_JOB_RETRIES", "-1"),
+        ("CHOMP_JOB_RETRIES", "many"),
+        ("CHOMP_JOB_RETRIES", "1.5"),
+        ("CHOMP_JOB_TAKEOVER_SECONDS", "0"),
+        ("CHOMP_JOB_TAKEOVER_SECONDS", "soon"),
+    ],
+)
+def test_a_wrong_setting_is_told_at_start(home: Path, name: str, value: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} in the environment is wrong"):
+        Settings.load({"CHOMP_HOME": str(home), name: value})
