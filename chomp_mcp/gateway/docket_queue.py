@@ -20,7 +20,8 @@ from docket import Docket, Execution, StrikeList, TaskKey, Worker
 from key_value.aio.stores.memory import MemoryStore
 from redis.exceptions import RedisError
 
-from chomp_mcp.errors import StoreError
+from chomp_mcp.errors import StoreAway
+from chomp_mcp.store.kv.redis_url import place_of, without_secrets
 
 __all__ = ["Queue"]
 
@@ -172,10 +173,10 @@ class Queue:
                 await self._opened()
                 yield
         except (RedisError, OSError, TimeoutError) as error:
-            # Its words may hold what stands in the URL.
-            raise StoreError(
-                f"The queue of jobs in Redis does not answer ({type(error).__name__}).",
-                hint="Start it, or correct CHOMP_STORE.",
+            reason = without_secrets(str(error) or type(error).__name__, self._docket.url).rstrip(".")
+            raise StoreAway(
+                f"{place_of(self._docket.url)} does not take jobs: {reason}.",
+                hint="Start it, or correct CHOMP_STORE; docket needs a user with +@pubsub and &*chomp*, too.",
             ) from None
 
     async def _opened(self) -> None:

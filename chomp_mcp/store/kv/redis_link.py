@@ -33,7 +33,8 @@ _HINTS: Mapping[str, str] = {
     "MISCONF": "It cannot write its own disk: make room there.",
     "NOAUTH": "Put user and password into CHOMP_STORE: redis://user:password@host:6379/0.",
     "invalid username-password": "Correct user and password in CHOMP_STORE.",
-    "no permissions": "Allow that user: ACL SETUSER <user> ~*chomp* +@read +@write +@scripting +@connection.",
+    "no permissions": "Allow that user: ACL SETUSER <user> ~*chomp* &*chomp* +@read +@write +@scripting +@connection"
+    " +@pubsub.",
     "unknown command": f"Use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey, with scripts allowed.",
     "Write commands not allowed after": f"It is too old: use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey.",
     "is too old": f"Use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey.",
