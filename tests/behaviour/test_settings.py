@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -18,6 +18,7 @@ import pytest
 from chomp_mcp import settings
 from chomp_mcp.app import Chomp
 from chomp_mcp.errors import InvalidSetting
+from chomp_mcp.messages import OWNER, ChatRequest, JobStatus
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 from tests.behaviour.bed import HELLO, Bed
@@ -39,6 +40,8 @@ class Case:
     starts: tuple[str, ...] = ()
     """What must refuse a wrong value; by default the stdio server."""
     places: tuple[str, ...] = ("environment", "config.toml", "both")
+    needs_redis: bool = False
+    """It says something of a shared store alone."""
 
 
 # What each of them does.
@@ -159,6 +162,29 @@ async def keeps_everything_in_redis(bed: Bed, _value: str) -> None:
     waited = await bed.run("result", done.stdout.strip(), "--wait", "20")
     assert waited.stdout == "hello\n"
     assert not (bed.home / "state.db").exists()
+
+
+async def asks_no_job_again(bed: Bed, _value: str) -> None:
+    bed.one.hang(after=["so far"])
+    async with bed.http() as served:
+        job = (await served.http.post("/api/dispatch", json={"prompt": "hi", "model": "groq/m"})).json()
+        with anyio.fail_after(10):
+            await bed.one.saw_request()
+    async with bed.http() as served:
+        told = (await served.http.get(f"/api/result/{job['id']}")).json()
+    assert told["status"] == "error"
+    assert "stopped" in told["error"]
+    assert len(bed.one.chats) == 1
+
+
+async def takes_over_soon(bed: Bed, _value: str) -> None:
+    async with Chomp(Settings.load(bed.env)) as chomp:
+        job = await chomp.jobs.enqueue(OWNER, ChatRequest.from_prompt("hi", model="groq/m"), prompt="hi")
+        left = replace(job, status=JobStatus.RUNNING, process="of-a-replica-that-died", starts=1)
+        await chomp.jobs._jobs.save(left)
+    async with bed.http() as served:
+        told = (await served.http.get(f"/api/result/{job.id}?wait=8")).json()
+    assert (told["status"], told["result"]) == ("done", "hello")
 
 
 async def keeps_secrets_here(bed: Bed, _value: str) -> None:
@@ -351,6 +377,8 @@ TABLE = {
         ("{folder}/a-file", "{folder}/nowhere", "work", "~no-such-user"),
     ),
     "CHOMP_DEADLINE_SECONDS": Case("0.3", "60", makes_a_job_of_a_slow_answer, ("0", "-1", "soon", "nan")),
+    "CHOMP_JOB_RETRIES": Case("0", "1", asks_no_job_again, ("-1", "1.5", "many"), needs_redis=True),
+    "CHOMP_JOB_TAKEOVER_SECONDS": Case("0.5", "60", takes_over_soon, ("0", "-1", "soon"), needs_redis=True),
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": Case("0.3", "60", gives_a_silent_router_up, ("0", "-1", "late", "inf")),
     "CHOMP_LOG": Case("off", "debug", logs_nothing, ("loud", "2")),
     "CHOMP_OPEN_REGISTRATION": Case("1", "0", lets_strangers_register, ("maybe", "2")),
@@ -405,6 +433,9 @@ async def test_every_setting_changes_what_a_door_does_and_the_environment_wins(
     bed: Bed, request: pytest.FixtureRequest, name: str, place: str
 ) -> None:
     case = TABLE[name]
+    if case.needs_redis:
+        store = request.getfixturevalue("redis_url")
+        bed.env |= {"CHOMP_STORE": store, "CHOMP_MASTER_KEY": "a-master-key-for-a-test"}
     value = facts(bed, request, case.value)
     bed.put(place, name, value, facts(bed, request, case.other))
     await case.works(bed, value)
