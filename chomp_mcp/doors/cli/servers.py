@@ -6,14 +6,16 @@ import argparse
 import asyncio
 import os
 import signal
+import sys
 from dataclasses import replace
 
 import anyio
 
-from chomp_mcp.doors.cli.output import remark
+from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.errors import InvalidSetting, StoreError
 from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.kv.redis_url import place_of
 
 __all__ = ["serve", "stdio", "worker"]
 
@@ -38,11 +40,11 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def worker(_args: argparse.Namespace) -> int:
+def worker(args: argparse.Namespace) -> int:
     """Run jobs that wait in the shared store until SIGTERM or Ctrl-C; what is not done then goes back in line."""
     settings = Settings.load()
     _needs_store(settings, "A worker runs the jobs of other processes")
-    anyio.run(_worker, settings)
+    anyio.run(_worker, settings, args.json)
     return 0
 
 
@@ -54,7 +56,7 @@ def _needs_store(settings: Settings, what: str) -> None:
         )
 
 
-async def _worker(settings: Settings) -> None:
+async def _worker(settings: Settings, as_json: bool) -> None:
     from chomp_mcp.app import Chomp
     from chomp_mcp.doors.http.server.process import GRACE_SECONDS
     from chomp_mcp.telemetry.log import LogObserver, configure
@@ -76,6 +78,9 @@ async def _worker(settings: Settings) -> None:
     except StoreError as error:
         remark(f"chomp-mcp: {error} It is tried again until it answers.")
     chomp.jobs.start()
-    remark("chomp-mcp worker runs the jobs of CHOMP_STORE; Ctrl-C ends it.")
+    if as_json:
+        show_json({"runs": "jobs", "store": place_of(settings.store)})
+        sys.stdout.flush()
+    remark(f"chomp-mcp worker runs the jobs that wait in {place_of(settings.store)}; Ctrl-C ends it.")
     await stopped.wait()
     await chomp.close(GRACE_SECONDS)
