@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from chomp_mcp.dialects import dialect
+from chomp_mcp.dialects.openai.models import embedders
 from chomp_mcp.messages import Failed, FailureKind, Model, Router, WireRequest
 from chomp_mcp.policy.secrets import sent_secrets, without, without_password
 from chomp_mcp.routers.client import Client, Unreachable
@@ -80,7 +81,8 @@ class ListFetcher:
         if status not in _SUCCESS:
             raise _Refused(judge(status, headers, body, self._clock()))
         found: dict[str, Model] = {}
-        for model in speak.decode_list(router, body):
+        vectors = embedders(router, body) if "embeddings" in router.endpoints else ()
+        for model in (*speak.decode_list(router, body), *vectors):
             found.setdefault(model.id, model)  # some list an id once for each of their servers
         return tuple(found.values())
 
@@ -126,6 +128,8 @@ def model_row(model: Model) -> dict[str, Any]:
     row: dict[str, Any] = {"id": model.id, "name": model.name, "free": model.free}
     row.update({name: str(price) for name in _PRICES if (price := getattr(model, name)) is not None})
     sizes = {"context_length": model.context_length, "max_output": model.max_output}
+    if model.embeds:
+        row["embeds"] = True
     row.update({name: sorted(needs) for name in ("can", "cannot") if (needs := getattr(model, name))})
     return {**row, **{name: size for name, size in sizes.items() if size is not None}}
 
@@ -146,5 +150,6 @@ def _model(router: str, row: Mapping[str, Any]) -> Model:
         free=bool(row.get("free")),
         can=frozenset(row.get("can", ())),
         cannot=frozenset(row.get("cannot", ())),
+        embeds=bool(row.get("embeds")),
         **prices,
     )

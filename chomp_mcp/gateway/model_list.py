@@ -245,7 +245,9 @@ class ModelList:
 
     async def _store(self, name: str, read: RouterList) -> None:
         value: dict[str, Any] = {"until": read.until, "at": read.tried_at, "failures": read.failures}
-        value |= {"models": [model_row(model) for model in read.models]} if not read.error else {"error": read.error}
+        value |= (
+            {"models": [model_row(model) for model in read.roster.all]} if not read.error else {"error": read.error}
+        )
         value |= {"trouble": read.trouble} if read.trouble else {}
         value |= {"late": True} if read.is_late else {}
         value |= {"refused": True} if read.was_refused else {}

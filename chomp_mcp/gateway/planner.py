@@ -70,7 +70,7 @@ class Planner:
         book = await self.books.of(caller)
         demand = capability.demand_of(request)
         stand_in = request.stand_in.ref if request.stand_in else ""
-        name = (caller.id, request.model, request.router, stand_in, *sorted(demand.needs))
+        name = (caller.id, request.model, request.router, stand_in, request.endpoint, *sorted(demand.needs))
         remembered = self._plans.get(name)
         if remembered and remembered.made_of is not book:
             self.forget(caller.id)  # old keys are in all of them
@@ -103,28 +103,28 @@ class Planner:
 
     async def _plan_anew(self, request: ChatRequest, book: Book, needs: frozenset[str]) -> _RememberedPlan:
         """The plan for the ref; where an agent named it by itself, perhaps for another in its place."""
-        instead = request.stand_in
+        instead, embeds = request.stand_in, request.endpoint == "embeddings"
         if instead is None:
-            return await self._plan_for(request.model, request.router, book, needs)
+            return await self._plan_for(request.model, request.router, book, needs, embeds=embeds)
         try:
             if not instead.is_chosen:
-                return await self._plan_for(request.model, request.router, book, needs)
+                return await self._plan_for(request.model, request.router, book, needs, embeds=embeds)
             ref = instead.ref
         except UnknownModel as error:
             # A router that `auto` never takes, such as Anthropic, has the model under that very name.
             listed = (ref for ref in error.did_you_mean if ref.partition("/")[2] == request.model)
             ref = next(listed, instead.ref)
         note = f"{request.model} stands for {ref} ({instead.setting})" if ref == instead.ref else ""
-        return await self._plan_for(ref, request.router, book, needs, note)
+        return await self._plan_for(ref, request.router, book, needs, note, embeds=embeds)
 
     async def _plan_for(
-        self, model: str, router: str, book: Book, needs: frozenset[str], note: str = ""
+        self, model: str, router: str, book: Book, needs: frozenset[str], note: str = "", *, embeds: bool
     ) -> _RememberedPlan:
         """Of the lists that are there in a moment; only where these lead nowhere, of all that can be had."""
         lists = KnownLists(self.models, book.keys)
         if routing.contradiction_to_check(model, router, book):
             await lists.read([router], within=LIST_PATIENCE_SECONDS)
-        target = routing.resolve(model, router, book, lists, needs)
+        target = replace(routing.resolve(model, router, book, lists, needs), embeds=embeds)
         needed = routing.lists_needed(target, book)
         await lists.read(needed, within=LIST_PATIENCE_SECONDS)
         try:

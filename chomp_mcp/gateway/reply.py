@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
+from chomp_mcp.dialects.openai import functions
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.answer import Answer
@@ -58,6 +59,7 @@ class Reply:
         """What it costs; there once the answer has ended and its receipt was asked for."""
         self._characters = 0
         self._finish_reason: str | None = None
+        self._is_legacy = functions.is_legacy(request.body)
 
     @property
     def route(self) -> Route:
@@ -80,7 +82,7 @@ class Reply:
                 self._characters += sum([len(delta.plain) or delta.characters for delta in batch])
                 if self._answer.is_finished and self._finish_reason is None:  # it stands in one of the last deltas
                     self._finish_reason = next((why for delta in reversed(batch) if (why := delta.finish_reason)), None)
-                yield batch
+                yield functions.as_function_calls(batch) if self._is_legacy else batch
         except Unreachable as error:
             await self._end(str(error))
         else:
@@ -93,7 +95,8 @@ class Reply:
         if self._answer.completion is not None:
             self._finish_reason = self._answer.completion.finish_reason
             await self._end("")
-            return self._answer.completion
+            completion = self._answer.completion
+            return functions.as_function_call(completion) if self._is_legacy else completion
         folder = Folder()
         async for batch in self.batches():
             folder.add(batch)

@@ -50,6 +50,8 @@ class Router:
     """Preference list for `auto`, best first; intersected with the live list."""
     models_path: str = "/models"
     """Where the live list is: a path below `url`, or a whole URL."""
+    embedders: tuple[str, ...] = ()
+    """Ids of models that make vectors, where its list leaves them out."""
     hide: tuple[str, ...] = ()
     """Glob patterns of listed ids that cannot chat, or not for us."""
     show: tuple[str, ...] = ()
@@ -147,6 +149,8 @@ class Model:
     """Of `NEEDS`, what the router's list says that it can do."""
     cannot: frozenset[str] = frozenset()
     """What the list says that it cannot; what is in neither is unknown."""
+    embeds: bool = False
+    """It makes vectors, and does not chat."""
 
     @property
     def ref(self) -> str:

@@ -81,6 +81,8 @@ class Target:
     """The caller named nothing: the gateway's default model, with the fallbacks of the settings behind it."""
     group: Group | None = None
     """What the ref names, where it is a group; `model` is empty then."""
+    embeds: bool = False
+    """Vectors are asked for: models that make them have names, too."""
 
 
 class Lists(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from chomp_mcp.messages import Model
@@ -18,7 +19,9 @@ class Roster:
     """The models in the router's order. Every request looks here: it costs the same for ten and for ten thousand."""
 
     def __init__(self, models: Iterable[Model] = ()) -> None:
-        self.models = tuple(models)
+        self.all = tuple(models)
+        """With those that embed."""
+        self.models = tuple(model for model in self.all if not model.embeds)
         self._by_id = {model.id: model for model in self.models}
 
     def __iter__(self) -> Iterator[Model]:
@@ -37,6 +40,13 @@ class Roster:
     def called(self, name: str) -> Sequence[str]:
         """The ids whose last segment is that name (`openai/gpt-oss-120b` for `gpt-oss-120b`), the bare one left out."""
         return self._by_name.get(name, ())
+
+    @cached_property
+    def with_embedders(self) -> Roster:
+        """The same list with the models that embed among the others."""
+        if len(self.all) == len(self.models):
+            return self
+        return Roster(replace(model, embeds=False) for model in self.all)
 
     @cached_property
     def free_and_large(self) -> tuple[str, ...]:

@@ -331,6 +331,8 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
     """A bare name: exact ids first, then ids whose last segment is that name, each in the `auto` order."""
     order = auto_order(book)
     known = {router: lists.get(router) or UNKNOWN for router in order}
+    if target.embeds:
+        known = {router: roster.with_embedders for router, roster in known.items()}
     exact = [
         (router, target.model) for router in order if target.model in known[router] or _is_mock(router, target, book)
     ]

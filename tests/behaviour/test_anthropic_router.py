@@ -8,7 +8,7 @@ import json
 import openai
 import pytest
 
-from tests.support.scripted import sse
+from tests.support.scripted import chunk, sse
 from tests.support.wires import HELLO, wires
 
 pytestmark = pytest.mark.anyio
@@ -316,11 +316,13 @@ async def test_functions_of_before_tools_are_tools_to_routers_that_know_no_other
     async with wires(home, "anthropic", "ollama") as w:
         w.anthropic.reply(200, message(USE, stop="tool_use"))
         answer = await w.chat("anthropic/m", **LEGACY)
-        assert answer.choices[0].message.tool_calls[0].function.name == "get_weather"
-        assert "functions were sent as tools: a call comes back in tool_calls" in answer.chomp["notes"]
+        assert answer.choices[0].message.function_call.name == "get_weather"
+        assert answer.choices[0].message.tool_calls is None
+        assert answer.choices[0].finish_reason == "function_call"
+        assert "functions were sent as tools" in answer.chomp["notes"]
         sent = w.anthropic.requests[-1].json
         assert [tool["name"] for tool in sent["tools"]] == ["get_weather"]
-        assert sent["tool_choice"] == {"type": "tool", "name": "get_weather"}
+        assert sent["tool_choice"] == {"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}
         _, called, result, *_ = sent["messages"]
         assert called["content"][0]["input"] == {"city": "Oslo"}
         assert result["content"][0]["tool_use_id"] == called["content"][0]["id"]
@@ -330,6 +332,19 @@ async def test_functions_of_before_tools_are_tools_to_routers_that_know_no_other
         assert [tool["function"]["name"] for tool in sent["tools"]] == ["get_weather"]
         assert sent["messages"][1]["tool_calls"][0]["id"] == sent["messages"][2]["tool_call_id"]
         assert not {"functions", "function_call"} & sent.keys()
+
+
+async def test_a_streamed_call_comes_back_in_the_form_in_which_it_was_asked_for(home):
+    async with wires(home, "anthropic", "ollama") as w:
+        w.anthropic.reply(200, events(USE, stop="tool_use"), SSE)
+        call = {"index": 0, "id": "c", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+        told = [chunk(tool_calls=[call]), chunk(finish="tool_calls"), "[DONE]"]
+        w.ollama.reply(200, b"".join(map(sse, told)), SSE)
+        for model in ("anthropic/m", "ollama/m"):
+            answer = await w.streamed(model, **LEGACY)
+            assert answer.choices[0].finish_reason == "function_call"
+            assert answer.choices[0].message.function_call.name == "get_weather"
+            assert answer.choices[0].message.tool_calls is None
 
 
 @pytest.mark.parametrize("router", ["anthropic", "ollama"])

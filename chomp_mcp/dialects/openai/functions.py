@@ -1,17 +1,17 @@
-"""`functions` and `function_call`, which chat completions had before tools, as tools."""
+"""`functions` and `function_call`, the form before tools: sent as tools, and what comes back in that form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from chomp_mcp.dialects.values import as_list, as_mapping
-from chomp_mcp.messages import ChatRequest
+from chomp_mcp.messages import ChatRequest, Completion, Delta
 
-__all__ = ["with_tools"]
+__all__ = ["as_function_call", "as_function_calls", "is_legacy", "with_tools"]
 
-_NOTE = "functions were sent as tools: a call comes back in tool_calls"
+_NOTE = "functions were sent as tools"
 
 
 def with_tools(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
@@ -26,10 +26,45 @@ def with_tools(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
     if functions:
         tools = [{"type": "function", "function": each} for each in functions]
         fields["tools"] = [*as_list(fields.get("tools")), *tools]
+        if is_legacy(body):  # an answer of that form holds one call
+            fields.setdefault("parallel_tool_calls", False)
     if choice := _choice(body.get("function_call")):
         fields.setdefault("tool_choice", choice)
     fields["messages"] = _messages(messages)
     return replace(request, body=fields), (_NOTE,) if is_asked else ()
+
+
+def is_legacy(body: Mapping[str, Any]) -> bool:
+    """The caller reads calls in the form before tools."""
+    return bool(body.get("functions")) and not body.get("tools")
+
+
+def as_function_call(completion: Completion) -> Completion:
+    """The answer with its first call, which is all that the old form holds, as `function_call`; others as they are."""
+    choices = [_choice_of(choice, "message") for choice in as_list(completion.body.get("choices"))]
+    return replace(completion, body={**completion.body, "choices": choices})
+
+
+def as_function_calls(deltas: Iterable[Delta]) -> list[Delta]:
+    """The same for the pieces of a stream."""
+    return [
+        delta
+        if delta.plain
+        else Delta(chunk={**delta.chunk, "choices": [_choice_of(choice, "delta") for choice in delta.choices]})
+        for delta in deltas
+    ]
+
+
+def _choice_of(choice: Any, place: str) -> Any:
+    said = choice.get(place) if isinstance(choice, Mapping) else None
+    if not isinstance(said, Mapping) or not (said.get("tool_calls") or choice.get("finish_reason") == "tool_calls"):
+        return choice
+    calls = [call for call in as_list(said.get("tool_calls")) if isinstance(call, Mapping) and not call.get("index")]
+    plain = {name: value for name, value in said.items() if name != "tool_calls"}
+    if calls:
+        plain["function_call"] = dict(as_mapping(calls[0].get("function")))
+    ended = choice.get("finish_reason") == "tool_calls"
+    return {**choice, place: plain, **({"finish_reason": "function_call"} if ended else {})}
 
 
 def _is_legacy(message: Any) -> bool:

@@ -14,7 +14,7 @@ from chomp_mcp.dialects.openai.abilities import abilities
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Model, Router
 
-__all__ = ["as_model", "entries", "is_hidden"]
+__all__ = ["as_model", "embedders", "entries", "is_hidden"]
 
 _PER_MILLION = 1_000_000
 
@@ -43,6 +43,7 @@ _NO_CHAT = re.compile(
     r"|dall-e|gpt-image|chatgpt-image|stable-diffusion|\bsdxl|\bflux\b|imagen-|\bsora|\bveo-|-realtime|gpt-realtime|\bocr\b",
     re.IGNORECASE,
 )
+_EMBEDS = re.compile(r"embed|\bbge-(?!.*rerank)|\be5-|\bgte-|minilm", re.IGNORECASE)
 _CHAT_TYPES = frozenset({"", "chat", "language", "llm", "vlm", "code", "model", "text"})
 
 _PER_MILLION_FROM: Mapping[str, Decimal | int] = {"token": MOST_PRICE, "million": 0, "unclear": Decimal("0.001")}
@@ -69,6 +70,27 @@ def is_hidden(router: Router, model_id: str) -> bool:
     if any(fnmatchcase(model_id, pattern) for pattern in router.show):
         return False
     return bool(_NO_CHAT.search(model_id)) or any(fnmatchcase(model_id, pattern) for pattern in router.hide)
+
+
+def embedders(router: Router, body: bytes) -> tuple[Model, ...]:
+    """The models that make vectors: those of the list, by their type or their name, and those that the row names.
+
+    Raises:
+        ValueError: the body is no list.
+    """
+    found = [Model(router.id, model_id, free=router.free, embeds=True) for model_id in router.embedders]
+    for row in entries(body):
+        model_id = row.get("id") or row.get("model") or row.get("name")
+        if not isinstance(model_id, str) or not model_id or not model_id.isprintable():
+            continue
+        kind = str(row.get("type") or "").lower()
+        if "embed" in kind or _EMBEDS.search(model_id):
+            prices = _prices(router, row)
+            price_in, size = _per_million(prices.get("prompt")), _first_whole(row, _CONTEXT)
+            found.append(
+                Model(router.id, model_id, context_length=size, price_in=price_in, free=router.free, embeds=True)
+            )
+    return tuple(found)
 
 
 def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:

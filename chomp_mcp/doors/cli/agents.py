@@ -27,6 +27,8 @@ class Run:
     """A ref."""
     listed: Model | None
     """What is known of it."""
+    mcp_over_http: bool = False
+    """chomp's tools are the gateway's own: a server that the agent starts would lack the keys that are withheld."""
 
     @property
     def context(self) -> int | None:
@@ -65,7 +67,11 @@ def _claude(run: Run) -> Setup:
     """Claude Code takes an id that it does not know for one of a million tokens, unless it is told."""
     model = VIA_CHOMP + run.model
     tiers = (f"ANTHROPIC_DEFAULT_{tier}_MODEL" for tier in ("OPUS", "SONNET", "HAIKU"))
-    server = {"mcpServers": {"chomp": {"command": command()[0], "args": command()[1:]}}}
+    entry: dict[str, object] = {"command": command()[0], "args": command()[1:]}
+    if run.mcp_over_http:
+        bearer = {"Authorization": "Bearer ${ANTHROPIC_AUTH_TOKEN}"}
+        entry = {"type": "http", "url": f"{run.url}/mcp", "headers": bearer}
+    server = {"mcpServers": {"chomp": entry}}
     return Setup(
         {
             "ANTHROPIC_BASE_URL": run.url,
@@ -88,8 +94,11 @@ def _codex(run: Run) -> Setup:
         "model_providers.chomp.base_url": f"{run.url}/v1",
         "model_providers.chomp.env_key": TOKEN,
         "model_providers.chomp.wire_api": "responses",
-        "mcp_servers.chomp.command": command()[0],
-        "mcp_servers.chomp.args": command()[1:],
+        **(
+            {"mcp_servers.chomp.url": f"{run.url}/mcp", "mcp_servers.chomp.bearer_token_env_var": TOKEN}
+            if run.mcp_over_http
+            else {"mcp_servers.chomp.command": command()[0], "mcp_servers.chomp.args": command()[1:]}
+        ),
         "mcp_servers.chomp.required": True,
         "mcp_servers.chomp.default_tools_approval_mode": "approve",
         **({"model_context_window": run.context} if run.context else {}),
@@ -108,11 +117,15 @@ def _opencode(run: Run) -> Setup:
         "options": {"baseURL": f"{run.url}/v1", "apiKey": f"{{env:{TOKEN}}}"},
         "models": {run.model: model},
     }
+    server: dict[str, object] = {"type": "local", "command": command()}
+    if run.mcp_over_http:
+        bearer = {"Authorization": f"Bearer {{env:{TOKEN}}}"}
+        server = {"type": "remote", "url": f"{run.url}/mcp", "headers": bearer, "oauth": False}
     config = {
         "provider": {"chomp": provider},
         "model": f"chomp/{run.model}",
         "small_model": f"chomp/{run.model}",
-        "mcp": {"chomp": {"type": "local", "command": command(), "enabled": True}},
+        "mcp": {"chomp": {**server, "enabled": True}},
     }
     return Setup({TOKEN: run.token, "OPENCODE_CONFIG_CONTENT": json.dumps(config)})
 

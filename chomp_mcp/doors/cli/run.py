@@ -16,6 +16,7 @@ import threading
 import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Self
 from urllib.error import HTTPError, URLError
@@ -27,6 +28,7 @@ from chomp_mcp.doors.cli.agents import AGENTS, Agent, Run, Setup
 from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import OWNER, ChatRequest, Model
+from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
 
 __all__ = ["run"]
@@ -47,8 +49,16 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.load()
     model = args.model or settings.agent_model
     listed = anyio.run(_listed, settings, model)
+    withheld, over_http = _withheld(settings)
+
+    def setup_for(url: str, token: str) -> Setup:
+        setup = agent.setup(Run(url, token, model, listed, over_http))
+        without = tuple(name for name in dict.fromkeys([*setup.without, *withheld]) if name not in setup.environment)
+        notes = (*setup.notes, _OVER_HTTP) if over_http and f"{url}/mcp" in str(setup) else setup.notes
+        return replace(setup, without=without, notes=notes)
+
     if args.only_print:
-        setup = agent.setup(Run(_address(settings), "<token of this run>", model, listed))
+        setup = setup_for(_address(settings), "<token of this run>")
         _show_json(agent, setup, args.arguments) if args.json else _show(agent, setup, args.arguments)
         return 0
     program = shutil.which(agent.program)
@@ -56,11 +66,32 @@ def run(args: argparse.Namespace) -> int:
         remark(f"chomp-mcp: {agent.program} is not installed, or not on PATH. {agent.install}")
         return _NOT_FOUND
     with _Signals() as signals, _gateway(settings) as (url, token):
-        setup = agent.setup(Run(url, token, model, listed))
+        setup = setup_for(url, token)
         for note in setup.notes:
             remark(note)
         environment = {name: value for name, value in os.environ.items() if name not in setup.without}
         return _wait([program, *setup.arguments, *args.arguments], {**environment, **setup.environment}, signals)
+
+
+_OVER_HTTP = (
+    "Your keys are in the environment, which the agent does not get: chomp's tools come over HTTP in this run, without "
+    "files. `chomp-mcp keys add` stores keys, then they come with files."
+)
+
+
+def _withheld(settings: Settings) -> tuple[list[str], bool]:
+    """The variables that hold what no agent needs, as far as they are set; whether chomp's own server would need one.
+
+    An agent runs commands that a stranger's text may have put into its head: what is in its environment is read.
+    """
+    routers = load(settings).values()
+    keys = {router.key_variable: router.deprecated for router in routers if router.key_variable}
+    named = [*_SECRETS, *keys]
+    found = [name for name in named if os.environ.get(name)]
+    return found, any(name == "CHOMP_MASTER_KEY" or keys.get(name) is False for name in found)
+
+
+_SECRETS = ("CHOMP_MASTER_KEY", "CHOMP_NEW_MASTER_KEY", "GATEWAY_AUTH_TOKEN")
 
 
 async def _listed(settings: Settings, model: str) -> Model | None:

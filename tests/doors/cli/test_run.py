@@ -76,6 +76,38 @@ def test_the_agent_gets_a_gateway_a_token_and_the_model_and_its_exit_code_is_our
         __import__("urllib.request").request.urlopen(told["url"], timeout=5)
 
 
+SECRETS = {
+    "CHOMP_MASTER_KEY": "master-key-of-the-user-000000000000",
+    "GROQ_API_KEY": "gsk_of_the_user",
+    "OPENAI_API_KEY": "sk-of-the-user",
+}
+
+
+def test_no_key_of_the_user_reaches_the_agent(run, upstream, programs):
+    upstream.models(["m"])
+    done = run("run", "claude", "-m", "lab/m", env={**programs, **SECRETS, "GATEWAY_PORT": "1"})
+    told = json.loads(done.stdout)
+    assert told["text"] == "hello"
+    assert not SECRETS.keys() & told["environment"].keys()
+    assert not any(secret in done.stdout + done.stderr for secret in SECRETS.values())
+    server = json.loads(next(word for word in told["arguments"] if "mcpServers" in word).partition("=")[2])
+    assert server["mcpServers"]["chomp"] == {
+        "type": "http",
+        "url": f"{told['url']}/mcp",
+        "headers": {"Authorization": "Bearer ${ANTHROPIC_AUTH_TOKEN}"},
+    }
+    assert "without files" in done.stderr
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_print_shows_what_is_withheld_and_no_secret(run, upstream, agent):
+    done = run("run", agent, "-m", "lab/m", "--print", env=SECRETS)
+    lines = done.stdout.splitlines()
+    assert {"unset CHOMP_MASTER_KEY", "unset GROQ_API_KEY"} <= set(lines)
+    assert not any(secret in done.stdout + done.stderr for secret in SECRETS.values())
+    assert (agent in ("claude", "codex", "opencode")) is ("/mcp" in lines[-1] or "/mcp" in done.stdout)
+
+
 def test_a_gateway_that_serves_already_is_found(run, upstream, programs, home):
     serving = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0"], env={**os.environ, "CHOMP_HOME": str(home)}, stderr=-1, text=True

@@ -9,7 +9,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from chomp_mcp.messages import OWNER
-from tests.support.scripted import sse
+from tests.support.scripted import ScriptedRouter, sse
 from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -62,6 +62,36 @@ async def test_a_model_must_be_named(client, model):
     with pytest.raises(openai.BadRequestError) as refused:
         await client.embeddings.create(model=model, input="a")
     assert refused.value.param == "model"
+
+
+async def test_a_bare_name_finds_the_routers_that_serve_that_very_model(home):
+    async with ScriptedRouter() as one, ScriptedRouter() as two, ScriptedRouter() as three:
+        one.models(["m", "text-embedding-3-small"])
+        two.models(["m", "openai/text-embedding-3-small", "text-embedding-3-large"])
+        three.models(["m"])
+        one.fail(500)
+        two.reply(200, VECTORS)
+        rows = {name: {"url": each.url} for name, each in (("one", one), ("two", two), ("three", three))}
+        async with serving(replace(settings_for(home), router_rows=rows)) as gateway:
+            answer = await gateway.http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": "a"})
+            listed = await gateway.http.get("/v1/models")
+            unknown = await gateway.http.post("/v1/embeddings", json={"model": "text-embedding-9", "input": "a"})
+            chat = {"model": "text-embedding-3-small", "messages": [{"role": "user", "content": "hi"}]}
+            chatted = await gateway.http.post("/v1/chat/completions", json=chat)
+        assert answer.headers["x-chomp-router"] == "two"
+        assert two.chats[0].json["model"] == "openai/text-embedding-3-small"
+        assert not three.chats
+        assert not any("embedding" in model["id"] for model in listed.json()["data"])
+        assert (unknown.status_code, chatted.status_code) == (404, 404)
+
+
+async def test_models_that_a_router_leaves_out_of_its_list_are_found_by_their_bare_names(home, upstream):
+    row = {"url": upstream.url, "embedders": ["vendor/vectors-1"]}
+    upstream.models(["vendor/m"])
+    upstream.reply(200, VECTORS)
+    async with serving(replace(settings_for(home), router_rows={"hub": row})) as gateway:
+        answer = await gateway.http.post("/v1/embeddings", json={"model": "vectors-1", "input": "a"})
+    assert answer.headers["x-chomp-model"] == "vendor/vectors-1"
 
 
 async def test_an_answer_without_vectors_is_a_failure(client, upstream):
