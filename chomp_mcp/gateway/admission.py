@@ -73,7 +73,7 @@ class Admission:
         if all(route.router.free for route in plan.routes):
             return plan, None
         await self._prices.load(plan.routes)
-        estimates = [(route, self._prices.estimate(route, request.body)) for route in plan.routes]
+        estimates = [(route, self._prices.estimate(route, request.said)) for route in plan.routes]
         most, least, likely = (
             max(budget.nano(getattr(each, name)) for _, each in estimates) for name in ("most", "least", "likely")
         )
@@ -96,7 +96,7 @@ class Admission:
         Raises:
             BudgetExceeded: there is no room beside what is held already.
         """
-        estimate = self._prices.estimate(route, request.body)
+        estimate = self._prices.estimate(route, request.said)
         most, likely = budget.nano(estimate.most), budget.nano(estimate.likely)
         if most == 0:
             return None

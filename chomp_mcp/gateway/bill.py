@@ -58,7 +58,7 @@ class Bill:
         bookings, notes = [], []
         rows = [(answer[0].route, answer[1], answer[0].cost_usd)] if answer else []
         for charge in charges:
-            usage = prices.likely_usage(charge.route, request.body) if charge.was_left else charge.usage or Usage()
+            usage = prices.likely_usage(charge.route, request.said) if charge.was_left else charge.usage or Usage()
             rows.append((charge.route, usage, charge.cost_usd))
             if not charge.was_left:
                 notes.append(f"{charge.route.ref} failed, and is paid for")
@@ -75,12 +75,12 @@ def counted(answer: Answer, request: ChatRequest, characters: int, *, is_whole: 
     usage = answer.usage
     said = answer.completion.characters if answer.completion else characters
     if usage is None:
-        return estimate.usage_of_texts(request.body, said)
+        return estimate.usage_of_texts(request.said, said)
     least = math.ceil(said / _CHARACTERS_PER_TOKEN)
     is_short = bool(said) and (not usage.output_tokens or (not is_whole and usage.output_tokens < least))
     if usage.input_tokens and not is_short:
         return usage
-    asked = usage.input_tokens or estimate.usage_of_texts(request.body, 0).input_tokens
+    asked = usage.input_tokens or estimate.usage_of_texts(request.said, 0).input_tokens
     output = least if is_short else usage.output_tokens
     is_same = (asked, output) == (usage.input_tokens, usage.output_tokens)
     return usage if is_same else replace(usage, input_tokens=asked, output_tokens=output, estimated=True)

@@ -39,7 +39,7 @@ class Conversations:
             return ""
         if len(plan.routes) < 2:  # noqa: PLR2004 - one route leaves no choice
             return ""
-        begins = request.session.encode("utf-8", "replace") or _beginning(request.body)
+        begins = request.session.encode("utf-8", "replace") or _beginning(request.said)
         if not begins:
             return ""
         return f"sticky:{hashlib.sha256(wire.dumps([caller.id, plan.asked]) + begins).hexdigest()[:32]}"
@@ -69,7 +69,7 @@ class Conversations:
 
 def _beginning(body: Mapping[str, Any]) -> bytes:
     """What stands before the first answer; nothing in a first turn, which has no cache to find again."""
-    messages = body.get("messages")
+    messages = body.get("messages", body.get("input"))
     if not isinstance(messages, list):
         return b""
     roles = [message.get("role") if isinstance(message, Mapping) else None for message in messages]

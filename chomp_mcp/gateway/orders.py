@@ -55,7 +55,7 @@ class Orders:
 
     async def _by_cost(self, routes: Sequence[Route], request: ChatRequest) -> Ranks:
         await self.prices.load(routes)
-        usage = estimate.likely_usage(request.body, None)
+        usage = estimate.likely_usage(request.said, None)
         found = []
         for route in routes:
             price = self.prices.of(route)
@@ -76,7 +76,7 @@ class Orders:
         ]
 
     async def _by_speed(self, routes: Sequence[Route], request: ChatRequest) -> Ranks:
-        asked = estimate.asked_output(request.body, None) or _USUAL_TOKENS
+        asked = estimate.asked_output(request.said, None) or _USUAL_TOKENS
         tokens = min(asked, _USUAL_TOKENS) if request.stream else 0  # a whole answer's figure holds them already
         return [
             (order.by_speed(speed.seconds, speed.tokens_per_second, tokens), _quickness(speed, request.stream))

@@ -115,7 +115,7 @@ class Exchange:
         self.before_asking: Callable[[Hold | None], Awaitable[None]] | None = None
         """Awaited before the first router is called, with the reservation."""
         self._started = gateway.clock()
-        self._trace = gateway.tracing.exchange(request.model, door=door, stream=request.stream, body=request.body)
+        self._trace = gateway.tracing.exchange(request.model, door=door, stream=request.stream, body=request.said)
         self._hold: Hold | None = None
         self._hedge: Hedge | None = None
         self._attempts: Attempts | None = None
@@ -173,6 +173,8 @@ class Exchange:
             await gateway.admission.let_in(self._caller)
         if self._plan is None:
             self._plan = await gateway.plan(self._caller, request)
+        if request.native and not any(map(request.is_native_to, self._plan.routes)):
+            _ = len(request.body)  # what cannot be translated is refused here, before anything is held for it
         talk = gateway.conversations.name_of(self._caller, request, self._plan)
         self._plan = await gateway.conversations.with_kept(talk, self._plan)
         grant = (await gateway.planner.books.of(self._caller)).grant

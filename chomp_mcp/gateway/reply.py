@@ -59,7 +59,7 @@ class Reply:
         """What it costs; there once the answer has ended and its receipt was asked for."""
         self._characters = 0
         self._finish_reason: str | None = None
-        self._is_legacy = functions.is_legacy(request.body)
+        self._is_legacy = functions.is_legacy(request.said)
 
     @property
     def route(self) -> Route:

@@ -210,7 +210,7 @@ class Trial:
         """The call, its notes told; a failed attempt where this router cannot take what the request holds."""
         route, means = self.route, self._means
         speak = speech(route, self._request)
-        request = self._request.with_stream(False) if must_be_whole(route, self._request.body) else self._request
+        request = self._request.with_stream(False) if self._must_be_whole else self._request
         try:
             wired = speak.encode(route, request)
         except InvalidRequest as error:
@@ -220,7 +220,7 @@ class Trial:
         unmet = [
             f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name not in request.wishes
         ]
-        translated = () if request.is_native_to(route) else (*request.notes, *unmet)
+        translated = () if request.is_native_to(route) else (*request.all_notes, *unmet)
         self._record.note(*translated, *wired.notes)
         means.trace.attempt(route.router.id, route.model)
         means.trace.inject(wired.headers)
@@ -229,13 +229,18 @@ class Trial:
             self._record.note(*([note] if note else []))
         return wired
 
+    @property
+    def _must_be_whole(self) -> bool:
+        is_native = self._request.is_native_to(self.route)
+        return not is_native and must_be_whole(self.route, self._request.body)
+
     async def _read(self, response: Response) -> Answer | Failed:
         route, now = self.route, self._means.clock()
         readings = quota_headers.read(response.headers, now, windows=route.router.quota_windows)
         await self._means.health.learned(route, readings)
         if not response.is_success:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
-        if self._request.stream and not must_be_whole(route, self._request.body):
+        if self._request.stream and not self._must_be_whole:
             return await self._peek(response)
         outcome = whole(speech(route, self._request), response.headers, await response.read(MAX_ANSWER_BYTES))
         if not isinstance(outcome, Completion):
@@ -247,7 +252,8 @@ class Trial:
         """Read until the first real delta: until then nothing is promised, and another route may still answer."""
         route = self.route
         decoder = speech(route, self._request).decoder()
-        decoder.choices = choices_of(route, self._request.body)
+        if not self._request.is_native_to(route):
+            decoder.choices = choices_of(route, self._request.body)
         seen: list[Delta] = []
         async for chunk in response.iter_bytes():
             fresh = decoder.feed(chunk)

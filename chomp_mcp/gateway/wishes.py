@@ -27,12 +27,18 @@ class Wishes:
         if not known or request.is_native_to(route):
             return request
         self._refused.move_to_end(route.ref)
-        names = [name for name in request.wishes if name in known and _is_like(request.body[name], known[name])]
+        names = [
+            name
+            for name in request.wishes
+            if name in known and name in request.body and _is_like(request.body[name], known[name])
+        ]
         return request.without(names) if names else request
 
     def after(self, failed: Failed, route: Route, request: ChatRequest) -> ChatRequest | None:
         """The request without the wish that was refused just now; None where nothing can be left out."""
-        name = "" if request.is_native_to(route) else wishes.refused(failed, request.wishes)
+        if request.is_native_to(route):
+            return None
+        name = wishes.refused(failed, [name for name in request.wishes if name in request.body])
         if not name:
             return None
         if failed.kind is not FailureKind.TOO_LONG:  # then it is this prompt that leaves no room for it

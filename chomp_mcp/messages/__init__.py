@@ -18,6 +18,7 @@ from chomp_mcp.messages.request import (
     ChatRequest,
     Native,
     StandIn,
+    Translated,
     WireRequest,
     is_conversation,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Route",
     "Router",
     "StandIn",
+    "Translated",
     "Usage",
     "UsageView",
     "WireRequest",

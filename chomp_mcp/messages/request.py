@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from chomp_mcp.errors import InvalidRequest, TooLarge
 from chomp_mcp.messages.router import AUTO, Endpoint, Route
 
-__all__ = ["MAX_PROMPT_BYTES", "OWNER", "Caller", "ChatRequest", "Native", "StandIn", "WireRequest", "is_conversation"]
+__all__ = [
+    "MAX_PROMPT_BYTES",
+    "OWNER",
+    "Caller",
+    "ChatRequest",
+    "Native",
+    "StandIn",
+    "Translated",
+    "WireRequest",
+    "is_conversation",
+]
 
 MAX_PROMPT_BYTES = 4 * 1024 * 1024
 """Text of one prompt, system prompt included; more than any model reads today."""
@@ -47,6 +57,35 @@ class Native:
     """The client's headers that belong to that API (versions, betas), in lower case; never a credential."""
 
 
+class Translated(Mapping[str, Any]):
+    """A chat-completions body made of another API's as soon as somebody reads it: a native route never does.
+
+    `InvalidRequest`, of whatever reads it first: it cannot be translated.
+    """
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], tuple[Mapping[str, Any], Iterable[str]]]) -> None:
+        """`make` gives the body, and what it could not carry, as sentences."""
+        self._make = make
+        self._made: tuple[Mapping[str, Any], Iterable[str]] | None = None
+
+    def read(self) -> tuple[Mapping[str, Any], Iterable[str]]:
+        """The body and the sentences."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, name: str) -> Any:
+        return self.read()[0][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.read()[0])
+
+    def __len__(self) -> int:
+        return len(self.read()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class StandIn:
     """What is asked for in place of a model that an agent names by itself."""
@@ -81,7 +120,7 @@ class ChatRequest:
     native: Native | None = None
     """What `body` was translated from, where a door speaks another dialect than chat completions."""
     notes: tuple[str, ...] = ()
-    """What that translation could not carry, as sentences for the receipt of a route that gets `body`."""
+    """What `body` lacks of what was asked, as sentences for the receipt of a route that gets it."""
     untranslated: InvalidRequest | None = None
     """Why no route may get `body`: it lacks what only a router of the native dialect can know."""
 
@@ -95,7 +134,7 @@ class ChatRequest:
     def as_dict(self) -> dict[str, Any]:
         """As JSON, for a job that another process is to run: what doors that make jobs can set."""
         plain = {name: getattr(self, name) for name in ("model", "router", "stream", "session", "timeout_seconds")}
-        return {**plain, "body": dict(self.body), "notes": list(self.notes), "needs": sorted(self.needs)}
+        return {**plain, "body": dict(self.body), "notes": list(self.all_notes), "needs": sorted(self.needs)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ChatRequest:
@@ -107,6 +146,16 @@ class ChatRequest:
             notes=tuple(value.get("notes", ())),
             needs=frozenset(value.get("needs", ())),
         )
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """The body as the client wrote it: to look into, whatever its API."""
+        return self.native.body if self.native else self.body
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """`notes`, and those of the translation."""
+        return (*self.notes, *self.body.read()[1]) if isinstance(self.body, Translated) else self.notes
 
     def is_native_to(self, route: Route) -> bool:
         """The route speaks the dialect that the request was written in."""
@@ -150,7 +199,9 @@ class ChatRequest:
     def without(self, names: Collection[str]) -> ChatRequest:
         """Without these fields of the body."""
         body = {name: value for name, value in self.body.items() if name not in names}
-        return replace(self, body=body, wishes=tuple(name for name in self.wishes if name not in names))
+        return replace(
+            self, body=body, notes=self.all_notes, wishes=tuple(name for name in self.wishes if name not in names)
+        )
 
     def with_stream(self, stream: bool) -> ChatRequest:
         return replace(self, stream=stream)

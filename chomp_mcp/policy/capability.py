@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -64,27 +64,61 @@ NO_DEMAND = Demand()
 
 def demand_of(request: ChatRequest) -> Demand:
     """Read from the body. An effort, or parallel calls, are wishes: an answer without them is one."""
-    body = request.body
     if request.endpoint != "chat":
         return NO_DEMAND
+    body = request.said
     needs, characters = set(request.needs), 0
-    for message in body.get("messages") or ():
-        content = message.get("content")
-        if isinstance(content, str):
-            characters += len(content)
-        elif isinstance(content, list):
-            for part in content:
-                kind = part.get("type") if isinstance(part, Mapping) else None
-                if kind == "text":
-                    characters += len(text) if isinstance(text := part.get("text"), str) else 0
-                elif isinstance(kind, str) and kind in _PARTS:
-                    needs.add(_PARTS[kind])
-    if body.get("tools") or body.get("functions"):
+    for part in _parts(body):
+        text = part if isinstance(part, str) else part.get("text")
+        if isinstance(text, str):
+            characters += len(text)
+        elif not isinstance(part, str) and (need := _PARTS.get(str(part.get("type")))) and not _is_text(part):
+            needs.add(need)
+    if body.get("functions") or any(map(_is_callable, _rows(body.get("tools")))):
         needs.add("tools")
-    form = body.get("response_format")
-    if isinstance(form, Mapping) and form.get("type") == "json_schema":
+    forms = [body.get("response_format"), *(_field(body.get(name), "format") for name in ("output_config", "text"))]
+    if any(_field(form, "type") == "json_schema" for form in forms):
         needs.add("json_schema")
     return Demand(frozenset(needs), characters)
+
+
+def _parts(body: Mapping[str, Any]) -> Iterator[str | Mapping[str, Any]]:
+    """What was said, texts and parts: of chat completions, Messages (also in a tool's result), or Responses' items."""
+    turns = body.get("messages", body.get("input"))
+    if isinstance(turns, str):
+        yield turns
+    for turn in _rows(turns):
+        if not isinstance(turn, Mapping):
+            continue
+        for content in (turn.get("content"), turn.get("output")):
+            if isinstance(content, str):
+                yield content
+            for part in _rows(content):
+                if isinstance(part, str):
+                    yield part
+                elif isinstance(part, Mapping):
+                    yield part
+                    if isinstance(inner := part.get("content"), str):
+                        yield inner
+                    yield from (each for each in _rows(inner) if isinstance(each, Mapping))
+
+
+def _rows(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    """A document that is text goes as text to whoever reads no documents."""
+    return _field(part.get("source"), "type") in ("text", "content")
+
+
+def _is_callable(tool: Any) -> bool:
+    """Not one that a router runs by itself (`web_search`), which is left out where a router has no such."""
+    return _field(tool, "type") in (None, "function", "custom", "namespace")
 
 
 def checked_needs(names: Iterable[str]) -> frozenset[str]:
@@ -167,7 +201,7 @@ def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
     """
     if demand.characters <= min((_context(route) for route in plan.routes), default=0):
         return plan
-    fewest = _fewest_tokens(request.body)
+    fewest = _fewest_tokens(request.said)
     routes = tuple(route for route in plan.routes if fewest <= _context(route))
     if len(routes) == len(plan.routes):
         return plan
@@ -192,11 +226,9 @@ def _context(route: Route) -> int:
 
 def _fewest_tokens(body: Mapping[str, Any]) -> int:
     fewest = 0
-    for message in body.get("messages") or ():
-        content = message.get("content")
-        parts = [content] if isinstance(content, str) else content if isinstance(content, list) else []
-        texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
-        fewest += sum(_fewest_in(text) for text in texts if isinstance(text, str))
+    for part in _parts(body):
+        if isinstance(text := part if isinstance(part, str) else part.get("text"), str):
+            fewest += _fewest_in(text)
     return fewest
 
 

@@ -61,7 +61,7 @@ def usage_of_texts(body: Mapping[str, Any], answer_characters: int) -> Usage:
 
 
 def _estimated(body: Mapping[str, Any], output: int) -> Usage:
-    characters, media = _weight(body.get("messages"), 0)
+    characters, media = _weight(body.get("messages", body.get("input")), 0)
     for name in _READ:
         if value := body.get(name):
             characters += len(value) if isinstance(value, str) else len(_json(value))
@@ -73,7 +73,7 @@ def _estimated(body: Mapping[str, Any], output: int) -> Usage:
     )
 
 
-_READ = ("tools", "functions", "response_format", "prompt", "input", "system", "instructions")
+_READ = ("tools", "functions", "response_format", "prompt", "system", "instructions")
 """Fields beside the messages that a model reads; the others are for the router."""
 _SHORT = 2000
 _DEEP = 50

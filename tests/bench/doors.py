@@ -1,7 +1,7 @@
 """What the doors cost beside chat completions: `python -m tests.bench.doors [--rounds N] [--seconds S]`.
 
 CPU of the gateway alone, by request and by event of a stream: what a stream costs more than a request. All doors are
-asked in turns in one process. `native` is the Messages door on a router that speaks Messages.
+asked in turns in one process. `native` is a door on a router that speaks its own API.
 """
 
 from __future__ import annotations
@@ -27,20 +27,29 @@ dialect = "anthropic"
 
 [routers.native.prices]
 m0 = {{ input = 1, output = 2 }}
+
+[routers.gpt]
+url = "http://127.0.0.1:{port}/v1"
+dialect = "responses"
+
+[routers.gpt.prices]
+m0 = {{ input = 1, output = 2 }}
 """
 DOORS: Mapping[str, tuple[str, str]] = {
     "chat completions": ("/v1/chat/completions", "groq/openai/gpt-oss-120b"),
     "messages": ("/v1/messages", "groq/openai/gpt-oss-120b"),
     "messages, native": ("/v1/messages", "native/m0"),
     "responses": ("/v1/responses", "groq/openai/gpt-oss-120b"),
+    "responses, native": ("/v1/responses", "gpt/m0"),
 }
 
 
 def asked(server: Server, door: str, messages: object = None, **more: object) -> bytes:
     path, model = DOORS[door]
     said = messages or [{"role": "user", "content": PROMPT}]
-    named = "input" if door == "responses" else "messages"
-    most = "max_output_tokens" if door == "responses" else "max_tokens"
+    is_responses = door.startswith("responses")
+    named = "input" if is_responses else "messages"
+    most = "max_output_tokens" if is_responses else "max_tokens"
     return request("POST", path, {"model": model, named: said, most: 128, **more}, server.token)
 
 

@@ -3,6 +3,7 @@
 /v1/chat/completions   one fixed answer, or, with `"stream":true`, BURST events at once;
                        with `"user":"slow"`, PACED events, PACE_SECONDS apart
 /v1/messages           the same in Anthropic's words
+/v1/responses          the same in Responses' words
 /models-N/v1/models    a list of N models, `m0` first
 """
 
@@ -70,6 +71,32 @@ MESSAGE_STREAM = (
 )
 
 
+PART = {"type": "output_text", "text": TEXT, "annotations": [], "logprobs": []}
+ITEM = {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [PART]}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "m0",
+    "output": [ITEM],
+    "usage": {"input_tokens": 40, "output_tokens": 80, "total_tokens": 120},
+}
+WHOLE_RESPONSE = json.dumps(RESPONSE).encode()
+PLACE = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+RESPONSE_STREAM = (
+    event(type="response.created", response={**RESPONSE, "status": "in_progress", "output": []}, sequence_number=0)
+    + event(type="response.output_item.added", output_index=0, item={**ITEM, "content": []}, sequence_number=1)
+    + event(type="response.content_part.added", **PLACE, part={**PART, "text": ""}, sequence_number=2)
+    + event(type="response.output_text.delta", **PLACE, delta="word ", logprobs=[], sequence_number=3) * BURST
+    + event(type="response.output_text.done", **PLACE, text=TEXT, logprobs=[], sequence_number=4)
+    + event(type="response.content_part.done", **PLACE, part=PART, sequence_number=5)
+    + event(type="response.output_item.done", output_index=0, item=ITEM, sequence_number=6)
+    + event(type="response.completed", response=RESPONSE, sequence_number=7)
+    + b"0\r\n\r\n"
+)
+
+
 def whole(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
@@ -99,6 +126,8 @@ class Upstream(asyncio.Protocol):
             self.transport.write(whole(model_list(int(count[1]) if count else 1)))
         elif path.endswith("/messages"):
             self.transport.write(STREAM + MESSAGE_STREAM if b'"stream":true' in body else whole(WHOLE_MESSAGE))
+        elif path.endswith("/responses"):
+            self.transport.write(STREAM + RESPONSE_STREAM if b'"stream":true' in body else whole(WHOLE_RESPONSE))
         elif b'"stream":true' not in body:
             self.transport.write(whole(WHOLE))
         elif b'"user":"slow"' in body:

@@ -16,7 +16,7 @@ from chomp_mcp.dialects.responses.door_tools import Tools, freeform_arguments
 from chomp_mcp.dialects.values import as_list
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["REASONING", "Chat", "is_ours", "seal", "to_chat", "unseal"]
+__all__ = ["REASONING", "Chat", "is_ours", "seal", "state_needed", "to_chat", "unseal"]
 
 REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
 """Fields of a chat message that hold what the model thought."""
@@ -57,33 +57,22 @@ class Chat:
     """The client wants what the model thought as `encrypted_content`, to send it back."""
     summarizes: bool = False
     """The client asked for summaries of the reasoning: what a chat router tells of it goes there."""
-    state: InvalidRequest | None = None
-    """Why `body` is not all that was asked: it needs what only the router that answered before has stored."""
 
 
 def to_chat(body: Mapping[str, Any]) -> Chat:
     """Translate a body.
 
     Raises:
-        InvalidRequest: it is to run in the background, or an item of it is malformed; `param` names the place.
+        InvalidRequest: an item of it is malformed; `param` names the place.
     """
-    if body.get("background"):
-        raise InvalidRequest(
-            "Nothing runs in the background at this door, so background cannot be used.",
-            hint="Leave it out and wait for the answer, or use POST /api/dispatch.",
-            param="background",
-        )
     tools = Tools.of(body.get("tools"))
     messages = _instructions(body.get("instructions"), tools)
     travels = {
         _RENAMED.get(name, name): value for name, value in body.items() if value is not None and name not in _TAKEN
     }
     chat = Chat(travels, tools)
-    for name, reason in _STATE.items():
-        if body.get(name):
-            chat.state = _stateful(f"{reason}, so {name} cannot be used", "Send all items in input", name)
     chat.body["messages"] = [*messages, *_Conversation(chat).read(body.get("input"))]
-    if not chat.body["messages"] and chat.state is None:
+    if not chat.body["messages"]:
         raise InvalidRequest("input is empty.", hint="Send text or a list of items as input.", param="input")
     _write_tools(chat, body.get("tool_choice"))
     _write_text(chat, body.get("text"))
@@ -93,10 +82,28 @@ def to_chat(body: Mapping[str, Any]) -> Chat:
     return chat
 
 
-def _stateful(why: str, instead: str, param: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{why}.", hint=f"{instead}, or name a model of a router that speaks Responses itself.", param=param
-    )
+def state_needed(body: Mapping[str, Any]) -> InvalidRequest | None:
+    """Why no other router than the one that answered before can be asked; None where all is said in the body.
+
+    Raises:
+        InvalidRequest: it is to run in the background, which nobody could collect here.
+    """
+    if body.get("background"):
+        raise InvalidRequest(
+            "Nothing runs in the background at this door, so background cannot be used.",
+            hint="Leave it out and wait for the answer, or use POST /api/dispatch.",
+            param="background",
+        )
+    instead = "or name a model of a router that speaks Responses itself."
+    for name, reason in _STATE.items():
+        if body.get(name):
+            why = f"{reason}, so {name} cannot be used."
+            return InvalidRequest(why, hint=f"Send all items in input, {instead}", param=name)
+    for index, item in enumerate(as_list(body.get("input"))):
+        if isinstance(item, Mapping) and item.get("type") == "item_reference":
+            why = f"input[{index}] refers to an item that was not stored here."
+            return InvalidRequest(why, hint=f"Send the item itself, {instead}", param=f"input[{index}]")
+    return None
 
 
 def is_ours(item: Any) -> bool:
@@ -269,12 +276,6 @@ class _Conversation:
         call = {"id": self._unique(call_id), "type": "function", "function": function, "_of": call_id}
         self._turn.setdefault("tool_calls", []).append(call)
 
-    def _reference(self, item: Mapping[str, Any], index: int) -> None:  # noqa: ARG002 - the table's signature
-        place = f"input[{index}]"
-        self._chat.state = _stateful(
-            f"{place} refers to an item that was not stored here", "Send the item itself", place
-        )
-
     def _result(self, item: Mapping[str, Any], index: int) -> None:
         """One that no call before it has taken belongs to none: told as what it is, since routers refuse it."""
         waiting = self._results.get(_call_id(item, index), [])
@@ -363,7 +364,6 @@ _ITEMS: Mapping[str, Callable[[_Conversation, Mapping[str, Any], int], None]] = 
     "custom_tool_call": _Conversation._call,  # noqa: SLF001
     "function_call_output": _Conversation._result,  # noqa: SLF001
     "custom_tool_call_output": _Conversation._result,  # noqa: SLF001
-    "item_reference": _Conversation._reference,  # noqa: SLF001
 }
 _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 

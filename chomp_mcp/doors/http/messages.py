@@ -27,7 +27,7 @@ from chomp_mcp.doors.http.asgi import (
 from chomp_mcp.doors.http.chat import conversation_of, headers_of, patience_of
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway.reply import Reply
-from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Receipt, Usage
+from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Receipt, Translated, Usage
 from chomp_mcp.policy.agents import stand_in, without_prefix
 from chomp_mcp.settings import Settings
 
@@ -144,20 +144,18 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], se
                 hint=f"Correct {name}.",
                 param=name,
             )
-    chat, notes = chat_of(body)
     headers = list(headers)
     model = without_prefix(body["model"])
     passed = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PASSED_ON}
     return ChatRequest(
-        body=chat,
+        body=Translated(partial(chat_of, body)),
         model=model,
         stand_in=stand_in("claude", model, settings.agents, settings.agent_model),
         stream=bool(body.get("stream")),
         session=conversation_of(headers, body),
         timeout_seconds=patience_of(headers),
-        wishes=tuple(name for name in _WISHES if name in chat),
+        wishes=_WISHES,
         native=Native("anthropic", body, passed),
-        notes=notes,
     )
 
 
