@@ -53,7 +53,12 @@ class History:
             raise InvalidRequest(
                 f"{where}.role is none of user, assistant and system.", hint=f"Correct {where}.", param=f"{where}.role"
             )
-        blocks = _blocks(message.get("content"), f"{where}.content")
+        content = message.get("content")
+        if type(content) is str and content and role != "system":  # nearly all messages of a chat: nothing to translate
+            self._close()
+            self.messages.append({"role": role, "content": content})
+            return
+        blocks = _blocks(content, f"{where}.content")
         if role == "user":
             self._user(blocks, where)
             return

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from chomp_mcp.doors.cli.clients import CLIENTS, Client
+from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.settings import Settings
 
@@ -29,12 +29,15 @@ def provider_of(name: str, settings: Settings, model: str) -> Client:
             f"{client.name} takes no provider of models from a file.",
             hint=_INSTEAD.get(name, f"For its tools alone: `chomp-mcp install {name}`."),
         )
-    section, shape, use = made
-    after = f"It needs the gateway: `chomp-mcp serve`. {use.format(model=model)}"
+    after = f"It needs the gateway: `chomp-mcp serve`. {made.use.format(model=model)}"
     if settings.auth_token:
-        after += f" It reads {TOKEN} from its own environment."
-    entry = shape(f"http://127.0.0.1:{settings.port}/v1", model, bool(settings.auth_token))
-    return replace(client, section=section, shape=lambda _command, _env: entry, own=None, after=after)
+        after += f" {made.token}"
+    entry = made.shape(f"http://127.0.0.1:{settings.port}/v1", model, bool(settings.auth_token))
+    client = replace(client, section=made.section, shape=lambda _command, _env: entry, own=None, after=after)
+    if made.file is None:
+        return client
+    beside = client.path().with_name(made.file)
+    return replace(client, path=lambda: beside, project="")
 
 
 def _codex(url: str, model: str, has_token: bool) -> dict[str, Any]:  # noqa: ARG001 - the table's signature
@@ -48,11 +51,53 @@ def _opencode(url: str, model: str, has_token: bool) -> dict[str, Any]:
     return {"npm": "@ai-sdk/openai-compatible", "name": "chomp", "options": options, "models": models}
 
 
-_PROVIDERS: Mapping[str, tuple[str, Callable[[str, str, bool], dict[str, Any]], str]] = {
-    "codex": ("model_providers", _codex, "Then: codex -c model_provider=chomp -m {model}"),
-    "opencode": ("provider", _opencode, "Then: opencode -m chomp/{model}"),
+def _vscode(url: str, model: str, has_token: bool) -> dict[str, Any]:
+    """A Custom Endpoint of its chat (1.122 and later). It needs figures: small ones are safe with every model."""
+    listed = {
+        "id": model,
+        "name": f"{model} (chomp)",
+        "url": f"{url}/chat/completions",
+        "toolCalling": True,
+        "vision": True,
+        "maxInputTokens": 128_000,
+        "maxOutputTokens": 16_000,
+    }
+    key = "${input:chomp-gateway-token}" if has_token else "chomp"
+    return {
+        "name": NAME,
+        "vendor": "customendpoint",
+        "apiKey": key,
+        "apiType": "chat-completions",
+        "models": [listed],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    """What makes the gateway a client's provider of models."""
+
+    section: str
+    """Of the client's file; empty: the file is an array."""
+    shape: Callable[[str, str, bool], dict[str, Any]]
+    """Base URL, model and whether there is a token -> our entry."""
+    use: str
+    """What a person does then."""
+    file: str | None = None
+    """Beside the file of its MCP servers; None: that file itself."""
+    token: str = f"It reads {TOKEN} from its own environment."
+
+
+_PROVIDERS: Mapping[str, _Provider] = {
+    "codex": _Provider("model_providers", _codex, "Then: codex -c model_provider=chomp -m {model}"),
+    "opencode": _Provider("provider", _opencode, "Then: opencode -m chomp/{model}"),
+    "vscode": _Provider(
+        "",
+        _vscode,
+        "Then pick {model} (chomp) in the chat's model picker; correct the two limits where you know better.",
+        "chatLanguageModels.json",
+        f"It asks for the key once: give it {TOKEN}.",
+    ),
 }
-"""Section of the client's file, our entry in it, and how it is used then."""
 
 _INSTEAD: Mapping[str, str] = {
     "claude-code": "Start it on the gateway with `chomp-mcp run claude`.",

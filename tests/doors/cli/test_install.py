@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import stat
 import subprocess
@@ -549,6 +550,56 @@ def test_a_client_can_be_told_for_good_that_its_models_are_here(install, run, tm
     assert install(client, "--provider", "-m", "lab/m", "--print").stdout
     assert run("uninstall", client, "--provider").returncode == 0
     assert path.read_text() == before
+
+
+MODELS_OF_VSCODE = """[
+\t// mine
+\t{
+\t\t"name": "Hub", // kept
+\t\t"vendor": "customendpoint",
+\t\t"apiKey": "${input:hub}",
+\t\t"models": [],
+\t},
+]
+"""
+
+
+@pytest.mark.parametrize("before", [None, "", "[]\n", MODELS_OF_VSCODE])
+@pytest.mark.parametrize("token", ["", "s3cret-token-of-sixteen"])
+def test_vscode_gets_a_custom_endpoint_and_keeps_all_others(install, run, tmp_path, before, token):
+    path = (tmp_path / PLACES["vscode"][0]).with_name("chatLanguageModels.json")
+    if before is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(before)
+    done = install("vscode", "--provider", "-m", "lab/m", env={"GATEWAY_AUTH_TOKEN": token})
+    assert done.returncode == 0, done.stderr
+    text = path.read_text()
+    entry = next(each for each in loads(text) if each["name"] == "chomp")
+    assert entry["models"][0]["url"] == "http://127.0.0.1:8080/v1/chat/completions"
+    assert entry["models"][0]["id"] == "lab/m"
+    assert not token or (token not in text and entry["apiKey"].startswith("${input:"))
+    assert install("vscode", "--provider", "-m", "lab/other").returncode == 0
+    assert "lab/other" in path.read_text()
+    if before == MODELS_OF_VSCODE:
+        assert text.startswith(before[: before.index("},\n]") + 2])
+    assert run("uninstall", "vscode", "--provider").returncode == 0
+    assert not path.exists() if before is None else loads(path.read_text() or "[]") == loads(before or "[]")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name": "chomp"}'])
+def test_a_list_of_models_that_is_none_is_left_as_it_is(install, tmp_path, text):
+    path = (tmp_path / PLACES["vscode"][0]).with_name("chatLanguageModels.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    done = install("vscode", "--provider", "-m", "lab/m")
+    assert done.returncode == 2
+    assert "it holds no JSON array" in done.stderr
+    assert path.read_text() == text
+
+
+def loads(text):
+    """JSONC without its comments and trailing commas, which stand in lines of their own here."""
+    return json.loads(re.sub(r",(\s*[\]}])", r"\1", re.sub(r"(?<!:)//.*", "", text)))
 
 
 @pytest.mark.parametrize("client", ["claude-code", "cursor"])

@@ -1,6 +1,9 @@
 """JSON with comments and trailing commas (JSONC), edited in place by the positions of its members.
 
 There is no library for it in Python that keeps the layout: those that do run Node.
+
+A file that is an array of objects with a `name` each (VS Code's chatLanguageModels.json) is read as an object by these
+names, below the section `""`.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ _PLAIN = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 
 @dataclass(slots=True)
 class _Node:
-    """A value and where it stands; an object's `last` is the end of its last token before the closing brace."""
+    """A value and where it stands; `last` is the end of an object's or array's last token before the closing brace."""
 
     value: Any
     start: int
@@ -46,6 +49,8 @@ class _Member:
 def read(text: str) -> dict[str, Any]:
     """The file's object. A name that stands twice counts the last time, as in JavaScript."""
     root = _parsed(text)
+    if root is not None and isinstance(root.value, list):
+        return {_LIST: {member.name: member.node.value for member in root.members}}
     return root.value if root else {}
 
 
@@ -53,12 +58,13 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
     """The text with the value at the path."""
     root = _parsed(text)
     if root is None:
-        return text.rstrip() + json.dumps(_nested(path, value), indent=2, ensure_ascii=_is_odd(value)) + "\n"
-    node = root
+        whole = [_nested(path[2:], value)] if path[0] == _LIST else _nested(path, value)
+        return text.rstrip() + json.dumps(whole, indent=2, ensure_ascii=_is_odd(value)) + "\n"
+    path, node = _within(root, path), root
     for depth, name in enumerate(path):
         if node.value is None:
             return _replaced(text, node, _nested(path[depth:], value))
-        if not isinstance(node.value, dict):
+        if not isinstance(node.value, dict) and node is not root:
             raise CannotEdit(f'"{".".join(path[:depth])}" in it is no object')
         member = next((member for member in reversed(node.members) if member.name == name), None)
         if member is None:
@@ -70,9 +76,10 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
 def drop(text: str, path: Sequence[str]) -> str:
     """The text without the member at the path; with it go its comma and the gap before it."""
     node = _parsed(text)
-    for name in path[:-1]:
+    steps = _within(node, path) if node else path
+    for name in steps[:-1]:
         node = next((member.node for member in reversed(node.members) if member.name == name), None) if node else None
-    index = next((i for i, member in enumerate(node.members) if member.name == path[-1]), None) if node else None
+    index = next((i for i, member in enumerate(node.members) if member.name == steps[-1]), None) if node else None
     if node is None or index is None:
         return text
     member = node.members[index]
@@ -99,10 +106,10 @@ def _replaced(text: str, node: _Node, value: Any) -> str:
 def _inserted(text: str, node: _Node, name: str, value: Any) -> str:
     """A new last member, in the manner of those before it."""
     newline = "\r\n" if "\r\n" in text else "\n"
-    key = json.dumps(name)
+    key = "" if isinstance(node.value, list) else f"{json.dumps(name)}: "
     if not node.members:
         inner = _indent_at(text, node.start) + _unit(text)
-        member = f"{newline}{inner}{key}: {_rendered(text, value, inner)}"
+        member = f"{newline}{inner}{key}{_rendered(text, value, inner)}"
         rest = text[node.last :]
         ending = "" if rest.lstrip(" \t").startswith(("\r", "\n")) else newline + _indent_at(text, node.start)
         return text[: node.last] + member + (ending + rest.lstrip(" \t") if ending else rest)
@@ -110,9 +117,9 @@ def _inserted(text: str, node: _Node, name: str, value: Any) -> str:
     is_in_lines = "\n" in text[node.start : last.start] or "\n" in text[node.last : node.end]
     if is_in_lines:
         inner = _indent_at(text, last.start)
-        member = f"{newline}{inner}{key}: {_rendered(text, value, inner)}"
+        member = f"{newline}{inner}{key}{_rendered(text, value, inner)}"
     else:
-        member = f" {key}: {json.dumps(value, ensure_ascii=_is_odd(value))}"
+        member = f" {key}{json.dumps(value, ensure_ascii=_is_odd(value))}"
     if last.comma is not None:
         return text[: node.last] + member + "," + text[node.last :]
     return text[: last.node.end] + "," + text[last.node.end : node.last] + member + text[node.last :]
@@ -159,9 +166,24 @@ def _parsed(text: str) -> _Node | None:
         raise CannotEdit("it is nested too deeply") from None
     if rest != len(text):
         raise CannotEdit(f"it is no JSON from {_place(text, rest)} on")
-    if not isinstance(root.value, dict):
+    if not isinstance(root.value, dict | list):
         raise CannotEdit("it holds no JSON object")
     return root
+
+
+_LIST = ""
+"""The section that a file which is an array stands for."""
+
+
+def _within(root: _Node, path: Sequence[str]) -> Sequence[str]:
+    """The path below the root.
+
+    Raises:
+        CannotEdit: the file is an array where an object is looked for, or the other way round.
+    """
+    if isinstance(root.value, list) is not (path[0] == _LIST):
+        raise CannotEdit("it holds no JSON object" if isinstance(root.value, list) else "it holds no JSON array")
+    return path[1:] if path[0] == _LIST else path
 
 
 def _next(text: str, position: int) -> tuple[int, int]:
@@ -219,17 +241,22 @@ def _object(text: str, start: int) -> _Node:
 
 
 def _array(text: str, start: int) -> _Node:
-    values = []
-    position = _next(text, start + 1)[0]
+    node = _Node([], start)
+    position, last = _next(text, start + 1)
     while text[position : position + 1] != "]":
         item = _value(text, position)
-        values.append(item.value)
-        position = _next(text, item.end)[0]
+        name = item.value.get("name") if isinstance(item.value, dict) else None
+        member = _Member(name if isinstance(name, str) else f"#{len(node.members)}", last, position, item)
+        node.members.append(member)
+        node.value.append(item.value)
+        position, last = _next(text, item.end)
         if text[position : position + 1] == ",":
-            position = _next(text, position + 1)[0]
+            member.comma = position
+            position, last = _next(text, position + 1)
         elif text[position : position + 1] != "]":
             raise CannotEdit(f"it is no JSON at {_place(text, position)}")
-    return _Node(values, start, position + 1)
+    node.last, node.end = last, position + 1
+    return node
 
 
 def _place(text: str, position: int) -> str:
