@@ -19,6 +19,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.errors import BudgetExceeded
 from chomp_mcp.messages import Caller
 from tests.support.clock import Clock
+from tests.support.commands import finished
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,16 +34,7 @@ def start(role: str, *arguments: object, env: Mapping[str, str]) -> subprocess.P
 
 def command(arguments: Sequence[str], env: Mapping[str, str], *, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """The finished command `chomp-mcp …`."""
-    return subprocess.run(
-        [sys.executable, "-m", "chomp_mcp", *arguments],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        env={**needed(), **env},
-        text=True,
-        timeout=50,
-    )
+    return finished(*arguments, stdin=stdin, env={**needed(), **env})
 
 
 def needed() -> dict[str, str]:

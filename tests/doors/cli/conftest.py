@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import finished
 from tests.support.scripted import ScriptedRouter
 
-COMMAND = [sys.executable, "-m", "chomp_mcp"]
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 """Where a person finds chomp-mcp by its name."""
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -25,17 +25,9 @@ def run(home: Path, tmp_path: Path) -> Run:
     def run(
         *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        given = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            [*COMMAND, *args],
-            input=given,
-            capture_output=True,
-            check=False,
-            cwd=tmp_path,
-            env={**os.environ, "HOME": str(tmp_path), "PATH": PATH, **(env or {})},
-            timeout=50,
+        return finished(
+            *args, stdin=stdin, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path), "PATH": PATH, **(env or {})}
         )
-        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 from tests.support.scripted import chunk
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from chomp_mcp.doors.cli.probe import NoAnswer, Server
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 from tests.support.scripted import ScriptedRouter
 
 KEY = "lab-key-0123456789"

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from chomp_mcp.doors.cli.parser import CLIENTS
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 ROOT = Path(__file__).parents[3]
 PLACES = {

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 KEY = "gsk_abcdefghijklmnop4f2a"
 

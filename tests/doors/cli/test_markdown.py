@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 PARTS = ["# Ti", "tle\n\nSome **bold", "** words.\n\n- one\n", "- two\n\n```py\nx = 1\n\ny = 2\n```\n", "The end."]
 

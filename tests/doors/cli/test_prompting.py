@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 
 def said(upstream, at: int = -1) -> str:

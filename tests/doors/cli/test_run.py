@@ -15,7 +15,7 @@ import pytest
 
 from chomp_mcp.doors.cli.agents import AGENTS
 from chomp_mcp.doors.cli.parser import AGENTS as NAMES
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 from tests.support.scripted import ScriptedRouter
 
 TELL = """\

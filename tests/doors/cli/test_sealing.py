@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 GROQ, CEREBRAS = "gsk_abcdefghijklmnop4f2a", "csk-zyxwvutsrqponm9876"
 ONE, TWO = {"CHOMP_MASTER_KEY": "the first master key"}, {"CHOMP_MASTER_KEY": "the second master key"}

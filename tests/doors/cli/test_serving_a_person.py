@@ -8,7 +8,7 @@ import pty
 import signal
 import subprocess
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 
 def read_until(terminal: int, end: str) -> str:

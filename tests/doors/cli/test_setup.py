@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 KEY = "gsk_abcdefghijklmnop4f2a"
 ANSWERS = (("Which one? ", "groq"), ("typed hidden: ", KEY))
