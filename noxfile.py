@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -80,19 +81,25 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def pythons(session: nox.Session) -> None:
-    """What needs no program, on every other supported Python that this machine has."""
-    for version in ("3.12", "3.13", "3.14"):
-        found = shutil.which(f"python{version}")
-        # A version manager's shim may stand for an interpreter that is not chosen.
-        if found is None or subprocess.run([found, "--version"], capture_output=True, check=False).returncode:  # noqa: S603
+    """What is quick and needs no program, on the other supported Pythons that this machine has; or on those named."""
+    for version in session.posargs or ("3.12", "3.13", "3.14"):
+        if (python := interpreter(version)) is None:
             session.log(f"no Python {version} here")
             continue
         venv = Path(session.create_tmp()) / version
-        session.run(found, "-m", "venv", str(venv))
-        pip = str(venv / "bin" / "pip")
-        session.run(pip, "install", "-q", "-c", "requirements.lock", "-e", ".[dev]")
-        folders = ("tests/policy", "tests/dialects", "tests/routers", "tests/gateway", "tests/store")
+        session.run("uv", "venv", "-q", "--clear", "--python", python, str(venv))
+        session.run("uv", "pip", "install", "-q", "--python", str(venv), "-c", "requirements.lock", "-e", ".[dev]")
+        folders = ("tests/policy", "tests/dialects", "tests/routers", "tests/gateway", "tests/store", "tests/doors/mcp")
         session.run(str(venv / "bin" / "pytest"), "-q", "-m", "not slow", "-p", "no:cacheprovider", *folders)
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version that runs: on the PATH, or pyenv's own, whose shim on the PATH runs only if chosen."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for python in (shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)):
+        if python and not subprocess.run([python, "--version"], capture_output=True, check=False).returncode:  # noqa: S603
+            return str(python)
+    return None
 
 
 @nox.session

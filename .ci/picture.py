@@ -1,7 +1,8 @@
 """The way of a request as a picture: one streamed chat is traced through the HTTP door, and drawn layer by layer.
 
 .venv/bin/python .ci/picture.py          writes it into docs/architecture.md
-.venv/bin/python .ci/picture.py --check  says whether the files that it shows are still there and still what they say
+.venv/bin/python .ci/picture.py --check  says which files it shows that are not there or say something else, and which
+                                         are on the way and not shown; arrows may differ
 """
 
 from __future__ import annotations
@@ -97,10 +98,7 @@ async def chat(app: Any) -> None:
 
 def picture(steps: list[tuple[str, str]]) -> str:
     """A Mermaid flowchart: a box a file, with the first sentence of its docstring; an arrow where one calls another."""
-    drawn = [
-        (a, b) for a, b in steps if not {a, b} & LEFT_OUT and a.split("/")[0] in LAYERS and b.split("/")[0] in LAYERS
-    ]
-    edges = list(dict.fromkeys(drawn))
+    edges = list(dict.fromkeys((a, b) for a, b in steps if is_drawn(a) and is_drawn(b)))
     rooms: dict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(name for edge in edges for name in edge):
         rooms[name.split("/")[0]].append(name)
@@ -142,9 +140,14 @@ def main() -> int:
     shown, _, after = rest.partition(END)
     if "--check" in sys.argv:
         wrong = [name for name in BOX.findall(shown) if not is_there(name, shown)]
+        new = set(BOX.findall(picture(asyncio.run(traced())))) - set(BOX.findall(shown))
         for name in wrong:
             print(f"drawn, and not so any more: {name}")
-        return 1 if wrong else 0
+        for name in sorted(new):
+            print(f"on the way, and not drawn: {name}")
+        if wrong or new:
+            print("draw it anew: python .ci/picture.py")
+        return 1 if wrong or new else 0
     drawn = picture(asyncio.run(traced()))
     PAGE.write_text(before + BEGIN + drawn + END + after, encoding="utf-8")
     return 0
