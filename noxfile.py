@@ -109,6 +109,12 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session
+def api(session: nox.Session) -> None:
+    """Schemathesis against /openapi.json, with a few examples for each operation; arguments go to `st run`."""
+    session.run("python", ".ci/api", *session.posargs)
+
+
+@nox.session
 def hosts(session: nox.Session) -> None:
     """The real programs (Claude Code, Codex, OpenCode) against the gateway; installs them from npm."""
     session.run("pytest", "-q", "-n", "0", "-m", "hosts", "tests/hosts", *session.posargs)

@@ -136,7 +136,10 @@ _SSE = {"content-type": "text/event-stream"}
 
 def _echo(call: _Call) -> Script:
     messages = _messages(call.body)
-    return call.answer(_text(messages[-1]) if messages else "")
+    text = _text(messages[-1]) if messages else ""
+    if not text:
+        return _error(400, "invalid_request_error", "invalid_messages", "The last message holds no text to echo.")
+    return call.answer(text)
 
 
 def _lorem(call: _Call) -> Script:

@@ -38,7 +38,7 @@ from chomp_mcp.doors.http.guard import BODY_SECONDS, MAX_BODY_BYTES, Edge
 from chomp_mcp.doors.http.server.process import GRACE_SECONDS
 from chomp_mcp.doors.http.traffic import Traffic
 from chomp_mcp.doors.mcp.lazy import LateMcp
-from chomp_mcp.doors.pages import home_page
+from chomp_mcp.doors.pages import docs_page, home_page
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
 
@@ -105,6 +105,7 @@ def build_app(
             *mcp.routes(),
             *(pages.routes() if pages else ()),
             *home_page.routes(chomp),
+            *docs_page.routes(chomp),
         ],
         exception_handlers={HTTPException: _no_such_route},
         lifespan=lifespan,
@@ -172,7 +173,7 @@ def _no_such_route(request: Request, error: Exception) -> Response:
     api = [path for path in served if path.startswith("/v1/")]
     refusal = InvalidRequest(
         f"There is no {request.method} {request.url.path[:200]}.",
-        hint=f"The models' APIs are {', '.join(dict.fromkeys(api))}; all paths are in the README, under HTTP.",
+        hint=f"The models' APIs are {', '.join(dict.fromkeys(api))}; all paths are at /docs.",
     )
     refusal.status, refusal.code = status, HTTPStatus(status).name.lower()
     answer = error_answer(refusal, request.scope)

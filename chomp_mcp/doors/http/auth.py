@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.http.asgi import HANG_UP
+from chomp_mcp.doors.http.protected_resource import BROWSER_PATHS
 from chomp_mcp.doors.http.traffic import SHARE
 from chomp_mcp.errors import InvalidSetting, NotAllowed, NotAuthenticated
 from chomp_mcp.gateway.admission import Admission
@@ -20,12 +21,12 @@ from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
 
 __all__ = [
-    "BROWSER_PATHS",
     "HEALTH_PATHS",
     "OPEN_PREFIXES",
     "Authentication",
     "check_bind",
     "is_loopback",
+    "is_open",
     "may_register",
 ]
 
@@ -34,8 +35,6 @@ OPEN_PREFIXES: Final = (*HEALTH_PATHS, "/keys/", "/.well-known/")
 """Paths without a token: health, the key page, which carries its own one-time secret, and what RFC 8615 holds."""
 _NOT_THERE: Final = frozenset({"/register", "/authorize", "/token"})
 """Where MCP clients look for OAuth: 404 tells them that there is none, 401 that it refused them."""
-BROWSER_PATHS: Final = frozenset({"/", "/events"})
-"""What a person opens in a browser, which asks them for a password: the token is that, under any name."""
 MIN_TOKEN_LENGTH: Final = 16
 _BUSY_PREFIXES: Final = ("/v1/", "/api/dispatch")
 """Whose POSTs the rate limit counts."""
@@ -85,6 +84,11 @@ def check_bind(settings: Settings) -> None:
     )
 
 
+def is_open(settings: Settings) -> bool:
+    """No token is due: whoever comes is the owner."""
+    return not settings.auth_token and is_loopback(settings.host)
+
+
 def may_register(settings: Settings) -> bool:
     """Strangers get a token of their own: on this machine, or where the owner opened the door."""
     return settings.open_registration or is_loopback(settings.host)
@@ -101,7 +105,7 @@ class Authentication:
         self._admission = admission
         self._keyring = keyring
         self._owner_token = settings.auth_token.encode()
-        self._is_open = not settings.auth_token and is_loopback(settings.host)
+        self._is_open = is_open(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")

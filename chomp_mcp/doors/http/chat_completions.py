@@ -41,8 +41,8 @@ class ChatCompletions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        is_dry = body.pop("dry_run", None) or False
-        if not isinstance(is_dry, bool):
+        is_dry = body.pop("dry_run", None)
+        if not isinstance(is_dry, bool | None):
             raise InvalidRequest("dry_run is not true or false.", hint="Correct dry_run.", param="dry_run")
         headers = scope["headers"]
         request = chat_request(body, session=conversation_of(headers, body), patience=patience_of(headers))

@@ -138,7 +138,8 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], se
         InvalidRequest: a field has the wrong type; `param` names it.
     """
     for name, types in _TYPES.items():
-        if not isinstance(body.get(name), types):
+        value = body.get(name)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise InvalidRequest(
                 f"{name} is not {_WORDS[types[0]]}." if name in body else f"{name}: this field is required.",
                 hint=f"Correct {name}.",

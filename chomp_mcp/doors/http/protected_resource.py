@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,21 +13,19 @@ from starlette.types import Scope
 
 from chomp_mcp.settings import Settings
 
-__all__ = ["challenge", "routes"]
+__all__ = ["BROWSER_PATHS", "challenge", "routes"]
 
 _METADATA = "/.well-known/oauth-protected-resource"
 _RESOURCES = ("/mcp", "/sse", "/messages")
-
-
-_BROWSER_PATHS = frozenset({"/", "/events"})
-"""Where a browser asks a person for the token, as the password of any name."""
+BROWSER_PATHS: Final = frozenset({"/", "/events", "/docs", "/openapi.json"})
+"""What a person opens in a browser, which asks them for a password: the token is that, under any name."""
 
 
 def challenge(scope: Scope | None) -> str:
     """The value of WWW-Authenticate in a 401: for a path of MCP it says where the metadata is."""
     path = "" if scope is None else str(scope.get("path", ""))
     resource = next((each for each in _RESOURCES if path == each or path.startswith(f"{each}/")), None)
-    if path in _BROWSER_PATHS:
+    if path in BROWSER_PATHS:
         return 'Basic realm="chomp", charset="UTF-8"'
     if scope is None or resource is None:
         return "Bearer"

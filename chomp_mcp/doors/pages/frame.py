@@ -1,0 +1,57 @@
+"""What the pages share: their files, and the headers under which nothing foreign is loaded, framed or kept."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+__all__ = ["HEADERS", "address", "filled", "page", "text"]
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def page(name: str, **parts: str) -> HTMLResponse:
+    """`name`.html with home.css, `name`.js where there is one, and the parts, which are HTML already."""
+    style, script = text("home.css"), text(f"{name}.js")
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
+        "connect-src 'self'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    )
+    content = filled(f"{name}.html", style=style, script=script, **parts)
+    return HTMLResponse(content, headers={**HEADERS, "Content-Security-Policy": policy})
+
+
+def filled(name: str, **parts: str) -> str:
+    """The template with its parts."""
+    return Template(text(name)).substitute(parts)
+
+
+@cache
+def text(name: str) -> str:
+    """One of the files beside this one; empty where it is not there."""
+    file = files("chomp_mcp.doors.pages") / name
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+
+def address(request: Request) -> str:
+    """How the browser found us."""
+    return f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+
+
+@cache
+def _digest(content: str) -> str:
+    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
