@@ -49,6 +49,7 @@ from chomp_mcp.policy.budget import Limits
 from chomp_mcp.routers import catalog
 from chomp_mcp.routers.client import Client
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.bodies import Bodies
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.key_pages import Pages
 from chomp_mcp.store.keyring import Keyring
@@ -146,7 +147,7 @@ class Chomp:
         self.sealed, state = _stores(settings, clock)
         self._stores, soft = (self.sealed, state), Lenient(state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
-        self.threads, self.receipts = Threads(state, clock=clock), ReceiptLog(Receipts(state), clock=clock)
+        self.threads, self.receipts = Threads(state, clock=clock), _receipt_log(settings, state, self.sealed, clock)
         self.observers = Observers([self.receipts, *observers])
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock, state=state)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
@@ -167,7 +168,7 @@ class Chomp:
             admission=self.admission,
             prices=self.prices,
             health=self.health,
-            settlement=Settlement(self.ledger, self.observers),
+            settlement=Settlement(self.ledger, self.observers, self.receipts),
             conversations=Conversations(soft, clock=clock),
             guards=_guards(settings, self.books),
             client=self.client,
@@ -392,6 +393,7 @@ class Chomp:
         """Cancel the caller's jobs and delete all that is theirs: jobs, keys, and the token with them."""
         await self.jobs.forget(caller)
         await self.threads.delete_all(caller.id)
+        await self.receipts.forget(caller.id)
         await self.keyring.revoke(caller)
         self.books.forget(caller.id)
         self.gateway.planner.forget(caller.id)
@@ -439,6 +441,11 @@ def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], f
         clock=clock,
     )
     return JobRunner(gateway, jobs, processes, runs, engine, clock=clock)
+
+
+def _receipt_log(settings: Settings, state: KV, sealed: Sealed, clock: Callable[[], float]) -> ReceiptLog:
+    bodies = Bodies(state, sealed) if settings.keep_bodies else None
+    return ReceiptLog(Receipts(state), bodies, clock=clock)
 
 
 def _guards(settings: Settings, books: Books) -> OutwardGuards:

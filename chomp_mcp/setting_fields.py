@@ -203,6 +203,9 @@ class _Settings(BaseModel):
         "off"
     )
     """JSON log lines on stderr, of both servers; for people on a terminal."""
+    CHOMP_KEEP_BODIES: Annotated[bool, Field(description="1 or 0")] = False
+    """1: the owner's page shows what was asked and answered in the newest 200 exchanges of a process, for a day: at
+    most 4,000 characters each, without what looks like a key; on disk only sealed with the master key."""
     CHOMP_SECRETS: Annotated[_SecretsPolicy, Field(description="off, warn, redact, local or block")] = "off"
     """What becomes of a prompt that holds what looks like a secret and would leave this machine."""
     CHOMP_OPEN_REGISTRATION: Annotated[bool, Field(description="1 or 0")] = False

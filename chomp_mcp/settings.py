@@ -66,6 +66,8 @@ class Settings:
     upstream_timeout_seconds: float = 120.0
     log: str = ""
     """off, error, info or debug; empty: what suits the door."""
+    keep_bodies: bool = False
+    """The home page shows what was asked and answered."""
     secrets: Literal["off", "warn", "redact", "local", "block"] = "warn"
     """What becomes of a prompt that holds what looks like a secret, and would leave this machine."""
     secrets_allow: tuple[str, ...] = ()
@@ -170,6 +172,7 @@ _SETTINGS: Mapping[str, str] = {
     "CHOMP_JOB_TAKEOVER_SECONDS": "job_takeover_seconds",
     "CHOMP_UPSTREAM_TIMEOUT_SECONDS": "upstream_timeout_seconds",
     "CHOMP_LOG": "log",
+    "CHOMP_KEEP_BODIES": "keep_bodies",
     "CHOMP_OPEN_REGISTRATION": "open_registration",
     "CHOMP_ALLOWED_HOSTS": "allowed_hosts",
     "CHOMP_MAX_REQUESTS": "max_requests",

@@ -206,6 +206,7 @@ class Exchange:
             clock=gateway.clock,
             started=self._started,
             secure=partial(gateway.settlement.secure, self._hold),
+            keeps_text=gateway.settlement.receipts.keeps_bodies,
         )
         return self._reply
 
@@ -222,6 +223,8 @@ class Exchange:
             reply.end()
         report = self._report(error)
         bill = reply.bill if reply is not None else self._bill
+        if self._gateway.settlement.receipts.keeps_bodies:
+            self._gateway.settlement.receipts.said(self._request.body, reply.said if reply else "", report.status)
         holds = [*([self._hold] if self._hold else []), *(self._hedge.holds if self._hedge else [])]
         self._gateway.settlement.settle(self._caller, holds, bill.bookings, report)
         self._trace.settle(report)

@@ -1,21 +1,25 @@
-"""Keeps the receipts of the newest exchanges for whoever asks what happened: `logs`, and the home page."""
+"""Keeps the receipts of the newest exchanges, and their texts where the owner says so: for `logs` and the home page."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
-from typing import TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, NotRequired, TypedDict
 
 from chomp_mcp.errors import StoreError
-from chomp_mcp.messages import ReceiptView
+from chomp_mcp.messages import OWNER, Caller, ReceiptView, text_of
+from chomp_mcp.policy.secrets import masked
+from chomp_mcp.store.bodies import Bodies, Body
 from chomp_mcp.store.receipts import CHUNK, Receipts
-from chomp_mcp.telemetry.report import Report, Transition, shown
+from chomp_mcp.telemetry.report import SHOWN_CALLER, Report, Transition, shown
 
 __all__ = ["ExchangeView", "ReceiptLog"]
 
 WRITE_SECONDS = 1.0
+MOST_CHARACTERS = 4000
+"""Of a prompt the last ones are kept, of an answer the first."""
 
 
 class ExchangeView(TypedDict):
@@ -30,6 +34,8 @@ class ExchangeView(TypedDict):
     """`ok`, the code of the error that the caller met, `hung_up` or `cancelled`."""
     job: bool
     receipt: ReceiptView
+    body: NotRequired[Body]
+    """What was asked and answered, where CHOMP_KEEP_BODIES says so and it was asked for."""
 
 
 class ReceiptLog:
@@ -38,25 +44,50 @@ class ReceiptLog:
     Of more than `CHUNK` in that time the newest are kept. What the store refuses is lost: it costs nobody an answer.
     """
 
-    def __init__(self, receipts: Receipts, *, clock: Callable[[], float]) -> None:
+    def __init__(self, receipts: Receipts, bodies: Bodies | None, *, clock: Callable[[], float]) -> None:
+        """`bodies` is None where no texts are kept."""
         self._receipts = receipts
+        self._bodies = bodies
         self._clock = clock
-        self._fresh: deque[Report] = deque(maxlen=CHUNK)
+        self._fresh: deque[tuple[Report, Body | None]] = deque(maxlen=CHUNK)
+        self._said: Body | None = None
+        self._on_their_way: list[tuple[Report, Body | None]] = []
+        self._one_writes = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
+    @property
+    def keeps_bodies(self) -> bool:
+        return self._bodies is not None
+
+    def said(self, request: Mapping[str, Any], answer: str, status: str) -> None:
+        """The texts of the exchange that is reported next. What was refused for a secret in it is not kept."""
+        prompt = "" if status == "secret_found" else _prompt(request)
+        self._said = {"prompt": prompt, "answer": _beginning(answer)}
+
     def exchange(self, report: Report) -> None:
-        self._fresh.append(report)
+        self._fresh.append((report, self._said))
+        self._said = None
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_soon())
 
     def transition(self, transition: Transition) -> None:
         """Breakers are told by `status`."""
 
-    async def recent(self, limit: int) -> list[ExchangeView]:
-        """Everybody's newest exchanges, the newest first."""
+    async def recent(self, limit: int, caller: Caller = OWNER, *, bodies: bool = False) -> list[ExchangeView]:
+        """The newest exchanges first: everybody's for the owner; with their texts, where those are kept."""
         stored = await self._receipts.recent()
-        rows: list[ExchangeView] = [*map(_view, self._fresh), *stored]  # type: ignore[list-item]  # as written by `_view`
-        return sorted(rows, key=lambda row: row["at"], reverse=True)[:limit]
+        unwritten = (*self._on_their_way, *self._fresh)
+        fresh: list[Any] = [({**_view(report), "body": body} if body else _view(report)) for report, body in unwritten]
+        known: dict[Any, Any] = {(row["at"], row["caller"]): row for row in (*stored, *fresh)}  # some are in both
+        seen = (
+            known.values()
+            if caller.is_owner
+            else [row for (_, id_), row in known.items() if caller.id[:SHOWN_CALLER] == id_]
+        )
+        rows = sorted(seen, key=lambda row: row["at"], reverse=True)[:limit]
+        names = [row["body"] for row in rows if isinstance(row.get("body"), str)] if bodies and self._bodies else []
+        found = await self._bodies.of(names) if self._bodies and names else {}
+        return [_with_body(row, found, is_wanted=bodies and self.keeps_bodies) for row in rows]
 
     async def close(self) -> None:
         """Write what is still to be written."""
@@ -71,11 +102,56 @@ class ReceiptLog:
             await self._write()
 
     async def _write(self) -> None:
-        rows = [_view(report) for report in self._fresh]
-        self._fresh.clear()
-        if rows:
+        async with self._one_writes:
+            self._on_their_way += self._fresh
+            self._fresh.clear()
+            if not self._on_their_way:
+                return
             with contextlib.suppress(StoreError):
+                rows: list[Mapping[str, Any]] = []
+                for report, body in self._on_their_way:
+                    name = await self._bodies.add(report.caller_id, body) if self._bodies and body else ""
+                    rows.append({**_view(report), "body": name} if name else _view(report))
                 await self._receipts.add(rows, self._clock())
+            self._on_their_way.clear()
+
+    async def forget(self, caller_id: str) -> None:
+        """The texts of this caller are gone; of receipts only the caller's first characters are known."""
+        await self._write()
+        if self._bodies:
+            await self._bodies.forget(caller_id[:SHOWN_CALLER])
+
+
+def _with_body(row: Any, found: Mapping[str, Body], *, is_wanted: bool) -> ExchangeView:
+    body = row.get("body")
+    told: ExchangeView = {name: value for name, value in row.items() if name != "body"}  # type: ignore[assignment]
+    body = found.get(body) if isinstance(body, str) else body
+    if body and is_wanted:
+        told["body"] = body
+    return told
+
+
+def _prompt(request: Mapping[str, Any]) -> str:
+    """The end of what was asked, a line for each message."""
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        return _end(str(request.get("input") or request.get("prompt") or ""))
+    lines: list[str] = []
+    for message in reversed([each for each in messages if isinstance(each, Mapping)]):
+        lines.append(f"{message.get('role')}: {text_of(message.get('content')) or '…'}")
+        if sum(map(len, lines)) > MOST_CHARACTERS:
+            break
+    return _end("\n".join(reversed(lines)))
+
+
+def _end(text: str) -> str:
+    near = masked(text[-2 * MOST_CHARACTERS :])  # before the cut: half a key looks like none
+    return near if len(text) <= MOST_CHARACTERS else f"…{near[-MOST_CHARACTERS:]}"
+
+
+def _beginning(text: str) -> str:
+    near = masked(text[: 2 * MOST_CHARACTERS])
+    return near if len(text) <= MOST_CHARACTERS else f"{near[:MOST_CHARACTERS]}…"
 
 
 def _view(report: Report) -> ExchangeView:

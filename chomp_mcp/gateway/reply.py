@@ -38,8 +38,13 @@ class Reply:
         clock: Callable[[], float],
         started: float,
         secure: Callable[[], Awaitable[None]],
+        keeps_text: bool = False,
     ) -> None:
-        """`secure` is awaited before the answer's end goes out: from then on its cost outlives this process."""
+        """`secure` is awaited before the answer's end goes out: from then on its cost outlives this process.
+
+        `keeps_text`: somebody reads `said` afterwards, which costs a stream the parsing of its frames.
+        """
+        self._kept = Folder() if keeps_text else None
         self.failure: UpstreamError | None = None
         """What broke the answer after its first delta."""
         self.first_token_seconds = clock() - started if request.stream else None
@@ -82,6 +87,8 @@ class Reply:
                 self._characters += sum([len(delta.plain) or delta.characters for delta in batch])
                 if self._answer.is_finished and self._finish_reason is None:  # it stands in one of the last deltas
                     self._finish_reason = next((why for delta in reversed(batch) if (why := delta.finish_reason)), None)
+                if self._kept is not None:
+                    self._kept.add(batch)
                 yield functions.as_function_calls(batch) if self._is_legacy else batch
         except Unreachable as error:
             await self._end(str(error))
@@ -101,6 +108,13 @@ class Reply:
         async for batch in self.batches():
             folder.add(batch)
         return Completion(folder.body(), self._answer.usage, self._answer.cost_usd)
+
+    @property
+    def said(self) -> str:
+        """The answer's text as far as it came; empty where nobody wanted it kept."""
+        if self._kept is None:
+            return ""
+        return (self._answer.completion or Completion(self._kept.body())).text
 
     def receipt(self) -> Receipt:
         """Who answered and what was tried; usage and cost are there once the answer has ended."""

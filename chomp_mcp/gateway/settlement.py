@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from chomp_mcp.gateway.bill import Booking
+from chomp_mcp.gateway.receipt_log import ReceiptLog
 from chomp_mcp.messages import Caller
 from chomp_mcp.policy import budget
 from chomp_mcp.store.ledger import Hold, Ledger, Settled
@@ -20,6 +21,8 @@ class Settlement:
 
     ledger: Ledger
     observers: Observers
+    receipts: ReceiptLog
+    """One of the observers; it is also told what was said, where that is kept."""
 
     def secure(self, hold: Hold | None) -> Awaitable[None]:
         """From here on the call's cost outlives this process, as an estimate at least."""

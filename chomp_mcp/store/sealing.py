@@ -91,6 +91,20 @@ class Sealed:
             await self.reseal(found[0])
         await self._kv.update([*keys, _SEAL], partial(_changed, keys, change, self._known))
 
+    async def seal(self, place: str, text: str) -> str | None:
+        """A text that is to lie in another store, bound to its place there; None where there is no master key."""
+        found, _ = await self._find()
+        return _sealed(found[0], place, "", text) if found else None
+
+    async def unseal(self, place: str, text: str) -> str | None:
+        """What `seal` sealed; None where its master key is not here, or the text is not from that place."""
+        if _parts(text)[0] not in self._known:
+            await self._find()
+        try:
+            return _plain(self._known, place, "", text)
+        except StoreError:
+            return None
+
     async def close(self) -> None:
         await self._kv.close()
 

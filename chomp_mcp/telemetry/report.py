@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 from chomp_mcp.messages import Receipt
 from chomp_mcp.policy.secrets import masked
 
-__all__ = ["OK", "Observer", "Observers", "Price", "Report", "Transition", "shown"]
+__all__ = ["OK", "SHOWN_CALLER", "Observer", "Observers", "Price", "Report", "Transition", "shown"]
 
 OK: Final = "ok"
 """The status of an exchange, and the outcome of an attempt, that went well."""
@@ -23,7 +23,7 @@ OUTRACED: Final = "outraced"
 NO_FAILURES: Final = frozenset({OK, "hung_up", OUTRACED})
 """Outcomes of attempts that are no failure of the router's."""
 _BLAMELESS: Final = frozenset({OK, "hung_up", "cancelled"})
-_SHOWN_CALLER: Final = 12
+SHOWN_CALLER: Final = 12
 _SHOWN_REF: Final = 200
 
 _logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Report:
     """It ran, or ended, in the background."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "caller_id", self.caller_id[:_SHOWN_CALLER])
+        object.__setattr__(self, "caller_id", self.caller_id[:SHOWN_CALLER])
         object.__setattr__(self, "asked", shown(self.asked))
 
     @property

@@ -7,30 +7,25 @@ without JavaScript; with it, what is new comes over /events.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
-from string import Template
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import KEEPALIVE_SECONDS, caller_of
-from chomp_mcp.doors.pages import home_parts
+from chomp_mcp.doors.pages import frame, home_parts
+from chomp_mcp.doors.pages.panel import panel
 from chomp_mcp.errors import NotAllowed
 from chomp_mcp.messages import OWNER
 from chomp_mcp.policy import routing
 
 __all__ = ["routes"]
 
-EXCHANGES = 30
 LOOK_SECONDS = 2.0
 STOP_SECONDS = 0.25
 """How soon a stream sees that the server ends."""
@@ -52,26 +47,25 @@ class _HomePage:
     async def show(self, request: Request) -> Response:
         """GET /: the page."""
         _check_owner(request)
-        style, script = _text("home.css"), _text("home.js")
-        text = Template(_text("home.html")).substitute(
-            style=style,
-            script=script,
+        kept = (
+            "what was asked and answered for a day" if self._chomp.settings.keep_bodies else "no prompt and no answer"
+        )
+        return frame.page(
+            "home",
             version=version("chomp-mcp"),
             now=datetime.now().astimezone().strftime("%H:%M:%S"),
-            panel=await self._panel(),
+            panel=await panel(self._chomp, OWNER, bodies=True),
             models=await self._models(),
-            snippets=home_parts.section("Connect a client", home_parts.snippets(self._snippets(_address(request)))),
+            snippets=home_parts.section(
+                "Connect a client", home_parts.snippets(self._snippets(frame.address(request)))
+            ),
+            kept=kept,
         )
-        policy = (
-            f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
-            "connect-src 'self'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
-        )
-        return HTMLResponse(text, headers={**_HEADERS, "Content-Security-Policy": policy})
 
     async def events(self, request: Request) -> Response:
         """GET /events: the page's content whenever it has changed, as an event stream."""
         _check_owner(request)
-        headers = {**_HEADERS, "X-Accel-Buffering": "no"}
+        headers = {**frame.HEADERS, "X-Accel-Buffering": "no"}
         return StreamingResponse(self._changes(request), media_type="text/event-stream", headers=headers)
 
     async def _changes(self, request: Request) -> AsyncIterator[str]:
@@ -79,28 +73,15 @@ class _HomePage:
         while not getattr(request.app.state, "stopped_at", None):
             now = time.monotonic()
             if now - looked_at >= LOOK_SECONDS:
-                looked_at, panel = now, await self._panel()
-                if panel != last:
-                    last, spoke_at = panel, now
-                    lines = "".join(f"data: {line}\n" for line in panel.splitlines())
+                looked_at, content = now, await panel(self._chomp, OWNER, bodies=True)
+                if content != last:
+                    last, spoke_at = content, now
+                    lines = "".join(f"data: {line}\n" for line in content.splitlines())
                     yield f"event: panel\n{lines}\n"
             if now - spoke_at > KEEPALIVE_SECONDS:
                 spoke_at = now
                 yield ": still here\n\n"
             await asyncio.sleep(STOP_SECONDS)
-
-    async def _panel(self) -> str:
-        """What changes while somebody looks."""
-        chomp = self._chomp
-        status, previews = await chomp.status(OWNER), await chomp.keyring.previews(OWNER)
-        return "\n".join(
-            [
-                home_parts.spend(status["spend"], len(chomp.gateway.under_way)),
-                home_parts.section("Routers", home_parts.routers(status["routers"], previews)),
-                home_parts.section("Requests", home_parts.exchanges(await chomp.receipts.recent(EXCHANGES))),
-                home_parts.section("Jobs", home_parts.jobs(status)),
-            ]
-        )
 
     async def _models(self) -> str:
         chomp = self._chomp
@@ -128,29 +109,6 @@ class _HomePage:
         return {**served, **entries}
 
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-
-
 def _check_owner(request: Request) -> None:
     if not caller_of(request.scope).is_owner:
         raise NotAllowed("This page is the owner's.", hint="Use GATEWAY_AUTH_TOKEN; your own spend: /v1/providers.")
-
-
-def _address(request: Request) -> str:
-    return f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-
-
-@cache
-def _text(name: str) -> str:
-    return (files("chomp_mcp.doors.pages") / name).read_text(encoding="utf-8").strip()
-
-
-@cache
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -28,15 +28,19 @@ def section(title: str, content: str) -> str:
     return f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(title)}</h2>\n{content}\n</section>'
 
 
-def spend(view: SpendView, under_way: int) -> str:
-    """Today and this month against the budgets."""
+def spend(view: SpendView, under_way: int | None) -> str:
+    """Today and this month against the budgets; how many requests are under way, for who may know."""
     calls = f"{view['calls_today']} calls, {view['unpriced_calls_today']} of unknown price"
     tokens = f"{view['input_tokens_today']} tokens in, {view['output_tokens_today']} out"
+    now = (
+        ""
+        if under_way is None
+        else f'<section><h2>Under way</h2><p class="figure">{under_way}</p>'
+        f'<p class="dim">requests in this process; ${escape(view["reserved_usd"])} reserved</p></section>'
+    )
     return (
         f'<div class="cards">{_card("Spent today", view["today_usd"], view["daily_budget_usd"], calls)}'
-        f"{_card('Spent this month', view['month_usd'], view['monthly_budget_usd'], tokens)}"
-        f'<section><h2>Under way</h2><p class="figure">{under_way}</p>'
-        f'<p class="dim">requests in this process; ${escape(view["reserved_usd"])} reserved</p></section></div>'
+        f"{_card('Spent this month', view['month_usd'], view['monthly_budget_usd'], tokens)}{now}</div>"
     )
 
 
@@ -123,9 +127,15 @@ def _exchange(row: ExchangeView) -> str:
     status = escape(row["status"].replace("_", " "))
     said = f"{escape(receipt['asked'])} → {escape(receipt_line(receipt))}"
     table = _table(("Attempt", "Outcome", "Status", "Time"), attempts, last_is_number=True)
+    body = row.get("body", {"prompt": "", "answer": ""})
+    texts = "".join(
+        f'<h3>{title}</h3><pre tabindex="0" aria-label="{title}">{escape(text)}</pre>'
+        for title, text in (("Asked", body["prompt"]), ("Answered", body["answer"]))
+        if text
+    )
     return (
         f'<details id="e{row["at"]:.6f}"><summary>{at} <span class="{kind}">{status}</span> {said}</summary>'
-        f'<p class="dim">{who}</p>{table}</details>'
+        f'<p class="dim">{who}</p>{table}{texts}</details>'
     )
 
 

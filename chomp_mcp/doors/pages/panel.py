@@ -1,0 +1,26 @@
+"""What changes while somebody looks: spend, routers, requests and jobs as HTML, for the home page and the MCP App."""
+
+from __future__ import annotations
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.pages import home_parts
+from chomp_mcp.messages import Caller
+
+__all__ = ["panel"]
+
+EXCHANGES = 30
+
+
+async def panel(chomp: Chomp, caller: Caller, *, bodies: bool = False) -> str:
+    """The owner sees everybody's requests, anyone else their own; `bodies`: with their texts, where those are kept."""
+    status, previews = await chomp.status(caller), await chomp.keyring.previews(caller)
+    recent = await chomp.receipts.recent(EXCHANGES, caller, bodies=bodies)
+    under_way = len(chomp.gateway.under_way) if caller.is_owner else None
+    return "\n".join(
+        [
+            home_parts.spend(status["spend"], under_way),
+            home_parts.section("Routers", home_parts.routers(status["routers"], previews)),
+            home_parts.section("Requests", home_parts.exchanges(recent)),
+            home_parts.section("Jobs", home_parts.jobs(status)),
+        ]
+    )
