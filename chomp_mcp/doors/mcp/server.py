@@ -21,6 +21,7 @@ from mcp.types import (
     GetPromptResult,
     InputRequiredResult,
     JSONRPCError,
+    ListResourcesResult,
     ListToolsResult,
     PaginatedRequestParams,
 )
@@ -32,6 +33,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
+from chomp_mcp.doors.mcp import panel
 from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.incoming import read
@@ -71,7 +73,12 @@ class _Server(MCPServer[Any]):
             for tool in listed.tools:
                 if tool.name in TEXT_ALONE:
                     tool.output_schema = None
-        return listed
+        return panel.linked(ctx, listed)
+
+    async def _handle_list_resources(
+        self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        return panel.listed(ctx, await super()._handle_list_resources(ctx, params))
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
@@ -106,7 +113,7 @@ def build_server(
         instructions=INSTRUCTIONS,
         version=version("chomp-mcp"),
         tools=tools(chomp, KeyDesk(chomp, pages), attachments, dispatch),
-        extensions=[Tasks(chomp, attachments)],
+        extensions=[Tasks(chomp, attachments), panel.extension()],
         log_level="WARNING",
         cache_hints={"tools/list": BY_HOST, "prompts/list": UNCHANGING, "resources/templates/list": UNCHANGING},
         request_state_security=RequestStateSecurity(

@@ -21,6 +21,7 @@ from chomp_mcp.doors.mcp.arguments import fitted, unknown_names
 from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
+from chomp_mcp.doors.mcp.panel import with_panel
 from chomp_mcp.doors.shown import shown
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import ChatRequest, Job
@@ -153,9 +154,10 @@ class Tools:
         given = merged(keys, openrouter_key)
         return await (self._desk.given(ctx, given) if given else self._desk.asked(ctx, router))
 
-    async def status(self) -> CallToolResult:
+    async def status(self, ctx: Context[Any, Any]) -> CallToolResult:
         """Keys, health and quota of the routers, spend against budgets, recent jobs."""
-        return status_shown(await self._chomp.status(current_caller.get()))
+        shown = status_shown(await self._chomp.status(current_caller.get()))
+        return await with_panel(ctx.request_context, self._chomp, shown)
 
 
 def tools(chomp: Chomp, desk: KeyDesk, attachments: Attachments, dispatch: Dispatch | None = None) -> list[Tool]:
