@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -67,17 +67,17 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], described: 
     if parameters:
         rows = ((each["name"], each["in"], each["schema"], each.get("description", "")) for each in parameters)
         parts.append(
-            _table(
-                ("Parameter", "Stands in", "Is", ""),
+            frame.table(
+                ("Parameter", "Stands in", "Is", "Meaning"),
                 [(f"<code>{name}</code>", place, _kind(schema), _prose(about)) for name, place, schema, about in rows],
             )
         )
     if body:
-        parts.append(f"<h3>Send</h3>{_shape(body['schema'])}")
+        parts.append(f"<h3>Send</h3><p>{_kind(body['schema'])}</p>{_shape(resolved(body['schema'], described))}")
     answers = [(status, resolved(answer, described)) for status, answer in operation["responses"].items()]
     parts.append(
-        _table(
-            ("Answer", "Type", "Is", ""),
+        frame.table(
+            ("Answer", "Type", "Is", "Meaning"),
             [
                 (f"<code>{status}</code>", escape(kind), _kind(content["schema"]), _prose(answer["description"]))
                 for status, answer in answers
@@ -99,9 +99,7 @@ def _curl(method: str, url: str, parameters: list[dict[str, Any]], body: Mapping
 
 
 def _shape(schema: Mapping[str, Any]) -> str:
-    """A schema: its name as a link, or a row for each field."""
-    if "$ref" in schema:
-        return f"<p>{_kind(schema)}</p>"
+    """A row for each field."""
     about = f"<p>{_prose(schema['description'])}</p>" if "description" in schema else ""
     if "properties" not in schema:
         return f"{about}<p>{_kind(schema)}</p>"
@@ -115,7 +113,7 @@ def _shape(schema: Mapping[str, Any]) -> str:
         )
         for name, its in schema["properties"].items()
     ]
-    return about + _table(("Field", "Is", "Always", ""), rows)
+    return about + frame.table(("Field", "Is", "Always", "Meaning"), rows)
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
@@ -136,10 +134,3 @@ def _kind(schema: Mapping[str, Any]) -> str:
 def _prose(text: str) -> str:
     """Sentences with `code` in them."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """`rows` are HTML already; a column without a heading explains the others."""
-    head = "".join(f"<th>{each or 'Meaning'}</th>" for each in headers)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

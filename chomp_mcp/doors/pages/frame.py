@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-__all__ = ["HEADERS", "address", "filled", "page", "text"]
+__all__ = ["HEADERS", "address", "filled", "page", "table", "text"]
 
 HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
@@ -45,6 +45,26 @@ def text(name: str) -> str:
     """One of the files beside this one; empty where it is not there."""
     file = files("chomp_mcp.doors.pages") / name
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, has_number: bool = False) -> str:
+    """`rows` are HTML already; the last column holds numbers where `has_number`.
+
+    The roles are told because on a phone each row is a block of its own, and no browser takes that for a table.
+    """
+    names = [
+        f' class="number" data-name="{name}"' if has_number and name == headers[-1] else f' data-name="{name}"'
+        for name in headers
+    ]
+    cells = (
+        "".join(f'<td role="cell"{name}>{cell}</td>' for name, cell in zip(names, row, strict=True)) for row in rows
+    )
+    body = "".join(f'<tr role="row">{row}</tr>' for row in cells)
+    head = "".join(f'<th role="columnheader"{name}>{title}</th>' for name, title in zip(names, headers, strict=True))
+    return (
+        f'<div class="wide" tabindex="0"><table role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
+    )
 
 
 def address(request: Request) -> str:

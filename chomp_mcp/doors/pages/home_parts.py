@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from html import escape as html_escape
 
+from chomp_mcp.doors.pages.frame import table
 from chomp_mcp.doors.shown import shown
 from chomp_mcp.gateway.receipt_log import ExchangeView
 from chomp_mcp.gateway.status import QuotaView, RouterStatus, SpendView, StatusView
@@ -72,7 +73,7 @@ def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> st
             escape(previews.get(router, "none needed")),
             _usable(row),
             "<br>".join(escape(_left(each)) for each in row["quota"] if each["remaining"] is not None)
-            or f'<span class="dim">{escape(row["limits"] or "unknown")} (documented)</span>',
+            or f'<span class="dim">{escape(row["limits"]) + " (documented)" if row["limits"] else "unknown"}</span>',
             f"${escape(_short(row['spent_today_usd']))}",
         )
         for router, row in used.items()
@@ -84,7 +85,7 @@ def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> st
         else ""
     )
     headers = ("Router", "Key", "Usable", "Left, and how that is known", "Spent today")
-    return _table(headers, cells, last_is_number=True) + below
+    return table(headers, cells, has_number=True) + below
 
 
 def _usable(row: RouterStatus) -> str:
@@ -126,7 +127,7 @@ def _exchange(row: ExchangeView) -> str:
     who = escape(f"{row['door']}, {row['caller']}{', in the background' if row['job'] else ''}")
     status = escape(row["status"].replace("_", " "))
     said = f"{escape(receipt['asked'])} → {escape(receipt_line(receipt))}"
-    table = _table(("Attempt", "Outcome", "Status", "Time"), attempts, last_is_number=True)
+    tried = table(("Attempt", "Outcome", "Status", "Time"), attempts, has_number=True)
     body = row.get("body", {"prompt": "", "answer": ""})
     texts = "".join(
         f'<h3>{title}</h3><pre tabindex="0" aria-label="{title}">{escape(text)}</pre>'
@@ -135,7 +136,7 @@ def _exchange(row: ExchangeView) -> str:
     )
     return (
         f'<details id="e{row["at"]:.6f}"><summary>{at} <span class="{kind}">{status}</span> {said}</summary>'
-        f'<p class="dim">{who}</p>{table}{texts}</details>'
+        f'<p class="dim">{who}</p>{tried}{texts}</details>'
     )
 
 
@@ -145,7 +146,7 @@ def jobs(view: StatusView) -> str:
         (escape(job["job_id"]), escape(job["status"]), escape(job["model"]), escape(_clock(job["created"])))
         for job in view["jobs"]
     ]
-    return _table(("Job", "Status", "Model", "Created"), rows) if rows else '<p class="dim">None.</p>'
+    return table(("Job", "Status", "Model", "Created"), rows) if rows else '<p class="dim">None.</p>'
 
 
 def models(found: Sequence[Model]) -> str:
@@ -160,8 +161,8 @@ def models(found: Sequence[Model]) -> str:
         for model in found[:MOST_MODELS]
     ]
     more = f", {MOST_MODELS} of them shown" if len(found) > MOST_MODELS else ""
-    table = _table(("Model", "Context", "$ per million in", "out"), rows)
-    return f'<details id="all-models"><summary>{len(found)} models within reach{more}</summary>{table}</details>'
+    listed = table(("Model", "Context", "$ per million in", "out"), rows)
+    return f'<details id="all-models"><summary>{len(found)} models within reach{more}</summary>{listed}</details>'
 
 
 def _price(price: Decimal | None) -> str:
@@ -175,18 +176,6 @@ def snippets(texts: Mapping[str, str]) -> str:
         f'<pre tabindex="0"><code>{escape(text)}</code></pre></details>'
         for number, (name, text) in enumerate(texts.items())
     )
-
-
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, last_is_number: bool = False) -> str:
-    """`rows` are HTML already."""
-    last = len(headers) - 1 if last_is_number else len(headers)
-
-    def cells(kind: str, row: Sequence[str]) -> str:
-        return "".join(f"<{kind}{' class=number' if at >= last else ''}>{cell}</{kind}>" for at, cell in enumerate(row))
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    head = f"<thead><tr>{cells('th', headers)}</tr></thead>"
-    return f'<div class="wide" tabindex="0"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
 def _clock(iso: str | None) -> str:

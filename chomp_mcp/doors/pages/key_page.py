@@ -155,6 +155,8 @@ class KeyPages:
 
     async def _save(self, caller: Caller, fields: Mapping[str, str]) -> Router:
         router, key = fields.get("router", ""), fields.get("key", "").strip()
+        if key and (reason := key_shape.why_no_key(key_shape.cleaned(key))):
+            raise InvalidRequest(f"That is no key: it {reason}.", hint="Copy it again from its page.", param="key")
         if key and not router:
             owner = routing.owner_of_key(key, self._takers().values())
             if owner is None:
@@ -164,8 +166,6 @@ class KeyPages:
         self._check(router)
         if not key:
             raise InvalidRequest("There is no key yet.", hint="Paste one, then save.", param="key")
-        if reason := key_shape.why_no_key(key_shape.cleaned(key)):
-            raise InvalidRequest(f"That is no key: it {reason}.", hint="Copy it again from its page.", param="key")
         await self._chomp.register_keys({router: key}, caller=caller, keep_others=True)
         return self._chomp.routers[router]
 

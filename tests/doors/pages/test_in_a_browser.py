@@ -5,6 +5,7 @@ CHOMP_TEST_SCREENS names a folder for pictures of what is looked at; `nox -s scr
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -104,11 +105,16 @@ async def violations(page: Page | Frame) -> list[str]:
 
 
 async def keep(page: Page, name: str) -> None:
-    """Pictures for docs, where somebody wants them."""
+    """Pictures for docs, where somebody wants them; CHOMP_TEST_PNG gives those that every viewer takes, too."""
     folder = os.environ.get("CHOMP_TEST_SCREENS")
-    for size, viewport in {"desk": DESK, "phone": PHONE}.items() if folder else ():
-        await page.set_viewport_size(viewport)
-        await page.screenshot(path=f"{folder}/{name}-{size}.png")
+    for size, width, height in (("desk", 1100, 1500), ("phone", 390, 1500)) if folder else ():
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.evaluate("scrollTo(0, 0)")
+        session = await page.context.new_cdp_session(page)
+        shot = await session.send("Page.captureScreenshot", {"format": "webp", "quality": 60})
+        await anyio.Path(folder, f"{name}-{size}.webp").write_bytes(base64.b64decode(shot["data"]))
+        if "CHOMP_TEST_PNG" in os.environ:
+            await page.screenshot(path=f"{folder}/{name}-{size}.png")
     await page.set_viewport_size(DESK)
 
 
