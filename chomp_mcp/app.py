@@ -49,7 +49,6 @@ from chomp_mcp.policy.budget import Limits
 from chomp_mcp.routers import catalog
 from chomp_mcp.routers.client import Client
 from chomp_mcp.settings import Settings
-from chomp_mcp.store.bodies import Bodies
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.key_pages import Pages
 from chomp_mcp.store.keyring import Keyring
@@ -61,7 +60,6 @@ from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.master_key import MasterKeys, check_variable
 from chomp_mcp.store.processes import Processes
 from chomp_mcp.store.rates import Rates, SharedBuckets
-from chomp_mcp.store.receipts import Receipts
 from chomp_mcp.store.sealing import Sealed
 from chomp_mcp.store.threads import Threads
 from chomp_mcp.store.written import Written
@@ -147,7 +145,8 @@ class Chomp:
         self.sealed, state = _stores(settings, clock)
         self._stores, soft = (self.sealed, state), Lenient(state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
-        self.threads, self.receipts = Threads(state, clock=clock), _receipt_log(settings, state, self.sealed, clock)
+        kept = self.sealed if settings.keep_bodies else None
+        self.threads, self.receipts = Threads(state, clock=clock), ReceiptLog(state, kept, clock=clock)
         self.observers = Observers([self.receipts, *observers])
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock, state=state)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
@@ -441,11 +440,6 @@ def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], f
         clock=clock,
     )
     return JobRunner(gateway, jobs, processes, runs, engine, clock=clock)
-
-
-def _receipt_log(settings: Settings, state: KV, sealed: Sealed, clock: Callable[[], float]) -> ReceiptLog:
-    bodies = Bodies(state, sealed) if settings.keep_bodies else None
-    return ReceiptLog(Receipts(state), bodies, clock=clock)
 
 
 def _guards(settings: Settings, books: Books) -> OutwardGuards:

@@ -12,7 +12,9 @@ from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import OWNER, Caller, ReceiptView, text_of
 from chomp_mcp.policy.secrets import masked
 from chomp_mcp.store.bodies import Bodies, Body
+from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.receipts import CHUNK, Receipts
+from chomp_mcp.store.sealing import Sealed
 from chomp_mcp.telemetry.report import SHOWN_CALLER, Report, Transition, shown
 
 __all__ = ["ExchangeView", "ReceiptLog"]
@@ -44,10 +46,10 @@ class ReceiptLog:
     Of more than `CHUNK` in that time the newest are kept. What the store refuses is lost: it costs nobody an answer.
     """
 
-    def __init__(self, receipts: Receipts, bodies: Bodies | None, *, clock: Callable[[], float]) -> None:
-        """`bodies` is None where no texts are kept."""
-        self._receipts = receipts
-        self._bodies = bodies
+    def __init__(self, kv: KV, sealed: Sealed | None, *, clock: Callable[[], float]) -> None:
+        """`sealed` seals the texts; None where those are not kept."""
+        self._receipts = Receipts(kv)
+        self._bodies = Bodies(kv, sealed) if sealed else None
         self._clock = clock
         self._fresh: deque[tuple[Report, Body | None]] = deque(maxlen=CHUNK)
         self._said: Body | None = None

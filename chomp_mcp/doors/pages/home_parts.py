@@ -84,7 +84,7 @@ def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> st
         if others
         else ""
     )
-    headers = ("Router", "Key", "Usable", "Left, and how that is known", "Spent today")
+    headers = ("Router", "Key", "Usable", "Left", "Spent today")
     return table(headers, cells, has_number=True) + below
 
 
