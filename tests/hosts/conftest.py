@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], 
                 subprocess.run(
                     ["node", script.name], cwd=script.parent, check=True, capture_output=True, timeout=SECONDS
                 )
+        return path
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def installed_from_pypi(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """The same for a program from PyPI, in an environment of its own."""
+
+    def install(package: str, program: str) -> Path:
+        named = os.environ.get("HOSTS_CACHE")
+        folder = (Path(named) if named else tmp_path_factory.getbasetemp() / "hosts") / program
+        path = folder / "bin" / program
+        if not path.exists():
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=SECONDS)
+            pip = [folder / "bin" / "pip", "install", "-q", package]
+            subprocess.run(pip, check=True, capture_output=True, timeout=4 * SECONDS)
         return path
 
     return install

@@ -14,13 +14,20 @@ PROGRAMS = {
     "gemini": ("@google/gemini-cli", ("--skip-trust", "-p", "say hi")),
     "opencode": ("opencode-ai", ("run", "say hi")),
     "qwen": ("@qwen-code/qwen-code", ("-p", "say hi")),
+    "aider": (
+        "aider-chat",
+        ("--no-git", "--yes-always", "--no-check-update", "--analytics-disable", "--message", "hi"),
+    ),
 }
+OF_PYTHON = ("aider-chat",)
 
 
 @pytest.mark.parametrize("agent", PROGRAMS)
-async def test_the_program_answers_with_the_model_of_the_run(agent, installed, run_host, home, upstream):
+async def test_the_program_answers_with_the_model_of_the_run(
+    agent, installed, installed_from_pypi, run_host, home, upstream
+):
     package, arguments = PROGRAMS[agent]
-    program = installed(package, agent)
+    program = (installed_from_pypi if package in OF_PYTHON else installed)(package, agent)
     home.mkdir()
     (home / "config.toml").write_text(f'[routers.lab]\nurl = "{upstream.url}"\n')
     upstream.answer("the answer of lab")

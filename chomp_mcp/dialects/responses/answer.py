@@ -12,7 +12,7 @@ from chomp_mcp.dialects.openai.shapes import usage_object
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_cost
 from chomp_mcp.dialects.responses import request as requests
-from chomp_mcp.dialects.responses.output import FINISH, message_of, usage_of
+from chomp_mcp.dialects.responses.output import FINISH, acts, message_of, usage_of
 from chomp_mcp.dialects.responses.stream import ResponseDecoder
 from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Route, WireRequest
@@ -36,7 +36,8 @@ def decode(body: bytes, ref: str = "") -> Completion | Failed | ErrorObject:
         return ErrorObject({"message": f"The router ended the answer as {response['status']} and gave no reason."})
     if not isinstance(response.get("output"), list):
         return nonsense(b"[]")
-    return answered(_completion(response, ref))
+    completion = _completion(response, ref)
+    return completion if acts(response["output"]) else answered(completion)
 
 
 def decoder(ref: str = "") -> ResponseDecoder:

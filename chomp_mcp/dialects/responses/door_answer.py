@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp.dialects.responses.door_request import REASONING, Chat, seal
+from chomp_mcp.dialects.values import as_list
 from chomp_mcp.messages import Completion, Usage
 
-__all__ = ["call_item", "ending", "message_item", "reasoning_item", "response", "skeleton", "usage_object"]
+__all__ = [
+    "annotation",
+    "call_item",
+    "ending",
+    "message_item",
+    "reasoning_item",
+    "response",
+    "skeleton",
+    "usage_object",
+]
 
 _ECHOED: Mapping[str, Any] = {
     "background": False,
@@ -83,7 +93,10 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     """Responses' words for the same counts; tokens of reasoning are part of the output's."""
     return {
         "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.input_tokens + usage.output_tokens,
@@ -108,13 +121,19 @@ def reasoning_item(chat: Chat, message: Mapping[str, Any], item_id: str, route: 
     return item
 
 
+def annotation(note: Any) -> Any:
+    """A citation without the nesting below its type, which chat completions has."""
+    kind = note.get("type") if isinstance(note, Mapping) else None
+    nested = note.get(kind) if isinstance(kind, str) else None
+    return {"type": kind, **nested} if isinstance(nested, Mapping) else note
+
+
 def message_item(message: Mapping[str, Any], item_id: str) -> dict[str, Any] | None:
     """What the model said, or how it refused."""
     content: list[dict[str, Any]] = []
     if isinstance(text := message.get("content"), str) and text:
-        content.append(
-            {"type": "output_text", "text": text, "annotations": message.get("annotations") or [], "logprobs": []}
-        )
+        notes = [annotation(note) for note in as_list(message.get("annotations"))]
+        content.append({"type": "output_text", "text": text, "annotations": notes, "logprobs": []})
     if isinstance(refusal := message.get("refusal"), str) and refusal:
         content.append({"type": "refusal", "refusal": refusal})
     if not content:

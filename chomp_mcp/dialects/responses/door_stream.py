@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.responses.door_answer import call_item, ending, reasoning_item, usage_object
+from chomp_mcp.dialects.responses.door_answer import annotation, call_item, ending, reasoning_item, usage_object
 from chomp_mcp.dialects.responses.door_request import REASONING, Chat
 from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.errors import ChompError
@@ -45,6 +45,7 @@ class ResponseEvents:
         self._calls: dict[int, _Item] = {}
         self._call_ids: dict[int, dict[str, Any]] = {}
         self._thought: dict[str, Any] = {}
+        self._annotations: list[Any] = []
         self._route = ""
         self._finish: str | None = None
         self._model = ""
@@ -98,10 +99,22 @@ class ResponseEvents:
             events += self._say("output_text", text)
         if isinstance(refusal := delta.get("refusal"), str) and refusal:
             events += self._say("refusal", refusal)
+        for note in as_list(delta.get("annotations")):
+            events += self._annotate(annotation(note))
         for call in as_list(delta.get("tool_calls")):
             if isinstance(call, Mapping):
                 events += self._call(call)
         return events
+
+    def _annotate(self, note: Any) -> list[Event]:
+        """They mostly come behind the last word; those of a text that has ended have no place any more."""
+        item = self._open
+        if item is None or item.kind != "output_text":
+            return []
+        self._annotations.append(note)
+        kind, at = "response.output_text.annotation.added", len(self._annotations) - 1
+        where = {"item_id": item.item["id"], "output_index": item.place, "content_index": 0}
+        return [self._event(kind, **where, annotation_index=at, annotation=note)]
 
     def _think(self, name: str, value: Any, delta: Mapping[str, Any]) -> list[Event]:
         """Reasoning text is told once, though some routers give it under two names."""
@@ -170,6 +183,8 @@ class ResponseEvents:
             return []
         part_name, text_name, _ = self._names(item.kind)
         part = self._part(item.kind, item.text)
+        if self._annotations:
+            part["annotations"], self._annotations = self._annotations, []
         whole = {"refusal" if item.kind == "refusal" else "text": item.text}
         done = [
             self._part_event(item, f"{text_name}.done", **whole),

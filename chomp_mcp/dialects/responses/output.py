@@ -11,7 +11,7 @@ from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Usage
 
-__all__ = ["CALLS", "FINISH", "call_of", "citation", "message_of", "picture", "usage_of"]
+__all__ = ["CALLS", "FINISH", "acts", "call_of", "citation", "message_of", "picture", "usage_of"]
 
 FINISH: Mapping[str, str] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """Why a Response is incomplete -> chat completions' finish reason."""
@@ -50,6 +50,12 @@ def message_of(output: Iterable[Any], ref: str) -> dict[str, Any]:
     if logprobs := [each for part in parts for each in as_list(part.get("logprobs"))]:
         message["logprobs"] = {"content": logprobs}
     return message
+
+
+def acts(output: Iterable[Any]) -> bool:
+    """It does what chat completions has no word for, such as the search for a tool: an answer, though without words."""
+    kinds = {item.get("type") for item in output if isinstance(item, Mapping)}
+    return bool(kinds - {"message", "reasoning", *CALLS})
 
 
 def call_of(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from chomp_mcp.dialects.openai.shapes import head, piece, usage_piece
 from chomp_mcp.dialects.openai.usage import read_cost
-from chomp_mcp.dialects.responses.output import CALLS, FINISH, call_of, citation, picture, usage_of
+from chomp_mcp.dialects.responses.output import CALLS, FINISH, acts, call_of, citation, picture, usage_of
 from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
@@ -154,7 +154,7 @@ class ResponseDecoder(ObjectDecoder):
         why = as_mapping(response.get("incomplete_details")).get("reason")
         finish = FINISH.get(as_text(why)) or ("tool_calls" if self._calls else "stop")
         self.finished = self.done = True
-        self.is_mute = finish in MUTE_ENDS
+        self.is_mute = finish in MUTE_ENDS or acts(as_list(response.get("output")))
         self.usage, self.cost_usd = usage_of(response), read_cost(response)
         told.append(piece(self._top, {}, finish))
         return [*told, usage_piece(self._top, self.usage)] if self.usage else told

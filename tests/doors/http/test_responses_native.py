@@ -108,6 +108,14 @@ async def test_the_sdk_takes_the_stream_in_any_chunking(served, upstream):
     assert told.output[0].encrypted_content == "c2VhbGVk"
 
 
+async def test_an_answer_that_only_searches_for_a_tool_is_one(served, upstream):
+    search = {"id": "tsc_1", "type": "tool_search_call", "status": "completed", "execution": "client"}
+    answer = response(search)
+    script_response(upstream, answer)
+    assert (await post(served)).json() == answer
+    assert (await post(served, stream=True)).content == wired(events_of(answer))
+
+
 async def test_what_the_router_has_stored_may_be_named(served, upstream):
     script_response(upstream, response("hello"))
     reference = [{"type": "item_reference", "id": "rs_9"}]
