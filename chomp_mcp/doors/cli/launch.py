@@ -91,11 +91,15 @@ def _cache_owner(path: Path) -> str:
     """Whose cache the path is in: "uvx" (its buckets are called archive-v0, environments-v2 …), "pipx", or nobody's."""
     if any(re.fullmatch(r"(archive|environments|builds)-v\d+", part) for part in path.parts):
         return "uvx"
-    if ("pipx", ".cache") in zip(path.parts, path.parts[1:], strict=False):
+    if _PIPX_CACHES.intersection(zip(path.parts, path.parts[1:], strict=False)):
         return "pipx"
     pipx = os.environ.get("PIPX_HOME")
     folders = {"uvx": os.environ.get("UV_CACHE_DIR"), "pipx": pipx and Path(pipx) / ".cache"}
     return next((name for name, folder in folders.items() if folder and path.is_relative_to(folder)), "")
+
+
+_PIPX_CACHES = frozenset({("pipx", ".cache"), (".cache", "pipx"), ("Caches", "pipx"), ("pipx", "Cache")})
+"""Where `pipx run` unpacks: in its home until 1.7, since then in the user's cache folder of each system."""
 
 
 def client_environment(environ: Mapping[str, str]) -> dict[str, str]:

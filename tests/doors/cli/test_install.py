@@ -392,6 +392,7 @@ def test_the_diff_shows_no_neighbours_key(install, tmp_path):
     ("cache", "command"),
     [
         (".cache/uv/archive-v0/Xy/bin", ["uvx", "--from", str(ROOT), "chomp-mcp"]),
+        (".cache/pipx/73de/bin", ["pipx", "run", "--spec", str(ROOT), "chomp-mcp"]),
         (".local/share/pipx/.cache/1a2/bin", ["pipx", "run", "--spec", str(ROOT), "chomp-mcp"]),
     ],
 )
