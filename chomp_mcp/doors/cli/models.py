@@ -13,6 +13,7 @@ from chomp_mcp.doors.cli.output import remark, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.doors.views import command_model
+from chomp_mcp.errors import UpstreamFailed
 from chomp_mcp.messages import AUTO, Model
 from chomp_mcp.settings import Settings
 
@@ -32,16 +33,20 @@ async def _models(args: argparse.Namespace) -> int:
                 args.router, query=args.query, free_only=args.free, needs=[args.needs], limit=None
             )
             found = await chomp.priced(page.models)
+    all_failed = bool(page.errors) and not found and not args.query and not args.free and not args.needs
+    if args.json:
+        show_json({"models": [command_model(model) for model in (*page.groups, *found)], "errors": page.errors})
+        if all_failed:
+            raise UpstreamFailed("; ".join(f"{router}: {why}" for router, why in page.errors.items()))
+        return 0
     _show(args, [*page.groups, *found], page.errors)
     if page.unknown:
         remark(f"{page.unknown} more do not say whether they can.")
-    return 4 if page.errors and not found and not args.query and not args.free and not args.needs else 0
+    return 4 if all_failed else 0
 
 
 def _show(args: argparse.Namespace, found: Sequence[Model], errors: Mapping[str, str]) -> None:
-    if args.json:
-        show_json({"models": [command_model(model) for model in found], "errors": errors})
-    elif found:
+    if found:
         rows = [
             (
                 m.ref,

@@ -84,6 +84,7 @@ class Lines:
         while True:
             line = await self._waiting.get()
             if line is None:
+                self._end()  # the SDK reads once more where the end comes before the first request
                 raise anyio.EndOfStream
             self._room.release()
             message = message_of(line)

@@ -259,6 +259,12 @@ def test_stdout_holds_nothing_but_the_protocol_and_stdin_ends_it(tmp_path: Path)
     assert not (tmp_path / "home" / "keys.json").exists()
 
 
+def test_a_client_that_leaves_before_its_first_word_ends_it_too(tmp_path: Path) -> None:
+    with started(tmp_path / "home") as server:
+        out, err = server.communicate("", timeout=20)
+    assert (out, err, server.returncode) == ("", "", 0)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("CHOMP_DEADLINE_SECONDS", "soon"), ("CHOMP_ROUTER_NOPE_URL", "http://x"), ("CHOMP_STORE", "mysql://x")],
