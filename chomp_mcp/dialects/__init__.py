@@ -27,13 +27,14 @@ _MODULES = {
     "openai": "openai.request",
     "anthropic": "anthropic.answer",
     "responses": "responses.answer",
+    "gemini": "gemini.answer",
     "ollama": "ollama.compatible",
     "cursor": "cursor",
     "mock": "mock",
 }
 """Where each dialect's own functions are."""
 
-NATIVE = {"anthropic": "anthropic.native", "responses": "responses.native"}
+NATIVE = {"anthropic": "anthropic.native", "gemini": "gemini.native", "responses": "responses.native"}
 """Where requests and answers of a dialect go through untouched, for the doors that speak it themselves."""
 
 
@@ -157,6 +158,8 @@ if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `
     from chomp_mcp.dialects import mock as _mock
     from chomp_mcp.dialects.anthropic import answer as _anthropic
     from chomp_mcp.dialects.anthropic import native as _anthropic_native
+    from chomp_mcp.dialects.gemini import answer as _gemini
+    from chomp_mcp.dialects.gemini import native as _gemini_native
     from chomp_mcp.dialects.ollama import compatible as _ollama
     from chomp_mcp.dialects.openai import completions as _completions
     from chomp_mcp.dialects.openai import embeddings as _embeddings
@@ -164,5 +167,11 @@ if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `
     from chomp_mcp.dialects.responses import answer as _responses
     from chomp_mcp.dialects.responses import native as _responses_native
 
-    _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _responses, _ollama, _cursor, _mock)
-    _CHECKED_SPEECH: tuple[Speech, ...] = (_anthropic_native, _responses_native, _embeddings, _completions)
+    _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _gemini, _responses, _ollama, _cursor, _mock)
+    _CHECKED_SPEECH: tuple[Speech, ...] = (
+        _anthropic_native,
+        _gemini_native,
+        _responses_native,
+        _embeddings,
+        _completions,
+    )

@@ -76,7 +76,7 @@ class _Check:
         name = next((name for name in self._router.models if name in ids), next(iter([*ids, *self._router.models]), ""))
         if not name:
             return KeyCheck(ok=True, detail="it lists no model to try the key with")
-        route = Route(self._router, name, self._key)
+        route = Route(self._router.serving(name), name, self._key)
         request = ChatRequest.from_prompt("Hi", options={"max_tokens": 1})
         answer = await self._send(speech(route, request).encode(route, request))
         if isinstance(answer, Failed):

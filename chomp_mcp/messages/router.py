@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from chomp_mcp.messages.group import Group
@@ -39,6 +40,11 @@ class Router:
     url_variable: str = ""
     """A variable that moves it to another URL, beside `CHOMP_ROUTER_<ID>_URL`."""
     dialect: str = "openai"
+    speaks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of which of its models that is not true: dialect -> glob patterns of ids. What a row says of the wire (`drop`,
+    `flatten`, `roles` and the like) is about its own dialect, and does not hold for these."""
+    spoken: Mapping[str, Router] = field(default_factory=dict)
+    """Dialect -> this router as its models of that dialect see it. Set by the catalog, no field of a row."""
     key_variable: str = ""
     """The environment variable that holds the owner's key; empty: the router needs none."""
     keys_page: str = ""
@@ -127,6 +133,13 @@ class Router:
     @property
     def needs_key(self) -> bool:
         return bool(self.key_variable)
+
+    def serving(self, model: str) -> Router:
+        """This router as it is called for that model: in the dialect that the model speaks here."""
+        for dialect, patterns in self.speaks.items():
+            if any(fnmatchcase(model, pattern) for pattern in patterns):
+                return self.spoken[dialect]
+        return self
 
 
 @dataclass(frozen=True, slots=True)

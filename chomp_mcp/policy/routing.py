@@ -389,7 +389,7 @@ def _with_keys(routes: Iterable[Pair], book: Book, lists: Lists) -> Iterator[Rou
     for router, model in dict.fromkeys(routes):
         listed = (lists.get(router) or UNKNOWN).get(model)
         for key, key_id in book.keys.get(router) or (("", ""),):
-            yield Route(book.routers[router], model, key, key_id, listed)
+            yield Route(book.routers[router].serving(model), model, key, key_id, listed)
 
 
 def _explained(tries: tuple[Route, ...], book: Book) -> tuple[Route, ...]:

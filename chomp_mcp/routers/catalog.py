@@ -37,6 +37,9 @@ def load(settings: Settings) -> dict[str, Router]:
             raise InvalidSetting(message, hint='Add url = "https://…/v1", the base URL of its API.')
         routers[router_id] = Router(id=router_id, **{"name": router_id, **row})
     _override(routers, settings.environment)
+    for router_id, router in routers.items():
+        if router.speaks:
+            routers[router_id] = replace(router, spoken={each: _speaking(router, each) for each in router.speaks})
     _refuse_unknown_routers(settings, routers)
     return routers
 
@@ -77,6 +80,28 @@ def _refuse_unknown_routers(settings: Settings, routers: Mapping[str, Router]) -
             )
 
 
+_WIRE_FIELDS = (
+    "max_tokens",
+    "drop",
+    "message_fields",
+    "reasoning_field",
+    "roles",
+    "flatten",
+    "null_content",
+    "tool_ids",
+    "knows_allowed_tools",
+    "no_stream_with",
+    "replace",
+)
+"""What a row says of its own dialect's wire."""
+
+
+def _speaking(router: Router, dialect: str) -> Router:
+    """The router as its models of another dialect see it."""
+    plain = Router(router.id, router.name, router.url)
+    return replace(router, dialect=dialect, speaks={}, **{name: getattr(plain, name) for name in _WIRE_FIELDS})
+
+
 _CATALOG = Path(__file__).with_name("catalog.toml")
 
 
@@ -91,6 +116,8 @@ def _values(row: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     if "headers" in values:
         values["headers"] = {name.lower(): text for name, text in values["headers"].items()}
+    if "speaks" in values:
+        values["speaks"] = {dialect: tuple(patterns) for dialect, patterns in values["speaks"].items()}
     if "key" in values:
         values["key_variable"] = values.pop("key")
     return values

@@ -75,6 +75,15 @@ def _dialect(name: str) -> str:
     return name
 
 
+def _speaks(table: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    for name in table:
+        try:
+            _dialect(name)
+        except ValueError as error:
+            raise ValueError(f"holds {name!r}: a dialect {error}") from None
+    return table
+
+
 def _no_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not all(texts):
         raise ValueError(f"must be {_DESCRIPTIONS[tuple]}")
@@ -94,6 +103,7 @@ def _amount(value: Any) -> Any:
 _CHECKS: Mapping[str, Any] = {
     "url": AfterValidator(checked_router_url),
     "dialect": AfterValidator(_dialect),
+    "speaks": AfterValidator(_speaks),
     "key_variable": AfterValidator(_variable("key")),
     "url_variable": AfterValidator(_variable("URL")),
     "headers": AfterValidator(_headers),
@@ -109,6 +119,7 @@ _DESCRIPTIONS: Mapping[Any, str] = {
 }
 _OTHER_DESCRIPTIONS: Mapping[str, str] = {
     "prices": 'a table of USD per million tokens, such as { "model" = { input = 0.15, output = 0.60 } }',
+    "speaks": 'a table of dialects and patterns, such as { responses = ["gpt-*"] }',
     "replace": 'a table such as { "*gpt-oss*" = { reasoning_effort = { none = "low" } } }',
     "quota_windows": 'a table such as { requests = "day", tokens = "minute" }',
 }
@@ -116,7 +127,7 @@ _SPELLINGS = {"key_variable": "key"}
 """Fields that a row spells differently."""
 
 
-_NOT_IN_ROWS = frozenset({"id", "url_from"})
+_NOT_IN_ROWS = frozenset({"id", "spoken", "url_from"})
 
 
 def _build() -> type[BaseModel]:
@@ -128,6 +139,8 @@ def _build() -> type[BaseModel]:
         hint: Any = hints[field.name]
         if get_origin(hint) is tuple:
             hint = Annotated[hint, BeforeValidator(_listed), AfterValidator(_no_empty)]
+        elif field.name == "speaks":
+            hint = Mapping[str, Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_no_empty)]]
         elif field.name == "prices":
             amount = Annotated[Decimal, BeforeValidator(_amount), Field(ge=0, le=1_000_000)]
             model, kind = str, get_args(get_args(hint)[1])[0]

@@ -186,7 +186,7 @@ def test_an_empty_variable_counts_as_absent():
         ({"lab": {"url": "http://me:secret@lab/v1"}}, ("lab", "url", "password")),
         ({"lab": {"url": 8099}}, ("lab", "url", "text")),
         ({"lab": {"url": "http://lab", "colour": "red"}}, ("lab", "colour", "Known")),
-        ({"lab": {"url": "http://lab", "dialect": "gemini"}}, ("lab", "dialect", "anthropic")),
+        ({"lab": {"url": "http://lab", "dialect": "cohere"}}, ("lab", "dialect", "anthropic")),
         ({"lab": {"url": "http://lab", "models": "qwen3"}}, ("lab", "models", "list")),
         ({"lab": {"url": "http://lab", "models": [1]}}, ("lab", "models", "list")),
         ({"lab": {"url": "http://lab", "headers": {"X-Team": 1}}}, ("lab", "headers")),

@@ -12,7 +12,7 @@ from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.answer import answered, error_in, nonsense
 from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.models import entries, is_hidden
-from chomp_mcp.dialects.openai.request import list_url
+from chomp_mcp.dialects.openai.request import list_url, session_of
 from chomp_mcp.dialects.openai.shapes import completion, head
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.tool_calls import new_id
@@ -35,7 +35,7 @@ _VERSION = "2023-06-01"
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages, with `x-api-key`."""
-    headers = {**_headers(route.router, route.key), "content-type": "application/json"}
+    headers = {"content-type": "application/json", **session_of(route, request), **_headers(route.router, route.key)}
     request, notes = with_tools(request)
     translated = translate(route, request)
     dropped = [f"{route.router.id} takes no {', '.join(translated.lost)}: dropped"] if translated.lost else []

@@ -13,6 +13,7 @@ from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic import answer
 from chomp_mcp.dialects.anthropic.signatures import without_ours
 from chomp_mcp.dialects.anthropic.stream import MessageDecoder
+from chomp_mcp.dialects.openai.request import session_of
 from chomp_mcp.dialects.stream.relayed import Relayed
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
 
@@ -67,6 +68,7 @@ def _call(route: Route, request: ChatRequest, path: str, body: bytes) -> WireReq
         **(native.headers if native else {}),
         "content-type": "application/json",
         **({"x-api-key": route.key} if route.key else {}),
+        **session_of(route, request),
         **{name.lower(): value for name, value in route.router.headers.items()},
     }
     return WireRequest("POST", f"{route.router.url}{path}", headers, body)

@@ -24,7 +24,10 @@ _LEAST_BUDGET = 1024
 """Tokens of thinking; Messages takes no less."""
 
 # Models up to 4.6 take temperature and top_p (one of them) and top_k; later ones refuse all three, and take an effort.
-_SAMPLED = re.compile(r"claude-(?:[123](?:[-.]|$)|instant|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:[-@]\d{8}|-latest)?$)")
+# Other makers' models that speak Messages (Qwen at Zen) are sampled.
+_SAMPLED = re.compile(
+    r"^(?!.*claude)|claude-(?:[123](?:[-.]|$)|instant|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:[-@]\d{8}|-latest)?$)"
+)
 _SAMPLING = ("temperature", "top_p", "top_k")
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 

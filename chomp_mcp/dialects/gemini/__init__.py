@@ -1,1 +1,1 @@
-"""Google's Gemini API, as a door."""
+"""Google's Gemini API, for routers and as a door."""

@@ -30,6 +30,7 @@ __all__ = [
     "headers_of",
     "list_url",
     "must_be_whole",
+    "session_of",
 ]
 
 _OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
@@ -53,14 +54,20 @@ def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
     }
     if route.key:
         headers["authorization"] = f"Bearer {route.key}"
-    if route.router.session_header:
-        # The same for every turn of a conversation: a hash of the caller's own name for it, or of how it began. Never
-        # that name itself, which may hold what no header carries.
-        named = request.session.encode("utf-8", "surrogatepass") or wire.dumps(_messages(request.body)[:2])
-        headers[route.router.session_header.lower()] = hashlib.sha256(named).hexdigest()[:32]
+    headers.update(session_of(route, request))
     for name, value in route.router.headers.items():
         headers[name.lower()] = value
     return headers
+
+
+def session_of(route: Route, request: ChatRequest) -> dict[str, str]:
+    """The header that names the conversation, for a router that insists on one."""
+    if not route.router.session_header:
+        return {}
+    # The same for every turn of a conversation: a hash of the caller's own name for it, or of how it began. Never
+    # that name itself, which may hold what no header carries.
+    named = request.session.encode("utf-8", "surrogatepass") or wire.dumps(_messages(request.body)[:2])
+    return {route.router.session_header.lower(): hashlib.sha256(named).hexdigest()[:32]}
 
 
 def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -18,7 +18,7 @@ from chomp_mcp.doors.http import google_errors
 from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
 from chomp_mcp.doors.http.chat import conversation_of, headers_of, patience_of
 from chomp_mcp.errors import ChompError, InvalidRequest
-from chomp_mcp.messages import Caller, ChatRequest
+from chomp_mcp.messages import Caller, ChatRequest, Native
 from chomp_mcp.policy.agents import stand_in
 
 __all__ = ["Gemini", "routes"]
@@ -70,6 +70,7 @@ class Gemini:
             timeout_seconds=patience_of(scope["headers"]),
             notes=notes,
             wishes=tuple(name for name in ("max_tokens",) if name in chat),
+            native=Native("gemini", body),
             stand_in=stand_in("gemini", model, self._settings.agents, self._settings.agent_model),
         )
 
@@ -77,17 +78,22 @@ class Gemini:
         async with self._gateway.exchange(caller, request, door="gemini_api") as reply:
             completion = await reply.completion()
             receipt = reply.receipt()
-            body = response_of(completion, receipt.usage, model=reply.route.model)
-            await send_json(send, wire.dumps(body), headers_of(receipt))
+            body = completion.raw or wire.dumps(response_of(completion, receipt.usage, model=reply.route.model))
+            await send_json(send, body, headers_of(receipt))
 
     async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
         async with events, self._gateway.exchange(caller, request, door="gemini_api") as reply:
-            made = ContentStream(model=reply.route.model)
+            made, is_raw = ContentStream(model=reply.route.model), False
             await events.start(headers_of(reply.receipt()))
             async for batch in reply.batches():
-                if frames := b"".join([b"data: %b\n\n" % wire.dumps(each) for each in made.feed(batch)]):
+                frames = b"".join([delta.raw for delta in batch])
+                is_raw = is_raw or bool(frames)  # the router's own, where it speaks Gemini
+                if not is_raw:
+                    frames = b"".join([b"data: %b\n\n" % wire.dumps(each) for each in made.feed(batch)])
+                if frames:
                     await events.write(frames)
-            await events.event(made.end(reply.receipt().usage))
+            if not is_raw:
+                await events.event(made.end(reply.receipt().usage))
 
 
 def _error_frame(error: ChompError) -> bytes:

@@ -1,0 +1,128 @@
+"""Chat messages -> Gemini's contents: turns of parts, the system prompt apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.messages import text_of
+
+__all__ = ["contents_of", "signed"]
+
+_Part = dict[str, Any]
+_SYSTEM = ("system", "developer")
+_READ = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
+_DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,(.*)", re.DOTALL)
+_KINDS: Mapping[str, str] = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".pdf": "application/pdf",
+    ".mp4": "video/mp4",
+}
+_UNSIGNED = "skip_thought_signature_validator"
+"""What Google's documents name for calls whose signature is gone (ai.google.dev/gemini-api/docs/thought-signatures):
+Gemini 3 refuses a history whose calls bear none."""
+
+
+def signed(call: Mapping[str, Any], signature: Any) -> dict[str, Any]:
+    """The call with Gemini's signature where Google's own chat completions put it."""
+    return {**call, "extra_content": {"google": {"thought_signature": signature}}} if signature else dict(call)
+
+
+def contents_of(messages: Iterable[Any], lost: set[str], *, is_signed: bool) -> tuple[list[_Part], list[_Part]]:
+    """The system's parts, and the turns. `lost` gets what has no place there; `is_signed`: calls must be."""
+    system: list[_Part] = []
+    turns: list[_Part] = []
+    names: dict[str, str] = {}
+    """Call id -> the function's name, which a result needs here."""
+    for message in messages:
+        if not isinstance(message, Mapping):
+            continue
+        role, content = message.get("role"), message.get("content")
+        known = {*_READ, "name"} if role == "tool" else _READ
+        lost.update(f"messages[].{name}" for name in message if name not in known and message[name])
+        if role in _SYSTEM:
+            system += _parts(content, lost)
+        elif role == "tool":
+            _add(turns, "user", _result(message, names, lost))
+        elif role == "assistant":
+            calls = [_call(call, names) for call in as_list(message.get("tool_calls")) if isinstance(call, Mapping)]
+            if is_signed and calls and not any("thoughtSignature" in call for call in calls):
+                calls[0]["thoughtSignature"] = _UNSIGNED  # of calls side by side the first bears it
+            _add(turns, "model", [*_parts(content or message.get("refusal"), lost), *calls])
+        else:
+            _add(turns, "user", _parts(content, lost))
+    return system, turns
+
+
+def _add(turns: list[_Part], role: str, parts: list[_Part]) -> None:
+    """One after the other: two turns of one role are one, and the results of parallel calls have to be."""
+    if not parts:
+        return
+    if turns and turns[-1]["role"] == role:
+        turns[-1]["parts"] += parts
+    else:
+        turns.append({"role": role, "parts": parts})
+
+
+def _call(call: Mapping[str, Any], names: dict[str, str]) -> _Part:
+    function = as_mapping(call.get("function"))
+    name = as_text(function.get("name"))
+    names[as_text(call.get("id"))] = name
+    try:
+        arguments = loads(as_text(function.get("arguments")).encode() or b"{}")
+    except ValueError:
+        arguments = function.get("arguments")
+    args = arguments if isinstance(arguments, Mapping) else {"arguments": arguments}
+    signature = as_text(as_mapping(as_mapping(call.get("extra_content")).get("google")).get("thought_signature"))
+    return {"functionCall": {"name": name, "args": args}, **({"thoughtSignature": signature} if signature else {})}
+
+
+def _result(message: Mapping[str, Any], names: Mapping[str, str], lost: set[str]) -> list[_Part]:
+    """The result of a call is an object here; its pictures stand beside it."""
+    content, call_id = message.get("content"), as_text(message.get("tool_call_id"))
+    name = names.get(call_id) or as_text(message.get("name")) or call_id or "result"
+    media = [part for part in _parts(content, lost) if "text" not in part] if isinstance(content, list) else []
+    return [{"functionResponse": {"name": name, "response": {"output": text_of(content)}}}, *media]
+
+
+def _parts(content: Any, lost: set[str]) -> list[_Part]:
+    if isinstance(content, str):
+        return [{"text": content}] if content else []
+    found = []
+    for part in as_list(content):
+        given = part if isinstance(part, Mapping) else {"type": "text", "text": part}
+        if isinstance(text := given.get("text") or given.get("refusal"), str):
+            found.append({"text": text})
+        elif made := _media(given):
+            found.append(made)
+        else:
+            lost.add(f"messages[].content[].{given.get('type')}")
+    return found
+
+
+def _media(part: Mapping[str, Any]) -> _Part | None:
+    """A picture, a file, sound or a video: inside the request, or where it is found."""
+    kind = as_text(part.get("type"))
+    inner = part.get(kind)
+    place = as_mapping(inner)
+    if kind == "input_audio":
+        return _inline(f"audio/{place.get('format') or 'wav'}", place.get("data"))
+    url = inner if isinstance(inner, str) else place.get("url") or place.get("file_data") or place.get("file_url")
+    if not isinstance(url, str) or not url:
+        return None
+    if found := _DATA_URL.match(url):
+        return _inline(found[1] or "application/octet-stream", found[2])
+    ending = re.search(r"\.[a-z0-9]+$", url.partition("?")[0].lower())
+    guess = "image/jpeg" if kind == "image_url" else "application/pdf"
+    return {"fileData": {"fileUri": url, "mimeType": _KINDS.get(ending[0] if ending else "", guess)}}
+
+
+def _inline(mime_type: str, data: Any) -> _Part | None:
+    return {"inlineData": {"mimeType": mime_type, "data": data}} if isinstance(data, str) and data else None
