@@ -22,10 +22,11 @@ from chomp_mcp.messages.request import (
     WireRequest,
     is_conversation,
 )
-from chomp_mcp.messages.router import AUTO, NEEDS, Model, Need, Plan, Route, Router
+from chomp_mcp.messages.router import AUTO, LOOKING_FOR, NEEDS, Model, Need, Plan, Route, Router
 
 __all__ = [
     "AUTO",
+    "LOOKING_FOR",
     "MAX_PROMPT_BYTES",
     "MUTE_ENDS",
     "NEEDS",

@@ -10,9 +10,12 @@ from typing import Literal, get_args
 
 from chomp_mcp.messages.group import Group
 
-__all__ = ["AUTO", "NEEDS", "Endpoint", "Model", "Need", "Plan", "Route", "Router"]
+__all__ = ["AUTO", "LOOKING_FOR", "NEEDS", "Endpoint", "Model", "Need", "Plan", "Route", "Router"]
 
 AUTO = "auto"
+LOOKING_FOR = "x-chomp-looking-for"
+"""Header of a request for the list of a program that may run on this machine, with its `owned_by`: a gateway of ours
+whose port is the program's usual one (llama.cpp's is 8080 as well) must not look for it at itself."""
 
 Need = Literal["tools", "parallel_tools", "vision", "documents", "json_schema", "reasoning"]
 """What a request must have, and a model may lack."""
@@ -35,6 +38,8 @@ class Router:
     name: str
     url: str
     """Base URL without a trailing slash; the dialect adds its paths."""
+    url_lacks: str = ""
+    """A variable that its URL holds (`{NAME}`) and nobody has set. Set by the catalog, no field of a row."""
     url_from: str = ""
     """What moved it from the catalog's URL: a variable, or config.toml. Set by the catalog, no field of a row."""
     url_variable: str = ""
@@ -56,8 +61,15 @@ class Router:
     """Preference list for `auto`, best first; intersected with the live list."""
     models_path: str = "/models"
     """Where the live list is: a path below `url`, or a whole URL."""
+<<<<<<< HEAD
     embedders: tuple[str, ...] = ()
     """Ids of models that make vectors, where its list leaves them out."""
+=======
+    list_id: str = "id"
+    """The field of the list's entries that names a model."""
+    owned_by: str = ""
+    """What its list says of every model; a list that does not is another program's, at the same address."""
+>>>>>>> 4db7e3e (Gemini, Mistral, NVIDIA NIM, Z.ai, DeepSeek, xAI, Together, OpenCode Go, Ollama Cloud, Hugging Face, Cloudflare, four more, and LM Studio, llama.cpp and vLLM are rows of the catalog)
     hide: tuple[str, ...] = ()
     """Glob patterns of listed ids that cannot chat, or not for us."""
     show: tuple[str, ...] = ()

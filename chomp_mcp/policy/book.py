@@ -61,6 +61,8 @@ class Book:
 
     def usable(self, router: Router) -> bool:
         """A call can be made at all."""
+        if router.url_lacks:
+            return False
         return bool(self.keys.get(router.id)) if router.needs_key else router.id not in self.closed
 
     def usable_routers(self) -> tuple[Router, ...]:

@@ -279,6 +279,9 @@ def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
 
 def no_key(router: Router, instead: str = "") -> NoRouterKey:
     """The error for a router without a key: how to give one, and what would work without."""
+    if router.url_lacks:
+        hint = f"Set {router.url_lacks}, a part of its address, and {router.key_variable}. {instead}"
+        return NoRouterKey(f"{router.url_lacks} is not set.", router=router.id, hint=hint.strip())
     hint = f"Run `chomp-mcp keys add {router.id}`, set {router.key_variable}, or call register_keys. {instead}"
     return NoRouterKey(f"There is no key for {router.name}.", router=router.id, hint=hint.strip())
 

@@ -37,6 +37,7 @@ def load(settings: Settings) -> dict[str, Router]:
             raise InvalidSetting(message, hint='Add url = "https://…/v1", the base URL of its API.')
         routers[router_id] = Router(id=router_id, **{"name": router_id, **row})
     _override(routers, settings.environment)
+    _fill_in(routers, settings.environment)
     for router_id, router in routers.items():
         if router.speaks:
             routers[router_id] = replace(router, spoken={each: _speaking(router, each) for each in router.speaks})
@@ -78,6 +79,24 @@ def _refuse_unknown_routers(settings: Settings, routers: Mapping[str, Router]) -
                 f"LLM_FALLBACKS is wrong: {ref!r} names no router.",
                 hint=f"Write a router, or router/model. Known: {', '.join(routers)}.",
             )
+
+
+_VARIABLE = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
+
+
+def _fill_in(routers: dict[str, Router], environment: Mapping[str, str]) -> None:
+    """Variables in URLs, such as `{CLOUDFLARE_ACCOUNT_ID}`."""
+    for router in list(routers.values()):
+        if found := _VARIABLE.search(router.url):
+            name = found[1]
+            value = environment.get(name, "").strip()
+            if value and not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
+                message = f"{name} in the environment holds characters that no address has."
+                raise InvalidSetting(message, hint=f"Correct or remove {name}.")
+            urls = {
+                field: getattr(router, field).replace(found[0], value or found[0]) for field in ("url", "models_path")
+            }
+            routers[router.id] = replace(router, **urls, url_lacks="" if value else name)
 
 
 _WIRE_FIELDS = (

@@ -82,6 +82,7 @@ class _Name:
 def _parse_name(header: str) -> _Name | None:
     words = [word for word in header.split("-") if word not in {"x", "anthropic", "ratelimit"}]
     fields = [word for word in words if word in {"limit", "remaining", "reset"}]
+    words = ["requests" if word == "req" else word for word in words]  # Mistral
     kinds = [word for word in words if word in {"requests", "tokens"}]
     windows = [word for word in words if word in {"minute", "hour", "day"}]
     part = "-".join(word for word in words if word not in {*fields, *kinds, *windows})

@@ -25,7 +25,25 @@ ORDER = [
     "sambanova",
     "fireworks",
     "openrouter",
+    "gemini",
+    "mistral",
+    "nvidia",
+    "zai",
+    "deepseek",
+    "xai",
+    "together",
+    "zen-go",
+    "ollama-cloud",
+    "huggingface",
+    "cloudflare",
+    "moonshot",
+    "deepinfra",
+    "nebius",
+    "siliconflow",
     "ollama",
+    "lmstudio",
+    "llamacpp",
+    "vllm",
     "cursor",
     "openai",
     "anthropic",
@@ -47,10 +65,10 @@ def test_every_row_has_what_a_person_and_a_request_need():
         assert "://" in router.url
         assert not router.url.endswith("/")
         assert bool(router.keys_page) >= router.needs_key
-        assert router.models or router.id == "ollama"
+        assert router.models or router.joins_auto == "reachable"
 
 
-def test_the_key_variables_are_those_of_the_seeds():
+def test_the_key_variables_are_those_that_everybody_uses():
     variables = {router.id: router.key_variable for router in load(settings()).values() if router.needs_key}
     assert variables == {
         "zen": "OPENCODE_API_KEY",
@@ -59,6 +77,21 @@ def test_the_key_variables_are_those_of_the_seeds():
         "sambanova": "SAMBANOVA_API_KEY",
         "fireworks": "FIREWORKS_API_KEY",
         "openrouter": "OPENROUTER_API_KEY",
+        "gemini": "GEMINI_API_KEY",
+        "mistral": "MISTRAL_API_KEY",
+        "nvidia": "NVIDIA_API_KEY",
+        "zai": "ZAI_API_KEY",
+        "deepseek": "DEEPSEEK_API_KEY",
+        "xai": "XAI_API_KEY",
+        "together": "TOGETHER_API_KEY",
+        "zen-go": "OPENCODE_GO_API_KEY",
+        "ollama-cloud": "OLLAMA_API_KEY",
+        "huggingface": "HF_TOKEN",
+        "cloudflare": "CLOUDFLARE_API_KEY",
+        "moonshot": "MOONSHOT_API_KEY",
+        "deepinfra": "DEEPINFRA_API_KEY",
+        "nebius": "NEBIUS_API_KEY",
+        "siliconflow": "SILICONFLOW_API_KEY",
         "openai": "OPENAI_API_KEY",
         "anthropic": "ANTHROPIC_API_KEY",
     }
@@ -71,7 +104,9 @@ def test_only_the_deprecated_routers_never_join_auto():
 
 
 def test_what_costs_nothing_by_nature_is_marked():
-    assert {r.id for r in load(settings()).values() if r.free} == {"ollama", "cursor", "mock"}
+    assert {r.id for r in load(settings()).values() if r.free} == {
+        "ollama", "lmstudio", "llamacpp", "vllm", "cursor", "mock",
+    }  # fmt: skip
 
 
 def test_what_auto_tries_first_is_what_lives_longest():

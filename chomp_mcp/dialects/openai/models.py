@@ -43,8 +43,12 @@ _NO_CHAT = re.compile(
     r"|dall-e|gpt-image|chatgpt-image|stable-diffusion|\bsdxl|\bflux\b|imagen-|\bsora|\bveo-|-realtime|gpt-realtime|\bocr\b",
     re.IGNORECASE,
 )
+<<<<<<< HEAD
 _EMBEDS = re.compile(r"embed|\bbge-(?!.*rerank)|\be5-|\bgte-|minilm", re.IGNORECASE)
 _CHAT_TYPES = frozenset({"", "chat", "language", "llm", "vlm", "code", "model", "text"})
+=======
+_CHAT_TYPES = frozenset({"", "base", "chat", "code", "fine-tuned", "language", "llm", "model", "text", "vlm"})
+>>>>>>> 4db7e3e (Gemini, Mistral, NVIDIA NIM, Z.ai, DeepSeek, xAI, Together, OpenCode Go, Ollama Cloud, Hugging Face, Cloudflare, four more, and LM Studio, llama.cpp and vLLM are rows of the catalog)
 
 _PER_MILLION_FROM: Mapping[str, Decimal | int] = {"token": MOST_PRICE, "million": 0, "unclear": Decimal("0.001")}
 """`Router.price_unit` -> the amount in USD from which a price is taken to be per million tokens."""
@@ -59,7 +63,7 @@ def entries(body: bytes) -> list[Mapping[str, Any]]:
     except ValueError:
         raise ValueError("the model list is not JSON") from None
     if isinstance(parsed, Mapping):
-        parsed = parsed.get("data", parsed.get("models"))
+        parsed = next((parsed[name] for name in ("data", "models", "result") if name in parsed), None)
     if not isinstance(parsed, list):
         raise ValueError("the model list holds no list")  # noqa: TRY004 - one error for every wrong list
     return [row for row in parsed if isinstance(row, Mapping)]
@@ -95,7 +99,7 @@ def embedders(router: Router, body: bytes) -> tuple[Model, ...]:
 
 def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     """One row of an OpenAI-shaped list, or None for one that cannot chat."""
-    model_id = row.get("id")
+    model_id = row.get(router.list_id)
     # An id with a line break, a control or a bidi character in it could pass for a text of ours.
     if (
         not isinstance(model_id, str)
@@ -130,6 +134,8 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
 
 def _chats(row: Mapping[str, Any]) -> bool:
     if row.get("active") is False or row.get("lifecycle") == "retired":
+        return False
+    if as_mapping(row.get("capabilities")).get("completion_chat") is False:  # Mistral
         return False
     if str(row.get("type") or "").lower() not in _CHAT_TYPES:
         return False

@@ -17,7 +17,7 @@ from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.paths import without
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.dialects.values import as_list
-from chomp_mcp.messages import ChatRequest, Model, Route, Router, WireRequest
+from chomp_mcp.messages import LOOKING_FOR, ChatRequest, Model, Route, Router, WireRequest
 
 __all__ = [
     "body_of",
@@ -145,6 +145,8 @@ def encode_list(router: Router, key: str) -> WireRequest | None:
     """GET the list, with the key where there is one: some routers then leave out what the key may not use."""
     headers = {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
     headers.update({name.lower(): value for name, value in router.headers.items()})
+    if router.owned_by:
+        headers[LOOKING_FOR] = router.owned_by
     return WireRequest("GET", list_url(router), headers)
 
 
@@ -155,7 +157,10 @@ def list_url(router: Router) -> str:
 
 def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
     """The models that chat, in the router's order; `ValueError` when the body is no list."""
-    return tuple(model for row in entries(body) if (model := as_model(router, row)))
+    rows = entries(body)
+    if router.owned_by and not any(row.get("owned_by") == router.owned_by for row in rows):
+        raise ValueError(f"another program answers at {router.url}")
+    return tuple(model for row in rows if (model := as_model(router, row)))
 
 
 def _replaced(route: Route, body: Mapping[str, Any]) -> list[tuple[str, str, str]]:

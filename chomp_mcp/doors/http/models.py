@@ -14,7 +14,7 @@ from chomp_mcp.doors.http.chat import list_errors, list_failed
 from chomp_mcp.doors.views import openai_model
 from chomp_mcp.errors import UnknownModel
 from chomp_mcp.gateway.model_pages import ModelPage
-from chomp_mcp.messages import AUTO, Model
+from chomp_mcp.messages import AUTO, LOOKING_FOR, Model
 from chomp_mcp.policy.agents import without_prefix
 
 __all__ = ["routes"]
@@ -32,6 +32,8 @@ class _Models:
 
     async def list(self, request: Request) -> Json:
         """GET /v1/models: every keyed router's models, or those of `?router=`; routers that failed are in `errors`."""
+        if LOOKING_FOR in request.headers:  # a gateway, perhaps this one: it would wait for itself
+            raise UnknownModel(f"No {request.headers[LOOKING_FOR][:100]!r} is here: this is a chomp gateway.")
         router = request.query_params.get("router") or AUTO
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
         if _is_for_anthropic(request):
