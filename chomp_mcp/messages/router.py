@@ -141,6 +141,10 @@ class Router:
     """Model -> USD per million tokens, where neither its list nor genai-prices tells them."""
     price_source: str = ""
     """Where `prices` were read, and when."""
+    models_dev: str = ""
+    """Its provider id at models.dev; empty: it is not there."""
+    known: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
+    """What public data says of its models, by id (routers/model_facts.py). Set by the catalog, no field of a row."""
 
     @property
     def needs_key(self) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "able",
     "capable",
     "checked_needs",
+    "context_of",
     "demand_of",
     "is_able",
     "left_out",
@@ -45,7 +46,7 @@ _WORDS: Mapping[str, str] = {
 }
 _SOURCES: Mapping[KnownBy, str] = {
     "list": "by its router's list",
-    "catalog": "by what is known of the router",
+    "catalog": "by the catalog",
     "refusal": "it refused that a while ago",
     "": "unknown",
 }
@@ -140,11 +141,10 @@ def able(need: str, router: Router, model: str, listed: Model | None, unable: Un
         return False, "refusal"
     if need in router.cannot or (need in _MEDIA and _MEDIA[need].isdisjoint(router.media)):
         return False, "catalog"
-    if listed is not None:
-        if need in listed.can:
-            return True, "list"
-        if need in listed.cannot:
-            return False, "list"
+    sources: tuple[tuple[Model | None, KnownBy], ...] = (listed, "list"), (router.known.get(model), "catalog")
+    for told, source in sources:
+        if told is not None and (need in told.can or need in told.cannot):
+            return need in told.can, source
     return None, ""
 
 
@@ -164,7 +164,10 @@ def seen_with(model: Model, router: Router, unable: Unable) -> tuple[Model, Mapp
     found = {need: able(need, router, model.id, model, unable) for need in NEEDS}
     can = frozenset(need for need, (is_, _) in found.items() if is_)
     cannot = frozenset(need for need, (is_, _) in found.items() if is_ is False)
-    return replace(model, can=can, cannot=cannot), {need: known for need, (_, known) in found.items() if known}
+    told = router.known.get(model.id, model)
+    context, output = model.context_length or told.context_length, model.max_output or told.max_output
+    seen = replace(model, can=can, cannot=cannot, context_length=context, max_output=output)
+    return seen, {need: known for need, (_, known) in found.items() if known}
 
 
 def reasons(needs: Collection[str], router: Router, model: str, listed: Model | None, unable: Unable) -> str:
@@ -216,12 +219,18 @@ def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
     return replace(plan, routes=routes, notes=(*plan.notes, f"left out for its length: {left_out(small)}"))
 
 
+def context_of(route: Route) -> int | None:
+    """Tokens that the model reads, by its router's list, else by the catalog; None: nobody knows."""
+    known = route.router.known.get(route.model)
+    return (route.listed and route.listed.context_length) or (known and known.context_length) or None
+
+
 _UNBOUNDED = 1 << 62
 _MOST_CHARACTERS = 16
 
 
 def _context(route: Route) -> int:
-    return (route.listed.context_length if route.listed else None) or _UNBOUNDED
+    return context_of(route) or _UNBOUNDED
 
 
 def _fewest_tokens(body: Mapping[str, Any]) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chomp_mcp.messages import Failed, FailureKind, Route
+from chomp_mcp.policy.capability import context_of
 
 __all__ = [
     "ACTIONS",
@@ -92,7 +93,7 @@ def _is_larger(failed: Route, route: Route) -> bool:
 
 
 def _context(route: Route) -> int:
-    return (route.listed.context_length or 0) if route.listed else 0
+    return context_of(route) or 0
 
 
 def _never(_failed: Route, _route: Route) -> bool:

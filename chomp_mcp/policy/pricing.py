@@ -82,11 +82,14 @@ def from_model(model: Model) -> Price | None:
 
 
 def known(router: Router, model_id: str) -> Price | None:
-    """The price in the router's row, for what no list tells."""
+    """The price in the router's row, else in public data, for what no list tells."""
     row = router.prices.get(model_id)
-    if row is None or "input" not in row or "output" not in row:
+    if row is not None and "input" in row and "output" in row:
+        return Price(row["input"], row["output"], row.get("cached"), router.price_source or "the router's row")
+    told = router.known.get(model_id)
+    if told is None or told.price_in is None or told.price_out is None:
         return None
-    return Price(row["input"], row["output"], row.get("cached"), router.price_source or "the router's row")
+    return Price(told.price_in, told.price_out, told.price_cached, "models.dev")
 
 
 def base_id(model_id: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import AUTO, Router
 from chomp_mcp.policy.key_shape import cleaned_keys
+from chomp_mcp.routers import model_facts
 from chomp_mcp.settings import Settings, checked_router_url
 
 __all__ = ["environment_keys", "load"]
@@ -38,6 +39,8 @@ def load(settings: Settings) -> dict[str, Router]:
         routers[router_id] = Router(id=router_id, **{"name": router_id, **row})
     _override(routers, settings.environment)
     _fill_in(routers, settings.environment)
+    facts = model_facts.current(settings.home).routers
+    routers = {name: replace(router, known=facts.get(name, {})) for name, router in routers.items()}
     for router_id, router in routers.items():
         if router.speaks:
             routers[router_id] = replace(router, spoken={each: _speaking(router, each) for each in router.speaks})

@@ -127,7 +127,7 @@ _SPELLINGS = {"key_variable": "key"}
 """Fields that a row spells differently."""
 
 
-_NOT_IN_ROWS = frozenset({"id", "spoken", "url_from", "url_lacks"})
+_NOT_IN_ROWS = frozenset({"id", "known", "spoken", "url_from", "url_lacks"})
 
 
 def _build() -> type[BaseModel]:

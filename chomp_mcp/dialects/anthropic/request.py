@@ -102,8 +102,9 @@ def _fields_lost(given: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]
 
 
 def _most_output(route: Route) -> int | None:
-    """Tokens that the model can answer with, where the router's list tells it."""
-    return route.listed.max_output if route.listed else None
+    """Tokens that the model can answer with, where the router's list or the catalog tells it."""
+    known = route.router.known.get(route.model)
+    return (route.listed and route.listed.max_output) or (known and known.max_output) or None
 
 
 def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> list[str]:

@@ -125,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
         _json(added)
         return added
 
-    for add in (_servers, _running, _asking, _jobs, _models, _explain, _keys, _tokens, _looking, _setup):
+    for add in (_servers, _running, _asking, _jobs, _models, _explain, _catalog, _keys, _tokens, _looking, _setup):
         add(command)
     return top
 
@@ -235,6 +235,18 @@ def _explain(command: _Command) -> None:
     explain.add_argument("model", metavar="MODEL", nargs="?", default="", help="a model ref, or a group's name")
     explain.add_argument("-r", "--router", default="auto", help="the router that must answer (default: auto)")
     explain.add_argument("--needs", metavar="NEED,…", default="", help=f"what it must do: {', '.join(NEEDS)}")
+
+
+def _catalog(command: _Command) -> None:
+    catalog = command("catalog", "catalog:show", "what public data says of models: its date, and newer data")
+    actions = catalog.add_subparsers(metavar="ACTION")
+    _json(_action(actions, "show", "catalog:show", "its date, source and size (the default)"))
+    catalog.set_defaults(json=False)
+    update = _action(actions, "update", "catalog:update", "fetch newer data; what is broken or older changes nothing")
+    update.add_argument(
+        "--from", dest="source", metavar="URL|FILE", default="", help="default: https://models.dev/api.json"
+    )
+    _json(update)
 
 
 def _keys(command: _Command) -> None:

@@ -1,0 +1,47 @@
+"""`catalog`: what is known of models from public data, how old it is, and how to have it newer."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import anyio
+
+from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli.output import remark, show_json
+from chomp_mcp.gateway.facts_update import update_facts
+from chomp_mcp.routers import model_facts
+from chomp_mcp.routers.model_facts import ModelFacts
+from chomp_mcp.settings import Settings
+
+__all__ = ["show", "update"]
+
+
+def show(args: argparse.Namespace) -> int:
+    """Its date, its source and its size."""
+    _tell(args, model_facts.current(Settings.load().home), is_new=False)
+    return 0
+
+
+def update(args: argparse.Namespace) -> int:
+    """Fetch newer data; what cannot be used changes nothing."""
+    return anyio.run(_update, args)
+
+
+async def _update(args: argparse.Namespace) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        done = await update_facts(chomp.client, chomp.settings.home, chomp.routers, args.source, now=time.time())
+    _tell(args, done.facts, is_new=done.is_new)
+    if done.is_new:
+        remark("A gateway that runs takes it when it starts again.")
+    else:
+        remark(f"Kept as it was: {done.why}.")
+    return 0
+
+
+def _tell(args: argparse.Namespace, facts: ModelFacts, *, is_new: bool) -> None:
+    if args.json:
+        counts = {router: len(models) for router, models in facts.routers.items()}
+        show_json({"date": facts.date, "source": facts.source, "models": counts, "updated": is_new})
+        return
+    print(f"{len(facts)} models of {len(facts.routers)} routers, as of {facts.date}, from {facts.source}.")
