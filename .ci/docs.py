@@ -177,7 +177,7 @@ LLM_FALLBACKS = ["groq", "openrouter/openrouter/free"]
 url = "http://127.0.0.1:8099/v1"   # the only field that must be there
 name = "Lab"                       # default: the id
 key = "LAB_API_KEY"                # the variable that holds its key; absent: it needs none
-dialect = "openai"                 # default; also anthropic, responses, ollama, cursor
+dialect = "openai"                 # default; also responses, anthropic, gemini, ollama, cursor
 models = ["qwen3", "gemma"]        # preference list for auto; default: the first that it lists
 headers = { X-Team = "a" }
 

@@ -97,7 +97,7 @@ def _write(path: Path, body: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         make_folder(path.parent)
-        with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, PRIVATE_FILE), "wb") as file:
+        with os.fdopen(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, PRIVATE_FILE), "wb") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())

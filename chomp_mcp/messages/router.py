@@ -61,15 +61,12 @@ class Router:
     """Preference list for `auto`, best first; intersected with the live list."""
     models_path: str = "/models"
     """Where the live list is: a path below `url`, or a whole URL."""
-<<<<<<< HEAD
     embedders: tuple[str, ...] = ()
     """Ids of models that make vectors, where its list leaves them out."""
-=======
     list_id: str = "id"
     """The field of the list's entries that names a model."""
     owned_by: str = ""
     """What its list says of every model; a list that does not is another program's, at the same address."""
->>>>>>> 4db7e3e (Gemini, Mistral, NVIDIA NIM, Z.ai, DeepSeek, xAI, Together, OpenCode Go, Ollama Cloud, Hugging Face, Cloudflare, four more, and LM Studio, llama.cpp and vLLM are rows of the catalog)
     hide: tuple[str, ...] = ()
     """Glob patterns of listed ids that cannot chat, or not for us."""
     show: tuple[str, ...] = ()

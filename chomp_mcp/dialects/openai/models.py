@@ -43,12 +43,8 @@ _NO_CHAT = re.compile(
     r"|dall-e|gpt-image|chatgpt-image|stable-diffusion|\bsdxl|\bflux\b|imagen-|\bsora|\bveo-|-realtime|gpt-realtime|\bocr\b",
     re.IGNORECASE,
 )
-<<<<<<< HEAD
 _EMBEDS = re.compile(r"embed|\bbge-(?!.*rerank)|\be5-|\bgte-|minilm", re.IGNORECASE)
-_CHAT_TYPES = frozenset({"", "chat", "language", "llm", "vlm", "code", "model", "text"})
-=======
 _CHAT_TYPES = frozenset({"", "base", "chat", "code", "fine-tuned", "language", "llm", "model", "text", "vlm"})
->>>>>>> 4db7e3e (Gemini, Mistral, NVIDIA NIM, Z.ai, DeepSeek, xAI, Together, OpenCode Go, Ollama Cloud, Hugging Face, Cloudflare, four more, and LM Studio, llama.cpp and vLLM are rows of the catalog)
 
 _PER_MILLION_FROM: Mapping[str, Decimal | int] = {"token": MOST_PRICE, "million": 0, "unclear": Decimal("0.001")}
 """`Router.price_unit` -> the amount in USD from which a price is taken to be per million tokens."""
@@ -84,7 +80,7 @@ def embedders(router: Router, body: bytes) -> tuple[Model, ...]:
     """
     found = [Model(router.id, model_id, free=router.free, embeds=True) for model_id in router.embedders]
     for row in entries(body):
-        model_id = row.get("id") or row.get("model") or row.get("name")
+        model_id = row.get(router.list_id) or row.get("model") or row.get("name")
         if not isinstance(model_id, str) or not model_id or not model_id.isprintable():
             continue
         kind = str(row.get("type") or "").lower()

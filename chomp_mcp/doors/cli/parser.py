@@ -240,13 +240,11 @@ def _explain(command: _Command) -> None:
 def _catalog(command: _Command) -> None:
     catalog = command("catalog", "catalog:show", "what public data says of models: its date, and newer data")
     actions = catalog.add_subparsers(metavar="ACTION")
-    _json(_action(actions, "show", "catalog:show", "its date, source and size (the default)"))
-    catalog.set_defaults(json=False)
+    _action(actions, "show", "catalog:show", "its date, source and size (the default)")
     update = _action(actions, "update", "catalog:update", "fetch newer data; what is broken or older changes nothing")
     update.add_argument(
         "--from", dest="source", metavar="URL|FILE", default="", help="default: https://models.dev/api.json"
     )
-    _json(update)
 
 
 def _keys(command: _Command) -> None:
