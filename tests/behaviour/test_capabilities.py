@@ -142,7 +142,7 @@ async def test_list_models_shows_and_filters_by_needs(w: World) -> None:
             found = await client.call_tool("list_models", {"needs": needs})
             assert found.structured_content is not None
             assert [model["id"] for model in found.structured_content["models"]] == ["openrouter/maker/seeing"]
-            assert "2 more do not say" in found.content[0].text  # type: ignore[union-attr]
+            assert "1 more do not say" in found.content[0].text  # type: ignore[union-attr]
         wrong = await client.call_tool("list_models", {"needs": ["eyes"]})
         assert wrong.is_error
         assert "Known: tools" in wrong.content[0].text  # type: ignore[union-attr]
