@@ -286,8 +286,9 @@ class _Conversation:
             return
         self._end_turn()
         waiting.remove((index, item))
-        output = _plain_text(self._content(item.get("output"), index))
-        self._messages.append({"role": "user", "content": f"Result of the tool call {_call_id(item, index)}: {output}"})
+        head, output = f"Result of the tool call {_call_id(item, index)}:", self._content(item.get("output"), index)
+        said = f"{head} {output}" if isinstance(output, str) else [{"type": "text", "text": head}, *output]
+        self._messages.append({"role": "user", "content": said})
         self._chat.notes.append(f"input[{index}] is the result of no call in input: sent as text")
 
     def _end_turn(self) -> None:

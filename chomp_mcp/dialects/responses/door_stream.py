@@ -268,7 +268,8 @@ class ResponseEvents:
 
 
 def _data(raw: bytes) -> Any:
+    """Of the last of these events."""
     try:
-        return wire.loads(raw.partition(b"data: ")[2])
+        return wire.loads(raw.rstrip(b"\n").rpartition(b"\n\n")[2].partition(b"data: ")[2])
     except ValueError:
         return None

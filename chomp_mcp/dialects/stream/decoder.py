@@ -61,9 +61,12 @@ class FrameDecoder(ABC):
             deltas += self._frame(name, data)
             if self.error is not None:
                 return deltas
+        self._mind_overflow()
+        return deltas
+
+    def _mind_overflow(self) -> None:
         if self._frames.overflow:
             self._fail(f"The router sent one event of more than {MAX_ANSWER_BYTES // 2**20} MiB.")
-        return deltas
 
     def close(self) -> list[Delta]:
         """What the last bytes hold: a frame without its end (half a one is dropped), or a whole body."""

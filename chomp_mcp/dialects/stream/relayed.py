@@ -33,11 +33,31 @@ class Relayed(ObjectDecoder):
         """Nothing that is still to be learned stands in a piece."""
         return any(delta.is_real for delta in deltas)
 
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """As in every decoder; pieces that come together are one delta."""
+        deltas: list[Delta] = []
+        if self.error is not None:
+            return deltas
+        raw: list[bytes] = []
+        unread = 0
+        for name, data in self._frames.feed(chunk):
+            # A piece without its closing brace was cut, and is parsed like the others, so that it is found out.
+            if self._has_begun and name in self.PIECES and not self.done and data.endswith(b"}"):
+                raw.append(b"event: %b\ndata: %b\n\n" % (name, data))
+                unread += max(1, len(data) - self.AROUND)
+                continue
+            if raw:
+                deltas.append(Delta(chunk=_NOTHING, raw=b"".join(raw), unread=unread))
+                raw, unread = [], 0
+            deltas += self._frame(name, data)
+            if self.error is not None:
+                return deltas
+        if raw:
+            deltas.append(Delta(chunk=_NOTHING, raw=b"".join(raw), unread=unread))
+        self._mind_overflow()
+        return deltas
+
     def _frame(self, name: bytes, data: bytes) -> Iterable[Delta]:
-        # A piece without its closing brace was cut, and is parsed like the others, so that it is found out.
-        if self._has_begun and name in self.PIECES and not self.done and data.endswith(b"}"):
-            raw = b"event: %b\ndata: %b\n\n" % (name, data)
-            return (Delta(chunk=_NOTHING, raw=raw, unread=max(1, len(data) - self.AROUND)),)
         was_done = self.done
         deltas = list(super()._frame(name, data))
         if self.error is not None or was_done or not data.strip():

@@ -319,7 +319,9 @@ def _setup(command: _Command) -> None:
         )
         each.add_argument("--print", dest="only_print", action="store_true", help="only show it; write nothing")
         each.add_argument(
-            "--provider", action="store_true", help="not as MCP server, but as where its models are (codex, opencode)"
+            "--provider",
+            action="store_true",
+            help="not as MCP server, but as where its models are (codex, opencode, vscode)",
         )
         each.add_argument("-y", "--yes", action="store_true", help="do not ask, on a terminal either")
     install.add_argument(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -258,3 +260,44 @@ def test_reasoning_that_we_sealed_comes_back_and_foreign_one_is_named():
 @pytest.mark.parametrize("text", ["", "chomp1.", "chomp1.!!!", "chomp1.AAAA", None, 5])
 def test_a_seal_that_is_none_is_no_reasoning(text):
     assert unseal(text) is None
+
+
+# ---- any history
+
+IDS = st.integers(0, 3).map("c{}".format)
+TEXT = st.text("aé😀 ", max_size=9).map("w{}w".format)
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,QUJD"}
+SAID = st.one_of(
+    TEXT,
+    st.lists(st.one_of(TEXT.map(lambda text: {"type": "input_text", "text": text}), st.just(PICTURE)), min_size=1),
+)
+ITEM = st.one_of(
+    st.builds(lambda role, said: {"role": role, "content": said}, st.sampled_from(["user", "developer"]), SAID),
+    TEXT.map(lambda t: {"role": "assistant", "content": [{"type": "output_text", "text": t}]}),
+    TEXT.map(lambda t: {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": t}]}),
+    st.builds(lambda i, t: call(i, arguments=f'{{"a": {i!r}}}'.replace("'", '"'), id=t), IDS, TEXT),
+    st.builds(lambda i: call(i, namespace="mcp__x"), IDS),
+    st.builds(lambda i, t: {"type": "custom_tool_call", "call_id": i, "name": "apply_patch", "input": t}, IDS, TEXT),
+    st.builds(output, IDS, SAID),
+    st.builds(lambda i, t: {"type": "custom_tool_call_output", "call_id": i, "output": t}, IDS, TEXT),
+)
+
+
+@given(st.lists(ITEM, min_size=1, max_size=8))
+def test_nothing_of_any_history_is_lost_and_every_call_has_one_result_right_behind_it(items):
+    chat = to_chat({"input": [{"role": "user", "content": "hi"}, *items], "tools": [ASK, PATCH]})
+    there, told = json.dumps(chat.body["messages"], ensure_ascii=False), " ".join(chat.notes)
+    for item in items:
+        for name in ("content", "output", "input"):
+            for part in [item[name]] if isinstance(item.get(name), str) else item.get(name) or ():
+                text = part if isinstance(part, str) else part.get("text", "QUJD")
+                assert text in there or (item.get("type") == "reasoning" and "led to nothing" in told)
+    found, taken = chat.body["messages"], set()
+    for at, message in enumerate(found):
+        ids = [one["id"] for one in message.get("tool_calls", ())]
+        answered = [each.get("tool_call_id") for each in found[at + 1 : at + 1 + len(ids)]]
+        assert answered == ids
+        assert not taken & set(ids)
+        taken.update(ids)
+    asked = sum(item.get("type") in ("function_call", "custom_tool_call") for item in items)
+    assert len(taken) == asked == sum(message["role"] == "tool" for message in found)
