@@ -1,7 +1,7 @@
 """The pages of docs/ that are made from the code: `python .ci/docs.py` writes them, a test compares.
 
-cli.md is made from the parser, settings.md from the settings' fields, keys.md from the catalog, llms.txt from the
-pages; in README.md the entries of the clients.
+cli.md is made from the parser, the paths in http.md from the OpenAPI document, settings.md from the settings' fields,
+keys.md from the catalog, llms.txt from the pages; in README.md the entries of the clients.
 """
 
 from __future__ import annotations
@@ -21,20 +21,43 @@ from chomp_mcp.doors.cli import edits
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME
 from chomp_mcp.doors.cli.help import described
 from chomp_mcp.doors.cli.parser import parser
+from chomp_mcp.doors.http import openapi
 from chomp_mcp.messages import Router
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import _SETTINGS, NETWORK, Settings
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+PATHS, END_OF_PATHS = "<!-- paths, made by .ci/docs.py -->\n", "<!-- end of paths -->\n"
 BEGIN, END = "<!-- clients, made by .ci/docs.py -->\n", "<!-- end of clients -->\n"
 MADE = "<!-- made by .ci/docs.py: edit what it is made from -->\n\n"
 
 
 def pages() -> dict[str, str]:
     """The file -> what must stand in it."""
-    made = {"cli.md": cli(), "settings.md": settings(), "keys.md": keys(), "llms.txt": llms()}
+    made = {"cli.md": cli(), "http.md": http(), "settings.md": settings(), "keys.md": keys(), "llms.txt": llms()}
     return {"README.md": readme(), **{f"docs/{name}": text for name, text in made.items()}}
+
+
+def http() -> str:
+    """The page with a row for each operation of the OpenAPI document."""
+    whole = openapi.document([], needs_token=False)
+    rows: dict[str, list[str]] = {tag["name"]: [] for tag in whole["tags"]}
+    for path, operations in whole["paths"].items():
+        for method in openapi.METHODS:
+            if told := operations.get(method):
+                rows[told["tags"][0]].append(f"| {method.upper()} `{path}` | {_cell(_operation(told))} |\n")
+    tables = (
+        f"\n### {tag['name']}\n\n{tag['description']}\n\n| | |\n|---|---|\n{''.join(rows[tag['name']])}"
+        for tag in whole["tags"]
+    )
+    before, rest = (DOCS / "http.md").read_text(encoding="utf-8").split(PATHS)
+    return f"{before}{PATHS}{''.join(tables)}\n{END_OF_PATHS}{rest.partition(END_OF_PATHS)[2]}"
+
+
+def _operation(told: Mapping[str, Any]) -> str:
+    more = " ".join(str(told.get("description", "")).split())
+    return f"{told['summary']}. {more}" if more else f"{told['summary']}."
 
 
 def readme() -> str:
