@@ -115,13 +115,17 @@ class Keyring:
                 for router, few in checked.items()
             }
             merged = {router: few for router, few in {**before, **given}.items() if few}
-            if max(map(len, merged.values()), default=0) > _MOST_KEYS or _size(merged) > _MOST_BYTES:
+            if (
+                max(map(len, merged.values()), default=0) > _MOST_KEYS
+                or sum(len(key) for few in merged.values() for key in few) > _MOST_BYTES
+            ):
                 raise InvalidRequest(
                     f"A caller has at most {_MOST_KEYS} keys of one router, and {_MOST_BYTES // 1024} KiB together.",
                     hint="Remove some.",
                     param="keys",
                 )
-            return [Write({"created": created, **record, "keys": {name: _plain(few) for name, few in merged.items()}})]
+            stored = {router: few[0] if len(few) == 1 else list(few) for router, few in merged.items()}
+            return [Write({"created": created, **record, "keys": stored})]
 
         await self._kv.update([_record(caller)], merge)
 
@@ -245,7 +249,8 @@ def _keys(caller: Caller, record: Value | None) -> dict[str, tuple[str, ...]]:
     for router, value in {**old, **stored}.items():
         if not _is_text(value):
             raise _misshapen(caller, f"the key for {router}", '"the key" or ["one", "another"]')
-        if few := _split(value):
+        parts = [part.strip() for text in ([value] if isinstance(value, str) else value) for part in text.split(",")]
+        if few := tuple(dict.fromkeys(part for part in parts if part)):
             keys[router] = few
     return keys
 
@@ -260,20 +265,6 @@ def _misshapen(caller: Caller, what: str, shape: str) -> StoreError:
 def _is_text(value: object) -> bool:
     """Text, or a list of texts."""
     return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(text, str) for text in value))
-
-
-def _split(value: str | Sequence[str]) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else value
-    parts = [part.strip() for text in texts for part in text.split(",")]
-    return tuple(dict.fromkeys(part for part in parts if part))
-
-
-def _plain(keys: tuple[str, ...]) -> str | list[str]:
-    return keys[0] if len(keys) == 1 else list(keys)
-
-
-def _size(keys: Keys) -> int:
-    return sum(len(key) for few in keys.values() for key in few)
 
 
 def _checked(router: str, value: str | Sequence[str]) -> tuple[str, ...]:

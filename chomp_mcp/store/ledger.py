@@ -330,7 +330,17 @@ def _allowed(hold: Hold, wish: _Wish, spent: tuple[int, int], kept: int, others:
     rest = budget.left(*spent, limits)
     if not kept and not others and rest is not None and rest >= wish.least:
         return Hold(hold.id, hold.caller_id, rest, min(hold.likely_nano, rest))
-    raise _exceeded(verdict.window or "day", spent, kept + others, limits, now)
+    window = verdict.window or "day"
+    so_far, limit = (spent[0], limits.day_nano) if window == "day" else (spent[1], limits.month_nano)
+    # Midnight by the clock on the wall, which may stand at another offset by then.
+    resets = datetime.combine(budget.resets_on(window, _local(now).date()), time_of_day.min)
+    raise BudgetExceeded(
+        f"The budget for the {window} does not cover this call: ${_dollars(so_far)} of ${_dollars(limit or 0)} are"
+        f" spent, and calls under way may cost ${_dollars(kept + others)}.",
+        resets_at=resets.timestamp(),
+        retry_after=max(resets.timestamp() - now, 0.0),
+        hint=f"It resets on {resets:%Y-%m-%d %H:%M}; raise {_VARIABLES[window]}, or ask a free model.",
+    )
 
 
 _Names = tuple[str, str, str]
@@ -366,22 +376,6 @@ def _tally_writes(day: Value | None, month: Value | None, spent: Mapping[str, An
     if not spent["calls"]:
         return [None, None]
     return [Write(added(record, spent), kept) for record, kept in zip((day, month), _KEPT_SECONDS, strict=True)]
-
-
-def _exceeded(
-    window: budget.Window, spent: tuple[int, int], held: int, limits: budget.Limits, now: float
-) -> BudgetExceeded:
-    so_far, limit = (spent[0], limits.day_nano) if window == "day" else (spent[1], limits.month_nano)
-    # Midnight by the clock on the wall, which may stand at another offset by then.
-    resets = datetime.combine(budget.resets_on(window, _local(now).date()), time_of_day.min)
-    wait = max(resets.timestamp() - now, 0.0)
-    return BudgetExceeded(
-        f"The budget for the {window} does not cover this call: ${_dollars(so_far)} of ${_dollars(limit or 0)} are"
-        f" spent, and calls under way may cost ${_dollars(held)}.",
-        resets_at=resets.timestamp(),
-        retry_after=wait,
-        hint=f"It resets on {resets:%Y-%m-%d %H:%M}; raise {_VARIABLES[window]}, or ask a free model.",
-    )
 
 
 def _dollars(nano: int) -> str:

@@ -62,7 +62,14 @@ class Processes:
         """This process's id, with a fresh lease; the first call takes the lock too (`StoreError`)."""
         if not self._id:
             process_id = secrets.token_hex(8)
-            self._hold(process_id)
+            if (path := self._path(process_id)) is not None:
+                try:
+                    make_folder(path.parent)
+                    self._lock = _file_lock(path)
+                    self._lock.acquire()
+                    self._remove_stale(path)
+                except OSError as error:
+                    raise unusable(path, error) from None
             self._id = process_id
         # An idle process lets its lease run out: what it begins now must not look abandoned.
         await self.renew()
@@ -113,18 +120,6 @@ class Processes:
             if lock is not None:
                 _unlink(Path(lock.lock_file))
                 lock.release()
-
-    def _hold(self, process_id: str) -> None:
-        path = self._path(process_id)
-        if path is None:
-            return
-        try:
-            make_folder(path.parent)
-            self._lock = _file_lock(path)
-            self._lock.acquire()
-            self._remove_stale(path)
-        except OSError as error:
-            raise unusable(path, error) from None
 
     def _remove_stale(self, own: Path) -> None:
         """Remove what killed processes left; a young file may belong to one that is about to lock it."""

@@ -12,7 +12,7 @@ import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 import anyio
 import anyio.to_thread
@@ -35,8 +35,6 @@ _MOST_ROUNDS = 100
 _RESTORE = (
     f"Set {VARIABLE} to the one that sealed them. If it is lost, so are they: move keys.json away, add them anew."
 )
-
-T = TypeVar("T")
 
 
 class _Known(dict[str, MasterKey]):
@@ -89,7 +87,15 @@ class Sealed:
         found, _ = await self._find()
         if found and await self._kv.get(_SEAL) is None:
             await self.reseal(found[0])
-        await self._kv.update([*keys, _SEAL], partial(_changed, keys, change, self._known))
+        known = self._known
+
+        def sealed(old: Sequence[Value | None]) -> Sequence[Write | None]:
+            master = _sealer(old[-1], known)
+            writes = change(_opened(keys, known, old))
+            # The seal goes along unchanged: nobody else seals with another key in the meantime.
+            return [*(_sealed_write(write, master, key) for key, write in zip(keys, writes, strict=True)), None]
+
+        await self._kv.update([*keys, _SEAL], sealed)
 
     async def seal(self, place: str, text: str) -> str | None:
         """A text that is to lie in another store, bound to its place there; None where there is no master key."""
@@ -142,7 +148,14 @@ class Sealed:
         raise StoreError("Others write keys all the time.", hint="Try again when fewer of them run.")
 
     async def _find(self) -> tuple[tuple[MasterKey, ...], str]:
-        found, place = await _in_thread(self.masters.find)
+        try:
+            with anyio.fail_after(_PATIENCE_SECONDS):
+                found, place = await anyio.to_thread.run_sync(self.masters.find, abandon_on_cancel=True)
+        except TimeoutError:
+            raise StoreError(
+                f"The OS keychain does not answer within {_PATIENCE_SECONDS:.0f} s.",
+                hint=f"Unlock it, or set {VARIABLE}.",
+            ) from None
         self._known = _Known({master.id: master for master in found})
         self._known.told = "" if found else place
         return found, place
@@ -163,23 +176,17 @@ class Sealed:
         return opened
 
 
-def _changed(keys: Sequence[str], change: Change, known: _Known, old: Sequence[Value | None]) -> Sequence[Write | None]:
-    """The writes, sealed as the last of the old values says."""
-    master = _sealer(old[-1], known)
-    writes = change(
-        [raw and _each_key(raw, partial(_plain, known, key)) for key, raw in zip(keys, old[:-1], strict=True)]
-    )
-    return [*(_sealed_write(write, master, key) for key, write in zip(keys, writes, strict=True)), None]
+def _opened(keys: Sequence[str], known: _Known, old: Sequence[Value | None]) -> list[Value | None]:
+    """The records with their keys in the open; the last of `old` is the seal."""
+    return [raw and _each_key(raw, partial(_plain, known, key)) for key, raw in zip(keys, old[:-1], strict=True)]
 
 
 def _resealed(
     names: Sequence[str], known: _Known, to: MasterKey | None, old: Sequence[Value | None]
 ) -> Sequence[Write | None]:
     _sealer(old[-1], known)
-    opened = [raw and _each_key(raw, partial(_plain, known, name)) for name, raw in zip(names, old[:-1], strict=True)]
-    writes = [
-        _sealed_write(None if raw is None else Write(raw), to, name) for name, raw in zip(names, opened, strict=True)
-    ]
+    opened = zip(names, _opened(names, known, old), strict=True)
+    writes = [_sealed_write(None if raw is None else Write(raw), to, name) for name, raw in opened]
     return [*writes, Write({"key": to.id} if to else None)]
 
 
@@ -267,14 +274,3 @@ def _texts(record: Value) -> Iterator[str]:
     keys = record.get("keys")
     for value in (record.get("openrouter_key"), *(keys.values() if isinstance(keys, Mapping) else ())):
         yield from (text for text in ([value] if isinstance(value, str) else value or ()) if isinstance(text, str))
-
-
-async def _in_thread(look: Callable[[], T]) -> T:
-    try:
-        with anyio.fail_after(_PATIENCE_SECONDS):
-            return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
-    except TimeoutError:
-        raise StoreError(
-            f"The OS keychain does not answer within {_PATIENCE_SECONDS:.0f} s.",
-            hint=f"Unlock it, or set {VARIABLE}.",
-        ) from None

@@ -107,28 +107,23 @@ class JsonFile:
 
     def _current(self) -> _Document:
         if self._turn != (turn := turns.now()):
-            self._look()
+            try:
+                if self._signature != _signature(os.stat(self._path)):  # noqa: PTH116 - half the time of Path.stat
+                    self._document, self._signature = self._load()
+            except (FileNotFoundError, NotADirectoryError):
+                self._document, self._signature = _Document(), None
+            except OSError as error:
+                raise unusable(self._path, error) from None
             self._turn = turn
         return self._document
-
-    def _look(self) -> None:
-        try:
-            if self._signature != _signature(os.stat(self._path)):  # noqa: PTH116 - half the time of Path.stat
-                self._document, self._signature = self._load()
-        except (FileNotFoundError, NotADirectoryError):
-            self._document, self._signature = _Document(), None
-        except OSError as error:
-            raise unusable(self._path, error) from None
 
     def _load(self) -> tuple[_Document, _Signature]:
         with self._path.open("rb") as file:
             # Taken first: whoever edits the file in place after this moment changes the signature again.
             signature = _signature(os.fstat(file.fileno()))
-            return self._parse(file.read()), signature
-
-    def _parse(self, data: bytes) -> _Document:
+            data = file.read()
         try:
-            values = json.loads(data.decode("utf-8-sig"))
+            values = json.loads(data.decode("utf-8-sig"))  # Notepad begins with a byte order mark
         except ValueError as error:
             raise self._damaged(f"it is not JSON ({error})") from None
         except RecursionError:
@@ -139,7 +134,7 @@ class JsonFile:
         if not all(isinstance(value, dict) for value in (ends, *values.values())):
             raise self._damaged("an entry is not a JSON object")
         try:
-            return _Document(values, {key: float(end) for key, end in ends.items()})
+            return _Document(values, {key: float(end) for key, end in ends.items()}), signature
         except (TypeError, ValueError, OverflowError):
             raise self._damaged(f"{_EXPIRES} holds something that is not a time") from None
 
@@ -180,24 +175,20 @@ class JsonFile:
             text = document.text()
         except RecursionError:
             raise self._damaged(_TOO_DEEP) from None
-        _replace(target, text)
+        # Write, fsync, rename. Only the holder of the lock comes here, so one name serves all and is left by nobody.
+        temporary = target.with_name(f"{target.name}.new")
+        temporary.unlink(missing_ok=True)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        _rename(temporary, target)
+        _sync_folder(target.parent)
 
 
 def _signature(state: os.stat_result) -> _Signature:
     return state.st_mtime_ns, state.st_size, state.st_ino
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write, fsync, rename. Only the holder of the lock comes here, so one name serves all and is left by nobody."""
-    temporary = target.with_name(f"{target.name}.new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    _rename(temporary, target)
-    _sync_folder(target.parent)
 
 
 def _rename(temporary: Path, target: Path) -> None:

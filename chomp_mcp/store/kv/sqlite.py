@@ -19,7 +19,7 @@ from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv.codec import decode, encode
 from chomp_mcp.store.kv.files import NO_ACCESS, NO_ROOM, touch, unusable
 from chomp_mcp.store.kv.finish import finished
-from chomp_mcp.store.kv.protocol import Change, Entry, Value, Write
+from chomp_mcp.store.kv.protocol import Change, Entry, Value
 from chomp_mcp.store.kv.turn import turns
 
 __all__ = ["Sqlite"]
@@ -142,7 +142,9 @@ class Sqlite:
                         raise
             return await finished(self._run_patiently(work, *arguments))
         except sqlite3.Error as error:
-            raise self._explained(error) from None
+            raise StoreError(
+                f"{self._path} cannot be used: {error}.", hint=_HINTS.get(_code(error), "Try again.")
+            ) from None
 
     async def _run_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         """In a thread, one at a time; the first call opens the file."""
@@ -153,17 +155,14 @@ class Sqlite:
     def _work_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         # The limiter is given back when an event loop ends before its thread does, hence the lock.
         with self._one_thread:
-            return work(self._open(), *arguments)
-
-    def _open(self) -> sqlite3.Connection:
-        if self._patient is None:
-            try:
-                touch(self._path)
-            except OSError as error:
-                raise unusable(self._path, error) from None
-            self._patient = _connect(self._path, _PATIENCE_SECONDS)
-            self._quick = _connect(self._path, 0.0)
-        return self._patient
+            if self._patient is None:
+                try:
+                    touch(self._path)
+                except OSError as error:
+                    raise unusable(self._path, error) from None
+                self._patient = _connect(self._path, _PATIENCE_SECONDS)
+                self._quick = _connect(self._path, 0.0)
+            return work(self._patient, *arguments)
 
     def _update(self, connection: sqlite3.Connection, keys: Sequence[str], change: Change) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -171,8 +170,14 @@ class Sqlite:
             old = self._live(keys, self._read(connection, keys))
             now = self._clock()
             for key, write in zip(keys, change(old), strict=True):
-                if write is not None:
-                    self._write(connection, key, write, now)
+                if write is None:
+                    continue
+                if write.value is None:
+                    connection.execute("DELETE FROM kv WHERE key = ?", (key,))
+                    self._remember(connection, key, None)
+                else:
+                    end = None if write.expires_in is None else now + write.expires_in
+                    self._store(connection, key, (encode(write.value), end))
             connection.execute("COMMIT")
         except BaseException:
             self._rows.clear()
@@ -211,15 +216,6 @@ class Sqlite:
         self._remember(connection, key, None)
         return deleted
 
-    def _write(self, connection: sqlite3.Connection, key: str, write: Write, now: float) -> None:
-        if write.value is None:
-            connection.execute("DELETE FROM kv WHERE key = ?", (key,))
-            self._remember(connection, key, None)
-        else:
-            self._store(
-                connection, key, (encode(write.value), None if write.expires_in is None else now + write.expires_in)
-            )
-
     def _remember(self, connection: sqlite3.Connection, key: str, row: Row | None) -> None:
         """Our own writes; those of the patient connection count as somebody else's."""
         if connection is not self._quick:
@@ -244,9 +240,6 @@ class Sqlite:
         with suppress(sqlite3.Error), closing(_connect(self._path, _PATIENCE_SECONDS)) as connection:
             connection.execute(_SWEEP, (self._clock(), _ROWS_SWEPT_AT_ONCE))
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _explained(self, error: sqlite3.Error) -> StoreError:
-        return StoreError(f"{self._path} cannot be used: {error}.", hint=_HINTS.get(_code(error), "Try again."))
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
