@@ -103,11 +103,22 @@ class Settings:
         groups = config.pop("groups", {})
         agents = _agents(config.pop("agents", {}))
         allow = _allowed_secrets(config.pop("secrets_allow", []))
-        urls = _urls_in(config)
-        network = _network_in(config, environment)
+        # Take out what names a router's URL; the catalog reads it beside the environment's.
+        urls = {
+            name: _parse(name, _router_url, config.pop(name), "config.toml")
+            for name in list(config)
+            if _URL_NAME.fullmatch(name)
+        }
+        # Take out proxies and certificates; the environment's own win, in capitals or not, as everywhere.
+        named = {name: str(config.pop(name)) for name in NETWORK if isinstance(config.get(name), str)}
+        network = {name: value for name, value in named.items() if not (environment.keys() & {name, name.lower()})}
         _refuse_unknown(config, home)
         environment |= {name: url for name, url in urls.items() if not environment.get(name, "").strip()}
-        given = {**{name: (value, "config.toml") for name, value in config.items()}, **_from_environment(environment)}
+        # The settings that are set; an empty variable counts as absent, as shells and compose files leave them.
+        given = {
+            **{name: (value, "config.toml") for name, value in config.items()},
+            **{name: (environment[name], "the environment") for name in _SETTINGS if environment.get(name, "").strip()},
+        }
         values = _checked(given) if given else {}
         return cls(
             home=home,
@@ -197,7 +208,8 @@ def _home(environment: Mapping[str, str]) -> Path:
         )
     try:
         home = Path(named).expanduser().absolute()
-        is_usable = "\0" not in named and _is_folder(home)
+        # The folder, or the nearest one above it that exists, is one.
+        is_usable = "\0" not in named and next(path for path in (home, *home.parents) if path.exists()).is_dir()
     except (RuntimeError, OSError, ValueError):  # ~ of a user that is not there; a name that no disk takes
         is_usable = False
     if not is_usable:
@@ -222,11 +234,6 @@ def _default_home() -> Path:
     return home
 
 
-def _is_folder(home: Path) -> bool:
-    """The folder, or the nearest one above it that exists, is one."""
-    return next(path for path in (home, *home.parents) if path.exists()).is_dir()
-
-
 def _short(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
@@ -235,21 +242,6 @@ _SHOWN = 200
 
 
 _URL_NAME = re.compile(r"OLLAMA_BASE_URL|CURSOR_ADAPTER_URL|CHOMP_ROUTER_.+_URL")
-
-
-def _urls_in(config: dict[str, Any]) -> dict[str, str]:
-    """Take out what names a router's URL; the catalog reads it beside the environment's."""
-    return {
-        name: _parse(name, _router_url, config.pop(name), "config.toml")
-        for name in list(config)
-        if _URL_NAME.fullmatch(name)
-    }
-
-
-def _network_in(config: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
-    """Take out proxies and certificates; the environment's own win, in capitals or not, as everywhere."""
-    named = {name: str(config.pop(name)) for name in NETWORK if isinstance(config.get(name), str)}
-    return {name: value for name, value in named.items() if not (environment.keys() & {name, name.lower()})}
 
 
 def _router_url(text: str) -> str:
@@ -291,11 +283,6 @@ _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{12,64}")
 
 _AGENTS = ("claude", "codex", "gemini")
 _AGENT_ROW = 'opus = "groq/openai/gpt-oss-120b"'
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """The settings that are set; an empty variable counts as absent, as shells and compose files leave them."""
-    return {name: (environment[name], "the environment") for name in _SETTINGS if environment.get(name, "").strip()}
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from chomp_mcp.messages import Caller, Router
-from chomp_mcp.policy.grants import UNLIMITED, Grant
+from chomp_mcp.policy.grants import UNLIMITED
 from chomp_mcp.policy.groups import checked_groups
 from chomp_mcp.policy.routing import Book
 from chomp_mcp.settings import Settings
@@ -40,32 +40,31 @@ class Books:
             if len(self._books) > MOST_BOOKS:
                 self._books.clear()
             grant = UNLIMITED if caller.is_owner else await self._keyring.grant_of(caller)
-            known = self._books[caller.id] = keys, self._make(keys, grant, is_owner=caller.is_owner)
+            settings = self._settings
+            keyless = [] if caller.is_owner else [router for router in self._routers.values() if not router.needs_key]
+            book = Book(
+                routers=self._routers,
+                # A router without a key (a local Ollama) is the owner's, unless its row or the token says otherwise.
+                closed=frozenset(
+                    router.id for router in keyless if not router.shared and not grant.names_router(router.id)
+                ),
+                grant=grant,
+                keys={
+                    router: tuple((key, key_id(key)) for key in few)
+                    for router, few in keys.items()
+                    if router in self._routers
+                },
+                provider=settings.provider,
+                fallbacks=settings.fallbacks,
+                default_model=settings.default_model,
+                groups=self.groups,
+            )
+            known = self._books[caller.id] = keys, book
         return known[1]
 
     def forget(self, caller_id: str) -> None:
         """Router keys are in it."""
         self._books.pop(caller_id, None)
-
-    def _make(self, keys: Mapping[str, tuple[str, ...]], grant: Grant, *, is_owner: bool) -> Book:
-        settings = self._settings
-        keyless = [] if is_owner else [router for router in self._routers.values() if not router.needs_key]
-        return Book(
-            routers=self._routers,
-            closed=frozenset(
-                router.id for router in keyless if not router.shared and not grant.names_router(router.id)
-            ),
-            grant=grant,
-            keys={
-                router: tuple((key, key_id(key)) for key in few)
-                for router, few in keys.items()
-                if router in self._routers
-            },
-            provider=settings.provider,
-            fallbacks=settings.fallbacks,
-            default_model=settings.default_model,
-            groups=self.groups,
-        )
 
 
 @lru_cache(maxsize=4096)

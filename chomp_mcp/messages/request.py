@@ -190,7 +190,15 @@ class ChatRequest:
             )
         for ignored in ("stream", "stream_options", "model", "router"):
             options.pop(ignored, None)
-        _check_text(prompt, system, bool(history))
+        if not prompt.strip() and not history:
+            raise InvalidRequest("The prompt is empty.", hint="Say what to ask.", param="prompt")
+        size = len(prompt.encode("utf-8", "replace")) + len(system.encode("utf-8", "replace"))
+        if size > MAX_PROMPT_BYTES:
+            raise TooLarge(
+                f"The prompt has {size / 1e6:.1f} MB; the limit is {MAX_PROMPT_BYTES / 1e6:.1f} MB.",
+                hint="Shorten it, or send it in parts.",
+                param="prompt",
+            )
         messages = [*([{"role": "system", "content": system}] if system else []), *history]
         if prompt.strip():
             messages.append({"role": "user", "content": prompt})
@@ -222,18 +230,6 @@ def _object(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
             param="options",
         )
     return options
-
-
-def _check_text(prompt: str, system: str, has_history: bool) -> None:
-    if not prompt.strip() and not has_history:
-        raise InvalidRequest("The prompt is empty.", hint="Say what to ask.", param="prompt")
-    size = len(prompt.encode("utf-8", "replace")) + len(system.encode("utf-8", "replace"))
-    if size > MAX_PROMPT_BYTES:
-        raise TooLarge(
-            f"The prompt has {size / 1e6:.1f} MB; the limit is {MAX_PROMPT_BYTES / 1e6:.1f} MB.",
-            hint="Shorten it, or send it in parts.",
-            param="prompt",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,10 +100,14 @@ def checked(told: Mapping[str, Any], now: float, *, lends: bool) -> Grant:
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise _wrong("name", f"must be 1 to {LONGEST_NAME} printable characters")
     rps = None if told.get("rps") is None else float(_amount(told["rps"], "rps"))
+    known = f"of {', '.join(DOORS)}"
+    doors = _words(told.get("doors"), "doors", known)
+    if unknown := sorted({*doors} - {*DOORS}):
+        raise _wrong("doors", f"must be {known}, and {unknown[0][:40]!r} is none")
     return Grant(
         name=name,
         models=_words(told.get("models"), "models", "such as groq/* or a group's name"),
-        doors=_doors(told.get("doors")),
+        doors=doors,
         daily=None if told.get("daily") is None else _amount(told["daily"], "daily"),
         monthly=None if told.get("monthly") is None else _amount(told["monthly"], "monthly"),
         rps=rps,
@@ -148,14 +152,6 @@ def _words(told: Any, name: str, such: str) -> tuple[str, ...]:
     if not is_list or not all(isinstance(text, str) and text.strip() and text.isprintable() for text in texts):
         raise _wrong(name, f"must be at most {MOST_PATTERNS} words, {such}")
     return tuple(text.strip() for text in texts)
-
-
-def _doors(told: Any) -> tuple[str, ...]:
-    known = f"of {', '.join(DOORS)}"
-    doors = _words(told, "doors", known)
-    if unknown := sorted({*doors} - {*DOORS}):
-        raise _wrong("doors", f"must be {known}, and {unknown[0][:40]!r} is none")
-    return doors
 
 
 def _amount(told: Any, name: str) -> Decimal:

@@ -51,29 +51,25 @@ def genai_price(provider_id: str, model_id: str) -> Price | None:
     if not provider_id:
         return None
     try:
-        return _look_up(provider_id, model_id)
+        import genai_prices
+        from genai_prices.data_snapshot import DataSnapshot
+
+        # A snapshot remembers every name that it was ever asked for: this one goes again.
+        snapshot = DataSnapshot(providers=_providers(), from_auto_update=False)
+        model = snapshot.find_provider_model(model_id, None, provider_id, None)[1]
+        source, now = f"genai-prices {genai_prices.__version__}", datetime.now(UTC)
+        standard = model.get_prices(now)
+        if model_id.endswith(":free"):
+            return Price(Decimal(0), Decimal(0), source=source)
+        if standard.input_mtok is None or standard.output_mtok is None:
+            return None  # priced by the second or the image: the sum of nothing would read as free
+        tiers = {variant.when.get(_TIER, "") for variant in model.price_variants or () if set(variant.when) == {_TIER}}
+        return replace(
+            _price(standard, source),
+            service_tiers={tier: _price(model.get_prices(now, {_TIER: tier}), source) for tier in tiers if tier},
+        )
     except (LookupError, ValueError, TypeError, ArithmeticError, ImportError):
         return None
-
-
-def _look_up(provider_id: str, model_id: str) -> Price | None:
-    import genai_prices
-    from genai_prices.data_snapshot import DataSnapshot
-
-    # A snapshot remembers every name that it was ever asked for: this one goes again.
-    snapshot = DataSnapshot(providers=_providers(), from_auto_update=False)
-    model = snapshot.find_provider_model(model_id, None, provider_id, None)[1]
-    source, now = f"genai-prices {genai_prices.__version__}", datetime.now(UTC)
-    standard = model.get_prices(now)
-    if model_id.endswith(":free"):
-        return Price(Decimal(0), Decimal(0), source=source)
-    if standard.input_mtok is None or standard.output_mtok is None:
-        return None  # priced by the second or the image: the sum of nothing would read as free
-    tiers = {variant.when.get(_TIER, "") for variant in model.price_variants or () if set(variant.when) == {_TIER}}
-    return replace(
-        _price(standard, source),
-        service_tiers={tier: _price(model.get_prices(now, {_TIER: tier}), source) for tier in tiers if tier},
-    )
 
 
 _TIER = "service_tier"

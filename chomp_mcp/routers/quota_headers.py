@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -41,7 +41,15 @@ def read(
         )
         for (kind, window, _part), fields in limits.items()
     )
-    return _tightest(reading for reading in readings if reading.limit is not None or reading.remaining is not None)
+    found: dict[tuple[Kind, Window], Reading] = {}
+    for reading in readings:
+        if reading.limit is None and reading.remaining is None:
+            continue
+        # Of two headers about the same window, the one that leaves less counts.
+        other = found.get((reading.kind, reading.window))
+        if other is None or _left(reading) < _left(other):
+            found[reading.kind, reading.window] = reading
+    return tuple(found.values())
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -98,15 +106,6 @@ def _count(text: str | None) -> int | None:
     except (ValueError, OverflowError):
         return None
     return count if count >= 0 else None
-
-
-def _tightest(readings: Iterable[Reading]) -> tuple[Reading, ...]:
-    found: dict[tuple[Kind, Window], Reading] = {}
-    for reading in readings:
-        other = found.get((reading.kind, reading.window))
-        if other is None or _left(reading) < _left(other):
-            found[reading.kind, reading.window] = reading
-    return tuple(found.values())
 
 
 def _left(reading: Reading) -> float:

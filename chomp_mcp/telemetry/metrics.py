@@ -222,21 +222,18 @@ class _Page:
             (router,): _BREAKER_STATES[state] for router, state in breakers.items() if router in self._routers
         }
         yield _family("chomp_breaker_state", "0 closed, 1 half-open, 2 open.", ["router"], known)
+        left: Tally[tuple[str, ...]] = Tally()
+        for row in self._snapshot.get("quotas", ()):
+            if row["remaining"] is not None and row["router"] in self._routers:
+                left[row["router"], row["kind"], row["window"], row["source"]] += row["remaining"]
         yield _family(
-            "chomp_quota_remaining", "What keys have left.", ["router", "kind", "window", "source"], self._quotas()
+            "chomp_quota_remaining", "What keys have left.", ["router", "kind", "window", "source"], dict(left)
         )
         for part, text in (("limit", "May be spent."), ("spent", "Has been spent."), ("reserved", "Is held back.")):
             yield _family(f"chomp_budget_{part}_usd", text, ["window"], self._budgets(part))
         jobs: Mapping[str, int] = self._snapshot.get("jobs", {})
         states: dict[tuple[str, ...], float] = {(state.value,): jobs.get(state.value, 0) for state in JobStatus}
         yield _family("chomp_jobs", "Jobs by state.", ["state"], states)
-
-    def _quotas(self) -> dict[tuple[str, ...], float]:
-        left: Tally[tuple[str, ...]] = Tally()
-        for row in self._snapshot.get("quotas", ()):
-            if row["remaining"] is not None and row["router"] in self._routers:
-                left[row["router"], row["kind"], row["window"], row["source"]] += row["remaining"]
-        return dict(left)
 
     def _budgets(self, part: str) -> dict[tuple[str, ...], Decimal]:
         budgets: Mapping[str, Mapping[str, Decimal | None]] = self._snapshot.get("budgets", {})

@@ -88,7 +88,17 @@ class Tracing:
 
             context = get_current_span().get_span_context()
             return _Relay(_traceparent(context)) if context.is_valid else _UNTRACED
-        return _Spans(tracer, self._clock_ns, _asked(asked or "auto", door=door, stream=stream, body=body))
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": shown(asked or "auto"),
+            "gen_ai.request.stream": stream,
+            "chomp.door": door,
+        }
+        # Of the body its figures alone: words would be the caller's.
+        for field, name in _FACTS.items():
+            if isinstance(body.get(field), int | float) and not isinstance(body[field], bool):
+                attributes[f"gen_ai.request.{name}"] = body[field]
+        return _Spans(tracer, self._clock_ns, attributes)
 
     def _find(self) -> Tracer | None:
         """While no provider is set, the API's stand-in looks for it, and gives a tracer that is a stand-in too."""
@@ -204,21 +214,6 @@ class _Spans:
         if error_type:
             _mark(self._span, error_type)
         self._span.end(now)
-
-
-def _asked(model: str, *, door: str, stream: bool, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known at the start, in the names of `_attributes`; of the body its figures alone."""
-    return {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.request.model": shown(model),
-        "gen_ai.request.stream": stream,
-        "chomp.door": door,
-        **{
-            f"gen_ai.request.{name}": body[field]
-            for field, name in _FACTS.items()
-            if isinstance(body.get(field), int | float) and not isinstance(body[field], bool)
-        },
-    }
 
 
 def _attributes(report: Report) -> dict[str, Any]:

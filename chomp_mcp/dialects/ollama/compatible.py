@@ -28,7 +28,15 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     request, notes = with_tools(request)
     headers = openai.headers_of(route, request)
     body, more = openai.body_of(route, request)
-    notes += more + _notes(route, request)
+    # A sentence for a tool choice that it will not heed, and for what its own endpoint does not take.
+    sentences: tuple[str, ...] = ()
+    if request.body.get("tool_choice") not in (None, "auto", "none"):
+        sentences += (f"{route.router.id} heeds no tool_choice: the model decides",)
+    if any(map(_wants_detail, as_list(request.body.get("messages")))):
+        sentences += (f"{route.router.id} heeds no image_url.detail",)
+    if _is_native(request) and (lost := ollama_native.left_out(request.body, route.router.drop)):
+        sentences += (f"{route.router.id} takes no {', '.join(lost)} with options: dropped",)
+    notes += more + sentences
     choice = body.pop("tool_choice", None)
     if choice == "none":  # it ignores tool_choice and would still call them (ollama issue 17921)
         body.pop("tools", None)
@@ -37,18 +45,6 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     else:
         url = f"{_root(route.router)}/v1/chat/completions"
     return WireRequest("POST", url, headers, wire.dumps(body), notes)
-
-
-def _notes(route: Route, request: ChatRequest) -> tuple[str, ...]:
-    """A sentence for a tool choice that it will not heed, and for what its own endpoint does not take."""
-    sentences: tuple[str, ...] = ()
-    if request.body.get("tool_choice") not in (None, "auto", "none"):
-        sentences += (f"{route.router.id} heeds no tool_choice: the model decides",)
-    if any(map(_wants_detail, as_list(request.body.get("messages")))):
-        sentences += (f"{route.router.id} heeds no image_url.detail",)
-    if _is_native(request) and (lost := ollama_native.left_out(request.body, route.router.drop)):
-        sentences += (f"{route.router.id} takes no {', '.join(lost)} with options: dropped",)
-    return sentences
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:

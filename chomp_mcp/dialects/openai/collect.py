@@ -90,7 +90,13 @@ class Folder:
         self._take_plain()
         so_far = self._choices.get(index, {"message": {}})
         more = {name: value for name, value in so_far.items() if name != "message"}
-        message = {"role": "assistant", "content": None, **_whole(so_far["message"])}
+        # The message with its texts joined, and without the indices that only pieces have.
+        whole = {name: _joined(value) for name, value in so_far["message"].items()}
+        for name in INDEXED & whole.keys():
+            entries = [entry for entry in as_list(whole[name]) if isinstance(entry, dict)]
+            whole[name] = [{k: v for k, v in entry.items() if k != "index"} for entry in entries]
+        mend_message(whole)
+        message = {"role": "assistant", "content": None, **whole}
         return {"index": index, "message": message, "finish_reason": "stop", "logprobs": None, **more}
 
 
@@ -155,16 +161,6 @@ def _is_same(entry: Any, piece: Mapping[str, Any]) -> bool:
         return False
     kinds = {kind for kind in (entry.get("type"), piece.get("type")) if isinstance(kind, str)}
     return len(kinds) < 2  # noqa: PLR2004 - two kinds
-
-
-def _whole(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The message with its texts joined, and without the indices that only pieces have."""
-    whole = {name: _joined(value) for name, value in message.items()}
-    for name in INDEXED & whole.keys():
-        entries = whole[name] if isinstance(whole[name], list) else []
-        whole[name] = [{k: v for k, v in entry.items() if k != "index"} for entry in entries if isinstance(entry, dict)]
-    mend_message(whole)
-    return whole
 
 
 def _joined(value: Any, depth: int = _DEPTH + 2) -> Any:

@@ -57,7 +57,11 @@ class StreamDecoder(FrameDecoder):
             self._begin(chunk["choices"])
             self._alike.learn(data, chunk)
             return (Delta(data=data, chunk=chunk),)
-        self._learn(chunk)
+        groq = chunk.get("x_groq")
+        usage = chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
+        self.usage = read_usage(usage, chunk.get("service_tier")) or self.usage
+        cost = read_cost(chunk)
+        self.cost_usd = self.cost_usd if cost is None else cost
         if self.done:
             return ()
         self.error = error_in(chunk)
@@ -82,13 +86,6 @@ class StreamDecoder(FrameDecoder):
             self.finished = not self._ended or self._ended >= self._begun
         elif text and not self.done:
             self._garbage()
-
-    def _learn(self, chunk: Mapping[str, Any]) -> None:
-        groq = chunk.get("x_groq")
-        usage = chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
-        self.usage = read_usage(usage, chunk.get("service_tier")) or self.usage
-        cost = read_cost(chunk)
-        self.cost_usd = self.cost_usd if cost is None else cost
 
     def _mended(self, chunk: dict[str, Any], data: bytes, *, is_exact: bool, may_be_cut: bool) -> Iterable[Delta]:
         """The chunk as OpenAI would have sent it, in the router's own bytes where nothing had to change."""

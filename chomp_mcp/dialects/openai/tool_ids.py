@@ -45,14 +45,11 @@ class Ids:
                 self._open.clear()
             for call in as_list(message.get("tool_calls")):
                 if isinstance(call, dict):
-                    self._call(call)
+                    given = as_text(call.get("id"))
+                    ours = call["id"] = self._unique(given)
+                    self._open.setdefault(given, deque()).append(ours)
+                    self._last[given] = ours
         return notes
-
-    def _call(self, call: dict[str, Any]) -> None:
-        given = as_text(call.get("id"))
-        ours = call["id"] = self._unique(given)
-        self._open.setdefault(given, deque()).append(ours)
-        self._last[given] = ours
 
     def _result(self, at: int, message: dict[str, Any]) -> list[str]:
         given = as_text(message.get("tool_call_id"))

@@ -13,7 +13,7 @@ from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.doors.files import saved
 from chomp_mcp.doors.views import command_job
-from chomp_mcp.messages import OWNER, Job, JobStatus, receipt_line
+from chomp_mcp.messages import OWNER, JobStatus, receipt_line
 from chomp_mcp.settings import Settings
 
 __all__ = ["cancel", "jobs", "result"]
@@ -52,21 +52,17 @@ async def _result(args: argparse.Namespace) -> int:
     if args.json:
         show_json(command_job(job))
     else:
-        _tell(job)
+        if job.text:
+            answer(job.text if job.text.endswith("\n") else job.text + "\n")
+        if job.status is JobStatus.ERROR:
+            remark(f"chomp-mcp: {spoken(job.error)}")
+        elif job.status is JobStatus.DONE and job.receipt:
+            remark(receipt_line(job.receipt))
+        elif job.status is JobStatus.CANCELLED:
+            remark(f"chomp-mcp: {job.id} was cancelled.")
+        else:
+            remark(f"{job.id} is {job.status}. Wait for it with: chomp-mcp result {job.id} --wait 60")
     return EXIT_CODES.get(job.status, 0)
-
-
-def _tell(job: Job) -> None:
-    if job.text:
-        answer(job.text if job.text.endswith("\n") else job.text + "\n")
-    if job.status is JobStatus.ERROR:
-        remark(f"chomp-mcp: {spoken(job.error)}")
-    elif job.status is JobStatus.DONE and job.receipt:
-        remark(receipt_line(job.receipt))
-    elif job.status is JobStatus.CANCELLED:
-        remark(f"chomp-mcp: {job.id} was cancelled.")
-    else:
-        remark(f"{job.id} is {job.status}. Wait for it with: chomp-mcp result {job.id} --wait 60")
 
 
 async def _jobs(args: argparse.Namespace) -> int:

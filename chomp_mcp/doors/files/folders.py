@@ -43,7 +43,12 @@ class Place:
         """
         flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         if not _NEEDS_NO_LINKS:
-            return self._open_and_look(flags, mode)
+            descriptor = os.open(self.path, flags, mode)
+            now = Path(os.path.realpath(self.path))
+            if now != self.path or not os.path.samestat(os.fstat(descriptor), now.stat()):
+                os.close(descriptor)
+                raise OSError(f"{self.shown} is no longer where it was")
+            return descriptor
         parent = self.open_parent()
         try:
             return os.open(self.parts[-1], flags | os.O_NOFOLLOW, mode, dir_fd=parent)
@@ -60,14 +65,6 @@ class Place:
                 os.close(at)
             at = below
         return at
-
-    def _open_and_look(self, flags: int, mode: int) -> int:
-        descriptor = os.open(self.path, flags, mode)
-        now = Path(os.path.realpath(self.path))
-        if now != self.path or not os.path.samestat(os.fstat(descriptor), now.stat()):
-            os.close(descriptor)
-            raise OSError(f"{self.shown} is no longer where it was")
-        return descriptor
 
 
 @dataclass(frozen=True, slots=True)

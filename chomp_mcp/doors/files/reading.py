@@ -61,7 +61,11 @@ async def with_files(
     scanner = Scanner(allowed=chomp.settings.secrets_allow)
     read, left_out = await anyio.to_thread.run_sync(_read_all, files, folders, keys, scanner)
     await _check_secrets(chomp, caller, request, read)
-    content = _content(prompt, read)
+    # The files first and the question last; parts where words alone cannot carry them.
+    texts = [f'<file path="{file.shown}">\n{file.text}\n</file>' for file in read if not file.media_type]
+    words = "\n\n".join([*texts, prompt])
+    parts = [_part(file) for file in read if file.media_type]
+    content = [*parts, {"type": "text", "text": words}] if parts else words
     messages = [*request.body["messages"]]
     if messages and messages[-1].get("role") == "user" and messages[-1].get("content") == prompt:
         messages.pop()
@@ -69,14 +73,6 @@ async def with_files(
     whole = replace(request, body=body, notes=(*request.notes, *_notes(read, left_out)))
     await _check_context(chomp, caller, whole, sum(len(file.data) for file in read if file.text))
     return whole
-
-
-def _content(prompt: str, files: Sequence[_File]) -> Any:
-    """The files first and the question last; parts where words alone cannot carry them."""
-    texts = [f'<file path="{file.shown}">\n{file.text}\n</file>' for file in files if not file.media_type]
-    words = "\n\n".join([*texts, prompt])
-    parts = [_part(file) for file in files if file.media_type]
-    return [*parts, {"type": "text", "text": words}] if parts else words
 
 
 def _part(file: _File) -> dict[str, Any]:

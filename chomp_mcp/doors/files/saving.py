@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,13 +72,17 @@ async def saved(chomp: Chomp, job: Job) -> Job:
     """
     if not job.save_to or job.status in {JobStatus.ERROR, JobStatus.CANCELLED}:
         return job
-    place = _place(job.save_to)
+    parts = job.save_to["parts"]
+    place = Place(Path(str(job.save_to["folder"])), tuple(map(str, parts)) if isinstance(parts, list | tuple) else ())
     content = job.text.encode("utf-8", "replace")
     if not job.status.is_final:
         return replace(job, text=_summary("To be saved to", place, content, job.text) if job.text else "")
     try:
         if await chomp.written.job_of(place.path) != job.id or not place.path.exists():
-            await _write(chomp, place, content, job.id)
+            # Whole or not at all. What appeared there since the call was made is left alone.
+            is_new = await _check_ours(chomp, place) is None
+            await anyio.to_thread.run_sync(_put, place, content, is_new)
+            await chomp.written.remember(place.path, content, job.id)
     except (OSError, NotAllowed) as error:
         reason = error.message if isinstance(error, NotAllowed) else f"{error.strerror or error}."
         return replace(job, text=f"{job.text}\n\n(Not saved to {place.path}: {reason})")
@@ -123,13 +126,6 @@ def _content_of(place: Place) -> tuple[bytes, int] | None:
         return file.read(MAX_BYTES), os.fstat(file.fileno()).st_ino
 
 
-async def _write(chomp: Chomp, place: Place, content: bytes, job_id: str) -> None:
-    """Whole or not at all. What appeared there since the call was made is left alone."""
-    is_new = await _check_ours(chomp, place) is None
-    await anyio.to_thread.run_sync(_put, place, content, is_new)
-    await chomp.written.remember(place.path, content, job_id)
-
-
 def _put(place: Place, content: bytes, is_new: bool) -> None:
     fresh = Place(place.folder, (*place.parts[:-1], f".{place.parts[-1][:100]}.{secrets.token_hex(4)}"))
     descriptor = fresh.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -157,8 +153,3 @@ def _move(fresh: Place, place: Place, is_new: bool) -> None:
             os.replace(source, target, src_dir_fd=parent, dst_dir_fd=parent)
     finally:
         os.close(parent)
-
-
-def _place(kept: Mapping[str, object]) -> Place:
-    parts = kept["parts"]
-    return Place(Path(str(kept["folder"])), tuple(map(str, parts)) if isinstance(parts, list | tuple) else ())
