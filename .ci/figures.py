@@ -3,7 +3,8 @@
     .venv/bin/python .ci/figures.py              this commit
     .venv/bin/python .ci/figures.py d92d04d      that one, beside this one; with `used-once` behind it, the names too
 
-Lines are those that hold code, a comment or a docstring. A private function is one whose name begins with one
+Lines are those that hold code, a comment or a docstring. A sentence below a constant or a field is a string that stands
+alone behind its assignment. A private function is one whose name begins with one
 underscore; it is used once when its name stands in its file once more than in its own `def`. An arrow up is an import,
 type checking included, from a layer to one above it, in the order of pyproject.toml; a circle is two modules that reach
 each other.
@@ -23,6 +24,7 @@ import tokenize
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +83,19 @@ def comments(path: Path) -> int:
         ):
             found.add(token.start[0])
     return len(found)
+
+
+def sentences(path: Path) -> int:
+    """Lines of the strings that say, below a constant or a field, what it is or why it is so."""
+    found = 0
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        body = getattr(node, "body", None)
+        for before, after in pairwise(body) if isinstance(body, list) else ():
+            if isinstance(before, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
+                value = after.value
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    found += (after.end_lineno or after.lineno) - after.lineno + 1
+    return found
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -166,6 +181,9 @@ def figures(root: Path) -> dict[str, float]:
         "functions per 1,000 lines": round(1000 * sum(len(list(functions(path))) for path in product) / lines, 1),
         "private ones used once, per 1,000": round(1000 * sum(len(used_once(path)) for path in product) / lines, 1),
         "comments, % of the lines": round(100 * sum(map(comments, product)) / lines, 1),
+        "with sentences below constants, %": round(
+            100 * sum(comments(path) + sentences(path) for path in product) / lines, 1
+        ),
         **json.loads(traced.stdout.splitlines()[-1]),
         "circles of modules": circles(graph),
         "arrows up": arrows_up(root, graph),
