@@ -12,7 +12,7 @@ from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import Completion, ErrorObject, Failed, FailureKind, Usage
 
-__all__ = ["NOTHING_SAID", "answered", "decode", "error_in", "nonsense", "share_reasoning"]
+__all__ = ["NOTHING_SAID", "answer_in", "answered", "decode", "error_in", "nonsense", "share_reasoning"]
 
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 
@@ -22,14 +22,9 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
 
     `reasoning_content` is added where only `reasoning` is, and tool calls are mended.
     """
-    try:
-        answer = loads(body)
-    except ValueError:
-        return nonsense(body)
+    answer = answer_in(body)
     if not isinstance(answer, dict):
-        return nonsense(body)
-    if error := error_in(answer):
-        return error
+        return answer
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         return _no_answer(answer, "The router answered with JSON that holds no choices.")
@@ -65,6 +60,17 @@ def _no_answer(answer: Mapping[str, Any], message: str) -> Failed:
 
 def _usage(answer: Mapping[str, Any]) -> Usage | None:
     return read_usage(answer.get("usage"), answer.get("service_tier"))
+
+
+def answer_in(body: bytes) -> dict[str, Any] | Failed | ErrorObject:
+    """The object of a whole answer; or the error that it holds; or what came in its place."""
+    try:
+        answer = loads(body)
+    except ValueError:
+        return nonsense(body)
+    if not isinstance(answer, dict):
+        return nonsense(body)
+    return error_in(answer) or answer
 
 
 def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:

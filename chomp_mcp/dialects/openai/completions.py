@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.openai.answer import error_in, nonsense
+from chomp_mcp.dialects.openai.answer import answer_in, error_in
 from chomp_mcp.dialects.openai.endpoint import encode_at
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
@@ -24,14 +24,9 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A `text_completion`, as the router wrote it. An empty text is an answer: there may be nothing to add."""
-    try:
-        answer = loads(body)
-    except ValueError:
-        return nonsense(body)
+    answer = answer_in(body)
     if not isinstance(answer, dict):
-        return nonsense(body)
-    if error := error_in(answer):
-        return error
+        return answer
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not all(_is_choice(choice) for choice in choices):
         return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no text.")

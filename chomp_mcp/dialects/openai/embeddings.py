@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from chomp_mcp.dialects.openai.answer import error_in, nonsense
+from chomp_mcp.dialects.openai.answer import answer_in
 from chomp_mcp.dialects.openai.endpoint import encode_at
 from chomp_mcp.dialects.openai.request import decoder
-from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, FailureKind, Route, WireRequest
 
@@ -19,14 +18,9 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A list of vectors, as the router wrote it. One without a vector is no answer."""
-    try:
-        answer = loads(body)
-    except ValueError:
-        return nonsense(body)
+    answer = answer_in(body)
     if not isinstance(answer, dict):
-        return nonsense(body)
-    if error := error_in(answer):
-        return error
+        return answer
     rows = answer.get("data")
     if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) and r.get("embedding") for r in rows):
         return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no embeddings.")
