@@ -115,6 +115,14 @@ def api(session: nox.Session) -> None:
 
 
 @nox.session
+def screens(session: nox.Session) -> None:
+    """The pictures of the pages in docs/, made anew."""
+    session.run(
+        "pytest", "-q", "-n", "0", "tests/doors/pages/test_in_a_browser.py", env={"CHOMP_TEST_SCREENS": "docs/pictures"}
+    )
+
+
+@nox.session
 def hosts(session: nox.Session) -> None:
     """The real programs (Claude Code, Codex, OpenCode) against the gateway; installs them from npm."""
     session.run("pytest", "-q", "-n", "0", "-m", "hosts", "tests/hosts", *session.posargs)

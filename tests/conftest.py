@@ -23,6 +23,7 @@ SLOW = (
     "tests/conformance/",
     "tests/doors/cli/",
     "tests/doors/http/server/",
+    "tests/doors/pages/test_in_a_browser.py",
     "tests/hosts/",
     "tests/test_readme.py",
     "tests/typing/",

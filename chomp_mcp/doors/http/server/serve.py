@@ -88,6 +88,7 @@ def _announce(settings: Settings, *, as_json: bool) -> None:
         token = "any text as the key" if not settings.auth_token else "GATEWAY_AUTH_TOKEN as the key"
         lines += [
             f"  {at}/      what happens here, in a browser",
+            f"  {at}/docs  these APIs, with every field",
             f"  {at}/v1    OpenAI's APIs, {token}; without the /v1 Anthropic's",
             f"  {at}/mcp   MCP (Streamable HTTP)",
             "  Ctrl-C ends it.",
