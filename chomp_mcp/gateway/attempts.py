@@ -184,6 +184,7 @@ class Attempts:
         """The answer has ended: well, or `broken` in the middle, which is the router's failure."""
         route, health = answer.route, self._means.health
         self._ended(answer, FailureKind.CUT.value if broken else OK, broken)
+        self._means.seals.learn(answer)
         try:
             if broken:
                 await health.failed(route, Failed(FailureKind.CUT, broken))

@@ -20,6 +20,7 @@ from chomp_mcp.gateway.outward import OutwardGuards
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.reply import Reply
+from chomp_mcp.gateway.seals import Seals
 from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.token_count import count_tokens
 from chomp_mcp.gateway.trial import Means
@@ -55,6 +56,7 @@ class Gateway:
     tracing: Tracing
     clock: Callable[[], float]
     wishes: Wishes = field(default_factory=Wishes)
+    seals: Seals = field(default_factory=Seals)
     under_way: set[Exchange] = field(default_factory=set)
     """The exchanges that run now, in this process."""
 
@@ -182,7 +184,7 @@ class Exchange:
         if plan.group and plan.group.hedge:
             self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant)
         guard = await gateway.guards.of(self._caller)
-        means = Means(gateway.client, gateway.health, gateway.wishes, guard, gateway.clock, self._trace)
+        means = Means(gateway.client, gateway.health, gateway.wishes, gateway.seals, guard, gateway.clock, self._trace)
         self._attempts = Attempts(plan, request, means, self._hedge)
         if self.before_asking is not None:
             await self.before_asking(self._hold)
@@ -224,7 +226,7 @@ class Exchange:
         report = self._report(error)
         bill = reply.bill if reply is not None else self._bill
         if self._gateway.settlement.receipts.keeps_bodies:
-            self._gateway.settlement.receipts.said(self._request.body, reply.said if reply else "", report.status)
+            self._gateway.settlement.receipts.said(self._request.said, reply.said if reply else "", report.status)
         holds = [*([self._hold] if self._hold else []), *(self._hedge.holds if self._hedge else [])]
         self._gateway.settlement.settle(self._caller, holds, bill.bookings, report)
         self._trace.settle(report)

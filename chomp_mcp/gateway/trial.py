@@ -19,6 +19,7 @@ from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.gateway.answer import Answer, is_answer, judged, nothing_said, whole
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.outward import Guard
+from chomp_mcp.gateway.seals import LEFT_OUT, Seals
 from chomp_mcp.gateway.wishes import Wishes
 from chomp_mcp.messages import (
     Attempt,
@@ -90,6 +91,7 @@ class Means:
     client: Client
     health: Health
     wishes: Wishes
+    seals: Seals
     guard: Guard | None
     clock: Callable[[], float]
     trace: Trace
@@ -107,8 +109,8 @@ class Trial:
         self.began = self.started = means.clock()
         """Of the trial, and of its latest call."""
         self._asked = asked
-        self._request = means.wishes.fitted(route, asked)
-        """As it is put to the route: perhaps without some of its wishes."""
+        self._request = means.seals.fitted(route, means.wishes.fitted(route, asked))
+        """As it is put to the route: perhaps without some of its wishes, or what another route has sealed."""
         self._needs = needs
         self._means = means
         self._record = record
@@ -117,10 +119,10 @@ class Trial:
 
     async def run(self) -> Answer | Failed:
         """The answer, once its first real delta is in; the health of the router is told what came."""
-        means, outcome = self._means, None
+        outcome = None
         try:
             outcome = await self._try()
-            while isinstance(outcome, Failed) and (less := means.wishes.after(outcome, self.route, self._request)):
+            while isinstance(outcome, Failed) and (less := self._less(outcome)):
                 self._request = less
                 outcome = await self._try()
             if isinstance(outcome, Failed):
@@ -136,6 +138,12 @@ class Trial:
                 await self._release()
             raise
         return outcome
+
+    def _less(self, failed: Failed) -> ChatRequest | None:
+        """The request without what the route has refused just now, where it can do without."""
+        means = self._means
+        less = means.wishes.after(failed, self.route, self._request)
+        return less or means.seals.after(failed, self.route, self._request)
 
     def abandon(self, answer: Answer) -> None:
         """Its answer has begun, and nobody will read it."""
@@ -220,8 +228,11 @@ class Trial:
         unmet = [
             f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name not in request.wishes
         ]
-        translated = () if request.is_native_to(route) else (*request.all_notes, *unmet)
-        self._record.note(*translated, *wired.notes)
+        if not request.is_native_to(route):
+            self._record.note(*request.all_notes, *unmet)
+        elif request.native is not self._asked.native:
+            self._record.note(LEFT_OUT)
+        self._record.note(*wired.notes)
         means.trace.attempt(route.router.id, route.model)
         means.trace.inject(wired.headers)
         if means.guard is not None:

@@ -66,7 +66,7 @@ def session_of(route: Route, request: ChatRequest) -> dict[str, str]:
         return {}
     # The same for every turn of a conversation: a hash of the caller's own name for it, or of how it began. Never
     # that name itself, which may hold what no header carries.
-    named = request.session.encode("utf-8", "surrogatepass") or wire.dumps(_messages(request.body)[:2])
+    named = request.session.encode("utf-8", "surrogatepass") or wire.dumps(_turns(request.said)[:2])
     return {route.router.session_header.lower(): hashlib.sha256(named).hexdigest()[:32]}
 
 
@@ -172,6 +172,10 @@ def _replaced(route: Route, body: Mapping[str, Any]) -> list[tuple[str, str, str
         for field, values in fields.items()
         if isinstance(body.get(field), str) and body[field] in values
     ]
+
+
+def _turns(said: Mapping[str, Any]) -> list[Any]:
+    return as_list(said.get("messages", said.get("input")))
 
 
 def _messages(body: Mapping[str, Any]) -> list[Any]:

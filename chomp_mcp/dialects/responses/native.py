@@ -69,7 +69,11 @@ class NativeDecoder(Relayed, ResponseDecoder):
 
     def __init__(self, decode_whole: Whole) -> None:
         super().__init__(decode_whole, "")
+        self.sealed: list[str] = []
+        """The reasoning that the router sealed: anew in each event that holds it."""
 
     def _done(self, item: Mapping[str, Any], place: int) -> list[Delta]:
         """Nothing that is not in the pieces already, which were not looked into."""
+        if isinstance(sealed := item.get("encrypted_content"), str):
+            self.sealed.append(sealed)
         return [] if self._has_begun else super()._done(item, place)

@@ -1,0 +1,84 @@
+"""Whose sealed reasoning is whose: what one Responses route has sealed, every other refuses, and the request with it.
+
+A request of the Responses door goes through as it came, so that nothing in it says who made it. What this process has
+seen is remembered; of anything else the refusal tells.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any
+
+from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.gateway.answer import Answer
+from chomp_mcp.messages import ChatRequest, Failed, Route
+
+__all__ = ["LEFT_OUT", "Seals"]
+
+LEFT_OUT = "what another model thought is left out: only that model can read it"
+MOST_SEALS = 50_000
+"""Those that were seen longest ago go first."""
+
+
+class Seals:
+    """Sealed reasoning by its hash -> the route that made it."""
+
+    def __init__(self) -> None:
+        self._makers: OrderedDict[bytes, str] = OrderedDict()
+
+    def learn(self, answer: Answer) -> None:
+        """What this answer holds came from its route."""
+        sealed: Iterable[Any] = getattr(answer.decoder, "sealed", ())
+        if answer.completion is not None and answer.completion.raw:
+            sealed = [
+                as_mapping(row).get("data") for row in as_list(answer.completion.message.get("reasoning_details"))
+            ]
+        for content in sealed:
+            if isinstance(content, str):
+                self._makers[_hash(content)] = answer.route.ref
+        while len(self._makers) > MOST_SEALS:
+            self._makers.popitem(last=False)
+
+    def fitted(self, route: Route, request: ChatRequest) -> ChatRequest:
+        """The request without the reasoning that another route is known to have sealed."""
+        if not self._makers or not _is_native(request, route):
+            return request
+        return _without(request, lambda sealed: self._makers.get(_hash(sealed), route.ref) != route.ref)
+
+    @staticmethod
+    def after(failed: Failed, route: Route, request: ChatRequest) -> ChatRequest | None:
+        """The request without any sealed reasoning, where the route cannot read it; None where that is not the matter.
+
+        OpenAI: code `invalid_encrypted_content`, "The encrypted content … could not be verified".
+        """
+        is_about = "encrypted_content" in str(failed.body.get("code")) or "encrypted content" in failed.message.lower()
+        if not is_about or not _is_native(request, route):
+            return None
+        less = _without(request, lambda _: True)
+        return None if less is request else less
+
+
+def _is_native(request: ChatRequest, route: Route) -> bool:
+    return request.native is not None and request.native.dialect == "responses" and request.is_native_to(route)
+
+
+def _without(request: ChatRequest, is_foreign: Callable[[str], bool]) -> ChatRequest:
+    native = request.native
+    items = as_list(native.body.get("input")) if native else []
+    kept = [item for item in items if not (sealed := _sealed_in(item)) or not is_foreign(sealed)]
+    if native is None or len(kept) == len(items):
+        return request
+    return replace(request, native=replace(native, body={**native.body, "input": kept}))
+
+
+def _sealed_in(item: Any) -> str:
+    row = as_mapping(item)
+    sealed = row.get("encrypted_content") if row.get("type") == "reasoning" else None
+    return sealed if isinstance(sealed, str) else ""
+
+
+def _hash(content: str) -> bytes:
+    return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
