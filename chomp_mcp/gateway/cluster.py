@@ -35,7 +35,8 @@ _log = logging.getLogger("chomp_mcp.jobs")
 MOST_STARTS: Final = 10
 """Of a job that ends every process that begins it."""
 LOOK_SECONDS: Final = 1.0
-"""How often a replica looks after a job that another one runs, and tries again what the store refused."""
+"""How often a replica looks after a job that another one runs, and tries again what the store refused; more often where
+replicas are given up sooner."""
 NEWER_SECONDS: Final = 30.0
 """A job of a newer version is left to others for so long before it is delivered again."""
 WAITED_SECONDS: Final = 60.0
@@ -240,7 +241,7 @@ class Cluster:
                 return
             except StoreError:
                 _log.warning("the store does not answer; job %s waits for it", job_id)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(min(LOOK_SECONDS, self._processes.still_seconds / 4))
 
     async def _is_done(self, caller_id: str, job_id: str) -> bool:
         run = self._runs.by_id.get(job_id)

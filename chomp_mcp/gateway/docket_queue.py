@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import docket.worker
@@ -25,13 +25,16 @@ from chomp_mcp.store.kv.redis_url import place_of, without_secrets
 
 __all__ = ["Queue"]
 
+T = TypeVar("T")
+
 _log = logging.getLogger("chomp_mcp.jobs")
 
 NAME: Final = "chomp:jobs"
 TASK: Final = "run_job"
 MOST_AT_ONCE: Final = 100
 """Of one process: what they do is to wait for routers. Those that run elsewhere, and are only looked after, count."""
-PATIENCE_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 3.0
+AGAIN_SECONDS: Final = 0.1
 BACK_SECONDS: Final = 1.0
 """After a Redis that was away."""
 
@@ -90,22 +93,18 @@ class Queue:
 
     async def add(self, name: str) -> None:
         """Put it in line; nothing changes where it is there already, or being seen to."""
-        async with self._reached():
-            await self._docket.add(TASK, key=name)()
+        await self._asked(self._docket.add(TASK, key=name))
 
     async def add_again(self, name: str) -> None:
         """Put it in line, in place of the delivery that this process had."""
-        async with self._reached():
-            await self._docket.replace(TASK, datetime.now(UTC), name)()
+        await self._asked(self._docket.replace(TASK, datetime.now(UTC), name))
 
     async def add_later(self, name: str, seconds: float) -> None:
         """The same, but not before so many seconds."""
-        async with self._reached():
-            await self._docket.replace(TASK, datetime.now(UTC) + timedelta(seconds=seconds), name)()
+        await self._asked(self._docket.replace(TASK, datetime.now(UTC) + timedelta(seconds=seconds), name))
 
     async def has_workers(self) -> bool:
-        async with self._reached():
-            return bool(await self._docket.workers())
+        return bool(await self._asked(self._docket.workers))
 
     def start(self) -> None:
         """Take deliveries from now on."""
@@ -115,15 +114,16 @@ class Queue:
     async def stop(self) -> None:
         """Take none any more; those that are not done with are delivered again, to others."""
         self._is_leaving = True
-        if self._working is not None:
+        while self._working is not None and not self._working.done():
+            # Again and again: redis-py loses a cancellation now and then, and docket goes on.
             self._working.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._working
+            await asyncio.wait([self._working], timeout=AGAIN_SECONDS)
 
     async def close(self) -> None:
         await self.stop()
         if self._stack is not None:
-            await self._stack.aclose()
+            with anyio.move_on_after(PATIENCE_SECONDS):
+                await self._stack.aclose()
             self._stack = None
 
     async def _work(self) -> None:
@@ -166,18 +166,22 @@ class Queue:
                 task.cancel()
             await asyncio.wait({seen_to, left})
 
-    @asynccontextmanager
-    async def _reached(self) -> AsyncIterator[None]:
-        try:
-            with anyio.fail_after(PATIENCE_SECONDS):
-                await self._opened()
-                yield
-        except (RedisError, OSError, TimeoutError) as error:
-            reason = without_secrets(str(error) or type(error).__name__, self._docket.url).rstrip(".")
-            raise StoreAway(
-                f"{place_of(self._docket.url)} does not take jobs: {reason}.",
-                hint="Start it, or correct CHOMP_STORE; docket needs a user with +@pubsub and &*chomp*, too.",
-            ) from None
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What Redis says. All of our questions may be put twice: connections that a restart has cut are many."""
+        failure: Exception = TimeoutError(f"no answer within {PATIENCE_SECONDS:g} s")
+        with anyio.move_on_after(PATIENCE_SECONDS):
+            while True:
+                try:
+                    await self._opened()
+                    return await ask()
+                except (RedisError, OSError, TimeoutError) as error:
+                    failure = error
+                await asyncio.sleep(AGAIN_SECONDS)
+        reason = without_secrets(str(failure) or type(failure).__name__, self._docket.url).rstrip(".")
+        raise StoreAway(
+            f"{place_of(self._docket.url)} does not take jobs: {reason}.",
+            hint="Start it, or correct CHOMP_STORE; docket needs a user with +@pubsub and &*chomp*, too.",
+        )
 
     async def _opened(self) -> None:
         async with self._opening:

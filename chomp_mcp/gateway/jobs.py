@@ -156,16 +156,25 @@ class JobRunner:
         """The id of the next job of the queue, which nobody else gets."""
         return await self._jobs.next_in_line(queue)
 
-    async def result(self, caller: Caller, job_id: str, wait_seconds: float = 0.0) -> Job:
-        """The job as it stands, after waiting up to `wait_seconds` for its end. `JobNotFound` if it is not theirs."""
+    async def result(
+        self, caller: Caller, job_id: str, wait_seconds: float = 0.0, *, on_progress: Progress | None = None
+    ) -> Job:
+        """The job as it stands, after waiting up to `wait_seconds` for its end, and telling meanwhile how far it is.
+
+        Raises:
+            JobNotFound: it is not theirs.
+        """
         if not wait_seconds >= 0:
             raise InvalidRequest("wait_seconds is below 0.", hint="Give 0 to 45 seconds.", param="wait_seconds")
-        job = await self._look(caller, job_id)
+        job, told = await self._look(caller, job_id), 0
         if wait_seconds == 0 or job.status.is_final:
             return job
         with anyio.move_on_after(min(wait_seconds, MAX_WAIT_SECONDS)):
             while not job.status.is_final:
                 run = self._runs.by_id.get(job_id)
+                if on_progress and len(job.text) > told:
+                    told = len(job.text)
+                    await on_progress(told)
                 await (run.moved.wait() if run else asyncio.sleep(POLL_SECONDS))
                 job = await self._look(caller, job_id)
         return job
@@ -260,6 +269,8 @@ class JobRunner:
         def change(stored: Job) -> Job | None:
             if stored.status is not job.status or stored.process != job.process:
                 return None
+            if stored.is_answered:
+                return replace(stored, status=JobStatus.DONE, finished_at=now, request=None)
             return replace(stored, status=JobStatus.ERROR, error=reason, finished_at=now, request=None)
 
         return await self._jobs.change(caller.id, job.id, change) or job

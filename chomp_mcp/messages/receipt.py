@@ -17,7 +17,7 @@ class AttemptView(TypedDict):
     router: str
     model: str
     outcome: str
-    """`ok`, or a failure kind."""
+    """`ok`, a failure kind, or `unknown`: the process that asked ended before it saw the answer's end."""
     status: int | None
     """The HTTP status, where there was one."""
     ms: int

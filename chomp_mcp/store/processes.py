@@ -7,9 +7,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
 from chomp_mcp.store.kv.protocol import KV, Value
 
@@ -25,6 +27,15 @@ STILL_SECONDS = 10.0
 _KEPT_SECONDS = 86_400.0
 _SURELY_ANNOUNCED_SECONDS = 60.0
 _MOST_SEEN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The record of another process: since when it stands as it does, and when it was looked at last."""
+
+    value: Value | None
+    since: float
+    looked_at: float
 
 
 class Processes:
@@ -52,8 +63,7 @@ class Processes:
         self._clock = clock
         self.still_seconds = still_seconds
         self._monotonic = monotonic
-        self._seen: OrderedDict[str, tuple[Value | None, float]] = OrderedDict()
-        """The records of others, and when each was first seen as it stands."""
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._beats = 0
         self._id = ""
         self._lock: BaseFileLock | None = None
@@ -99,15 +109,24 @@ class Processes:
         return not is_free
 
     async def _moves(self, process_id: str) -> bool:
-        """By our own clock alone. A record that is not there is watched like any other: the store may have lost it."""
-        value, now = await self._kv.get(_lease(process_id)), self._monotonic()
-        before, since = self._seen.get(process_id, (None, None))
-        if since is not None and value == before:
-            return now - since < self.still_seconds
-        self._seen[process_id] = value, now
+        """By our own clock alone. A record that is not there is watched like any other: the store may have lost it.
+
+        Watched means looked at all the time: what the others could not write while the store was away, or what nobody
+        here looked at, says nothing of them.
+        """
+        try:
+            value = await self._kv.get(_lease(process_id))
+        except StoreError:
+            self._seen.clear()
+            raise
+        now = self._monotonic()
+        seen = self._seen.pop(process_id, None)
+        if seen is None or value != seen.value or now - seen.looked_at > self.still_seconds:
+            seen = _Seen(value, now, now)
+        self._seen[process_id] = _Seen(seen.value, seen.since, now)
         if len(self._seen) > _MOST_SEEN:
             self._seen.popitem(last=False)
-        return True
+        return now - seen.since < self.still_seconds
 
     async def retire(self) -> None:
         """Give up the id, as the last act of a process."""

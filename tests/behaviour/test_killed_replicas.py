@@ -126,6 +126,9 @@ async def dispatched(replicas: Replicas, count: int) -> dict[str, str]:
             except httpx2.HTTPError:
                 await anyio.sleep(0.05)
                 continue
+            if answer.status_code == 503:  # a machine that has too much to do
+                await anyio.sleep(float(answer.headers["retry-after"]))
+                continue
             assert answer.status_code == 200, answer.text
             prompts[answer.json()["id"]] = body["prompt"]
             if IS_LONG:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chomp_mcp.errors import StoreError
+from chomp_mcp.store.kv.protocol import Value
 from chomp_mcp.store.kv.sqlite import Sqlite
 from chomp_mcp.store.processes import LEASE_SECONDS, STILL_SECONDS, Processes
 from tests.store.other_process import go, kill, start
@@ -142,6 +143,38 @@ async def test_without_a_folder_a_process_lives_while_its_record_moves_whatever_
 
     await one.announce()
     assert await other.is_alive(own)
+    watch.advance(STILL_SECONDS + 1)
+    assert await other.is_alive(own), "nobody looked, which says nothing of it"
+    watch.advance(STILL_SECONDS)
+    assert not await other.is_alive(own)
+
+
+class Away(Sqlite):
+    """A store that is away now and then."""
+
+    is_away = False
+
+    async def get(self, key: str) -> Value | None:
+        if self.is_away:
+            raise StoreError("away")
+        return await super().get(key)
+
+
+async def test_without_a_folder_the_time_in_which_the_store_was_away_is_not_counted(tmp_path: Path, clock: Clock):
+    watch, store = Clock(), Away(tmp_path / "state.db", clock=clock)
+    one, other = Processes(store, None, clock=clock), Processes(store, None, clock=clock, monotonic=watch)
+    own = await one.announce()
+    assert await other.is_alive(own)
+    watch.advance(STILL_SECONDS - 1)
+    store.is_away = True
+    with pytest.raises(StoreError):
+        await other.is_alive(own)
+    store.is_away = False
+    watch.advance(1)
+    assert await other.is_alive(own)
+    watch.advance(STILL_SECONDS)
+    assert not await other.is_alive(own)
+    await store.close()
 
 
 async def test_without_a_folder_a_record_that_the_store_has_lost_is_waited_for(sqlite: Sqlite, clock: Clock):

@@ -116,7 +116,7 @@ class Tools:
     async def result(self, ctx: Context[Any, Any], job_id: str, wait_seconds: Wait = 0) -> CallToolResult:
         """A job's answer, or its text so far. Kept for 24 hours."""
         wait = min(max(wait_seconds, 0), LONGEST_WAIT_SECONDS)
-        job = await self._chomp.result(job_id, wait_seconds=wait, caller=current_caller.get())
+        job = await self._chomp.jobs.result(current_caller.get(), job_id, wait, on_progress=_progress(ctx))
         return collected(await self._attachments.saved(job), host_of(ctx.request_context))
 
     async def list_models(
