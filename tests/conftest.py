@@ -7,12 +7,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.clock import Clock
 
 # Hundreds of tests start Python: where the shell says to keep no bytecode (images do), each would compile us anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A busy machine is no finding: no test of a table is judged by its time. CHOMP_TEST_EXAMPLES asks for a long search.
+settings.register_profile(
+    "suite",
+    max_examples=int(os.environ.get("CHOMP_TEST_EXAMPLES", "40")),
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 _OURS = ("CHOMP_", "GATEWAY_", "LLM_", "CIRCUIT_", "CORS_")
 _ROUTERS = ("OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")

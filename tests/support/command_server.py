@@ -14,12 +14,12 @@ import os
 import pkgutil
 import runpy
 import select
-import signal
 import socket
 import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import chomp_mcp
@@ -34,6 +34,9 @@ def serve(listening: socket.socket) -> None:
         if sys.stdin in ready:
             os._exit(0)
         line, _ = listening.accept()
+        with suppress(ChildProcessError):  # whoever has answered is buried with the next request
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         if os.fork() == 0:
             listening.close()
             answer(line)
@@ -43,7 +46,6 @@ def serve(listening: socket.socket) -> None:
 
 def answer(line: socket.socket) -> None:
     """Start the command and tell its end; returns in the command's own process."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     request, fds = received(line)
     pid = os.fork()
     if pid == 0:
@@ -90,14 +92,12 @@ def main(path: str) -> None:
             importlib.import_module(module.name)
     if threading.active_count() > 1:
         raise RuntimeError("an import started a thread, which no fork would have")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen()
         os.write(1, b"ready\n")
         serve(listening)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def run() -> NoReturn:
