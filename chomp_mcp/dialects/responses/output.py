@@ -54,8 +54,8 @@ def message_of(output: Iterable[Any], ref: str) -> dict[str, Any]:
 
 def acts(output: Iterable[Any]) -> bool:
     """It does what chat completions has no word for, such as the search for a tool: an answer, though without words."""
-    kinds = {item.get("type") for item in output if isinstance(item, Mapping)}
-    return bool(kinds - {"message", "reasoning", *CALLS})
+    kinds = [item.get("type") for item in output if isinstance(item, Mapping)]
+    return any(kind not in ("message", "reasoning", *CALLS) for kind in kinds)
 
 
 def call_of(item: Mapping[str, Any]) -> dict[str, Any]:
