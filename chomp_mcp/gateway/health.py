@@ -163,6 +163,13 @@ class Health:
             each.key.removeprefix(prefix): _readings(each.value, self._clock()) for each in await self._kv.list(prefix)
         }
 
+    async def readings(self, routes: Sequence[Route]) -> list[tuple[Reading, ...]]:
+        """Route by route, what is known of the quota that it takes from."""
+        names = [_quota_name(route) for route in routes]
+        asked, now = list(dict.fromkeys(names)), self._clock()
+        found = dict(zip(asked, await self._kv.get_many(asked), strict=True))
+        return [_readings(found[name], now) for name in names]
+
     async def breakers_of(self, routers: Collection[str]) -> dict[str, tuple[BreakerState, float | None]]:
         """By router: the state, and when the next probe may pass."""
         stored = await self._kv.get_many([f"health:{router}" for router in routers])

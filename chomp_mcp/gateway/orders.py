@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from chomp_mcp.gateway.health import Health
@@ -64,11 +64,11 @@ class Orders:
         return found
 
     async def _by_quota(self, routes: Sequence[Route], _request: ChatRequest) -> Ranks:
-        now, readings = self.clock(), await self._readings(routes)
+        now, readings = self.clock(), await self.health.readings(routes)
         return [(order.by_quota(few, now), _left(few, now)) for few in readings]
 
     async def _by_spread(self, routes: Sequence[Route], _request: ChatRequest) -> Ranks:
-        now, readings = self.clock(), await self._readings(routes)
+        now, readings = self.clock(), await self.health.readings(routes)
         shares = [order.share_left(few, now) for few in readings]
         return [
             (order.by_spread(share, random.random()), f"by chance, {_left(few, now)}")  # noqa: S311 - no secret
@@ -81,17 +81,6 @@ class Orders:
         return [
             (order.by_speed(speed.seconds, speed.tokens_per_second, tokens), _quickness(speed, request.stream))
             for speed in await self.health.speeds.of(routes, stream=request.stream)
-        ]
-
-    async def _readings(self, routes: Sequence[Route]) -> list[Sequence[Reading]]:
-        keys = {(route.router.id, route.key_id): (route.router, route.key_id) for route in routes}
-        known = await self.health.of_keys(list(keys.values()))
-        quotas: Mapping[tuple[str, str], Mapping[str, Sequence[Reading]]] = {
-            key: its.quotas for key, its in zip(keys, known, strict=True)
-        }
-        return [
-            quotas[route.router.id, route.key_id].get(route.model if route.router.quota_scope == "model" else "", ())
-            for route in routes
         ]
 
 
