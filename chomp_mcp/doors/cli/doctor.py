@@ -149,13 +149,12 @@ def _permissions(settings: Settings) -> Iterator[Check]:
 
 def _store(settings: Settings) -> Iterator[Check]:
     """Nothing works without the store, and nothing opens it before the first call."""
-    try:
-        keys = anyio.run(try_stores, settings)
-    except ChompError as error:
-        yield Check.of("store", str(error), failed=exit_code(error))
-        return
-    yield Check("store", ok=True, detail="can be written")
-    yield Check.of("keys at rest", keys["note"], failed=5 if keys["sealed"] and not keys["master_key"] else 0)
+    wrong, keys = anyio.run(try_stores, settings)
+    yield Check.of("store", str(wrong or "can be written"), failed=exit_code(wrong) if wrong else 0)
+    if isinstance(keys, ChompError):
+        yield Check.of("keys at rest", str(keys), failed=exit_code(keys))
+    else:
+        yield Check.of("keys at rest", keys["note"], failed=5 if keys["sealed"] and not keys["master_key"] else 0)
 
 
 def _server(settings: Settings) -> Iterator[Check]:

@@ -7,6 +7,7 @@ import time
 from contextlib import closing, suppress
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.errors import ChompError
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.sealing import AtRest
 
@@ -44,17 +45,21 @@ def repaired(settings: Settings) -> str:
     )
 
 
-async def try_stores(settings: Settings) -> AtRest:
+async def try_stores(settings: Settings) -> tuple[ChompError | None, AtRest | ChompError]:
     """Write and delete an entry of the state, and lock the keys as a write does (no key file is made for that).
 
-    How keys lie in the store.
-
-    Raises:
-        StoreError: it names the file and what to do.
+    What is wrong with them, which names the file and what to do; and how keys lie in the store, or why nobody knows.
     """
-    async with Chomp(settings) as chomp:
-        keys, state = chomp._stores  # noqa: SLF001 - the very two that everything else uses
-        await state.put(KEY, {}, expires_in=SECONDS)
-        await state.delete(KEY)
-        await keys.update([KEY], lambda _old: [None])
-        return await chomp.sealed.at_rest()
+    wrong: ChompError | None = None
+    try:
+        async with Chomp(settings) as chomp:
+            keys, state = chomp._stores  # noqa: SLF001 - the very two that everything else uses
+            try:
+                await state.put(KEY, {}, expires_in=SECONDS)
+                await state.delete(KEY)
+                await keys.update([KEY], lambda _old: [None])
+            except ChompError as error:
+                wrong = error
+            return wrong, await chomp.sealed.at_rest()
+    except ChompError as error:
+        return wrong or error, error

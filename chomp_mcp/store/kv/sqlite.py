@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
+import os
 import sqlite3
 import threading
 import time
@@ -29,7 +31,13 @@ Ts = TypeVarTuple("Ts")
 Row = tuple[bytes, float | None]
 """A value as it is stored, and its end."""
 
+_log = logging.getLogger("chomp_mcp.store")
+
 _PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 5.0
+"""After a lock that did not end within that, for how long nobody waits for it again."""
+_LOOK_SECONDS = 1.0
+"""How often the file is looked for where it should be."""
 _WRITES_BETWEEN_TIDYING = 500
 _ROWS_SWEPT_AT_ONCE = 2_000
 _EVERYTHING = -1
@@ -76,8 +84,8 @@ class Sqlite:
 
     Reads and writes run where they are called, in microseconds, on a connection that never waits. Only when another
     process holds the lock does the same work go to a thread, on a second connection that waits up to ten seconds. The
-    file is opened on first use. WAL with synchronous=NORMAL: what was written survives `kill -9`; the last moments
-    before a power cut may be lost, never the file.
+    file is opened on first use, and again where it was deleted or replaced under us. WAL with synchronous=NORMAL: what
+    was written survives `kill -9`; the last moments before a power cut may be lost, never the file.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -90,6 +98,11 @@ class Sqlite:
         self._rows = _Rows()
         self._writes = 0
         self._tidying: asyncio.Future[None] | None = None
+        self._inode: tuple[int, int] | None = None
+        self._left: builtins.list[sqlite3.Connection] = []
+        """To a file that is not at its place any more."""
+        self._looked_at = 0.0
+        self._impatient_until = 0.0
 
     async def get(self, key: str) -> Value | None:
         return (await self.get_many((key,)))[0]
@@ -134,11 +147,13 @@ class Sqlite:
 
     async def _run(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         try:
+            if self._quick is not None and time.monotonic() - self._looked_at > _LOOK_SECONDS:
+                self._look()
             if self._quick is not None:
                 try:
                     return work(self._quick, *arguments)
                 except sqlite3.OperationalError as error:
-                    if not _is_busy(error):
+                    if not _is_busy(error) or time.monotonic() < self._impatient_until:
                         raise
             return await finished(self._run_patiently(work, *arguments))
         except sqlite3.Error as error:
@@ -155,14 +170,41 @@ class Sqlite:
     def _work_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         # The limiter is given back when an event loop ends before its thread does, hence the lock.
         with self._one_thread:
-            if self._patient is None:
-                try:
-                    touch(self._path)
-                except OSError as error:
-                    raise unusable(self._path, error) from None
-                self._patient = _connect(self._path, _PATIENCE_SECONDS)
-                self._quick = _connect(self._path, 0.0)
-            return work(self._patient, *arguments)
+            connection = self._open()
+            is_impatient = time.monotonic() < self._impatient_until
+            connection.execute(f"PRAGMA busy_timeout = {0 if is_impatient else int(_PATIENCE_SECONDS * 1000)}")
+            try:
+                return work(connection, *arguments)
+            except sqlite3.OperationalError as error:
+                if _is_busy(error) and not is_impatient:
+                    self._impatient_until = time.monotonic() + _PAUSE_SECONDS
+                raise
+
+    def _look(self) -> None:
+        """Whether the file is still the one that is open: a home may be deleted, or mended, while somebody uses it."""
+        self._looked_at = time.monotonic()
+        with suppress(OSError):
+            if _inode(self._path) == self._inode:
+                return
+        _log.warning("%s was deleted or replaced while it was open: what is there now is used from here on", self._path)
+        self._rows = _Rows()
+        # A thread may be at work on the patient one; the next that comes closes it. SQLite leaves the new file's log
+        # alone then (`databaseIsUnmoved` in its pager).
+        self._left += [each for each in (self._quick, self._patient) if each is not None]
+        self._quick = self._patient = None
+
+    def _open(self) -> sqlite3.Connection:
+        while self._left:
+            self._left.pop().close()
+        if self._patient is None:
+            try:
+                touch(self._path)
+            except OSError as error:
+                raise unusable(self._path, error) from None
+            self._patient = _connect(self._path, _PATIENCE_SECONDS)
+            self._quick = _connect(self._path, 0.0)
+            self._inode, self._looked_at = _inode(self._path), time.monotonic()
+        return self._patient
 
     def _update(self, connection: sqlite3.Connection, keys: Sequence[str], change: Change) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -242,9 +284,16 @@ class Sqlite:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
+def _inode(path: Path) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 - half the time of Path.stat
+    return found.st_dev, found.st_ino
+
+
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
     # Each connection is used by one thread at a time: the quick one by the loop's, the patient one under the lock.
-    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    # A file that is gone is not made anew here, where it would be readable by others.
+    place = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(place, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, time.monotonic() + _PATIENCE_SECONDS)
     except BaseException:

@@ -104,7 +104,10 @@ def test_without_the_right_master_key_nothing_is_read_and_nothing_changed(run, h
     assert not (home / "master.key").exists(), "no second key is made beside the one that is missing"
     assert listed(run, ONE) == BOTH
     doctor = run("doctor", env=env)
-    assert "Router keys are sealed with the master key" in doctor.stdout
+    rows = {line[4:26].strip(): line for line in doctor.stdout.splitlines()}
+    assert rows["keys at rest"].startswith("!!")
+    assert "Router keys are sealed with the master key" in rows["keys at rest"]
+    assert {"settings", "key file", "store", "server", "tools", "stdout"} <= rows.keys()
     assert doctor.returncode == 5
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import stat
 import sys
@@ -13,6 +14,7 @@ import anyio
 import pytest
 
 from chomp_mcp.errors import StoreError
+from chomp_mcp.store.kv import sqlite as module
 from chomp_mcp.store.kv.protocol import Write
 from chomp_mcp.store.kv.sqlite import Sqlite
 from tests.store.other_process import increased
@@ -206,3 +208,45 @@ async def test_an_entry_of_a_strange_shape_is_named(path: Path, sqlite: Sqlite):
 
     with pytest.raises(StoreError, match=r"'a'.*not a JSON object"):
         await sqlite.get("a")
+
+
+@pytest.mark.parametrize("what", ["home", "file"])
+async def test_a_file_that_was_deleted_while_it_was_open_is_noticed_and_made_anew(
+    path: Path, caplog, monkeypatch, what
+):
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.0)
+    store, other = Sqlite(path), Sqlite(path)
+    await store.put("a", {"n": 1})
+    if what == "home":
+        shutil.rmtree(path.parent)
+    else:
+        for each in path.parent.iterdir():
+            each.unlink()
+    await other.put("b", {"n": 2})
+    await store.put("c", {"n": 3})
+
+    assert await store.get_many(["a", "b", "c"]) == [None, {"n": 2}, {"n": 3}]
+    assert await other.get("c") == {"n": 3}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    assert [record.levelname for record in caplog.records if "was deleted or replaced" in record.message] == ["WARNING"]
+    await store.close()
+    assert await other.get("c") == {"n": 3}
+    await other.close()
+
+
+async def test_a_lock_that_does_not_end_is_waited_for_once(path: Path, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.3)
+    store = Sqlite(path)
+    await store.put("a", {"n": 1})
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        started = anyio.current_time()
+        for _ in range(20):
+            with pytest.raises(StoreError, match="locked"):
+                await store.put("a", {"n": 2})
+        assert anyio.current_time() - started < 20 * 0.3 / 2
+        assert await store.get("a") == {"n": 1}
+        holder.execute("ROLLBACK")
+    await store.put("a", {"n": 3})
+    assert await store.get("a") == {"n": 3}
+    await store.close()
