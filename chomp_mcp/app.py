@@ -18,7 +18,7 @@ from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.conversations import Conversations
 from chomp_mcp.gateway.engine import Embedded, Engine
 from chomp_mcp.gateway.health import Health
-from chomp_mcp.gateway.jobs import JobRunner
+from chomp_mcp.gateway.jobs import JobRunner, Room
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.model_pages import ModelPage, ModelPages
 from chomp_mcp.gateway.orders import Orders
@@ -425,9 +425,10 @@ def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], f
         state, None if settings.store else settings.home / "processes", clock=clock, still_seconds=still
     )
     runs = Runs(gateway, jobs, processes, clock=clock)
+    room = Room(settings.max_requests, settings.most_of_caller, settings.max_request_bytes)
     if not settings.store:
         engine: Engine = Embedded(runs, jobs, processes, clock=clock)
-        return JobRunner(gateway, jobs, processes, runs, engine, clock=clock)
+        return JobRunner(gateway, jobs, processes, runs, engine, room, clock=clock)
     from chomp_mcp.gateway.cluster import Cluster
 
     engine = Cluster(
@@ -439,7 +440,7 @@ def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], f
         runs_jobs=settings.runs_jobs,
         clock=clock,
     )
-    return JobRunner(gateway, jobs, processes, runs, engine, clock=clock)
+    return JobRunner(gateway, jobs, processes, runs, engine, room, clock=clock)
 
 
 def _guards(settings: Settings, books: Books) -> OutwardGuards:

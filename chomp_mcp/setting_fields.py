@@ -213,6 +213,8 @@ class _Settings(BaseModel):
     CHOMP_ALLOWED_HOSTS: _Hosts = None
     """Host names beyond loopback that are served where no token is due (`host.docker.internal`, `*.ts.net`)."""
     CHOMP_MAX_REQUESTS: Annotated[int, _whole(1, _MOST)] = 1
-    """Requests under way over HTTP in one process; a token's caller may have half."""
+    """Requests under way over HTTP in one process, and jobs there, again as many; more is 503 with `Retry-After`."""
+    CHOMP_MAX_CALLER_REQUESTS: Annotated[int, _whole(0, _MOST)] = 0
+    """Of these, those of one token's caller; 0: half."""
     CHOMP_MAX_REQUEST_BYTES: Annotated[int, _whole(1, 1 << 50)] = 1
-    """The sum of their bodies."""
+    """The sum of their bodies; of one token's caller, half."""

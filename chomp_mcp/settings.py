@@ -44,9 +44,11 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     """Host names beyond loopback that are served where no token is due; `*.example` for all below one."""
     max_requests: int = 1000
-    """Requests under way at once, over HTTP and in one process."""
+    """Requests under way at once, over HTTP and in one process; and jobs there, again as many."""
+    max_caller_requests: int = 0
+    """Of those, of one caller who is not the owner; 0: half."""
     max_request_bytes: int = 128 * 1024 * 1024
-    """The sum of their bodies."""
+    """The sum of their bodies; of one caller, half."""
     rate_rps: float = 10.0
     rate_burst: int = 20
     daily_budget_usd: Decimal = Decimal(50)
@@ -86,6 +88,12 @@ class Settings:
     """Where the catalog looks up the owner's keys and URL overrides."""
     network: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Proxies and certificates of config.toml that the environment lacks; a proxy's URL may hold a password."""
+
+    @property
+    def most_of_caller(self) -> int:
+        """Requests under way of one caller who is not the owner."""
+        half = max(1, self.max_requests // 2)
+        return min(self.max_caller_requests, self.max_requests) if self.max_caller_requests else half
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -187,6 +195,7 @@ _SETTINGS: Mapping[str, str] = {
     "CHOMP_OPEN_REGISTRATION": "open_registration",
     "CHOMP_ALLOWED_HOSTS": "allowed_hosts",
     "CHOMP_MAX_REQUESTS": "max_requests",
+    "CHOMP_MAX_CALLER_REQUESTS": "max_caller_requests",
     "CHOMP_MAX_REQUEST_BYTES": "max_request_bytes",
     "CHOMP_SECRETS": "secrets",
 }

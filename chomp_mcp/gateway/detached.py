@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from chomp_mcp.errors import StoreError
+from chomp_mcp.errors import Overloaded, StoreError
 from chomp_mcp.gateway import RUN_JOB
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ __all__ = ["NO_JOB", "Launcher", "detached", "run_all"]
 
 MOST_PROCESSES: Final = 4
 """Of one server. Each runs as many jobs as come, side by side: what they do is to wait for routers."""
+MOST_WAITING: Final = 1000
+"""In the queue of one server."""
 LOOK_SECONDS: Final = 0.5
 """How often such a process looks into its server's queue, and the server whether somebody still does."""
 
@@ -49,8 +51,15 @@ class Launcher:
 
         Raises:
             ChompError: what `JobRunner.enqueue` raises.
+            Overloaded: too many wait already.
             StoreError: the process could not be started; the job is cancelled then.
         """
+        if len(self._waiting) >= MOST_WAITING:
+            raise Overloaded(
+                f"{MOST_WAITING:,} jobs wait for their turn, and that is the most.",
+                hint="Dispatch it again when some have ended.",
+                retry_after=5.0,
+            )
         job = await self._jobs.enqueue(caller, request, prompt=prompt, system=system, save_to=save_to)
         if await self._jobs.engine.has_runners():
             return job

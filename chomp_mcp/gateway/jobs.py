@@ -7,9 +7,9 @@ stored job is found again from any process on the store, and is told as failed w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -17,12 +17,12 @@ import anyio
 from chomp_mcp.errors import InvalidRequest, JobNotFound, Overloaded, StoreError
 from chomp_mcp.gateway.engine import Engine
 from chomp_mcp.gateway.pipeline import Gateway
-from chomp_mcp.gateway.runs import Progress, Runs
+from chomp_mcp.gateway.runs import Progress, Run, Runs, size_of
 from chomp_mcp.messages import Caller, ChatRequest, Job, JobStatus, Plan
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.processes import Processes
 
-__all__ = ["MAX_WAIT_SECONDS", "JobRunner", "Progress"]
+__all__ = ["MAX_WAIT_SECONDS", "JobRunner", "Progress", "Room"]
 
 MAX_WAIT_SECONDS = 45.0
 """The longest `result` waits: hosts end calls after about a minute."""
@@ -31,6 +31,34 @@ POLL_SECONDS = 0.2
 
 SaveTo = Mapping[str, Any]
 """`Job.save_to`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much one process runs in the background at once: a job goes on when the request that began it has ended."""
+
+    jobs: int
+    of_caller: int
+    """Of one who is not the owner."""
+    bytes: int
+    """Of their requests together; of one caller, half."""
+
+    def check(self, caller: Caller, size: int, runs: Collection[Run]) -> None:
+        """Raises: Overloaded, where another run of this size has no room."""
+        theirs = [run for run in runs if run.caller.id == caller.id] if not caller.is_owner else []
+        if len(runs) >= self.jobs or len(theirs) >= self.of_caller:
+            raise _no_room(f"{len(theirs) or len(runs):,} jobs", "CHOMP_MAX_REQUESTS, CHOMP_MAX_CALLER_REQUESTS")
+        is_too_much = sum(run.size for run in runs) + size > self.bytes
+        if is_too_much or sum(run.size for run in theirs) + size * bool(theirs) > self.bytes // 2:
+            raise _no_room("jobs with requests of that size", "CHOMP_MAX_REQUEST_BYTES")
+
+
+def _no_room(what: str, setting: str) -> Overloaded:
+    return Overloaded(
+        f"{what[:1].upper()}{what[1:]} are under way, and that is the most.",
+        hint=f"Dispatch it again when one has ended; the limit is {setting}.",
+        retry_after=1.0,
+    )
 
 
 class JobRunner:
@@ -43,10 +71,12 @@ class JobRunner:
         processes: Processes,
         runs: Runs,
         engine: Engine,
+        room: Room,
         *,
         clock: Callable[[], float],
     ) -> None:
         self._gateway = gateway
+        self._room = room
         self._jobs = jobs
         self._processes = processes
         self._runs = runs
@@ -70,7 +100,7 @@ class JobRunner:
 
         Cancelling the call cancels the exchange. Raises what the exchange raised.
         """
-        await self._let_in(caller)
+        await self._let_in(caller, request)
         run = self._runs.start(caller, self._new_job(caller, prompt, system, save_to), request, door=door)
         try:
             with anyio.move_on_after(deadline_seconds):
@@ -95,7 +125,7 @@ class JobRunner:
         save_to: SaveTo | None = None,
     ) -> Job:
         """Have it run, and return at once: the stored job, with the route that is tried first."""
-        await self._let_in(caller)
+        await self._let_in(caller, request)
         plan = await self._gateway.plan(caller, request)
         return await self.engine.submit(
             caller, self._new_job(caller, prompt, system, save_to, plan), request, plan, door
@@ -172,12 +202,15 @@ class JobRunner:
         with anyio.move_on_after(min(wait_seconds, MAX_WAIT_SECONDS)):
             while not job.status.is_final:
                 run = self._runs.by_id.get(job_id)
-                if on_progress and len(job.text) > told:
-                    told = len(job.text)
-                    await on_progress(told)
-                await (run.moved.wait() if run else asyncio.sleep(POLL_SECONDS))
+                if run is None:
+                    if on_progress and len(job.text) > told:
+                        told = len(job.text)
+                        await on_progress(told)
+                    await asyncio.sleep(POLL_SECONDS)
+                else:  # not a look at every piece: each puts the whole text together
+                    await run.watch(on_progress)
                 job = await self._look(caller, job_id)
-        return job
+        return await self._look(caller, job_id)
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
         """Stop the job, wherever it runs; a finished one stays as it is."""
@@ -225,8 +258,9 @@ class JobRunner:
         with suppress(StoreError):  # the lock on its file tells the others as well
             await self._processes.retire()
 
-    async def _let_in(self, caller: Caller) -> None:
+    async def _let_in(self, caller: Caller, request: ChatRequest) -> None:
         """The refusals that a caller meets at once, and not in the job."""
+        self._room.check(caller, size_of(request), self._runs.by_id.values())
         await self._gateway.admission.let_in(caller)
         if self._closing:
             raise Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)

@@ -181,6 +181,8 @@ class Exchange:
         self._plan = await gateway.conversations.with_kept(talk, self._plan)
         grant = (await gateway.planner.books.of(self._caller)).grant
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan, grant)
+        # Before the request leaves: from then on its router may bill it, and this process be killed.
+        await gateway.settlement.secure(self._hold)
         if plan.group and plan.group.hedge:
             self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant)
         guard = await gateway.guards.of(self._caller)

@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 
+from chomp_mcp import wire
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import ChompError, StoreError
 from chomp_mcp.gateway.pipeline import Exchange, Gateway
@@ -27,12 +28,14 @@ from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.ledger import Hold
 from chomp_mcp.store.processes import Processes
 
-__all__ = ["Progress", "Run", "Runs"]
+__all__ = ["Progress", "Run", "Runs", "size_of"]
 
 TELL_SECONDS = 1.0
 """How often a stored job tells its partial text and looks whether it was cancelled."""
 RENEW_SECONDS = 2.5
 """How often the process says that it is alive, while it has stored jobs; sooner where others wait less for it."""
+MOST_TOLD = 256 * 1024
+"""Characters: the partial text of a longer answer is told up to here, since each telling writes all of it anew."""
 
 AGAIN_SECONDS = 0.5
 """The store did not take what must stand there before a router is called: how soon it is tried again."""
@@ -52,6 +55,8 @@ class Run:
     caller: Caller
     job: Job
     exchange: Exchange
+    size: int = 0
+    """Bytes of its request."""
     task: asyncio.Task[None] | None = None
     parts: list[str] = field(default_factory=list)
     characters: int = 0
@@ -100,6 +105,14 @@ class Run:
             await moved.wait()
 
 
+def size_of(request: ChatRequest) -> int:
+    """Bytes of the request's body; 0 for one that is no JSON, and is refused for that."""
+    try:
+        return len(wire.dumps(request.body))
+    except (TypeError, ValueError):
+        return 0
+
+
 class Runs:
     """Starts runs, ends them, and keeps the stored ones told."""
 
@@ -121,7 +134,7 @@ class Runs:
     def start(self, caller: Caller, job: Job, request: ChatRequest, *, door: str, plan: Plan | None = None) -> Run:
         """Begin the exchange, whose caller the rate limit has let in already."""
         exchange = self._gateway.exchange(caller, request, door=door, plan=plan, is_let_in=True)
-        run = self.by_id[job.id] = Run(caller, job, exchange)
+        run = self.by_id[job.id] = Run(caller, job, exchange, size_of(request))
         exchange.before_asking = partial(self._note_asked, run)
         run.task = asyncio.create_task(self._exchange(run))
         return run
@@ -298,6 +311,7 @@ class Runs:
             self.by_id.pop(run.job.id, None)
             return
         job = run.now()
+        job = replace(job, text=job.text[:MOST_TOLD])
 
         def change(stored: Job) -> Job | None:
             if not _is_under_way(stored, job) or stored.is_answered:

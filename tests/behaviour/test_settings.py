@@ -299,6 +299,21 @@ async def serves_so_many_at_once(bed: Bed, _value: str) -> None:
         group.cancel_scope.cancel()
 
 
+async def serves_one_caller_so_many_at_once(bed: Bed, _value: str) -> None:
+    bed.one.hang()
+    async with bed.http() as served, anyio.create_task_group() as group:
+        token = (await served.http.post("/api/keys", json={"keys": {"groq": "gsk_" + "a1" * 26}})).json()["token"]
+        theirs = {"authorization": f"Bearer {token}"}
+        ask = {"model": "groq/m", "messages": [{"role": "user", "content": "hi"}]}
+        group.start_soon(lambda: served.http.post("/v1/chat/completions", json=ask, headers=theirs))
+        await bed.one.saw_request()
+        refused = await served.http.post("/v1/chat/completions", json=ask, headers=theirs)
+        assert refused.status_code == 503
+        assert "CHOMP_MAX_CALLER_REQUESTS" in refused.text
+        assert (await served.chat(model="mock/echo")).status_code == 200
+        group.cancel_scope.cancel()
+
+
 async def holds_so_many_bytes(bed: Bed, _value: str) -> None:
     async with bed.http() as served:
         assert (await served.chat(model="mock/echo", user="x" * 2000)).status_code == 503
@@ -384,6 +399,7 @@ TABLE = {
     "CHOMP_OPEN_REGISTRATION": Case("1", "0", lets_strangers_register, ("maybe", "2")),
     "CHOMP_ALLOWED_HOSTS": Case("box.example", "other.example", serves_that_host, ("two words", "exa$mple", "http://")),
     "CHOMP_MAX_REQUESTS": Case("1", "9", serves_so_many_at_once, ("0", "-1", "many", "1.5")),
+    "CHOMP_MAX_CALLER_REQUESTS": Case("1", "9", serves_one_caller_so_many_at_once, ("-1", "many", "1.5")),
     "CHOMP_MAX_REQUEST_BYTES": Case("1000", "100000", holds_so_many_bytes, ("0", "-1", "1 MiB")),
     "CHOMP_HOME": Case(
         "{folder}/new/home",

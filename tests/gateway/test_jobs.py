@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio
 import pytest
 
-from chomp_mcp.errors import JobNotFound, NoRouterKey, RateLimited, StoreError, UpstreamError
+from chomp_mcp.errors import JobNotFound, NoRouterKey, Overloaded, RateLimited, StoreError, UpstreamError
+from chomp_mcp.gateway import runs
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, JobStatus
 from tests.support.world import world
 
@@ -232,3 +234,32 @@ async def test_a_run_that_cannot_be_stored_is_stopped_and_told(home, call: str) 
             with anyio.fail_after(5):
                 await w.groq.saw_disconnect()
         assert await w.chomp.jobs.recent(OWNER) == []
+
+
+async def test_more_jobs_than_may_run_at_once_are_told_to_come_back(home: Path) -> None:
+    async with world(home, "groq", CHOMP_MAX_REQUESTS="4", CHOMP_MAX_REQUEST_BYTES="100000") as w:
+        w.groq.hang()
+        other = Caller("f" * 64)
+        await w.chomp.keyring._kv.put("user:" + other.id, {"keys": {"groq": "gsk_of_another_caller_0"}})
+        for _ in range(2):
+            await w.chomp.dispatch("hi", model="groq/m", caller=other)
+        with pytest.raises(Overloaded, match="2 jobs are under way") as refused:
+            await w.chomp.dispatch("hi", model="groq/m", caller=other)
+        assert refused.value.retry_after == 1.0
+        with pytest.raises(Overloaded, match="requests of that size"):
+            await w.chomp.dispatch("x" * 100_000, model="groq/m")
+        jobs = [await w.chomp.dispatch("hi", model="groq/m") for _ in range(2)]
+        with pytest.raises(Overloaded, match="4 jobs are under way"):
+            await w.chomp.dispatch("hi", model="groq/m")
+        await w.chomp.jobs.cancel(OWNER, jobs[0].id)
+        await w.chomp.dispatch("hi", model="groq/m")
+
+
+async def test_a_long_answer_is_written_whole_once_and_not_at_every_telling(home: Path, monkeypatch) -> None:
+    monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
+    async with world(home, "groq") as w:
+        w.groq.stream(["x" * 1_000_000, 0.05] * 8)
+        job = await w.chomp.dispatch("hi", model="groq/m")
+        done = await w.chomp.result(job.id, wait_seconds=40)
+        assert len(done.text) == 8_000_000
+        assert (home / "state.db-wal").stat().st_size < 2 * len(done.text)

@@ -63,7 +63,7 @@ def build_app(
     `body_seconds` is what a request's body may take to come in, `grace_seconds` what jobs may still take at the end.
     `state_key` (32 bytes) seals what MCP clients bring back; the processes of one port need the same.
     """
-    traffic = Traffic(chomp.settings.max_requests, chomp.settings.max_request_bytes)
+    traffic = Traffic(chomp.settings.max_requests, chomp.settings.most_of_caller, chomp.settings.max_request_bytes)
     # Pages where a person types a key: only where the server listens on this machine alone.
     pages = KeyPages(chomp, mounted=True) if is_loopback(chomp.settings.host) else None
     mcp = LateMcp(partial(_load_mcp, chomp, pages, state_key))

@@ -20,11 +20,12 @@ _RETRY_SECONDS = 1.0
 class Traffic:
     """All requests under way, and the bytes of their bodies.
 
-    A caller with a token of its own may have half of either, so that none shuts out the others; the owner all.
+    A caller with a token of its own may have a part of them, so that none shuts out the others; the owner all.
     """
 
-    def __init__(self, max_requests: int, max_bytes: int) -> None:
+    def __init__(self, max_requests: int, most_of_caller: int, max_bytes: int) -> None:
         self.max_requests = max_requests
+        self.most_of_caller = most_of_caller
         self.max_bytes = max_bytes
         self.requests = 0
         self.bytes = 0
@@ -100,9 +101,9 @@ class Share:
             self._check(mine)
 
     def _check(self, mine: list[int]) -> None:
-        most = max(1, self._traffic.max_requests // 2)
+        most = self._traffic.most_of_caller
         if mine[0] > most:
-            raise _overloaded("requests of one caller", "CHOMP_MAX_REQUESTS", most)
+            raise _overloaded("requests of one caller", "CHOMP_MAX_CALLER_REQUESTS", most)
         if mine[1] > self._traffic.max_bytes // 2:
             raise _overloaded("bytes of one caller's requests", "CHOMP_MAX_REQUEST_BYTES", self._traffic.max_bytes // 2)
 

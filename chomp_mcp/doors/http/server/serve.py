@@ -110,6 +110,7 @@ def _share(settings: Settings) -> Settings:
         rate_rps=settings.rate_rps / shares,
         rate_burst=max(1, settings.rate_burst // shares),
         max_requests=max(1, settings.max_requests // settings.workers),
+        max_caller_requests=-(-settings.max_caller_requests // settings.workers),
         max_request_bytes=settings.max_request_bytes // settings.workers,
     )
 
