@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
+import time
+from functools import cache
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -10,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from chomp_mcp.doors.http.asgi import HANG_UP, HangUp, error_answer
 from chomp_mcp.doors.http.guard import request_id
-from chomp_mcp.errors import ChompError, InvalidRequest, TooLarge, TooSlow
+from chomp_mcp.errors import ChompError, InvalidRequest, Overloaded, TooLarge, TooSlow
 
 __all__ = ["HEAD_SECONDS", "Joining", "Protocol"]
 
@@ -18,8 +22,19 @@ HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a further request, to the end of the head."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
+SPARE_FILES = 32
+"""For the store, logs and modules that are loaded late."""
+SPARE_CONNECTIONS = 8
+"""Beyond the most, to tell them so."""
+SPARE_SECONDS = 1.0
+"""How long each of these has for its head."""
+TOLD_SECONDS = 10.0
+"""How often the log says that there are too many."""
 STALLED_SECONDS = 60.0
 """How long a client may leave what we write unread, before its connection is cut and what it holds is freed."""
+
+
+_log = logging.getLogger("chomp_mcp.http")
 
 
 class Joining:
@@ -62,12 +77,22 @@ class Protocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
+    _is_one_too_many = False
+    _told_at = 0.0
+    """Of all connections of the process."""
     _unclaimed = 0
     """Bytes that came in since a head, a body or a part of one was complete: an endless head, chunk or trailer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(cast("asyncio.Transport", Joining(transport, self.loop)))
         self._hang_up = HangUp()
+        if (count := len(self.connections) - most_connections()) > 0:
+            self._is_one_too_many = True
+            if time.monotonic() - Protocol._told_at > TOLD_SECONDS:
+                Protocol._told_at = time.monotonic()
+                _log.error("%d connections are open, and more are refused: raise ulimit -n", len(self.connections))
+            if count > SPARE_CONNECTIONS:
+                self.transport.abort()
         self._mind_the_head()
 
     def data_received(self, data: bytes) -> None:
@@ -82,6 +107,8 @@ class Protocol(HttpToolsProtocol):
         size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
         if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
             self._refuse(_head_too_large())
+        elif self._is_one_too_many:
+            self._refuse(_too_many())
         else:
             super().on_headers_complete()
 
@@ -128,7 +155,8 @@ class Protocol(HttpToolsProtocol):
         if is_busy or self.timeout_keep_alive_task is not None:
             self._relax()
         elif self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+            seconds = SPARE_SECONDS if self._is_one_too_many else HEAD_SECONDS
+            self._deadline = self.loop.call_later(seconds, self._give_up)
 
     def _relax(self) -> None:
         if self._deadline is not None:
@@ -157,6 +185,25 @@ class Protocol(HttpToolsProtocol):
             body = bytes(answer.body)
             self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n", body]))
         self.transport.close()
+
+
+@cache
+def most_connections() -> int:
+    """How many this process serves at once: each may need a second socket, to a router."""
+    if sys.platform == "win32":
+        return 10_000
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1_000_000 if files == resource.RLIM_INFINITY else max(SPARE_CONNECTIONS, (files - SPARE_FILES) // 2)
+
+
+def _too_many() -> Overloaded:
+    return Overloaded(
+        f"{most_connections():,} connections are open, and that is the most.",
+        hint="Ask again in a moment; the limit follows from `ulimit -n`.",
+        retry_after=1.0,
+    )
 
 
 def _head_too_large() -> TooLarge:
