@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import anyio
 import pytest
 
+from chomp_mcp.doors.http.server import http1
 from chomp_mcp.doors.http.server.http1 import Joining
+from tests.support.serving import serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +60,23 @@ async def test_a_head_goes_out_before_the_connection_closes(wire: Wire, joining:
     joining.close()
     await asyncio.sleep(0)
     assert wire.done == [HEAD, "closed"]
+
+
+async def test_more_connections_than_the_files_allow_are_told_to_come_back_and_the_log_says_why(
+    home, caplog, monkeypatch
+) -> None:
+    monkeypatch.setattr(http1, "most_connections", lambda: 2)
+    monkeypatch.setattr(http1.Protocol, "_told_at", 0.0)
+    async with serving(settings_for(home)) as gateway:
+        port = gateway.chomp.settings.port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        refused = await gateway.http.get("/healthz")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
+        assert "ulimit -n" in refused.json()["error"]["message"]
+        for _, writer in held:
+            writer.close()
+        with anyio.fail_after(10):
+            while (await gateway.http.get("/healthz")).status_code != 200:
+                pass
+    assert [record.message for record in caplog.records if "raise ulimit -n" in record.message]
