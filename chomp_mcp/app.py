@@ -371,23 +371,6 @@ class Chomp:
             raise
         return token, caller
 
-    async def token_named(self, name: str) -> Caller:
-        """Whose token this is: by its name, or by how its ID in the list begins.
-
-        Raises:
-            InvalidRequest: there is none, or more than one.
-        """
-        tokens = await self.keyring.tokens()
-        found = [token for token in tokens if name and token.grant.name == name]
-        found = found or [token for token in tokens if name and token.caller_id.startswith(name)]
-        if len(found) != 1:
-            raise InvalidRequest(
-                f"{len(found) or 'No'} token{'s' * bool(found)} of the name {name[:100]!r}.",
-                hint="`chomp-mcp tokens list` and GET /api/tokens tell them.",
-                param="name",
-            )
-        return Caller(found[0].caller_id)
-
     async def forget(self, caller: Caller) -> None:
         """Cancel the caller's jobs and delete all that is theirs: jobs, keys, and the token with them."""
         await self.jobs.forget(caller)

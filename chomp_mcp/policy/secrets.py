@@ -21,11 +21,12 @@ _START = r"(?:\b|(?<=\\[nrt]))"
 """In text that was escaped, a line break is two characters, of which the second is a letter."""
 
 KEY_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # OpenAI, Anthropic, OpenRouter, DeepSeek (sk), Groq, Cerebras, Fireworks, xAI, Hugging Face, NVIDIA, and our own
-    # tokens.
+    # Our own tokens; chomp_mcp is no secret.
+    (re.compile(_START + r"(chomp_)[0-9a-f*]{4,}", re.IGNORECASE), r"\1…"),
+    # OpenAI, Anthropic, OpenRouter, DeepSeek (sk), Groq, Cerebras, Fireworks, xAI, Hugging Face, NVIDIA.
     (
         re.compile(
-            _START + r"((?:sk|gsk|csk|fw|pk|rk|xai|hf|nvapi|chomp)[-_])[\w.*-]{4,}",
+            _START + r"((?:sk|gsk|csk|fw|pk|rk|xai|hf|nvapi)[-_])[\w.*-]{4,}",
             re.IGNORECASE,
         ),
         r"\1…",

@@ -176,6 +176,23 @@ class Keyring:
         ]
         return sorted(found, key=lambda token: token.created)
 
+    async def named(self, name: str) -> Caller:
+        """Whose token this is: by its name, or by how its ID in the list begins.
+
+        Raises:
+            InvalidRequest: there is none, or more than one.
+        """
+        tokens = await self.tokens()
+        found = [token for token in tokens if name and token.grant.name == name]
+        found = found or [token for token in tokens if name and token.caller_id.startswith(name)]
+        if len(found) != 1:
+            raise InvalidRequest(
+                f"{len(found) or 'No'} token{'s' * bool(found)} of the name {name[:100]!r}.",
+                hint="`chomp-mcp tokens list` and GET /api/tokens tell them.",
+                param="name",
+            )
+        return Caller(found[0].caller_id)
+
     async def rotate(self, caller: Caller) -> str | None:
         """Another token for the same caller, whose keys, jobs and budgets stay; None: nobody is there."""
         token = _TOKEN_PREFIX + secrets.token_hex(_TOKEN_BYTES)

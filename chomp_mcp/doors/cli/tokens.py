@@ -68,7 +68,7 @@ async def _add(args: argparse.Namespace) -> int:
 
 async def _rotate(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
-        caller = await chomp.token_named(args.name)
+        caller = await chomp.keyring.named(args.name)
         token = await chomp.keyring.rotate(caller)
     if token is None:
         raise InvalidRequest(f"The token {args.name!r} was revoked meanwhile.", hint="Make one: chomp-mcp tokens add")
@@ -77,7 +77,7 @@ async def _rotate(args: argparse.Namespace) -> int:
 
 async def _revoke(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
-        caller = await chomp.token_named(args.name)
+        caller = await chomp.keyring.named(args.name)
         await chomp.forget(caller)
     show_json({"revoked": caller.id[:SHOWN_ID]}) if args.json else print(f"{args.name}: revoked")
     return 0

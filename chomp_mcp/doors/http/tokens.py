@@ -50,7 +50,7 @@ class _Tokens:
     async def _named(self, request: Request) -> Caller:
         _check_owner(request)
         try:
-            return await self._chomp.token_named(request.path_params["name"])
+            return await self._chomp.keyring.named(request.path_params["name"])
         except InvalidRequest as error:
             error.status, error.code = 404, "not_found"
             raise
