@@ -156,6 +156,7 @@ class Cluster:
         self._clock = clock
         self._url = url
         self._opened: Queue | None = None
+        self._put_back_at = 0.0
         runs.are_begun_again = True
 
     @property
@@ -187,7 +188,7 @@ class Cluster:
             raise
         await self._runs.store(run)
         try:
-            await self._queue.add(_name(run.job))
+            await self._queue.add_later(_name(run.job), self._processes.still_seconds)
         except StoreError:
             _log.exception("job %s will not be taken over if this process ends", run.job.id)
 
@@ -226,9 +227,9 @@ class Cluster:
         return run
 
     async def _see_to(self, name: str) -> None:
-        """A delivered job: run it here, or stay with it until the one that runs it has ended it, or is gone.
+        """A delivered job: run it here; one that another replica runs is looked at again later, while that one lives.
 
-        Returns when the job has ended; raises nothing but its cancellation, after which it is delivered again.
+        Raises nothing but its cancellation, after which the job is delivered again.
         """
         caller_id, _, job_id = name.rpartition(":")
         while True:
@@ -244,6 +245,7 @@ class Cluster:
             await asyncio.sleep(min(LOOK_SECONDS, self._processes.still_seconds / 4))
 
     async def _is_done(self, caller_id: str, job_id: str) -> bool:
+        """This delivery has come to its end."""
         run = self._runs.by_id.get(job_id)
         if run is None:
             job = await self._jobs.get(caller_id, job_id)
@@ -252,7 +254,10 @@ class Cluster:
                 return True
             is_ours = job.process == await self._processes.announce()
             if job.status is JobStatus.RUNNING and not is_ours and await self._processes.is_alive(job.process):
-                return False
+                if not self._processes.was_seen_alive(job.process):
+                    return False
+                await self._queue.add_later(_name(job), self._processes.still_seconds)
+                return True
             # To its end, whoever is cancelled meanwhile: a job that was taken up must run.
             run = await finished(self._taken(job))
         if run is not None:
@@ -261,8 +266,9 @@ class Cluster:
 
     async def lost(self, job: Job) -> str:
         """Nothing is: whatever ended without an end is delivered again. What waits long may have lost its place."""
-        since = max(job.created_at, job.queued_at)
-        if job.status is JobStatus.QUEUED and self._clock() - since > WAITED_SECONDS:
+        now, since = self._clock(), max(job.created_at, job.queued_at)
+        if job.status is JobStatus.QUEUED and now - since > WAITED_SECONDS and now - self._put_back_at > LOOK_SECONDS:
+            self._put_back_at = now  # many may wait, and many may look
             with suppress(StoreError):
                 await self._queue.add(_name(job))
         return ""

@@ -32,7 +32,7 @@ _log = logging.getLogger("chomp_mcp.jobs")
 NAME: Final = "chomp:jobs"
 TASK: Final = "run_job"
 MOST_AT_ONCE: Final = 100
-"""Of one process: what they do is to wait for routers. Those that run elsewhere, and are only looked after, count."""
+"""Of one process: what they do is to wait for routers."""
 PATIENCE_SECONDS: Final = 3.0
 AGAIN_SECONDS: Final = 0.1
 BACK_SECONDS: Final = 1.0
@@ -66,7 +66,13 @@ class _Execution(Execution):
 
 
 docket.worker.Execution = _Execution  # type: ignore[attr-defined]  # the worker has no other place to say it
-logging.getLogger("docket").setLevel(logging.CRITICAL)  # it warns with tracebacks of what is told here in a line
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return record.__dict__.get("docket.name") != NAME
+
+
+logging.getLogger("docket.worker").addFilter(_is_not_ours)  # it warns with tracebacks of what is told here in a line
 
 
 class Queue:

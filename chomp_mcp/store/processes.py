@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ class _Seen:
     value: Value | None
     since: float
     looked_at: float
+    has_moved: bool
+    """It was another one at the look before."""
 
 
 class Processes:
@@ -121,12 +123,19 @@ class Processes:
             raise
         now = self._monotonic()
         seen = self._seen.pop(process_id, None)
-        if seen is None or value != seen.value or now - seen.looked_at > self.still_seconds:
-            seen = _Seen(value, now, now)
-        self._seen[process_id] = _Seen(seen.value, seen.since, now)
+        if seen is None or now - seen.looked_at > self.still_seconds:
+            seen = _Seen(value, now, now, has_moved=False)
+        elif value != seen.value:
+            seen = _Seen(value, now, now, has_moved=True)
+        self._seen[process_id] = replace(seen, looked_at=now)
         if len(self._seen) > _MOST_SEEN:
             self._seen.popitem(last=False)
         return now - seen.since < self.still_seconds
+
+    def was_seen_alive(self, process_id: str) -> bool:
+        """Without a folder: it was seen to renew its record, and lately; of others `is_alive` knows no more."""
+        seen = self._seen.get(process_id)
+        return seen is not None and seen.has_moved and self._monotonic() - seen.since < self.still_seconds
 
     async def retire(self) -> None:
         """Give up the id, as the last act of a process."""

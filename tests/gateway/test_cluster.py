@@ -20,6 +20,7 @@ from redis import Redis as RedisClient
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.errors import InvalidSetting, NewerRecord, StoreAway
+from chomp_mcp.gateway import docket_queue
 from chomp_mcp.gateway.cluster import MOST_STARTS, handed_back, taken_up
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus
 from chomp_mcp.settings import Settings
@@ -152,6 +153,26 @@ async def _ended(chomp: Chomp, job_id: str, caller: Caller = OWNER) -> Job:
 def another(home: Path, w: World, store: Store) -> Chomp:
     """On the same store, with the same routers."""
     return Chomp(Settings.load(environment(home, w.routers, **store)))
+
+
+async def test_jobs_that_run_elsewhere_take_no_place_from_those_that_wait(
+    home: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as a replica runs at once, which is one here."""
+    monkeypatch.setattr(docket_queue, "MOST_AT_ONCE", 1)
+    async with world(home, "groq", **store) as w, another(home, w, store) as asking:
+        w.groq.on(model="slow").hang(after=["so far"])
+        w.chomp.jobs.start()
+        request = ChatRequest.from_prompt("hi", model="groq/slow")
+        slow = await asking.jobs.ask(OWNER, request, prompt="hi", deadline_seconds=0.2)
+        with anyio.fail_after(20):
+            for _ in range(3):
+                await anyio.sleep(0.8)  # others look after it meanwhile
+                done = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+                assert (await _ended(w.chomp, done.id)).status is JobStatus.DONE
+            assert (await w.chomp.jobs.cancel(OWNER, slow.id)).status is JobStatus.CANCELLED
+            await w.groq.saw_disconnect()
+        assert len(w.groq.chats) == 4
 
 
 async def test_a_replica_that_leaves_hands_its_jobs_back_and_another_one_runs_them(home: Path, store: Store) -> None:
