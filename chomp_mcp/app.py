@@ -52,15 +52,11 @@ from chomp_mcp.settings import Settings
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.key_pages import Pages
 from chomp_mcp.store.keyring import Keyring
-from chomp_mcp.store.kv.json_file import JsonFile
 from chomp_mcp.store.kv.lenient import Lenient
 from chomp_mcp.store.kv.protocol import KV
-from chomp_mcp.store.kv.sqlite import Sqlite
-from chomp_mcp.store.ledger import Ledger
-from chomp_mcp.store.master_key import MasterKeys, check_variable
+from chomp_mcp.store.opening import ledger_of, stores_of
 from chomp_mcp.store.processes import Processes
 from chomp_mcp.store.rates import Rates, SharedBuckets
-from chomp_mcp.store.sealing import Sealed
 from chomp_mcp.store.threads import Threads
 from chomp_mcp.store.written import Written
 from chomp_mcp.telemetry.report import Observer, Observers
@@ -142,7 +138,7 @@ class Chomp:
             os.environ.setdefault(name, value)  # where the HTTP library and OpenSSL look, ours and our processes' alike
         self.routers: Mapping[str, Router] = catalog.load(settings)
         self.clock = clock
-        self.sealed, state = _stores(settings, clock)
+        self.sealed, state = stores_of(settings, clock)
         self._stores, soft = (self.sealed, state), Lenient(state)
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
         kept = self.sealed if settings.keep_bodies else None
@@ -152,7 +148,7 @@ class Chomp:
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(soft, self.client, self.routers, clock=clock)
         self.books = Books(settings, self.routers, self.keyring)
-        self.prices, self.ledger = Prices(self.models), Ledger(state, clock=clock)
+        self.prices, self.ledger = Prices(self.models), ledger_of(settings, state, clock)
         rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
         self.health = Health(soft, rules, clock=clock, observers=self.observers)
         self._model_pages = ModelPages(self.routers, self.books, self.models, self.health.inabilities)
@@ -429,16 +425,3 @@ def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], f
 def _guards(settings: Settings, books: Books) -> OutwardGuards:
     held = (settings.auth_token, settings.environment.get("CHOMP_MASTER_KEY", "").strip())
     return OutwardGuards(settings.secrets, settings.secrets_allow, held, books)
-
-
-def _stores(settings: Settings, clock: Callable[[], float]) -> tuple[Sealed, KV]:
-    """Where keys live and where the rest lives: two local files, or one Redis for both."""
-    check_variable(settings.environment, is_remote=bool(settings.store))
-    masters = MasterKeys(settings.home, settings.environment, is_remote=bool(settings.store))
-    if settings.store:
-        from chomp_mcp.store.kv.redis import Redis
-
-        shared = Redis(settings.store, clock=clock)
-        return Sealed(shared, masters), shared
-    keys = JsonFile(settings.home / "keys.json", clock=clock)
-    return Sealed(keys, masters), Sqlite(settings.home / "state.db", clock=clock)

@@ -180,6 +180,8 @@ class _Settings(BaseModel):
     """Per caller and day, in your time zone; 0 turns it off; free models pass."""
     LLM_MONTHLY_BUDGET_USD: _Money = Decimal(0)
     """Per caller and month, likewise."""
+    CHOMP_AWAY_BUDGET_USD: _Money = Decimal(0)
+    """What each process may spend while Redis is away, where there is a budget; it is booked when it is back."""
     CIRCUIT_FAILURE_THRESHOLD: Annotated[int, _whole(1, _MOST)] = 1
     """Failures in a row that open a router's breaker."""
     CIRCUIT_RESET_TIME_MS: Annotated[int, _whole(1, _YEAR_MS), AfterValidator(_seconds)] = 1
@@ -210,6 +212,8 @@ class _Settings(BaseModel):
     """What becomes of a prompt that holds what looks like a secret and would leave this machine."""
     CHOMP_OPEN_REGISTRATION: Annotated[bool, Field(description="1 or 0")] = False
     """1: strangers may get a token by `POST /api/keys` beyond loopback too."""
+    CHOMP_MCP_SESSIONS: Annotated[bool, Field(description="1 or 0")] = False
+    """1: MCP over HTTP has sessions on a shared store too; the balancer keeps each client on its replica."""
     CHOMP_ALLOWED_HOSTS: _Hosts = None
     """Host names beyond loopback that are served where no token is due (`host.docker.internal`, `*.ts.net`)."""
     CHOMP_MAX_REQUESTS: Annotated[int, _whole(1, _MOST)] = 1

@@ -58,6 +58,10 @@ class Settings:
     cors_origins: tuple[str, ...] = ("http://localhost:3000", "http://localhost:8080")
     store: str = field(default="", repr=False)
     """Empty: the local files. A redis:// URL may hold a password."""
+    mcp_sessions: bool = False
+    """MCP over HTTP has sessions although replicas share a store: the balancer sends each client to its replica."""
+    away_budget_usd: Decimal = Decimal("0.10")
+    """What a process may spend while that Redis is away, and nobody knows what is left of a budget."""
     deadline_seconds: float = 45.0
     job_retries: int = 1
     """How often a job may be asked again whose process ended after a router may have been called."""
@@ -185,6 +189,8 @@ _SETTINGS: Mapping[str, str] = {
     "CIRCUIT_RESET_TIME_MS": "circuit_reset_seconds",
     "CORS_ALLOWED_ORIGINS": "cors_origins",
     "CHOMP_STORE": "store",
+    "CHOMP_AWAY_BUDGET_USD": "away_budget_usd",
+    "CHOMP_MCP_SESSIONS": "mcp_sessions",
     "CHOMP_FILES": "files",
     "CHOMP_DEADLINE_SECONDS": "deadline_seconds",
     "CHOMP_JOB_RETRIES": "job_retries",

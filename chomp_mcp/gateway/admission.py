@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import anyio
 
-from chomp_mcp.errors import BudgetExceeded, RateLimited
+from chomp_mcp.errors import BudgetExceeded, RateLimited, StoreAway
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
 from chomp_mcp.policy import budget
@@ -83,11 +83,12 @@ class Admission:
             return plan, await self._ledger.reserve(
                 caller.id, most, within(self.limits, grant), least=least, likely=likely
             )
-        except BudgetExceeded:
+        except (BudgetExceeded, StoreAway) as error:
             free = tuple(route for route, estimate in estimates if estimate.is_free)
             if not free:
                 raise
-            note = "the budget is used up: free models only"
+            is_known = isinstance(error, BudgetExceeded)
+            note = f"the budget is {'used up' if is_known else 'not known'}: free models only"
             return replace(plan, routes=free, notes=(*plan.notes, note)), None
 
     async def reserve_beside(self, caller: Caller, request: ChatRequest, route: Route, grant: Grant) -> Hold | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
 
+from chomp_mcp.errors import StoreAway
 from chomp_mcp.messages import Caller, Router
 from chomp_mcp.policy.grants import UNLIMITED
 from chomp_mcp.policy.groups import checked_groups
@@ -61,6 +62,16 @@ class Books:
             )
             known = self._books[caller.id] = keys, book
         return known[1]
+
+    async def as_read(self, caller: Caller) -> Book:
+        """As the same exchange has read it a moment ago: the store need not be asked for each of its steps."""
+        known = self._books.get(caller.id)
+        return known[1] if known else await self.of(caller)
+
+    @property
+    def away(self) -> StoreAway | None:
+        """Why stored keys are not in the books now."""
+        return self._keyring.away
 
     def forget(self, caller_id: str) -> None:
         """Router keys are in it."""

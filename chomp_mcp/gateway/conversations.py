@@ -15,6 +15,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
+from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV
 
 __all__ = ["Conversations"]
@@ -63,8 +64,8 @@ class Conversations:
         value = {"route": route.ref, "key": route.key_id, "at": now}
         try:
             await self._kv.put(name, value, expires_in=KEPT_SECONDS)
-        except StoreError:  # the answer is there: it goes out
-            _log.exception("the route of a conversation could not be kept")
+        except StoreError as error:  # the answer is there: it goes out
+            log_unwritten(_log, error, "the route of a conversation could not be kept")
 
 
 def _beginning(body: Mapping[str, Any]) -> bytes:

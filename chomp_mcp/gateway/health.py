@@ -16,7 +16,7 @@ from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
 from chomp_mcp.policy.quota import Reading
 from chomp_mcp.store.holds import SKEW_SECONDS
-from chomp_mcp.store.kv.lenient import Lenient
+from chomp_mcp.store.kv.lenient import Lenient, log_unwritten
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
@@ -72,8 +72,8 @@ def _bookkeeping(write: _Told) -> _Told:
     async def safely(*args: Any, **named: Any) -> None:
         try:
             await write(*args, **named)
-        except StoreError:
-            _log.exception("the health of a router could not be written")
+        except StoreError as error:
+            log_unwritten(_log, error, "the health of a router could not be written")
 
     return safely
 
@@ -124,10 +124,11 @@ class Health:
     @property
     def missing(self) -> str:
         """What nobody knows at the moment, as a note; empty: all is there."""
-        trouble = self._kv.trouble if isinstance(self._kv, Lenient) else ""
-        return (
-            f"{trouble} Breakers, rests and quotas are not known; mend it: chomp-mcp doctor --repair" if trouble else ""
-        )
+        if not isinstance(self._kv, Lenient) or not self._kv.trouble:
+            return ""
+        if self._kv.is_remote:
+            return f"{self._kv.trouble} Until it is back, breakers, rests, quotas and stored keys are not known."
+        return f"{self._kv.trouble} Breakers, rests and quotas are not known; mend it: chomp-mcp doctor --repair"
 
     async def standing(self, route: Route, *, mind_quota: bool) -> Rest | None:
         """Why this route would be left alone now; nothing is changed by asking."""

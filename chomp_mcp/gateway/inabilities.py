@@ -9,6 +9,7 @@ from typing import Any
 from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Route
 from chomp_mcp.store.holds import SKEW_SECONDS
+from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 __all__ = ["REMEMBERED_SECONDS", "Inabilities"]
@@ -45,8 +46,8 @@ class Inabilities:
 
         try:
             await self._kv.update([_NAME], step)
-        except StoreError:
-            _log.exception("what %s cannot do could not be written", route.ref)
+        except StoreError as error:
+            log_unwritten(_log, error, "what %s cannot do could not be written", route.ref)
 
 
 def _current(stored: Value | None, now: float) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.holds import SKEW_SECONDS
+from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV, Value
 
 __all__ = ["FAILED_SECONDS", "FRESH_SECONDS", "MOST_LISTS", "Keys", "ModelList", "RouterList"]
@@ -254,8 +255,8 @@ class ModelList:
         value |= {"checked": True} if read.was_checked else {}
         try:
             await self._kv.put(f"models:{name}", value, expires_in=2 * FRESH_SECONDS if read.error else KEPT_SECONDS)
-        except StoreError:
-            _log.exception("the model list of %s could not be stored", name.partition(":")[0])
+        except StoreError as error:
+            log_unwritten(_log, error, "the model list of %s could not be stored", name.partition(":")[0])
 
     def _from(self, router: str, stored: Value) -> RouterList:
         """What `_store` wrote, or an older version of it."""

@@ -75,8 +75,8 @@ class OutwardGuards:
         """None: nothing is looked at."""
         if self._policy == "off":
             return None
-        owners = await self._books.of(OWNER)
-        book = owners if caller.is_owner else await self._books.of(caller)
+        book = await self._books.as_read(caller)
+        owners = book if caller.is_owner else await self._books.of(OWNER)
         known = self._made.get(caller.id)
         if known is None or known[0] is not book.keys or known[1] is not owners.keys:
             if len(self._made) >= _MOST_SCANNERS:

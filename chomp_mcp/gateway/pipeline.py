@@ -179,7 +179,7 @@ class Exchange:
             _ = len(request.body)  # what cannot be translated is refused here, before anything is held for it
         talk = gateway.conversations.name_of(self._caller, request, self._plan)
         self._plan = await gateway.conversations.with_kept(talk, self._plan)
-        grant = (await gateway.planner.books.of(self._caller)).grant
+        grant = (await gateway.planner.books.as_read(self._caller)).grant
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan, grant)
         # Before the request leaves: from then on its router may bill it, and this process be killed.
         await gateway.settlement.secure(self._hold)

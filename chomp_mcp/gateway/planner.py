@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from chomp_mcp.errors import UnknownModel
+from chomp_mcp.errors import NoRouterKey, UnknownModel
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.exhausted import not_running
@@ -67,6 +67,15 @@ class Planner:
     _plans: dict[tuple[str, ...], _RememberedPlan] = field(default_factory=dict)
 
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
+        """Where it would go; `StoreAway` where only keys could tell that nobody knows now."""
+        try:
+            return await self._planned(caller, request)
+        except (NoRouterKey, UnknownModel):
+            if self.books.away:
+                raise self.books.away.again("the router keys that are stored") from None
+            raise
+
+    async def _planned(self, caller: Caller, request: ChatRequest) -> Plan:
         book = await self.books.of(caller)
         demand = capability.demand_of(request)
         stand_in = request.stand_in.ref if request.stand_in else ""

@@ -11,6 +11,7 @@ from typing import Any
 from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Route
 from chomp_mcp.store.holds import SKEW_SECONDS
+from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 __all__ = ["KEPT_SECONDS", "Speed", "Speeds"]
@@ -99,8 +100,8 @@ class Speeds:
 
         try:
             await self._kv.update([_name(route)], step)
-        except StoreError:
-            _log.exception("the speed of %s could not be written", route.ref)
+        except StoreError as error:
+            log_unwritten(_log, error, "the speed of %s could not be written", route.ref)
 
 
 _MOST_TIMES = 3

@@ -19,6 +19,7 @@ __all__ = [
     "Holds",
     "entry",
     "held_write",
+    "old_marks",
     "parted",
 ]
 
@@ -28,6 +29,8 @@ ROOM_SECONDS = 10.0
 """How long room that no call uses is kept from other processes."""
 KEPT_SECONDS = 40 * 86_400.0
 """How long the record waits for somebody to book what a dead process had reserved."""
+MARKED_SECONDS = 7 * 86_400.0
+"""How long it is known which of its steps a process has written: a journal that is older is booked blindly."""
 SKEW_SECONDS = 60.0
 """What clocks of processes and machines may differ by; an end farther away was written by a clock that was wrong."""
 _SOON_SECONDS = 1.0
@@ -113,6 +116,12 @@ class Holds:
     def calls(self) -> int:
         return sum(int(hold.get("calls", 1)) for hold in self.dead.values()) if self.dead else 0
 
+    def mark_of(self, process: str, now: float) -> dict[str, Any]:
+        """What is booked for a dead process, in case that its journal says more of these calls."""
+        hold = self.dead[process]
+        likely = _nano(hold, "likely_nano", "used_micro")
+        return {"number": 0, "at": now, "calls": int(hold.get("calls", 1)), "likely_nano": likely}
+
 
 def _nano(hold: Mapping[str, Any], name: str, old_name: str) -> int:
     """Versions before this one wrote micro-USD, and may share the store."""
@@ -148,13 +157,25 @@ def entry(granted: int, holds: Iterable[Hold], until: float) -> dict[str, Any]:
     }
 
 
-def held_write(old: Value | None, holds: Mapping[str, Mapping[str, Any]], now: float) -> Write | None:
+def held_write(
+    old: Value | None, holds: Mapping[str, Mapping[str, Any]], now: float, marks: Mapping[str, Mapping[str, Any]]
+) -> Write | None:
     """The record of `holds`, until somebody has booked what is left of them; None where it says so already."""
-    if holds == ({} if old is None else old.get("holds")):
+    if holds == ({} if old is None else old.get("holds")) and not (marks and marks != old_marks(old)):
         return None
-    if not holds:
+    kept = {name: mark for name, mark in marks.items() if now - mark["at"] < MARKED_SECONDS}
+    if not holds and not kept:
         return Write(None)
+    value = {"holds": holds, "marks": kept} if kept else {"holds": holds}
     if any(hold.get("used_nano", hold.get("used_micro", 1)) for hold in holds.values()):
-        return Write({"holds": holds}, expires_in=KEPT_SECONDS)
-    last = max(hold["expires_at"] for hold in holds.values())
-    return Write({"holds": holds}, expires_in=max(last - now, 1.0))
+        return Write(value, expires_in=KEPT_SECONDS)
+    last = max((hold["expires_at"] - now for hold in holds.values()), default=1.0)
+    return Write(value, expires_in=max(last, MARKED_SECONDS if kept else 1.0))
+
+
+def old_marks(record: Value | None) -> dict[str, Mapping[str, Any]]:
+    """By process, `{"number", "at"}` of its last step here.
+
+    Where others took it for dead, `{"calls", "likely_nano"}` are what they booked as an estimate.
+    """
+    return dict(record.get("marks", {})) if record else {}

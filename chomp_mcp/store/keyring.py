@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreError
+from chomp_mcp.errors import InvalidRequest, NotAuthenticated, StoreAway, StoreError
 from chomp_mcp.messages import OWNER, Caller
 from chomp_mcp.policy import grants, key_shape
 from chomp_mcp.policy.grants import Grant
@@ -66,15 +66,25 @@ class Keyring:
         self._state = state
         """Where it is noted when tokens were used; None: nowhere."""
         self._seen: dict[str, float] = {}
+        self.away: StoreAway | None = None
+        """Why nobody knows the stored keys now."""
         self._read: dict[str, tuple[Value | None, Keys, Keys]] = {}
         """Caller id -> the record, the owner's keys as far as they are lent, and what followed of both."""
 
     async def keys_of(self, caller: Caller) -> Keys:
         """Router id -> the caller's keys for it, at least one each (`StoreError`).
 
-        The same object as long as the record says the same, also when the store has decoded it anew.
+        The same object as long as the record says the same, also when the store has decoded it anew. While a remote
+        store is `away`, the owner has the keys of the environment.
         """
-        record = await self._kv.get(_record(caller))
+        try:
+            record = await self._kv.get(_record(caller))
+        except StoreAway as error:
+            self.away = error
+            if not caller.is_owner:
+                raise
+            return self._owner_keys
+        self.away = None
         lent = self._owner_keys
         if not caller.is_owner:
             lent = await self.keys_of(OWNER) if grants.of_record(record).lends else {}

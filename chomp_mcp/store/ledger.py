@@ -7,18 +7,19 @@ import logging
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from datetime import time as time_of_day
-from functools import cached_property, lru_cache
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from chomp_mcp.errors import BudgetExceeded, StoreError
+from chomp_mcp.errors import BudgetExceeded, StoreAway, StoreError
 from chomp_mcp.policy import budget
-from chomp_mcp.store.holds import HOLD_SECONDS, ROOM_SECONDS, Held, Hold, entry, held_write, parted
+from chomp_mcp.store.holds import HOLD_SECONDS, ROOM_SECONDS, Held, Hold, entry, held_write, old_marks, parted
+from chomp_mcp.store.journal import Journal, Row
+from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.recovery import book_orphans, stepped, tally_writes
+from chomp_mcp.store.spend import HOLD, Names, Spend, dollars, exceeded, records_of
 from chomp_mcp.store.tally import NO_USAGE, Settled, added, by_router, cost_of, tally
 
 __all__ = ["HOLD_SECONDS", "NO_USAGE", "Hold", "Ledger", "Settled", "Spend"]
@@ -33,34 +34,8 @@ RENEW_SECONDS = HOLD_SECONDS / 3
 """How often the record hears that calls which take long are still under way."""
 MOST_HELD = 10_000
 """Callers with reservations or room in memory, before those that are idle are let go."""
-_MINUTE = 60
-_HOLD = "hold:"
-_KEPT_SECONDS = (40 * 86_400.0, 400 * 86_400.0)
-"""How long the tallies of a day and of a month are kept."""
 
 _NO_LIMITS = budget.Limits()
-_VARIABLES: Mapping[str, str] = {"day": "LLM_DAILY_BUDGET_USD", "month": "LLM_MONTHLY_BUDGET_USD"}
-
-
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """A caller's money in nano-USD: the day and the month so far, and what calls under way hold.
-
-    `calls`, `unpriced` (calls of unknown price), `estimated` (calls that nobody counted, and what they are taken to
-    have cost), tokens and `by_router` are of the day.
-    """
-
-    day_nano: int = 0
-    month_nano: int = 0
-    held_nano: int = 0
-    calls: int = 0
-    unpriced: int = 0
-    estimated: int = 0
-    estimated_nano: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    by_router: Mapping[str, int] = field(default_factory=dict)
-    """Router id -> nano-USD."""
 
 
 _COUNTED = ("calls", "unpriced", "estimated", "estimated_nano", "input_tokens", "output_tokens")
@@ -85,16 +60,35 @@ class Ledger:
     its calls need: what fits into that room is reserved at once, and written down with what is settled next. At every
     moment, what is spent and what the processes hold stays within the limits. What a process held that died becomes
     spend, marked as estimated: its calls were billed, whoever was there to see it.
+
+    On a remote store, which may be away, steps have numbers: what was not told to be written, and may be all the same,
+    is not written twice. It stands in the `journal` meanwhile, and `away_nano` in all may be spent then.
     """
 
-    def __init__(self, kv: KV, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        kv: KV,
+        *,
+        clock: Callable[[], float] = time.time,
+        journal: Journal | None = None,
+        away_nano: int = 0,
+    ) -> None:
         self._kv = kv
         self._clock = clock
+        self._journal = journal
+        self._away_nano = away_nano
+        self._number = 0
+        """Of this process's last step."""
+        self._refused: list[Row] = []
+        """Steps that the store did not take, the oldest first; or of which it did not say so."""
+        self._journaled: dict[str, int] = {}
+        """Hold id -> the number of its row in the journal."""
+        self._recovery: asyncio.Task[None] | None = None
         self._held: dict[str, Held] = {}
         """By the record that tells the others of it, and as it was last written there."""
-        self._noted: dict[_Names, list[Settled]] = {}
+        self._noted: dict[Names, list[Settled]] = {}
         """By the records that they belong to: a call is of the day on which it ended."""
-        self._noted_nano: defaultdict[_Names, int] = defaultdict(int)
+        self._noted_nano: defaultdict[Names, int] = defaultdict(int)
         """What they cost in all."""
         self._one_writer = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
@@ -122,6 +116,8 @@ class Ledger:
         """
         if most == 0:
             return Hold("", caller_id, 0)
+        if self._journal is not None and self._recovery is None:
+            self.recover()
         if not self._one_writer.locked() and (hold := self._within_room(caller_id, most, likely)):
             return hold
         wish = _Wish(most, most if least is None else least, likely, limits)
@@ -132,20 +128,25 @@ class Ledger:
         """Have the reservation in the store, where it outlives this process; mostly it is there already."""
         if hold is None:
             return
-        held = self._held.get(f"{_HOLD}{hold.caller_id}")
-        if held is not None and hold.id in held.unwritten:
-            await self.written()
+        held = self._held.get(f"{HOLD}{hold.caller_id}")
+        if held is None or hold.id not in held.unwritten:
+            return
+        await self.written()
+        if self._journal is not None and hold.id in held.unwritten and hold.id not in self._journaled:
+            row = Row(records_of(hold.caller_id, self._clock()), self._next(), hold=hold)
+            self._journaled[hold.id] = row.number
+            await self._journal_rows([row])
 
     def _within_room(self, caller_id: str, nano_usd: int, likely: int) -> Hold | None:
         """A reservation that others count already; not while a record is written that does not know of it."""
         now = self._clock()
-        names = _records(caller_id, now)
+        names = records_of(caller_id, now)
         held = self._held.get(names[2])
         if held is None or not held.has_room(nano_usd, now):
             return None
         return self._place_later(names, Hold(secrets.token_hex(6), caller_id, nano_usd, likely))
 
-    def _place_later(self, names: _Names, hold: Hold) -> Hold:
+    def _place_later(self, names: Names, hold: Hold) -> Hold:
         held = self._held.setdefault(names[2], Held())
         held.place(hold)
         held.unwritten.add(hold.id)
@@ -154,14 +155,20 @@ class Ledger:
         return hold
 
     async def _reserve(self, caller_id: str, wish: _Wish) -> Hold:
-        names = _records(caller_id, self._clock())
+        names = records_of(caller_id, self._clock())
         hold = Hold(secrets.token_hex(6), caller_id, wish.most, wish.likely)
         try:
+            await self._write_refused()
             return await self._write(names, self._taken(names), hold, wish) or hold
         except asyncio.CancelledError:
             # It is reserved all the same, and nobody will use it.
             self.note(caller_id, Settled(hold))
             raise
+        except StoreAway as error:
+            self._noted.setdefault(names, [])  # it may be reserved there: that is written over
+            self._write_later()
+            self._check_allowance(hold, wish, error)
+            return self._place_later(names, hold)
         except StoreError:
             _log.exception("a reservation could not be written to the ledger yet")
             return self._place_later(names, hold)
@@ -173,7 +180,7 @@ class Ledger:
         burst, what comes in within some milliseconds is written in one step. `reserve` and `spent` count it at
         once.
         """
-        names = _records(caller_id, self._clock())
+        names = records_of(caller_id, self._clock())
         self._noted.setdefault(names, []).append(call)
         self._noted_nano[names] += call.cost_nano or 0
         if held := self._held.get(names[2]):
@@ -184,7 +191,7 @@ class Ledger:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_soon())
 
-    def _taken(self, names: _Names) -> list[Settled]:
+    def _taken(self, names: Names) -> list[Settled]:
         """What is noted, to be written now."""
         self._noted_nano.pop(names, None)
         return self._noted.pop(names, [])
@@ -196,28 +203,85 @@ class Ledger:
             await asyncio.sleep(pause)
         await self.written()
         again, longest = AGAIN_SECONDS
-        while self._noted and not self._is_closing:
+        while (self._noted or self._refused) and not self._is_closing:
             await asyncio.sleep(again)
-            again = min(2 * again, longest)
+            if self._journal is None:  # a remote store is looked for anyway, and says at once that it is away
+                again = min(2 * again, longest)
             await self.written()
 
     async def written(self) -> None:
         """Write what is noted; what the store refuses stays noted, for the next time."""
         async with self._one_writer:
-            while self._noted:
-                names = next(reversed(self._noted))
-                calls = self._taken(names)
-                try:
-                    await self._write(names, calls)
-                except StoreError:
-                    _log.exception("%d calls could not be written to the ledger yet", len(calls))
-                    return
+            try:
+                await self._write_refused()
+                while self._noted:
+                    names = next(reversed(self._noted))
+                    await self._write(names, self._taken(names))
+            except StoreError as error:
+                await self._keep(error)
+                return
             self._wrote_at = time.monotonic()
+            if self._journal is not None and self._journal.rows:
+                self._journaled.clear()
+                await asyncio.to_thread(self._journal.clear)
+
+    async def _write_refused(self) -> None:
+        """First comes what came first: a later step of the same caller would say that all before it are written."""
+        while self._refused:
+            row = self._refused[0]
+            await self._write(row.names, row.calls, number=row.number)
+            del self._refused[0]
+
+    async def _keep(self, error: StoreError) -> None:
+        """The store takes nothing now: what is noted is put down here, where there is a journal."""
+        if self._journal is None or not isinstance(error, StoreAway):
+            _log.error("calls could not be written to the ledger yet", exc_info=error)
+            return
+        rows = [Row(names, self._next(), self._taken(names)) for names, calls in [*self._noted.items()] if calls]
+        self._refused += rows
+        for row in rows:
+            self._noted.setdefault(row.names, [])
+        await self._journal_rows(rows)
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _journal_rows(self, rows: Sequence[Row]) -> None:
+        """In memory they are all the same."""
+        try:
+            if rows and self._journal is not None:
+                await finished(asyncio.to_thread(self._journal.add, self._process, rows))
+        except OSError:
+            _log.exception("%d calls could not be written to the journal", len(rows))
+
+    def _check_allowance(self, hold: Hold, wish: _Wish, away: StoreAway) -> None:
+        """While nobody knows what is left of a budget, a little may be spent on account."""
+        if wish.limits == _NO_LIMITS:
+            return
+        ended = [call for row in self._refused for call in row.calls]
+        ended += [call for calls in self._noted.values() for call in calls]
+        spent, over = sum(call.cost_nano or 0 for call in ended), set(_ended(ended))
+        held = sum(each.holds[i].nano_usd for each in self._held.values() for i in each.unwritten - over)
+        allowance = budget.Limits(day_nano=self._away_nano)
+        try:
+            _allowed(hold, replace(wish, limits=allowance), (spent, spent), held, 0, self._clock())
+        except BudgetExceeded:
+            raise away.again(
+                f"the budget: this call may cost more than is left of the ${dollars(self._away_nano)} that"
+                " may be spent without it (CHOMP_AWAY_BUDGET_USD)"
+            ) from None
+
+    def recover(self) -> None:
+        """Book what processes before this one left in the journal, in the background."""
+        journal = self._journal
+        if journal is not None and (self._recovery is None or self._recovery.done()):
+            self._recovery = asyncio.create_task(book_orphans(journal, self._kv, self._clock))
 
     async def close(self) -> None:
         """Write what is noted, give back the room that no call uses, and end."""
         self._is_closing = True
-        for task in (self._renewer, self._writer):
+        for task in (self._renewer, self._writer, self._recovery):
             if task is not None:
                 # What the store is writing it has written; what was not written yet is written below.
                 task.cancel()
@@ -225,8 +289,10 @@ class Ledger:
                     await task
         for record, held in self._held.items():
             held.granted = 0
-            self._noted.setdefault(_records(record.removeprefix(_HOLD), self._clock()), [])
+            self._noted.setdefault(records_of(record.removeprefix(HOLD), self._clock()), [])
         await self.written()
+        if self._journal is not None:
+            self._journal.release()
 
     async def _renew(self) -> None:
         """Calls that take long must not be taken for those of a dead process."""
@@ -234,20 +300,32 @@ class Ledger:
             await asyncio.sleep(RENEW_SECONDS)
             for record, held in self._held.items():
                 if held.holds:
-                    self._noted.setdefault(_records(record.removeprefix(_HOLD), self._clock()), [])
+                    self._noted.setdefault(records_of(record.removeprefix(HOLD), self._clock()), [])
             await self.written()
 
     async def _write(
-        self, names: _Names, calls: list[Settled], hold: Hold | None = None, wish: _Wish | None = None
+        self,
+        names: Names,
+        calls: Sequence[Settled],
+        hold: Hold | None = None,
+        wish: _Wish | None = None,
+        *,
+        number: int = 0,
     ) -> Hold | None:
         """Settle `calls` of one caller, and place `hold` as `wish` allows, in one atomic step; the hold as placed.
 
-        What dead processes held is booked by the way. When the store refuses, the calls are noted again.
+        What dead processes held is booked by the way. When the store refuses, the calls are noted again; on a remote
+        one this very step is taken again, whose `number` it is told with then.
         """
+        is_again = bool(number)
+        if self._journal is not None and not is_again:
+            number = self._next()
+        row = Row(names, number, calls)
         now = self._clock()
         mine = self._held.get(names[2]) or Held()
         ended = _ended(calls)
-        under_way = mine.without(ended)
+        # A hold that stands in the journal under a later number is not in this step.
+        under_way = [each for each in mine.without(ended) if self._journaled.get(each.id, 0) <= number]
         kept = sum(each.nano_usd for each in under_way)
         rest = mine.granted - mine.held_for(ended) - sum(map(_excess, calls)) if now < mine.granted_until else 0
         granted, until, placed = max(kept, rest), now + ROOM_SECONDS, hold
@@ -255,8 +333,14 @@ class Ledger:
         def book(old: Sequence[Value | None]) -> Sequence[Write | None]:
             nonlocal granted, until, placed
             day, month, record = old
+            marks = old_marks(record)
+            if number and number <= marks.get(self._process, {}).get("number", 0):
+                return [None, None, None]
             holds = parted(record, self._process, now)
             spent = tally(calls, holds)
+            if number:
+                marks |= {name: holds.mark_of(name, now) for name in holds.dead}
+                spent = stepped(spent, marks, self._process, number, now)
             if hold is not None and wish is not None:
                 so_far = cost_of(day) + spent["nano_usd"], cost_of(month) + spent["nano_usd"]
                 placed = _allowed(hold, wish, so_far, kept, holds.total, now)
@@ -265,33 +349,43 @@ class Ledger:
             now_held = [*under_way, *([placed] if placed else [])]
             until = now + (HOLD_SECONDS if now_held else ROOM_SECONDS)
             told = {self._process: entry(granted, now_held, until)} if granted else {}
-            return [*_tally_writes(day, month, spent), held_write(record, {**holds.live, **told}, now)]
+            return [*tally_writes(day, month, spent), held_write(record, {**holds.live, **told}, now, marks)]
 
         try:
             await self._kv.update(names, book)
-        except Exception:
-            if calls or mine.unwritten:
-                self._noted[names] = calls + self._noted.get(names, [])
-                self._noted_nano[names] += sum(call.cost_nano or 0 for call in calls)
+        except Exception as error:
+            if not is_again:
+                await self._not_written(row, error)
             raise
         except asyncio.CancelledError:
             # What the store was writing, it has written.
-            self._remember(names, calls, placed, granted, until)
+            self._remember(row, placed, granted, until)
             raise
-        self._remember(names, calls, placed, granted, until)
+        self._remember(row, placed, granted, until)
         return placed
 
-    def _remember(self, names: _Names, calls: Sequence[Settled], hold: Hold | None, granted: int, until: float) -> None:
+    async def _not_written(self, row: Row, error: Exception) -> None:
+        if self._journal is not None and isinstance(error, StoreAway):
+            self._noted.setdefault(row.names, [])  # what is held is written anew after it
+            if row.calls:
+                self._refused.append(row)
+                await self._journal_rows([row])
+        elif row.calls or (row.names[2] in self._held and self._held[row.names[2]].unwritten):
+            self._noted[row.names] = [*row.calls, *self._noted.get(row.names, [])]
+            self._noted_nano[row.names] += row.cost_nano
+
+    def _remember(self, row: Row, hold: Hold | None, granted: int, until: float) -> None:
         """It is written: these calls have ended, and this is held."""
-        held = self._held.setdefault(names[2], Held())
-        held.end(_ended(calls))
-        held.overdrawn = max(0, held.overdrawn - sum(map(_excess, calls)))
+        record = row.names[2]
+        held = self._held.setdefault(record, Held())
+        held.end(_ended(row.calls))
+        held.overdrawn = max(0, held.overdrawn - sum(map(_excess, row.calls)))
         held.granted, held.granted_until = granted, until
-        held.unwritten.clear()
+        held.unwritten = {each for each in held.unwritten if self._journaled.get(each, 0) > row.number}
         if hold is not None:
             held.place(hold)
         if not granted and not held.holds:
-            del self._held[names[2]]
+            del self._held[record]
         if held.holds and not self._is_closing and (self._renewer is None or self._renewer.done()):
             self._renewer = asyncio.create_task(self._renew())
         if len(self._held) > MOST_HELD:
@@ -301,7 +395,7 @@ class Ledger:
     async def spent(self, caller_id: str) -> Spend:
         """Where the caller stands now."""
         await self.written()
-        names = _records(caller_id, self._clock())
+        names = records_of(caller_id, self._clock())
         old_day, old_month, record = await self._kv.get_many(names)
         holds = parted(record, self._process, self._clock())
         if holds.dead:
@@ -309,7 +403,8 @@ class Ledger:
                 await self._write(names, self._taken(names))
             old_day, old_month, record = await self._kv.get_many(names)
             holds = parted(record, self._process, self._clock())
-        calls = self._noted.get(names, ())  # what could not be written
+        refused = [call for row in self._refused if row.names == names for call in row.calls]
+        calls = [*refused, *self._noted.get(names, ())]  # what could not be written
         more, mine = tally(calls), self._held.get(names[2]) or Held()
         day = added(old_day, more)
         return Spend(
@@ -330,36 +425,7 @@ def _allowed(hold: Hold, wish: _Wish, spent: tuple[int, int], kept: int, others:
     rest = budget.left(*spent, limits)
     if not kept and not others and rest is not None and rest >= wish.least:
         return Hold(hold.id, hold.caller_id, rest, min(hold.likely_nano, rest))
-    window = verdict.window or "day"
-    so_far, limit = (spent[0], limits.day_nano) if window == "day" else (spent[1], limits.month_nano)
-    # Midnight by the clock on the wall, which may stand at another offset by then.
-    resets = datetime.combine(budget.resets_on(window, _local(now).date()), time_of_day.min)
-    raise BudgetExceeded(
-        f"The budget for the {window} does not cover this call: ${_dollars(so_far)} of ${_dollars(limit or 0)} are"
-        f" spent, and calls under way may cost ${_dollars(kept + others)}.",
-        resets_at=resets.timestamp(),
-        retry_after=max(resets.timestamp() - now, 0.0),
-        hint=f"It resets on {resets:%Y-%m-%d %H:%M}; raise {_VARIABLES[window]}, or ask a free model.",
-    )
-
-
-_Names = tuple[str, str, str]
-
-
-def _records(caller_id: str, now: float) -> _Names:
-    """The keys of the day's tally, of the month's, and of the reservations."""
-    return _records_in(caller_id, int(now // _MINUTE), time.tzname)
-
-
-@lru_cache(maxsize=4096)
-def _records_in(caller_id: str, minute: int, _zone: tuple[str, str]) -> _Names:
-    """Of a minute: no time zone changes the day within it."""
-    day = _local(minute * _MINUTE).date().isoformat()
-    return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}", f"{_HOLD}{caller_id}"
-
-
-def _local(now: float) -> datetime:
-    return datetime.fromtimestamp(now, UTC).astimezone()
+    raise exceeded(verdict.window or "day", spent, kept + others, limits, now)
 
 
 def _excess(call: Settled) -> int:
@@ -370,16 +436,3 @@ def _excess(call: Settled) -> int:
 def _ended(calls: Iterable[Settled]) -> list[str]:
     """The ids of their reservations."""
     return [call.hold.id for call in calls if call.hold]
-
-
-def _tally_writes(day: Value | None, month: Value | None, spent: Mapping[str, Any]) -> list[Write | None]:
-    if not spent["calls"]:
-        return [None, None]
-    return [Write(added(record, spent), kept) for record, kept in zip((day, month), _KEPT_SECONDS, strict=True)]
-
-
-def _dollars(nano: int) -> str:
-    """At least cents, and no more places than it needs."""
-    text = format(budget.usd(nano).normalize(), "f")
-    whole, _, places = text.partition(".")
-    return f"{whole}.{places:0<2}"

@@ -284,6 +284,22 @@ async def registered(bed: Bed, **env: str) -> int:
         return (await served.http.post("/api/keys", json={"keys": {"groq": "a-key-of-theirs"}})).status_code
 
 
+async def spends_little_while_redis_is_away(bed: Bed, _value: str) -> None:
+    away = {"CHOMP_STORE": "redis://127.0.0.1:1/0"}
+    answer = await bed.chat("groq/openai/gpt-oss-120b", **away)
+    assert answer.status_code == 503
+    assert "CHOMP_AWAY_BUDGET_USD" in answer.text
+    assert (await bed.chat("groq/openai/gpt-oss-120b", **away, CHOMP_AWAY_BUDGET_USD="9")).status_code == 200
+
+
+async def keeps_mcp_sessions(bed: Bed, _value: str) -> None:
+    accept = {"accept": "application/json, text/event-stream"}
+    async with bed.http() as served:
+        assert "mcp-session-id" in (await served.http.post("/mcp", json=CALLS[0], headers=accept)).headers
+    async with bed.http(CHOMP_MCP_SESSIONS="0") as served:
+        assert "mcp-session-id" not in (await served.http.post("/mcp", json=CALLS[0], headers=accept)).headers
+
+
 async def serves_that_host(bed: Bed, value: str) -> None:
     async with bed.http() as served:
         assert (await served.http.get("/healthz", headers={"host": f"{value}:8080"})).status_code == 200
@@ -377,6 +393,10 @@ TABLE = {
             "redis://h/?timeout=s3cret",
         ),
     ),
+    "CHOMP_AWAY_BUDGET_USD": Case(
+        "0.0000001", "9", spends_little_while_redis_is_away, ("-1", "nothing", "nan"), needs_redis=True
+    ),
+    "CHOMP_MCP_SESSIONS": Case("1", "0", keeps_mcp_sessions, ("maybe", "2"), needs_redis=True),
     "CHOMP_SECRETS": Case("block", "off", keeps_secrets_here, ("maybe", "2")),
     "CHOMP_MASTER_KEY": Case(
         "a-master-key-for-a-test",

@@ -41,6 +41,7 @@ from chomp_mcp.doors.mcp.lazy import LateMcp
 from chomp_mcp.doors.pages import docs_page, home_page
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -70,6 +71,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        chomp.ledger.recover()
         chomp.jobs.start()
         app.state.drain = chomp.jobs.drain
         async with mcp.run():
@@ -160,10 +162,22 @@ def _mcp(
         build_server(chomp, pages=pages, state_key=state_key),
         host="",  # guard.py checks Host and Origin, and bodies
         max_body_bytes=MAX_BODY_BYTES,
-        has_sessions=chomp.settings.workers == 1,
+        no_sessions=_no_sessions(chomp.settings),
     )
     gc.freeze()  # as server/serve.py does, and for the same reason
     return served
+
+
+def _no_sessions(settings: Settings) -> str:
+    """Why a client's next request may reach another process, and what to do about it; empty: it will not."""
+    if settings.workers > 1:
+        return "this server has several; connect to /mcp, or start it without --workers"
+    if settings.store and not settings.mcp_sessions:
+        return (
+            "replicas share this store; connect to /mcp, or set CHOMP_MCP_SESSIONS=1 and have the balancer keep"
+            " each client on its replica"
+        )
+    return ""
 
 
 def _no_such_route(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -128,7 +128,7 @@ def build_server(
 
 
 def mcp_routes(
-    server: MCPServer[Any], *, host: str = "127.0.0.1", max_body_bytes: int = MAX_BODY_BYTES, has_sessions: bool = True
+    server: MCPServer[Any], *, host: str = "127.0.0.1", max_body_bytes: int = MAX_BODY_BYTES, no_sessions: str = ""
 ) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
     """`/mcp`, `/sse` and `/messages/`, and the manager that must run, once, while they are served:
 
@@ -141,14 +141,16 @@ def mcp_routes(
 
     `host` is what the app binds. On loopback the SDK checks Host and Origin as well; elsewhere that is the app's task.
     An app that bounds bodies itself, and says so in its own words, gives its bound or a larger one as `max_body_bytes`.
-    Sessions live in one process: without them, `has_sessions` False, each request of an older client stands for itself,
-    which our tools can do, and /sse, which is nothing but a session, says no.
+    Sessions live in one process. Where the next request may reach another one, `no_sessions` says why and what to do:
+    each request of an older client stands for itself then, which our tools can do, and /sse, which is nothing but a
+    session, says so.
     """
     streamable = server.streamable_http_app(
-        host=host, max_request_body_size=max_body_bytes, stateless_http=not has_sessions
+        host=host, max_request_body_size=max_body_bytes, stateless_http=bool(no_sessions)
     )
-    if not has_sessions:
-        no_sse = (Route("/sse", _no_sse), Route("/messages/", _no_sse))
+    if no_sessions:
+        refuse = partial(_no_sse, no_sessions)
+        no_sse = (Route("/sse", refuse), Route("/messages/", refuse))
         return [*map(_entered, streamable.routes), *no_sse], server.session_manager
     sse = server.sse_app(host=host, max_request_body_size=max_body_bytes)
     return [*map(_entered, (*streamable.routes, *sse.routes))], server.session_manager
@@ -208,10 +210,8 @@ def _user(caller_id: str) -> AuthenticatedUser:
     return AuthenticatedUser(AccessToken(token="", client_id=caller_id, scopes=[]))
 
 
-async def _no_sse(_request: Request) -> Response:
-    error = InvalidRequest(
-        "SSE sessions live in one process, and this server has several.",
-        hint="Connect to /mcp, or start it without --workers.",
-    )
+async def _no_sse(why: str, _request: Request) -> Response:
+    reason, _, mend = why.partition("; ")
+    error = InvalidRequest(f"SSE sessions live in one process, and {reason}.", hint=f"{mend[0].upper()}{mend[1:]}.")
     error.status, error.code = HTTPStatus.NOT_IMPLEMENTED, "not_implemented"
     raise error

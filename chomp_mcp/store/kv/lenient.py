@@ -7,12 +7,20 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from chomp_mcp.errors import StoreError
+from chomp_mcp.errors import StoreAway, StoreError
 from chomp_mcp.store.kv.protocol import KV, Change, Entry, Value
 
-__all__ = ["Lenient"]
+__all__ = ["Lenient", "log_unwritten"]
 
 _log = logging.getLogger("chomp_mcp.store")
+
+
+def log_unwritten(log: logging.Logger, error: StoreError, text: str, *about: object) -> None:
+    """What the answer can do without was not written; that a Redis is away says once who looks for it."""
+    if not isinstance(error, StoreAway):
+        log.error(text, *about, exc_info=error)
+
+
 PAUSE_SECONDS = 5.0
 """A locked file keeps its reader waiting: not every one of them, one after the other."""
 
@@ -26,6 +34,8 @@ class Lenient:
         self._again_at = 0.0
         self.trouble = ""
         """Why nothing is found at the moment; empty: all is well."""
+        self.is_remote = False
+        """The trouble is a Redis that is away."""
 
     async def get(self, key: str) -> Value | None:
         return (await self.get_many([key]))[0]
@@ -66,6 +76,8 @@ class Lenient:
         return bool(self.trouble) and self._clock() < self._again_at
 
     def _noted(self, error: StoreError) -> None:
-        self._again_at = self._clock() + PAUSE_SECONDS
         self.trouble = error.message
-        _log.warning("read without the store: %s", error)
+        self.is_remote = isinstance(error, StoreAway)
+        if not self.is_remote:  # a Redis that is away says so at once
+            self._again_at = self._clock() + PAUSE_SECONDS
+            _log.warning("read without the store: %s", error)

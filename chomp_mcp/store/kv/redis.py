@@ -87,11 +87,14 @@ _NEEDED_FOR: Mapping[str, str] = {
     "token": "the tokens and router keys that are stored",
     "seal": "the tokens and router keys that are stored",
     "job": "jobs",
+    "asked": "jobs",
+    "queue": "jobs",
     "spend": "the budget",
     "hold": "the budget",
     "process": "jobs",
     "page": "the key page",
     "receipts": "receipts",
+    "written": "the files that answers are written into",
     "thread": "saved conversations",
 }
 """What a key begins with -> what its readers look for, as errors say it."""

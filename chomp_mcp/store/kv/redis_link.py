@@ -18,7 +18,7 @@ __all__ = ["ANSWER_SECONDS", "Link", "Script"]
 
 _log = logging.getLogger("chomp_mcp.redis")
 
-ANSWER_SECONDS = 0.8
+ANSWER_SECONDS = 0.7
 """Who waits for longer is told that the store is away: within a second, with all else that a request takes."""
 PROBE_SECONDS = 0.5
 """How often one that is away is looked for."""
@@ -26,29 +26,37 @@ LONGEST_SECONDS = 10.0
 """Where others are answered meanwhile."""
 OLDEST = (6, 2)
 _MOST_AT_ONCE = 256
+LOOK_SECONDS = 0.1
+_LATE_SECONDS = 0.02
+"""Who looks later than that was kept from it: this process had no processor, or its event loop did something else."""
 
+_RIGHTS = (
+    "Give that user: ACL SETUSER <user> ~*chomp* &*chomp* +@read +@write +@scripting +@connection +@pubsub +time +info."
+)
 _HINTS: Mapping[str, str] = {
-    "READONLY": "This is a replica, which takes no writes: name the primary, or its Sentinels, in CHOMP_STORE.",
-    "OOM": "It is full: raise its maxmemory, or give it a server of its own (policy noeviction).",
-    "MISCONF": "It cannot write its own disk: make room there.",
-    "NOAUTH": "Put user and password into CHOMP_STORE: redis://user:password@host:6379/0.",
+    "read only replica": "A replica takes no writes: name the primary, or its Sentinels, in CHOMP_STORE.",
+    "used memory > ": "It is full: raise its maxmemory, or give it a server of its own (policy noeviction).",
+    "not able to persist": "It cannot write its own disk: make room there.",
+    "Authentication required": "Put user and password into CHOMP_STORE: redis://user:password@host:6379/0.",
     "invalid username-password": "Correct user and password in CHOMP_STORE.",
-    "no permissions": "Allow that user: ACL SETUSER <user> ~*chomp* &*chomp* +@read +@write +@scripting +@connection"
-    " +@pubsub.",
+    "no permissions": _RIGHTS,
+    "can't run this command": _RIGHTS,
     "unknown command": f"Use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey, with scripts allowed.",
     "Write commands not allowed after": f"It is too old: use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey.",
     "is too old": f"Use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey.",
+    "hash to the same slot": "This is a Redis Cluster: write redis+cluster:// in CHOMP_STORE.",
     "MOVED": "This is a Redis Cluster: write redis+cluster:// in CHOMP_STORE.",
     "Cluster mode is not enabled": "Write redis:// in CHOMP_STORE.",
-    "LOADING": "It is starting: it will answer soon.",
+    "loading the dataset": "It is starting: it will answer soon.",
 }
 """What Redis or redis-py says -> what to do."""
 _START = "Start it, or correct CHOMP_STORE; it is looked for all the time."
 _LASTING = (
-    "READONLY",
-    "NOAUTH",
+    "read only replica",
+    "Authentication required",
     "invalid username-password",
     "no permissions",
+    "can't run this command",
     "unknown command",
     "is too old",
     "MOVED",
@@ -95,6 +103,7 @@ class Link:
         self._is_lane_coming = False
         self._probe: asyncio.Task[None] | None = None
         self._trouble: StoreAway | None = None
+        self._is_checked = False
         self._heard_at = 0.0
         """When something was last answered (monotonic)."""
 
@@ -125,6 +134,7 @@ class Link:
         """
         from redis.exceptions import NoPermissionError
 
+        self._is_checked = True
         # A word that every Redis understands, and a write that leaves nothing.
         await self.run(_TRIAL, ["{chomp}:trial"], [])
         about = await self._answer(("INFO", "server"))
@@ -156,10 +166,15 @@ class Link:
             lane = asyncio.create_task(self._carry())
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)
-        began = time.monotonic()
-        while not (await asyncio.wait([asked.answer], timeout=ANSWER_SECONDS))[0]:
-            # Others are answered: it is slow, or has much to do.
-            if self._heard_at < began or time.monotonic() - began > LONGEST_SECONDS:
+        began = looked = time.monotonic()
+        waited = 0.0
+        while not (await asyncio.wait([asked.answer], timeout=LOOK_SECONDS))[0]:
+            before, looked = looked, time.monotonic()
+            if looked - before < LOOK_SECONDS + _LATE_SECONDS:  # else it was we who had no processor
+                waited += LOOK_SECONDS
+            # Where others are answered meanwhile it is slow, or has much to do.
+            is_silent = waited > ANSWER_SECONDS and self._heard_at < looked - ANSWER_SECONDS
+            if is_silent or looked - began > LONGEST_SECONDS:
                 raise self._away(TimeoutError(f"no answer within {ANSWER_SECONDS:g} s"))
         answer = asked.answer.result()
         if _is_away(answer):
@@ -200,7 +215,8 @@ class Link:
         """Nothing answers: have it looked for, and keep nobody waiting until then."""
         trouble = self._explained(error)
         if self._trouble is None:
-            _log.error("%s", trouble)
+            if not self._is_checked:  # then it is told to who asked
+                _log.error("%s", trouble)
             self._trouble = trouble
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._look())

@@ -42,7 +42,7 @@ class Loading:
         await self.may_end.wait()
         if self.errors:
             raise self.errors.pop()
-        return mcp_routes(MCPServer("late"), has_sessions=False)
+        return mcp_routes(MCPServer("late"), no_sessions="this is a test; wait")
 
 
 @asynccontextmanager

@@ -20,6 +20,8 @@ __all__ = ["HEAD_SECONDS", "Joining", "Protocol"]
 
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a further request, to the end of the head."""
+LINGER_SECONDS = 0.5
+"""How long an idle connection still takes a request while the server ends."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
 SPARE_FILES = 32
@@ -80,6 +82,7 @@ class Protocol(HttpToolsProtocol):
     _is_one_too_many = False
     _told_at = 0.0
     """Of all connections of the process."""
+    _is_ending = False
     _unclaimed = 0
     """Bytes that came in since a head, a body or a part of one was complete: an endless head, chunk or trailer."""
 
@@ -111,6 +114,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse(_too_many())
         else:
             super().on_headers_complete()
+            if self._is_ending and bool(self.cycle):
+                self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._unclaimed = 0
@@ -148,6 +153,14 @@ class Protocol(HttpToolsProtocol):
         self._hear_them_read()
         self._hang_up.happen()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server ends. A balancer may be writing into an idle connection just now: that is answered as the last."""
+        self._is_ending = True
+        if bool(self.cycle) and self.cycle.response_complete:
+            self.loop.call_later(LINGER_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _mind_the_head(self) -> None:
         """A deadline where no request is under way and uvicorn has none of its own, as it has between requests."""

@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         state = self.config.loaded_app.state
-        state.stopped_at = time.monotonic()
+        state.stopped_at = getattr(state, "stopped_at", time.monotonic())
         if drain := getattr(state, "drain", None):
             await drain()  # before the answers in flight, which may take long: no new job is to begin here
         await super().shutdown(sockets)
@@ -57,6 +57,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal says what is waited for; a second Ctrl-C ends at once, and what it cuts off is no error."""
         was_told = self.should_exit
+        if app := getattr(self.config, "loaded_app", None):  # not ready from this moment on, on open connections too
+            app.state.stopped_at = getattr(app.state, "stopped_at", time.monotonic())
         super().handle_exit(sig, frame)  # first: the next signal may come while we write
         if self.force_exit:
             logging.getLogger("uvicorn.error").disabled = True

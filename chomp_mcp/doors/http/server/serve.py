@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hmac
 import json
 import secrets
 import socket
@@ -10,14 +11,16 @@ import sys
 from dataclasses import replace
 from functools import partial
 
+import anyio
 from starlette.applications import Starlette
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.app import SETTLE_SECONDS, build_app
 from chomp_mcp.doors.http.auth import check_bind
 from chomp_mcp.doors.http.server.process import GRACE_SECONDS, Server, configured
-from chomp_mcp.errors import InvalidSetting
+from chomp_mcp.errors import InvalidSetting, StoreAway
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.master_key import VARIABLE, parsed
 from chomp_mcp.telemetry.log import LogObserver, configure
 
 __all__ = ["bracketed", "serve"]
@@ -39,22 +42,51 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
             hint="Leave GATEWAY_WORKERS and --workers out.",
         )
     _allow_many_sockets()
+    if settings.store:
+        _check_store(settings)
     with _listening(settings) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         configure(settings.log or "error")
         if settings.workers > 1:
             _supervise(settings, listening, as_json=as_json)
             return
-        app = _app(settings, secrets.token_bytes(32))
+        app = _app(settings, _state_key(settings))
         _announce(settings, as_json=as_json)
         Server(configured(app, settings)).run(sockets=[listening])
+
+
+def _check_store(settings: Settings) -> None:
+    """What waiting would not mend is told at the start; a Redis that is away may come while we serve."""
+    from chomp_mcp.store.kv.redis import Redis
+
+    async def check() -> None:
+        store = Redis(settings.store)
+        try:
+            await store.check()
+        finally:
+            await store.close()
+
+    Chomp(settings)  # the settings first
+    try:
+        anyio.run(check)
+    except StoreAway as error:
+        if error.is_lasting:
+            raise InvalidSetting(error.reason, hint=error.hint) from None
+
+
+def _state_key(settings: Settings) -> bytes:
+    """What seals that which MCP clients bring back: any replica on one store must read it."""
+    if not settings.store:
+        return secrets.token_bytes(32)
+    master = parsed(settings.environment[VARIABLE].strip())
+    return hmac.digest(master.bits, b"chomp-mcp request state", "sha256")
 
 
 def _supervise(settings: Settings, listening: socket.socket, *, as_json: bool) -> None:
     from chomp_mcp.doors.http.server.workers import Supervisor, bind
 
     Chomp(settings)  # what is wrong is told here, and once
-    app = partial(_app, _share(settings), secrets.token_bytes(32))
+    app = partial(_app, _share(settings), _state_key(settings))
     patience = GRACE_SECONDS + 2 * SETTLE_SECONDS
     with bind(listening) as port:
         Supervisor(
