@@ -12,7 +12,7 @@ from typing import Any
 
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["CLIENTS", "NAME", "Client", "Launch", "launch_of"]
+__all__ = ["CLIENTS", "NAME", "Client", "Launch", "application", "launch_of"]
 
 NAME = "chomp"
 """What our entry is called, everywhere."""
@@ -145,7 +145,7 @@ def _roaming() -> Path:
     return Path(os.environ.get("APPDATA") or _home() / "AppData" / "Roaming")
 
 
-def _application(*parts: str) -> Callable[[], Path]:
+def application(*parts: str) -> Callable[[], Path]:
     """A file in the folder where desktop programs of this system keep their settings."""
 
     def path() -> Path:
@@ -167,12 +167,12 @@ def _claude_desktop() -> Path:
         local = Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local")
         for package in sorted((local / "Packages").glob("Claude_*")):
             return package / "LocalCache" / "Roaming" / "Claude" / "claude_desktop_config.json"
-    return _application("Claude", "claude_desktop_config.json")()
+    return application("Claude", "claude_desktop_config.json")()
 
 
 def _vscode() -> Path:
     portable = os.environ.get("VSCODE_PORTABLE", "")
-    return Path(portable, "user-data", "User", "mcp.json") if portable else _application("Code", "User", "mcp.json")()
+    return Path(portable, "user-data", "User", "mcp.json") if portable else application("Code", "User", "mcp.json")()
 
 
 def _claude_code() -> Path:
@@ -311,7 +311,7 @@ CLIENTS: Mapping[str, Client] = {
         "JetBrains (Junie)",
         _in_home(".junie", "mcp", "mcp.json"),
         ".junie/mcp/mcp.json",
-        marks=(_in_home(".junie"), _application("JetBrains")),
+        marks=(_in_home(".junie"), application("JetBrains")),
         after="Junie reads it at its next start. AI Assistant's settings take what `install jetbrains --print` says.",
     ),
 }

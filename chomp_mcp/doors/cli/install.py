@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import difflib
 import io
+import json
 import os
 import re
 import shlex
@@ -17,12 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chomp_mcp.doors.cli import edits, launch
+from chomp_mcp.doors.cli import desktop, edits, launch
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client
 from chomp_mcp.doors.cli.config_file import ConfigFile
 from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.doors.cli.parser import client_named
-from chomp_mcp.doors.cli.providers import provider_of
+from chomp_mcp.doors.cli.providers import DESKTOP, provider_of
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO
 from chomp_mcp.policy.secrets import masked
@@ -59,7 +60,7 @@ def uninstall(args: argparse.Namespace) -> int:
 
 def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], int]) -> int:
     """{client, file, changed, said}: whether the file is another one now, and what a person would have read."""
-    client = CLIENTS[client_named(args.client)]
+    client = _client(args)
     path = client.file(project=args.project)
     before = path.read_bytes() if path.is_file() else None
     args.yes = True  # nobody could see the question
@@ -74,6 +75,8 @@ def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], i
 def _install_entry(args: argparse.Namespace) -> int:
     settings = Settings.load()
     client = _client(args)
+    if _is_desktop(args):
+        return _install_profile(client, args)
     path = client.file(project=args.project)
     carried, left = ({}, []) if args.provider else _of_this_shell(settings, args.env)
     entry = _entry(client, settings, carried)
@@ -89,6 +92,8 @@ def _install_entry(args: argparse.Namespace) -> int:
 
 def _uninstall_entry(args: argparse.Namespace) -> int:
     client = _client(args)
+    if _is_desktop(args):
+        return _uninstall_profile(client, args)
     file = ConfigFile.read(client.file(project=args.project))
     form, where = edits.of(client.form), (client.section, NAME)
     with _told_with(file.path, "Take the entry out yourself."):
@@ -115,6 +120,56 @@ def _uninstall_entry(args: argparse.Namespace) -> int:
                 each.unlink(missing_ok=True)
         backup = None
     print(f"{client.name} has forgotten it: {file.path}" + (f" (as it was: {backup})" if backup else ""))
+    return 0
+
+
+def _is_desktop(args: argparse.Namespace) -> bool:
+    return bool(args.provider) and client_named(args.client) == DESKTOP
+
+
+def _install_profile(client: Client, args: argparse.Namespace) -> int:
+    """A profile for Claude Desktop's third-party inference, and its line in the library's list."""
+    form, wanted = edits.of("jsonc"), client.shape((), {})
+    file = ConfigFile.read(client.file(project=args.project))
+    if args.only_print:
+        remark(f"{file.path}:")
+        print(json.dumps(wanted, indent=2))
+        return 0
+    after = file.text or ""
+    with _told_with(file.path, "Move it away, or add the profile in Claude Desktop."):
+        for name, value in wanted.items():
+            after = form.put(after, (name,), value)
+    meta, meta_after, is_applied = desktop.listed(file.path.parent)
+    changes = [(each, text) for each, text in ((file, after), (meta, meta_after)) if text != each.text]
+    if not changes:
+        print(f"{client.name} has it already: {file.path}")
+        return 0
+    for each, text in changes:
+        _show(None, each.text or "", text, each.path)
+    if not _agreed(args):
+        return 0
+    for each, text in changes:
+        each.replace(text)
+    print(f"{client.name} has it now: {file.path}")
+    remark(client.after if is_applied else f"Another profile is applied and stays so. {client.after}")
+    return 0
+
+
+def _uninstall_profile(client: Client, args: argparse.Namespace) -> int:
+    file = ConfigFile.read(client.file(project=args.project))
+    meta, after = desktop.unlisted(file.path.parent)
+    if file.text is None and after == (meta.text or ""):
+        print(f"{client.name} has no entry of ours: {file.path}")
+        return 0
+    _show(None, meta.text or "", after, meta.path)
+    if args.only_print or not _agreed(args):
+        return 0
+    if not any(edits.of("jsonc").read(after).values()) and not meta.backups():
+        meta.path.unlink(missing_ok=True)  # `install` made it
+    elif after != meta.text:
+        meta.replace(after)
+    file.path.unlink(missing_ok=True)
+    print(f"{client.name} has forgotten it: {file.path}")
     return 0
 
 

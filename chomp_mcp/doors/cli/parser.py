@@ -321,7 +321,7 @@ def _setup(command: _Command) -> None:
         each.add_argument(
             "--provider",
             action="store_true",
-            help="not as MCP server, but as where its models are (codex, opencode, vscode)",
+            help="not as MCP server, but as where its models are (codex, opencode, vscode, claude-desktop)",
         )
         each.add_argument("-y", "--yes", action="store_true", help="do not ask, on a terminal either")
     install.add_argument(

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client
+from chomp_mcp.doors.cli.desktop import profile, profile_file
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.settings import Settings
 
-__all__ = ["provider_of"]
+__all__ = ["DESKTOP", "provider_of"]
 
 TOKEN = "GATEWAY_AUTH_TOKEN"  # noqa: S105 - the variable's name
 """Where a client finds the gateway's token, which no file of a client holds."""
@@ -23,6 +24,9 @@ def provider_of(name: str, settings: Settings, model: str) -> Client:
         InvalidRequest: it takes none from a file, or none at all.
     """
     client = CLIENTS[name]
+    if name == DESKTOP:
+        entry = profile(f"http://127.0.0.1:{settings.port}", model, has_token=bool(settings.auth_token))
+        return replace(client, path=profile_file, section="", shape=lambda _command, _env: entry, after=_DESKTOP_USE)
     made = _PROVIDERS.get(name)
     if made is None:
         raise InvalidRequest(
@@ -98,6 +102,13 @@ _PROVIDERS: Mapping[str, _Provider] = {
         f"It asks for the key once: give it {TOKEN}.",
     ),
 }
+
+DESKTOP = "claude-desktop"
+"""Its provider is a file of its own in a library of them, not an entry in one: see desktop.py."""
+_DESKTOP_USE = (
+    "It needs the gateway: `chomp-mcp serve`. Then: Developer, Configure third-party inference, and pick chomp. With a "
+    f"token ({TOKEN}) enter it there as the gateway's key."
+)
 
 _INSTEAD: Mapping[str, str] = {
     "claude-code": "Start it on the gateway with `chomp-mcp run claude`.",

@@ -64,7 +64,8 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
     for depth, name in enumerate(path):
         if node.value is None:
             return _replaced(text, node, _nested(path[depth:], value))
-        if not isinstance(node.value, dict) and node is not root:
+        is_named = isinstance(value, dict) and value.get("name") == name and depth == len(path) - 1
+        if not isinstance(node.value, dict) and not (isinstance(node.value, list) and (node is root or is_named)):
             raise CannotEdit(f'"{".".join(path[:depth])}" in it is no object')
         member = next((member for member in reversed(node.members) if member.name == name), None)
         if member is None:
