@@ -1,13 +1,15 @@
 """The pages of docs/ that are made from the code: `python .ci/docs.py` writes them, a test compares.
 
 cli.md is made from the parser, the paths in http.md from the OpenAPI document, settings.md from the settings' fields,
-keys.md from the catalog, llms.txt from the pages; in README.md the entries of the clients.
+keys.md from the catalog, llms.txt from the pages; in README.md the entries of the clients, and
+the keys in server.json and the bundle's manifest.
 """
 
 from __future__ import annotations
 
 import ast
 import itertools
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ from chomp_mcp.doors.cli import edits
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME
 from chomp_mcp.doors.cli.help import described
 from chomp_mcp.doors.cli.parser import parser
+from chomp_mcp.doors.cli.setup import key_takers
 from chomp_mcp.doors.http import openapi
 from chomp_mcp.messages import Router
 from chomp_mcp.routers import catalog
@@ -36,7 +39,51 @@ MADE = "<!-- made by .ci/docs.py: edit what it is made from -->\n\n"
 def pages() -> dict[str, str]:
     """The file -> what must stand in it."""
     made = {"cli.md": cli(), "http.md": http(), "settings.md": settings(), "keys.md": keys(), "llms.txt": llms()}
-    return {"README.md": readme(), **{f"docs/{name}": text for name, text in made.items()}}
+    return {
+        "README.md": readme(),
+        "server.json": registry_entry(),
+        "packaging/mcpb/manifest.json": bundle(),
+        **{f"docs/{name}": text for name, text in made.items()},
+    }
+
+
+def registry_entry() -> str:
+    """The entry for the MCP registry, with a variable for each key."""
+    entry = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
+    entry["packages"][0]["environmentVariables"] = [
+        {
+            "name": each.key_variable,
+            "description": f"{each.name} key, optional: `chomp-mcp keys add {each.id}` and register_keys keep it too.",
+            "isRequired": False,
+            "isSecret": True,
+        }
+        for each in key_takers(_catalog())
+    ]
+    return json.dumps(entry, indent=2) + "\n"
+
+
+def bundle() -> str:
+    """The manifest of the bundle for Claude Desktop, with a hidden field for each key."""
+    manifest = json.loads((ROOT / "packaging" / "mcpb" / "manifest.json").read_text(encoding="utf-8"))
+    takers = key_takers(_catalog())
+    manifest["server"]["mcp_config"]["env"] = {
+        each.key_variable: f"${{user_config.{each.key_variable.lower()}}}" for each in takers
+    }
+    manifest["user_config"] = {
+        each.key_variable.lower(): {
+            "type": "string",
+            "title": f"{each.name} key",
+            "description": f"Optional ({each.limits}). From {each.keys_page}. The model never sees it.",
+            "sensitive": True,
+            "required": False,
+        }
+        for each in takers
+    }
+    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+
+
+def _catalog() -> list[Router]:
+    return list(catalog.load(Settings(home=Path("/nowhere"))).values())
 
 
 def http() -> str:
@@ -140,7 +187,7 @@ def settings() -> str:
         (name, _default(getattr(defaults, field), name), _must_be(name), told[name])
         for name, field in _SETTINGS.items()
     ]
-    routers = catalog.load(Settings(home=Path("/nowhere"))).values()
+    routers = _catalog()
     moved = {"ollama": "OLLAMA_BASE_URL", "cursor": "CURSOR_ADAPTER_URL"}
     others = [
         *_OTHERS,
@@ -250,7 +297,7 @@ def _must_be(name: str) -> str:
 
 def keys() -> str:
     """Every router: where its key comes from, what it allows for nothing, and what `auto` takes of it."""
-    routers = [each for each in catalog.load(Settings(home=Path("/nowhere"))).values() if each.id != "mock"]
+    routers = [each for each in _catalog() if each.id != "mock"]
     return (
         f"# Routers and keys\n\n{MADE}{_ABOUT_KEYS}\n"
         "| router | what it allows | its key | variable |\n|---|---|---|---|\n"

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import anyio
@@ -24,7 +24,7 @@ from chomp_mcp.errors import ChompError, InvalidRequest, UpstreamError
 from chomp_mcp.messages import OWNER, Router
 from chomp_mcp.settings import Settings
 
-__all__ = ["setup"]
+__all__ = ["key_takers", "setup"]
 
 FIRST_QUESTION = "Say hello in one sentence, and name the model that you are."
 MOST_TRIES = 3
@@ -70,7 +70,7 @@ async def _found() -> dict[str, Any]:
                 "keys_page": router.keys_page,
                 "command": f"{ours} keys add {router.id}",
             }
-            for router in _routers(chomp)
+            for router in key_takers(chomp.routers.values())
         ],
         "clients": [
             {"id": name, "name": client.name, "command": f"{ours} install {name} --yes"}
@@ -81,17 +81,17 @@ async def _found() -> dict[str, Any]:
     }
 
 
-def _routers(chomp: Chomp) -> list[Router]:
-    """Those that take a key, with a free tier first."""
-    takers = (router for router in chomp.routers.values() if router.needs_key and not router.deprecated)
-    return sorted(takers, key=lambda router: not router.limits.startswith("free"))
+def key_takers(routers: Iterable[Router]) -> list[Router]:
+    """Those that take a key: with a free tier first, without anything for nothing last."""
+    takers = (router for router in routers if router.needs_key and not router.deprecated)
+    return sorted(takers, key=lambda each: (not each.limits.startswith("free"), each.limits.startswith("none free")))
 
 
 def _key() -> Router:
     """The router to begin with: one that has a key and keeps it, or the one whose key is typed now."""
     chomp = Chomp(Settings.load())
     previews = anyio.run(_previews)
-    routers = _routers(chomp)
+    routers = key_takers(chomp.routers.values())
     print("1. A router and its key. Those with a free tier come first:\n")
     for number, router in enumerate(routers, 1):
         has = f" · has a key: {previews[router.id]}" if router.id in previews else ""
