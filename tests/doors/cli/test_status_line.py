@@ -7,7 +7,7 @@ import pty
 import signal
 import subprocess
 
-from tests.doors.cli.conftest import COMMAND
+from tests.support.commands import COMMAND
 
 
 def test_a_command_that_waits_says_for_what_and_wipes_it_at_its_end(home, upstream):
