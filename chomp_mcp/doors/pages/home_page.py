@@ -110,5 +110,8 @@ class _HomePage:
 
 
 def _check_owner(request: Request) -> None:
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        raise NotAllowed("This page is for itself alone, whatever CORS_ALLOWED_ORIGINS says.", hint="Open it in a tab.")
     if not caller_of(request.scope).is_owner:
         raise NotAllowed("This page is the owner's.", hint="Use GATEWAY_AUTH_TOKEN; your own spend: /v1/providers.")

@@ -43,6 +43,27 @@ def test_a_terminal_is_told_what_is_where_and_what_the_end_waits_for(home, run, 
     os.close(ours)
 
 
+def test_several_workers_end_with_one_voice(home, run, upstream):
+    upstream.hang(after=["one"])
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "serve", "--port", "0", "--workers", "2"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    url = read_until(ours, "Ctrl-C ends it.").split()[2]
+    body = json.dumps({"model": "lab/m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    ask = ["curl", "-sN", f"{url}/v1/chat/completions", "-H", "content-type: application/json", "-d", body]
+    with subprocess.Popen(ask, stdout=subprocess.PIPE, text=True) as caller:
+        assert "one" in caller.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: all of them hear it
+        read_until(ours, "Ctrl-C again ends at once.")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(8) == 0
+    assert os.read(ours, 4096).decode().split() == ["chomp-mcp", "ends", "now."]
+    os.close(ours)
+
+
 def test_logs_are_the_receipts_of_all_doors_without_what_was_said(run, upstream):
     upstream.answer("the answer")
     run("ask", "sesame", "-m", "lab/m")

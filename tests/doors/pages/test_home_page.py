@@ -66,6 +66,14 @@ async def test_what_is_new_comes_over_the_event_stream_and_no_prompt_does(gatewa
     assert "sesame" not in seen
 
 
+async def test_no_other_page_may_read_it_not_even_one_that_may_call_the_apis(gateway: Served):
+    for origin in ("http://localhost:3000", "http://127.0.0.1:1", "https://evil.example", "null"):
+        for path in ("/", "/events"):
+            assert (await gateway.http.get(path, headers={"origin": origin})).status_code == 403
+    assert (await gateway.http.get("/v1/models", headers={"origin": "http://localhost:3000"})).status_code == 200
+    assert (await gateway.http.get("/", headers={"origin": gateway.url})).status_code == 200
+
+
 async def test_it_is_the_owners_alone(home):
     async with serving(settings_for(home, environ={"GATEWAY_AUTH_TOKEN": TOKEN})) as gateway:
         for path in ("/", "/events"):

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from chomp_mcp.doors.http.server.http1 import Protocol
 from chomp_mcp.settings import Settings
 
-__all__ = ["GRACE_SECONDS", "Server", "configured"]
+__all__ = ["GRACE_SECONDS", "Server", "configured", "say"]
 
 GRACE_SECONDS = 10
 """How long answers in flight may go on after SIGTERM."""
@@ -55,19 +55,25 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal says what is waited for; a second Ctrl-C ends at once, and what it cuts off is no error."""
+        """The first signal says what is waited for; a second Ctrl-C ends at once, and what it cuts off is no error.
+
+        A worker hears Ctrl-C from the terminal as its supervisor does, which does the talking.
+        """
         was_told = self.should_exit
         if app := getattr(self.config, "loaded_app", None):  # not ready from this moment on, on open connections too
             app.state.stopped_at = getattr(app.state, "stopped_at", time.monotonic())
         super().handle_exit(sig, frame)  # first: the next signal may come while we write
         if self.force_exit:
             logging.getLogger("uvicorn.error").disabled = True
-            _say("chomp-mcp ends now.")
-        elif sig == signal.SIGINT and not was_told and multiprocessing.parent_process() is None:
+        if multiprocessing.parent_process() is not None:
+            return
+        if self.force_exit:
+            say("chomp-mcp ends now.")
+        elif sig == signal.SIGINT and not was_told:
             count = len(getattr(self.config.loaded_app.state, "under_way", ()))
             answers = f"{count} answer{'s' * (count != 1)} under way"
             waits = f"chomp-mcp waits up to {GRACE_SECONDS} s for {answers}; Ctrl-C again ends at once."
-            _say(waits if count else "chomp-mcp ends.")
+            say(waits if count else "chomp-mcp ends.")
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -80,11 +86,12 @@ class Server(uvicorn.Server):
         try:
             yield
         finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+            is_worker = multiprocessing.parent_process() is not None
+            for each, handler in before.items():  # a worker is as good as gone: the next Ctrl-C is no error of its own
+                signal.signal(each, signal.SIG_IGN if is_worker else handler)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """A line on stderr, for the person at the terminal."""
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"{text}\n")

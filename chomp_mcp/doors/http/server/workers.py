@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -21,7 +22,7 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import multiprocess
 
-from chomp_mcp.doors.http.server.process import Server
+from chomp_mcp.doors.http.server.process import GRACE_SECONDS, Server, say
 
 __all__ = ["SharedPort", "Supervisor", "Worker", "bind"]
 
@@ -30,6 +31,8 @@ FROZEN_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 """Between a worker's end and what comes next, so that one that cannot live is not started without pause."""
 START_SECONDS = 60.0
+LOOK_SECONDS = 0.1
+"""Between two looks at a worker that ends."""
 
 _log = logging.getLogger("chomp_mcp.workers")
 
@@ -66,6 +69,11 @@ class Worker(multiprocess.Process):
         if self._server is None:
             self._server = Server(self.config)
         return self._server  # type: ignore[return-value]  # set here alone
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """A Ctrl-C before there is a server to end is the supervisor's."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        super().target(sockets)
 
     def pong(self) -> None:
         self.child_conn.recv()
@@ -113,11 +121,21 @@ class Supervisor(multiprocess.Multiprocess):
     def join_all(self) -> None:
         """The original waits as long as it takes, and for a frozen worker for ever."""
         until = time.monotonic() + self._stop_seconds
+        is_told = False
         for process in self.processes:
-            process.process.join(max(0.0, until - time.monotonic()))
+            while process.exitcode is None and time.monotonic() < until:
+                process.process.join(LOOK_SECONDS)
+                if signal.SIGINT in self.signal_queue and not is_told:  # the second: the workers have heard it, too
+                    is_told = True
+                    say("chomp-mcp ends now.")
             if process.exitcode is None:
                 process.process.kill()
                 process.process.join()
+
+    def handle_int(self) -> None:
+        """Ctrl-C."""
+        super().handle_int()
+        say(f"chomp-mcp ends: answers under way have up to {GRACE_SECONDS} s; Ctrl-C again ends at once.")
 
     def handle_hup(self) -> None:
         """The terminal was closed. uvicorn would restart the workers, with the settings that they had."""
