@@ -19,6 +19,7 @@ from chomp_mcp.gateway.engine import Engine
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.runs import Progress, Run, Runs, size_of
 from chomp_mcp.messages import Caller, ChatRequest, Job, JobStatus, Plan
+from chomp_mcp.policy.secrets import quoted
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.processes import Processes
 
@@ -127,6 +128,7 @@ class JobRunner:
         """Have it run, and return at once: the stored job, with the route that is tried first."""
         await self._let_in(caller, request)
         plan = await self._gateway.plan(caller, request)
+        await self._check_what_is_stored(caller, request, plan)
         return await self.engine.submit(
             caller, self._new_job(caller, prompt, system, save_to, plan), request, plan, door
         )
@@ -143,6 +145,7 @@ class JobRunner:
     ) -> Job:
         """Store a job for another process to run, which `run_queued` does there."""
         plan = await self._gateway.plan(caller, request)
+        await self._check_what_is_stored(caller, request, plan)
         return await self.engine.enqueue(caller, self._new_job(caller, prompt, system, save_to, plan), request, door)
 
     def start(self) -> None:
@@ -265,6 +268,12 @@ class JobRunner:
         if self._closing:
             raise Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
 
+    async def _check_what_is_stored(self, caller: Caller, request: ChatRequest, plan: Plan) -> None:
+        """What may not be sent to any route is refused before it stands in the store."""
+        guard = await self._gateway.guards.of(caller)
+        if guard is not None:
+            guard.check_for_all(plan.routes, request.body)
+
     def _new_job(
         self, caller: Caller, prompt: str, system: str, save_to: SaveTo | None, plan: Plan | None = None
     ) -> Job:
@@ -312,7 +321,7 @@ class JobRunner:
 
 def _not_found(job_id: str) -> JobNotFound:
     return JobNotFound(
-        f"There is no job {job_id[:64]!r}.",
+        f"There is no job {quoted(job_id)}.",
         hint="Ids come from dispatch or ask, belong to one caller, and last 24 hours after the end.",
         param="job_id",
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from chomp_mcp import wire
 from chomp_mcp.errors import SecretFound
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.messages import OWNER, Caller, Route, WireRequest
@@ -55,6 +57,19 @@ class Guard:
         note = f"{'redacted for' if self.policy == 'redact' else 'sent to'} {place}: {what}"
         _log.warning("%s", note)
         return wired, note
+
+    def check_for_all(self, routes: Iterable[Route], body: Mapping[str, Any]) -> None:
+        """Raises: SecretFound, where none of the routes may get this."""
+        if any(map(is_local, routes)):
+            return
+        findings = self.scanner.scan(wire.dumps(body))
+        if findings and (self.policy in {"block", "local"} or any(finding.rule == OWN for finding in findings)):
+            raise SecretFound(f"Not sent anywhere: this holds {told(findings)}.", hint=_ALLOW)
+
+    def without_own(self, text: str) -> str:
+        """The text without the keys that we hold."""
+        own = [finding for finding in self.in_text(text) if finding.rule == OWN]
+        return redacted(text.encode("utf-8", "replace"), own).decode("utf-8", "replace") if own else text
 
     def in_text(self, text: str) -> tuple[Finding, ...]:
         return self.scanner.scan(text.encode("utf-8", "replace"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ from chomp_mcp.gateway.conversations import Conversations
 from chomp_mcp.gateway.explain import Explainer, PlanView
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.hedge import Hedge
-from chomp_mcp.gateway.outward import OutwardGuards
+from chomp_mcp.gateway.outward import Guard, OutwardGuards
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.reply import Reply
@@ -35,7 +35,7 @@ from chomp_mcp.messages import (
 )
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.ledger import Hold
-from chomp_mcp.telemetry.report import OK, Report
+from chomp_mcp.telemetry.report import HIDDEN, OK, Report
 from chomp_mcp.telemetry.tracing import Tracing
 
 __all__ = ["Exchange", "Gateway"]
@@ -122,6 +122,7 @@ class Exchange:
         self._hedge: Hedge | None = None
         self._attempts: Attempts | None = None
         self._reply: Reply | None = None
+        self._guard: Guard | None = None
 
     @property
     def request(self) -> ChatRequest:
@@ -165,6 +166,8 @@ class Exchange:
         try:
             return await self._open()
         except BaseException as error:
+            if isinstance(error, ChompError) and self._guard:
+                error.message = self._guard.without_own(error.message)
             self._settle(error)
             raise
 
@@ -173,6 +176,7 @@ class Exchange:
         gateway, request = self._gateway, self._request
         if not self._is_let_in:
             await gateway.admission.let_in(self._caller)
+        self._guard = await gateway.guards.of(self._caller)
         if self._plan is None:
             self._plan = await gateway.plan(self._caller, request)
         if request.native and not any(map(request.is_native_to, self._plan.routes)):
@@ -185,7 +189,7 @@ class Exchange:
         await gateway.settlement.secure(self._hold)
         if plan.group and plan.group.hedge:
             self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant)
-        guard = await gateway.guards.of(self._caller)
+        guard = self._guard
         means = Means(gateway.client, gateway.health, gateway.wishes, gateway.seals, guard, gateway.clock, self._trace)
         self._attempts = Attempts(plan, request, means, self._hedge)
         if self.before_asking is not None:
@@ -237,6 +241,8 @@ class Exchange:
     def _report(self, error: BaseException | None) -> Report:
         reply, gateway = self._reply, self._gateway
         receipt = reply.receipt() if reply else getattr(error, "receipt", None) or self._bare_receipt()
+        if error is not None and self._guard and self._guard.in_text(receipt.asked):
+            receipt = replace(receipt, asked=HIDDEN)  # a key, pasted where the model's name belongs
         failure = (reply.failure if reply else None) or error
         cost = receipt.cost_usd
         return Report(

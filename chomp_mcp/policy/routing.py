@@ -30,6 +30,7 @@ from chomp_mcp.policy.book import (
     probed,
 )
 from chomp_mcp.policy.groups import is_pattern, matching, pattern_routers
+from chomp_mcp.policy.secrets import quoted
 
 __all__ = [
     "Book",
@@ -94,7 +95,7 @@ def named_router(router: str, routers: Mapping[str, Router]) -> Router:
         return routers[router]
     close = close_to(router[:MAX_REF], routers)
     raise InvalidRequest(
-        f"There is no router {router[:80]!r}.",
+        f"There is no router {quoted(router)}.",
         hint=f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(routers)}.",
         param="router",
     )

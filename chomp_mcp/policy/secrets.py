@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from chomp_mcp.messages import Router
 
-__all__ = ["KEY_SHAPES", "each_text", "masked", "sent_secrets", "without", "without_password"]
+__all__ = ["KEY_SHAPES", "each_text", "masked", "quoted", "sent_secrets", "without", "without_password"]
 
 _START = r"(?:\b|(?<=\\[nrt]))"
 """In text that was escaped, a line break is two characters, of which the second is a letter."""
@@ -69,6 +69,14 @@ def masked(text: str) -> str:
     for pattern, shown in KEY_SHAPES:
         text = pattern.sub(shown, text)
     return text
+
+
+def quoted(name: str) -> str:
+    """A name that somebody gave and nobody has, in quotes; `…` for what is no name: keys are pasted anywhere."""
+    return repr(name) if _NAME.fullmatch(name) and masked(name) == name else "'…'"
+
+
+_NAME = re.compile(r"[\w./:-]{1,32}")
 
 
 def sent_secrets(router: Router, key: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 from chomp_mcp.messages import Receipt
 from chomp_mcp.policy.secrets import masked
 
-__all__ = ["OK", "SHOWN_CALLER", "Observer", "Observers", "Price", "Report", "Transition", "shown"]
+__all__ = ["HIDDEN", "OK", "SHOWN_CALLER", "Observer", "Observers", "Price", "Report", "Transition", "shown"]
 
 OK: Final = "ok"
 """The status of an exchange, and the outcome of an attempt, that went well."""
@@ -116,6 +116,10 @@ class Observers:
                 observer.transition(transition)
             except Exception:
                 _logger.exception("An observer could not read a transition.")
+
+
+HIDDEN = "…"
+"""In place of a model's name that holds a secret."""
 
 
 @lru_cache(maxsize=4096)

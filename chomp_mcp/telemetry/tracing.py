@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from chomp_mcp.telemetry.report import NO_FAILURES, Report, shown
+from chomp_mcp.telemetry.report import HIDDEN, NO_FAILURES, Report, shown
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
@@ -196,6 +196,10 @@ class _Spans:
             return
         if self._span.is_recording():
             self._span.set_attributes(_attributes(report))
+            if report.asked == HIDDEN:
+                self._span.update_name(f"chat {HIDDEN}")
+                for span in (self._span, *(each for _, each in self._attempts)):
+                    span.set_attribute("gen_ai.request.model", HIDDEN)
             for (started, span), attempt in zip(self._attempts, report.receipt.attempts, strict=False):
                 span.set_attribute("chomp.outcome", attempt.outcome)
                 if attempt.status is not None:

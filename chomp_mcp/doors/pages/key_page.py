@@ -29,6 +29,7 @@ from chomp_mcp.doors.shown import shown
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
 from chomp_mcp.policy import key_shape, routing
+from chomp_mcp.policy.secrets import quoted
 from chomp_mcp.store.key_pages import Page, Pages
 
 __all__ = ["KeyPages", "KeyTaker"]
@@ -107,7 +108,9 @@ class KeyPages:
         takers = self._takers()
         if router not in takers:
             raise InvalidRequest(
-                f"{router!r} is no router that takes a key.", hint=f"These do: {', '.join(takers)}.", param="router"
+                f"{quoted(router)} is no router that takes a key.",
+                hint=f"These do: {', '.join(takers)}.",
+                param="router",
             )
 
     async def _serve(self, request: Request) -> Response:
