@@ -252,7 +252,7 @@ class Cluster:
             if job is None or job.status.is_final:
                 await self._jobs.drop_request(caller_id, job_id)
                 return True
-            is_ours = job.process == await self._processes.announce()
+            is_ours = job.process == self._processes.id
             if job.status is JobStatus.RUNNING and not is_ours and await self._processes.is_alive(job.process):
                 if not self._processes.was_seen_alive(job.process):
                     return False
@@ -260,9 +260,13 @@ class Cluster:
                 return True
             # To its end, whoever is cancelled meanwhile: a job that was taken up must run.
             run = await finished(self._taken(job))
-        if run is not None:
-            await run.watch()
-        return False
+        if run is None:
+            return False
+        await run.watch()
+        if not run.job.status.is_final or run.is_to_begin_again or job_id in self._runs.by_id:
+            return False
+        await self._jobs.drop_request(caller_id, job_id)
+        return True
 
     async def lost(self, job: Job) -> str:
         """Nothing is: whatever ended without an end is delivered again. What waits long may have lost its place."""

@@ -70,6 +70,11 @@ class Processes:
         self._id = ""
         self._lock: BaseFileLock | None = None
 
+    @property
+    def id(self) -> str:
+        """Empty before the first `announce`."""
+        return self._id
+
     async def announce(self) -> str:
         """This process's id, with a fresh lease; the first call takes the lock too (`StoreError`)."""
         if not self._id:
