@@ -235,7 +235,8 @@ class Runs:
 
     async def _keep_answer(self, run: Run, folder: Folder, reply: Reply) -> None:
         """In the store before it is settled: should this process die now, nobody asks for what is there already."""
-        if not run.is_stored:
+        is_large = run.characters > MOST_TOLD and not self.are_begun_again  # nobody would ask again: once is enough
+        if not run.is_stored or is_large:
             return
         completion = Completion(folder.body())
         job = replace(
