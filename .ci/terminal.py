@@ -25,6 +25,7 @@ COMMANDS = (
     'job=$(chomp-mcp dispatch "Take your time." -m "mock/slow?seconds=3")',
     'chomp-mcp result "$job" --wait 30',
     "chomp-mcp ask hi -m gorq/auto",
+    "chomp-mcp logs",
     "chomp-mcp status",
 )
 

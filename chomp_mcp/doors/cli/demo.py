@@ -29,6 +29,7 @@ Tell = Callable[[str, str], None]
 """A step's name (empty: still the same), and what was seen."""
 FAILOVER = {"LLM_DEFAULT_MODEL": "mock/500", "LLM_FALLBACKS": "mock/echo"}
 """A first choice that always fails, and a second that always answers."""
+SHOWN_ROUTERS = 6
 SHOWN = 100
 """Characters of an answer that are shown."""
 
@@ -36,7 +37,9 @@ SHOWN = 100
 def demo(args: argparse.Namespace) -> int:
     """Offline on the mock router; on the caller's real routers too, where there are keys."""
     settings = Settings.load()
-    anyio.run(try_stores, settings)
+    for found in anyio.run(try_stores, settings):
+        if isinstance(found, ChompError):
+            raise found
     doing = "starting the server"
     with StatusLine(lambda: doing) as line:
 
@@ -174,8 +177,11 @@ def _next(settings: Settings) -> dict[str, Any]:
 def _next_steps(settings: Settings) -> None:
     ours = launch.typed_command()
     print("\nWith a key, the same calls reach real models. Each is typed once, hidden:")
-    for key in _next(settings)["keys"]:
+    keys = _next(settings)["keys"]
+    for key in keys[:SHOWN_ROUTERS]:
         print(f"  {key['command']:<{len(ours) + 21}} {key['keys_page']}")
+    if more := len(keys) - SHOWN_ROUTERS:
+        print(f"  and {more} more, several with a free tier: {ours} keys list")
     print(f"\n`{ours} setup` is a guided walk: a key, your clients, the first question.")
     claude = CLIENTS["claude-desktop"]
     print(f"\nPaste this into Claude Desktop ({claude.path()}) and Cursor (~/.cursor/mcp.json),")

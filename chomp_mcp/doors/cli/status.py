@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import anyio
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.cli.output import clock, show_json, table
+from chomp_mcp.doors.cli.output import as_typed, clock, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.gateway.status import CreditView, QuotaView, RestView, RouterStatus, SpendView
 from chomp_mcp.settings import Settings
@@ -31,8 +32,12 @@ async def _status(args: argparse.Namespace) -> int:
         show_json(told)
         return 0
     headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
-    rows = [_row(router, row) for router, row in told["routers"].items()]
+    # A person looks for what there is; whatever reads a pipe gets a row for each.
+    keyless = [router for router, row in told["routers"].items() if sys.stdout.isatty() and _is_bare(row)]
+    rows = [_row(router, row) for router, row in told["routers"].items() if router not in keyless]
     table(headers, rows, droppable=("BREAKER", "UNTIL"), wraps=True)
+    if keyless:
+        print(as_typed(f"\nWithout a key: {', '.join(keyless)}. Where each is had: chomp-mcp keys list"))
     documented = [(router, row["limits"]) for router, row in told["routers"].items() if row["key"] and not _quota(row)]
     if documented:
         print("\nDocumented limits, of routers that have told none yet:")
@@ -62,6 +67,11 @@ def _row(router: str, row: RouterStatus) -> tuple[Any, ...]:
         f"${row['spent_today_usd']}",
         _quota(row) or "-",
     )
+
+
+def _is_bare(row: RouterStatus) -> bool:
+    """It lacks a key, and nothing else is to be told of it."""
+    return row["key"] is False and row["spent_today_usd"] == "0" and row["breaker"] == "closed" and not _quota(row)
 
 
 def _quota(row: RouterStatus) -> str:

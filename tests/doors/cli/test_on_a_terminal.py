@@ -1,7 +1,8 @@
-"""What a terminal shows while a command waits: on stderr, from the first second on, and nothing of it in the end."""
+"""What only a terminal shows: what a command waits for, gone in the end; the routers that matter."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -25,3 +26,19 @@ def test_a_command_that_waits_says_for_what_and_wipes_it_at_its_end(home, upstre
     assert "Traceback" not in seen
     assert process.returncode == 130
     os.close(ours)
+
+
+def test_a_terminal_has_one_line_for_the_routers_without_a_key(home):
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "status"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL):
+        os.close(theirs)
+        seen = ""
+        with contextlib.suppress(OSError):  # the other end is closed: Linux says EIO
+            while piece := os.read(ours, 4096):
+                seen += piece.decode()
+    os.close(ours)
+    rows = [line.split()[0] for line in seen.partition("\r\n\r\n")[0].splitlines()]
+    assert "mock" in rows
+    assert "groq" not in rows
+    assert "Without a key: zen, groq, " in seen
