@@ -70,7 +70,7 @@ def installed_from_pypi(tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
     def install(package: str, program: str) -> Path:
         named = os.environ.get("HOSTS_CACHE")
-        folder = (Path(named) if named else tmp_path_factory.getbasetemp() / "hosts") / program
+        folder = (Path(named) if named else tmp_path_factory.getbasetemp() / "hosts") / package
         path = folder / "bin" / program
         if not path.exists():
             subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=SECONDS)

@@ -27,6 +27,7 @@ from chomp_mcp.settings import Settings
 __all__ = ["BODY_SECONDS", "MAX_BODY_BYTES", "Edge", "request_id"]
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+_GOOGLES_CALLS: Final = (":generateContent", ":streamGenerateContent", ":countTokens")
 """One request: the longest conversation with a few images in it."""
 BODY_SECONDS: Final = 30.0
 """From the end of the head to the end of the body."""
@@ -111,7 +112,7 @@ class Edge:
         has_origin = b"origin" in headers
         if has_origin:
             self._check_origin(headers)
-        _take_the_slash(scope)
+        _name_as_routed(scope)
         share: Share = scope[SHARE]
         if not scope["path"].startswith(HEALTH_PATHS):
             share.admit()
@@ -234,16 +235,19 @@ def request_id(headers: Headers) -> bytes:
     return given if _SANE_ID.fullmatch(given) else b"req_" + os.urandom(16).hex().encode()
 
 
-def _take_the_slash(scope: Scope) -> None:
+def _name_as_routed(scope: Scope) -> None:
     """Every path is served with a slash at its end and without; a redirect would lead from TLS to plain HTTP.
 
-    `/messages/` is the one that has it by name: the MCP SDK tells it to clients of /sse.
+    `/messages/` is the one that has it by name: the MCP SDK tells it to clients of /sse. The Gemini API is served below
+    `/v1` as well.
     """
     path = scope["path"]
     if path.endswith("/") and len(path) > 1:
         scope["path"] = path = path.rstrip("/") or "/"
     if path == "/messages":
         scope["path"] = "/messages/"
+    elif path.startswith("/v1/models/") and path.endswith(_GOOGLES_CALLS):  # as Google's newer SDKs write it
+        scope["path"] = f"/v1beta/{path.removeprefix('/v1/')}"
 
 
 @lru_cache(maxsize=256)

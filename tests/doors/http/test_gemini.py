@@ -12,7 +12,7 @@ from tests.support.serving import serving, settings_for
 pytestmark = pytest.mark.anyio
 
 HELLO = {"role": "user", "parts": [{"text": "hi"}]}
-PATHS = ("/v1beta/models/lab/m", "/v1beta1/publishers/google/models/lab/m")
+PATHS = ("/v1beta/models/lab/m", "/v1beta1/publishers/google/models/lab/m", "/v1/models/lab/m")
 WEATHER = {"functionDeclarations": [{"name": "weather", "description": "d", "parameters": {"type": "OBJECT"}}]}
 ROME = {"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"in": "Rome"}'}}
 

@@ -79,6 +79,7 @@ DOORS = {
     "/api/dispatch": {"prompt": "hi", "model": "cerebras/m"},
     "/v1/messages/count_tokens": {"model": "cerebras/m", "messages": HI},
     "/v1beta/models/cerebras/m:generateContent": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+    "/v1/models/cerebras/m:generateContent": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
 }
 OPENS = {
     "/v1/messages": "anthropic",
@@ -92,6 +93,7 @@ OPENS = {
     "/api/dispatch": "api",
     "/api/keys": "api",
     "/v1beta/models/cerebras/m:generateContent": "gemini",
+    "/v1/models/cerebras/m:generateContent": "gemini",
     "/mcp": "mcp",
     "/messages/": "mcp",
     "/api/tokens/ci/rotate": "api",
