@@ -23,13 +23,14 @@ from chomp_mcp.messages import ChatRequest, Route, Router
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
 from tests.dialects.chunking import read
+from tests.support.gemini_answers import content
 from tests.support.responses_answers import events_of, response, thought, wired
 
 ROUTERS = load(Settings(home=Path("nowhere")))
 ROUTES = [
     *(
         Route(ROUTERS[name], "m", "key")
-        for name in ("groq", "sambanova", "openrouter", "anthropic", "ollama", "cursor")
+        for name in ("groq", "sambanova", "openrouter", "anthropic", "gemini", "ollama", "cursor")
     ),
     Route(Router("gpt", "GPT", "https://gpt.example/v1", dialect="responses"), "m", "key"),
 ]
@@ -334,4 +335,27 @@ def test_an_odd_value_in_any_place_of_a_response_or_its_events_is_read_or_is_an_
                     read(speak.decoder(), told)
                 except Exception as error:  # noqa: BLE001
                     broken[f"{event['type']} {'.'.join(map(str, path))}"] = (value, error)
+    assert broken == {}
+
+
+GEMINI_TOLD = content(
+    {"text": "t", "thought": True},
+    {"text": "t", "thoughtSignature": "s"},
+    {"functionCall": {"id": "i", "name": "f", "args": {"a": 1}}, "thoughtSignature": "s"},
+    {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
+    usage={"promptTokenCount": 1, "candidatesTokenCount": 1, "thoughtsTokenCount": 1, "cachedContentTokenCount": 1},
+    promptFeedback={"blockReason": "SAFETY"},
+)
+
+
+def test_an_odd_value_in_any_place_of_a_gemini_answer_or_its_events_is_read_or_is_an_error():
+    speak, broken = DIALECTS["gemini"], {}
+    for path in places(GEMINI_TOLD):
+        for value in ODD:
+            told = wire.dumps(with_value(GEMINI_TOLD, path, value))
+            try:
+                assert speak.decode(told) is not None
+                read(speak.decoder(), b"data: %b\n\n" % told)
+            except Exception as error:  # noqa: BLE001 - all of them at once, each with its place
+                broken[".".join(map(str, path))] = (value, error)
     assert broken == {}

@@ -16,7 +16,7 @@ from chomp_mcp.dialects.openai.allowed_tools import allowed
 from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.request import headers_of
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
 __all__ = ["call", "encode"]
@@ -89,17 +89,17 @@ def _config(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
         config["maxOutputTokens"] = limit
     if stop := given.get("stop"):
         config["stopSequences"] = [stop] if isinstance(stop, str) else stop
-    if thinking := _thinking(route.model, given.get("reasoning_effort")):
+    if thinking := _thinking(route.model, as_text(given.get("reasoning_effort"))):
         config["thinkingConfig"] = thinking
     wanted = as_mapping(given.get("response_format"))
-    if wanted.get("type") in {"json_object", "json_schema"}:
+    if wanted.get("type") in ("json_object", "json_schema"):
         config["responseMimeType"] = "application/json"
         if isinstance(schema := as_mapping(wanted.get("json_schema")).get("schema"), Mapping):
             config["responseJsonSchema"] = schema
     return config
 
 
-def _thinking(model: str, effort: Any) -> dict[str, Any]:
+def _thinking(model: str, effort: str) -> dict[str, Any]:
     """The effort in the model's own words; what was thought is shown where an effort was asked for."""
     if effort not in _BUDGETS:
         return {}
@@ -113,7 +113,7 @@ def _tools(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:
     functions = []
     for tool in as_list(given.get("tools")):
         function = as_mapping(as_mapping(tool).get("function"))
-        if not isinstance(function.get("name"), str):
+        if not as_text(function.get("name")):
             lost.add(f"tools[].{as_mapping(tool).get('type')}")
             continue
         told = {name: function[name] for name in ("name", "description") if function.get(name)}

@@ -53,7 +53,7 @@ def fields(command: str) -> set[str]:
 def test_every_command_takes_it_and_has_its_row():
     found = commands(parser())
     assert [name for name, each in found.items() if "--json" not in each._option_string_actions] == []
-    groups = {"keys", "tokens"}  # without an action they list
+    groups = {"catalog", "keys", "tokens"}  # without an action they list
     assert set(found) - groups == set(SHAPES)
 
 
@@ -64,6 +64,7 @@ def test_what_is_printed_has_the_promised_fields(told, tmp_path, monkeypatch):
     assert [set(row) for row in told("logs", "--limit", "1")] == [fields("logs")]
     assert set(told("models", "mock")) == fields("models")
     assert set(told("explain")) == fields("explain")
+    assert set(told("catalog")) == set(told("catalog", "show")) == fields("catalog show") == fields("catalog update")
     assert told("keys", "list") == told("keys") == {}
     added = told("keys", "add", "groq", "--no-check", stdin="gsk_0123456789abcdef0123456789abcdef\n")
     assert set(added) == fields("keys add")

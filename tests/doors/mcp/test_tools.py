@@ -345,7 +345,7 @@ async def test_routers_models_and_jobs_complete_as_they_are_typed(client: Client
         return (await client.complete(ref, {"name": name, "value": typed})).completion.values
 
     models = ResourceTemplateReference(uri="chomp://models/{router}")
-    assert await values(models, "router", "o") == ["openrouter", "ollama", "openai"]
+    assert await values(models, "router", "o") == ["openrouter", "ollama-cloud", "ollama", "openai"]
     opinion, compare = PromptReference(name="second_opinion"), PromptReference(name="compare")
     assert await values(opinion, "model", "scripted-s") == ["lab/scripted-small"]
     assert await values(compare, "models", "groq/x,scripted-l") == ["groq/x,lab/scripted-large"]
