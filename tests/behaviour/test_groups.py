@@ -152,6 +152,30 @@ async def test_speed_measures_each_once_and_then_takes_the_quickest(home: Path) 
             assert reply.route.router.id == "cerebras"
 
 
+async def test_speed_counts_tokens_a_second_too(home: Path) -> None:
+    rows = '[groups.quick]\nmodels = ["groq/small", "cerebras/small"]\norder = "speed"\nsticky = false'
+    async with grouped(home, rows, "groq", "cerebras") as w:
+        routes = {
+            name: (await w.chomp.gateway.plan(OWNER, ChatRequest({"messages": HI}, f"{name}/small"))).routes[0]
+            for name in ("groq", "cerebras")
+        }
+        for name, seconds, tokens in (("groq", 0.2, 20), ("cerebras", 1.0, 2000)):
+            await w.chomp.health.speeds.measured(routes[name], seconds, stream=True)
+            await w.chomp.health.speeds.generated(routes[name], tokens, 1.0)
+        assert (await planned(w, "quick"))[0] == "cerebras/small"  # 500 tokens take it 1.25 s, and Groq 25 s
+        assert (await planned(w, "quick", max_tokens=10))[0] == "groq/small"  # 0.7 s, and 1.005 s
+        view = await w.chomp.gateway.explain(OWNER, ChatRequest({"messages": HI}, "quick"))
+        assert view["plan"][0]["reason"] == "1.00 s to the first token, 2000 tokens a second"
+
+
+async def test_a_pattern_that_matches_ten_thousand_is_as_good_as_one_that_matches_few(home: Path) -> None:
+    rows = '[groups.many]\nmodels = ["*", "groq/*"]\norder = "cost"'
+    async with grouped(home, rows, "groq", listed=[f"m{number}" for number in range(10_000)]) as w:
+        found = await planned(w, "many")
+        assert found == [f"groq/m{number}" for number in range(32)]
+        assert (await w.chomp.ask("hi", model="many")).receipt["served"] == "groq/m0"
+
+
 async def test_a_conversation_keeps_its_route_unless_the_group_says_no(home: Path) -> None:
     rows = """[groups.kept]
 models = ["groq/small", "cerebras/small", "sambanova/small"]
