@@ -135,12 +135,12 @@ def _with_body(row: Any, found: Mapping[str, Body], *, is_wanted: bool) -> Excha
 
 def _prompt(request: Mapping[str, Any]) -> str:
     """The end of what was asked, a line for each message."""
-    messages = request.get("messages", request.get("input"))
+    messages = request.get("messages") or request.get("contents") or request.get("input")
     if not isinstance(messages, list) or not any(isinstance(each, Mapping) for each in messages):
         return _end(str(request.get("input") or request.get("prompt") or ""))
     lines: list[str] = []
     for message in reversed([each for each in messages if isinstance(each, Mapping)]):
-        lines.append(f"{message.get('role')}: {text_of(message.get('content')) or '…'}")
+        lines.append(f"{message.get('role')}: {text_of(message.get('content') or message.get('parts')) or '…'}")
         if sum(map(len, lines)) > MOST_CHARACTERS:
             break
     return _end("\n".join(reversed(lines)))

@@ -11,6 +11,7 @@ from chomp_mcp.errors import UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.answer import Answer
 from chomp_mcp.gateway.attempts import Attempts
 from chomp_mcp.gateway.bill import Bill, counted
+from chomp_mcp.gateway.kept_text import KeptText
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import (
     ChatRequest,
@@ -44,7 +45,7 @@ class Reply:
 
         `keeps_text`: somebody reads `said` afterwards, which costs a stream the parsing of its frames.
         """
-        self._kept = Folder() if keeps_text else None
+        self._kept = KeptText(answer.route) if keeps_text else None
         self.failure: UpstreamError | None = None
         """What broke the answer after its first delta."""
         self.first_token_seconds = clock() - started if request.stream else None
@@ -114,7 +115,7 @@ class Reply:
         """The answer's text as far as it came; empty where nobody wanted it kept."""
         if self._kept is None:
             return ""
-        return (self._answer.completion or Completion(self._kept.body())).text
+        return self._answer.completion.text if self._answer.completion else self._kept.text
 
     def receipt(self) -> Receipt:
         """Who answered and what was tried; usage and cost are there once the answer has ended."""

@@ -103,7 +103,10 @@ class CountTokens:
         request = _request(body, scope["headers"], self._settings)
         caller = caller_of(scope)
         counted = await while_connected(scope, receive, partial(self._gateway.count_tokens, caller, request))
-        await send_json(send, wire.dumps({"input_tokens": estimate(body)} if counted is None else counted), [])
+        if counted is None:
+            request.body["messages"]  # what no route could be sent is refused here as there, and not counted
+            counted = {"input_tokens": estimate(body)}
+        await send_json(send, wire.dumps(counted), [])
 
 
 class _Relay:
@@ -145,6 +148,13 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], se
                 hint=f"Correct {name}.",
                 param=name,
             )
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
+        raise InvalidRequest(
+            "messages: at least one message is required.",
+            hint='Send "messages": [{"role": "user", "content": "…"}].',
+            param="messages",
+        )
     headers = list(headers)
     model = without_prefix(body["model"])
     passed = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PASSED_ON}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.anthropic_answers import message, script_message
+from tests.support.scripted import ScriptedRouter
 from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -98,3 +101,27 @@ async def test_a_caller_who_is_forgotten_leaves_no_text_behind(home: Path, envir
         told = await page(gateway)
     assert "sesame" not in told
     assert "of the owner" in told
+
+
+async def test_what_other_apis_say_is_kept_too(home: Path):
+    """Untouched requests of a native route, whole and streamed; Responses; Gemini."""
+    async with ScriptedRouter() as upstream:
+        row = {"url": upstream.url, "dialect": "anthropic", "key": "LAB_KEY"}
+        settings = settings_for(home, environ={**KEPT, "LAB_KEY": "sk-lab"})
+        async with serving(replace(settings, router_rows={"claude": row})) as gateway:
+            script_message(upstream, message("open now"))
+            body = {"model": "claude/m", "max_tokens": 9, "messages": [{"role": "user", "content": "sesame"}]}
+            for stream in (False, True):
+                assert (await gateway.http.post("/v1/messages", json={**body, "stream": stream})).status_code == 200
+            items = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "barley"}]}]
+            answer = await gateway.http.post("/v1/responses", json={"model": "mock/echo", "input": items})
+            assert answer.status_code == 200
+            contents = [{"role": "user", "parts": [{"text": "oats"}]}]
+            answer = await gateway.http.post("/v1beta/models/mock/echo:generateContent", json={"contents": contents})
+            assert answer.status_code == 200
+            told = await page(gateway)
+    assert told.count('aria-label="Asked">user: sesame</pre>') == 2
+    assert told.count('aria-label="Answered">open now</pre>') == 2
+    for text in ("barley", "oats"):
+        assert f'aria-label="Asked">user: {text}</pre>' in told
+        assert f'aria-label="Answered">{text}</pre>' in told
