@@ -343,6 +343,8 @@ def _unreachable(error: Exception, sent: _Request) -> Unreachable:
             reason = f"The proxy on the way to {host} refused: check HTTPS_PROXY."
         case aiohttp.ClientConnectorDNSError():
             reason = f"{host} cannot be reached: the DNS does not know it{cause}."
+        case aiohttp.ClientConnectorCertificateError():
+            reason = f"{host} cannot be reached{cause}. Does your company sign it? {_COMPANY}"
         case aiohttp.ClientConnectorError() | ssl.SSLError():
             reason = f"{host} cannot be reached{cause}."
         case aiohttp.ClientResponseError():
@@ -352,6 +354,7 @@ def _unreachable(error: Exception, sent: _Request) -> Unreachable:
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """What our own machine lacks, whoever is called."""
+_COMPANY = "Name the file with its certificate in SSL_CERT_FILE."
 _WRONG_CERTIFICATES = "The certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR in the environment."
 
 

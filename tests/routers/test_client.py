@@ -265,6 +265,7 @@ async def test_a_certificate_nobody_vouches_for_is_refused(client, self_signed):
         error = await failure(client, chat(upstream.url))
     assert error.kind is FailureKind.TRANSIENT
     assert "self-signed certificate" in str(error)
+    assert "SSL_CERT_FILE" in str(error)
     assert upstream.requests == []
 
 
