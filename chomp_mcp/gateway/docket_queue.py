@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -18,7 +20,7 @@ import anyio
 import docket.worker
 from docket import Docket, Execution, StrikeList, TaskKey, Worker
 from key_value.aio.stores.memory import MemoryStore
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from chomp_mcp.errors import StoreAway
 from chomp_mcp.store.kv.redis_url import place_of, without_secrets
@@ -69,10 +71,23 @@ docket.worker.Execution = _Execution  # type: ignore[attr-defined]  # the worker
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
-    return record.__dict__.get("docket.name") != NAME
+    """It warns with tracebacks, again and again; what it says of our queue is told in a line, once in a while."""
+    if record.__dict__.get("docket.name") != NAME:
+        return True
+    if record.levelno >= logging.WARNING:
+        error = sys.exc_info()[1]
+        line = f"{record.getMessage()} {error or ''}".strip()
+        if time.monotonic() - _told.get(line, -SILENT_SECONDS) >= SILENT_SECONDS:
+            _told[line] = time.monotonic()
+            level = logging.ERROR if isinstance(error, NoPermissionError) else logging.WARNING
+            _log.log(level, "the queue of jobs: %s", line)
+    return False
 
 
-logging.getLogger("docket.worker").addFilter(_is_not_ours)  # it warns with tracebacks of what is told here in a line
+SILENT_SECONDS: Final = 60.0
+_told: Final[dict[str, float]] = {}
+
+logging.getLogger("docket.worker").addFilter(_is_not_ours)
 
 
 class Queue:
@@ -186,7 +201,7 @@ class Queue:
         reason = without_secrets(str(failure) or type(failure).__name__, self._docket.url).rstrip(".")
         raise StoreAway(
             f"{place_of(self._docket.url)} does not take jobs: {reason}.",
-            hint="Start it, or correct CHOMP_STORE; docket needs a user with +@pubsub and &*chomp*, too.",
+            hint="Start it, or correct CHOMP_STORE; its user needs &chomp:jobs:cancel:* +@pubsub +@transaction.",
         )
 
     async def _opened(self) -> None:

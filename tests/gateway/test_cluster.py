@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import re
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from chomp_mcp.gateway import docket_queue
 from chomp_mcp.gateway.cluster import MOST_STARTS, handed_back, taken_up
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.kv import redis_link
 from tests.support.clock import NOON
 from tests.support.world import World, environment, world
 
@@ -253,6 +255,28 @@ async def test_whoever_can_write_to_the_redis_cannot_have_the_replicas_run_code(
             again = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
             assert (await _ended(w.chomp, again.id)).status is JobStatus.DONE
     assert not made.exists()
+
+
+async def test_a_redis_user_with_the_rights_that_are_asked_for_is_enough_and_without_them_the_log_says_so(
+    home: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = redis_link._RIGHTS.partition("<user> ")[2].rstrip(".").split()
+    channel = "&chomp:jobs:cancel:*"
+    url = store["CHOMP_STORE"].replace("//", "//team:password@")
+    with RedisClient.from_url(store["CHOMP_STORE"]) as redis:
+        less = [each for each in rights if each != channel]
+        redis.execute_command("ACL", "SETUSER", "team", "reset", "on", ">password", *less)
+        async with world(home, "groq", **{**store, "CHOMP_STORE": url}) as w:
+            job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
+            with anyio.fail_after(10):
+                while not re.search("the queue of jobs: .*no permissions to access.* channel", caplog.text):
+                    await w.chomp.jobs.result(OWNER, job.id, 0.1)
+            redis.execute_command("ACL", "SETUSER", "team", *rights)
+            with anyio.fail_after(10):
+                assert (await _ended(w.chomp, job.id)).status is JobStatus.DONE
+        denied = redis.acl_log()
+        redis.execute_command("ACL", "DELUSER", "team")
+    assert {each["object"] for each in denied} == {"chomp:jobs:cancel:*"}
 
 
 async def test_a_job_of_a_newer_version_is_told_and_left_for_one_that_can_read_it(home: Path, store: Store) -> None:

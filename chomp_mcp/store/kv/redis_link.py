@@ -30,8 +30,10 @@ LOOK_SECONDS = 0.1
 _LATE_SECONDS = 0.02
 """Who looks later than that was kept from it: this process had no processor, or its event loop did something else."""
 
+# The queue of jobs subscribes to a pattern, which a right must name as it stands.
 _RIGHTS = (
-    "Give that user: ACL SETUSER <user> ~*chomp* &*chomp* +@read +@write +@scripting +@connection +@pubsub +time +info."
+    "Give that user: ACL SETUSER <user> ~*chomp* &*chomp* &chomp:jobs:cancel:* +@read +@write +@scripting +@connection"
+    " +@pubsub +@transaction +time +info."
 )
 _HINTS: Mapping[str, str] = {
     "read only replica": "A replica takes no writes: name the primary, or its Sentinels, in CHOMP_STORE.",
