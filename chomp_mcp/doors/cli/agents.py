@@ -69,13 +69,15 @@ def _claude(run: Run) -> Setup:
     tiers = (f"ANTHROPIC_DEFAULT_{tier}_MODEL" for tier in ("OPUS", "SONNET", "HAIKU"))
     entry: dict[str, object] = {"command": command()[0], "args": command()[1:]}
     if run.mcp_over_http:
-        bearer = {"Authorization": "Bearer ${ANTHROPIC_AUTH_TOKEN}"}
+        # A variable of its own: it never expands its own credentials towards a server elsewhere.
+        bearer = {"Authorization": f"Bearer ${{{TOKEN}}}"}
         entry = {"type": "http", "url": f"{run.url}/mcp", "headers": bearer}
     server = {"mcpServers": {"chomp": entry}}
     return Setup(
         {
             "ANTHROPIC_BASE_URL": run.url,
             "ANTHROPIC_AUTH_TOKEN": run.token,
+            **({TOKEN: run.token} if run.mcp_over_http else {}),
             **dict.fromkeys(("ANTHROPIC_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL", *tiers), model),
             "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1",
             **_known(CLAUDE_CODE_MAX_CONTEXT_TOKENS=run.context, CLAUDE_CODE_MAX_OUTPUT_TOKENS=run.output),

@@ -94,7 +94,7 @@ def test_no_key_of_the_user_reaches_the_agent(run, upstream, programs):
     assert server["mcpServers"]["chomp"] == {
         "type": "http",
         "url": f"{told['url']}/mcp",
-        "headers": {"Authorization": "Bearer ${ANTHROPIC_AUTH_TOKEN}"},
+        "headers": {"Authorization": "Bearer ${CHOMP_RUN_TOKEN}"},
     }
     assert "without files" in done.stderr
 
