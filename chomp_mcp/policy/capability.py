@@ -167,7 +167,11 @@ def seen_with(model: Model, router: Router, unable: Unable) -> tuple[Model, Mapp
     told = router.known.get(model.id, model)
     context, output = model.context_length or told.context_length, model.max_output or told.max_output
     seen = replace(model, can=can, cannot=cannot, context_length=context, max_output=output)
-    return seen, {need: known for need, (_, known) in found.items() if known}
+    how: dict[str, KnownBy] = {need: known for need, (_, known) in found.items() if known}
+    for size in ("context_length", "max_output"):
+        if getattr(seen, size):
+            how[size] = "list" if getattr(model, size) else "catalog"
+    return seen, how
 
 
 def reasons(needs: Collection[str], router: Router, model: str, listed: Model | None, unable: Unable) -> str:

@@ -105,6 +105,7 @@ async def test_lists_show_what_is_known_and_how(home: Path) -> None:
         assert (known.context_length, known.max_output) == (1_050_000, 128_000)
         assert {"tools", "vision", "json_schema", "reasoning"} <= known.can
         assert set(page.known_by[known.ref].values()) == {"catalog"}
+        assert {"context_length", "max_output"} <= set(page.known_by[known.ref])
         assert (unknown.can, unknown.cannot, page.known_by.get(unknown.ref, {})) == (set(), set(), {})
         [priced] = await w.chomp.priced([known])
         assert (priced.price_in, priced.price_out) == (2.5, 15)
