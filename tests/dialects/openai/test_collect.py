@@ -62,7 +62,7 @@ def test_odd_pieces_spoil_nothing(odd: Any) -> None:
 
 def test_arguments_nested_without_end_become_none() -> None:
     deep: Any = {}
-    for _ in range(5_000):
+    for _ in range(200_000):
         deep = {"a": deep}
     assert folded(call(function={"name": "f", "arguments": deep}))["tool_calls"][0]["function"]["arguments"] == "{}"
 

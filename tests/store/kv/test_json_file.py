@@ -79,7 +79,7 @@ async def test_a_corrupt_key_file_is_never_overwritten(path: Path, damaged: byte
 
 async def test_a_document_that_is_too_deep_to_be_read_or_to_be_written_stays_as_it_is(path: Path):
     path.parent.mkdir(parents=True)
-    path.write_text(before := '{"a": ' + '{"a": ' * 2_000 + "1" + "}" * 2_001)
+    path.write_text(before := '{"a": ' + '{"a": ' * 100_000 + "1" + "}" * 100_001)
 
     with pytest.raises(StoreError, match=r"keys\.json is damaged: it is nested too deeply"):
         await JsonFile(path).put("b", {})
