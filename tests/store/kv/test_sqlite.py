@@ -127,8 +127,10 @@ async def test_others_are_asked_for_once_in_a_turn_of_the_event_loop_and_again_a
     await asyncio.sleep(0)
     await sqlite.get("a")
     assert asked == ["PRAGMA data_version"] * 2
-    await Sqlite(sqlite._path).put("a", {"n": 2})
+    other = Sqlite(sqlite._path)
+    await other.put("a", {"n": 2})
     assert await sqlite.get("a") == {"n": 2}
+    await other.close()
 
 
 async def test_an_update_starts_from_what_is_in_the_file_whatever_was_read_in_its_turn(path: Path, sqlite: Sqlite):
