@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,12 +75,36 @@ def read(body: bytes) -> ModelFacts:
     date, routers = as_text(table.get("date")), table.get("routers")
     if not _DATE.fullmatch(date) or not isinstance(routers, Mapping):
         raise ValueError("it has no date, or no routers")
-    found: dict[str, dict[str, Model]] = {}
     for router, rows in routers.items():
         if not isinstance(rows, Mapping):
             raise ValueError(f"what it says of {router[:60]} is no table")  # noqa: TRY004 - one error for wrong files
-        found[router] = {model: _model(router, model, as_mapping(row)) for model, row in rows.items()}
-    return ModelFacts(date, as_text(table.get("source")), found)
+    return ModelFacts(date, as_text(table.get("source")), {name: _Rows(name, rows) for name, rows in routers.items()})
+
+
+class _Rows(Mapping[str, Model]):
+    """One router's models, each made when somebody asks for it: a start need not wait for hundreds."""
+
+    def __init__(self, router: str, rows: Mapping[str, Any]) -> None:
+        self._router = router
+        self._rows = rows
+        self._made: dict[str, Model] = {}
+
+    def __getitem__(self, name: str) -> Model:
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = _model(self._router, name, as_mapping(self._rows[name]))
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self) == other if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of every table
 
 
 def told(body: bytes, routers: Iterable[Router]) -> ModelFacts:
