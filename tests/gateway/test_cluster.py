@@ -371,6 +371,15 @@ async def lasting(command: list[str]) -> AsyncIterator[asyncio.subprocess.Proces
         await redis.communicate()
 
 
+def test_a_plain_install_says_what_a_shared_store_needs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "docket", None)
+    settings = Settings.load(
+        {"CHOMP_HOME": str(home), "CHOMP_STORE": "redis://127.0.0.1:9/0", "CHOMP_MASTER_KEY": "m" * 32}
+    )
+    with pytest.raises(InvalidSetting, match=r"docket.* is not installed\. Run: pip install 'chomp-mcp\[redis\]'"):
+        Chomp(settings)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
