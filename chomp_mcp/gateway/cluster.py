@@ -1,26 +1,24 @@
 """Jobs that any replica on one Redis may run: docket delivers them, and again when a replica is gone.
 
 docket (Redis Streams) carries nothing but the job's name. What is asked, how far it is and what came of it stand in the
-job's record, where any replica reads it; and what may be asked again is decided there, in `taken_up`.
+job's record, where any replica reads it; what may be asked again is decided in policy/takeover.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from chomp_mcp.errors import InvalidSetting, NewerRecord, StoreError
-from chomp_mcp.gateway.engine import ASKED_AGAIN
-from chomp_mcp.gateway.runs import STOPPED, Run, Runs
-from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus, Plan, Receipt
-from chomp_mcp.policy import budget
+from chomp_mcp.gateway.runs import Run, Runs
+from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus, Plan
+from chomp_mcp.policy.takeover import NOT_KEPT, failed, handed_back, taken_up
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.processes import Processes
@@ -28,12 +26,10 @@ from chomp_mcp.store.processes import Processes
 if TYPE_CHECKING:
     from chomp_mcp.gateway.docket_queue import Queue
 
-__all__ = ["Cluster", "handed_back", "taken_up"]
+__all__ = ["Cluster"]
 
 _log = logging.getLogger("chomp_mcp.jobs")
 
-MOST_STARTS: Final = 10
-"""Of a job that ends every process that begins it."""
 LOOK_SECONDS: Final = 1.0
 """How often a replica looks after a job that another one runs, and tries again what the store refused; more often where
 replicas are given up sooner."""
@@ -41,90 +37,6 @@ NEWER_SECONDS: Final = 30.0
 """A job of a newer version is left to others for so long before it is delivered again."""
 WAITED_SECONDS: Final = 60.0
 """A job that waits longer is put into the queue again, where it is if nothing was lost."""
-
-UNKNOWN = "unknown"
-"""The outcome of an attempt whose process is gone: the router may have answered."""
-DIED = "The replica that ran this job ended before the answer did, and it may not be asked again (CHOMP_JOB_RETRIES)."
-NOT_KEPT = "What this job asks is not in the store any more. Dispatch it again."
-KEEPS_DYING = f"{MOST_STARTS} processes that began this job ended before a router was called."
-
-
-def taken_up(job: Job, process: str, retries: int, now: float) -> Job:
-    """The job as `process` takes it up: one that waits, or one whose process is gone.
-
-    What was answered is done. What may have been asked is asked again as far as `retries` allows; the attempt that
-    nobody saw the end of is told as `unknown`, and what it probably cost is booked by the ledger, which finds the dead
-    process's reservation. What was not asked yet is begun again without a word.
-    """
-    if job.is_answered:
-        return replace(job, status=JobStatus.DONE, finished_at=now)
-    if job.status is JobStatus.RUNNING and job.asked is not None:
-        job = replace(job, earlier=_with_unknown(job))
-        if job.retries >= retries:
-            return _failed(job, DIED, now)
-        job = replace(job, retries=job.retries + 1)
-    elif job.starts >= MOST_STARTS:
-        return _failed(job, KEEPS_DYING, now)
-    return replace(job, status=JobStatus.RUNNING, process=process, starts=job.starts + 1, asked=None, text="", error="")
-
-
-def handed_back(job: Job, told: Job, retries: int, now: float) -> Job | None:
-    """The job for others to run, whose run here was stopped as `told`; None where it is not ours any more.
-
-    Where a router was called already, that counts as asking again, and the receipt says so.
-    """
-    if job.status.is_final or (job.process, job.starts) != (told.process, told.starts):
-        return None
-    if job.is_answered:
-        return replace(job, status=JobStatus.DONE, finished_at=now)
-    was_asked = told.asked is not None
-    if was_asked and told.receipt is not None:
-        earlier = {
-            "attempts": told.receipt["attempts"],
-            "notes": [*told.receipt.get("notes", ()), ASKED_AGAIN],
-            "nano_usd": budget.nano(Decimal(told.receipt["cost_usd"] or 0)),
-        }
-        job = replace(job, earlier=earlier)
-    if was_asked and job.retries >= retries:
-        return _failed(job, STOPPED, now)
-    return replace(
-        job,
-        status=JobStatus.QUEUED,
-        process="",
-        text="",
-        queued_at=now,
-        asked=None,
-        retries=job.retries + was_asked,
-    )
-
-
-def _failed(job: Job, error: str, now: float) -> Job:
-    """Its text so far stays."""
-    earlier = job.earlier or {"attempts": [], "notes": [], "nano_usd": 0}
-    receipt = Receipt(asked=job.model, cost_usd=budget.usd(earlier["nano_usd"])).as_dict()
-    receipt["attempts"], receipt["notes"] = list(earlier["attempts"]), list(earlier["notes"])
-    return replace(job, status=JobStatus.ERROR, error=error, receipt=receipt, finished_at=now)
-
-
-def _with_unknown(job: Job) -> Mapping[str, Any]:
-    earlier = job.earlier or {"attempts": [], "notes": [], "nano_usd": 0}
-    router, _, model = job.model.partition("/")
-    likely = int((job.asked or {}).get("likely_nano", 0))
-    attempt = {
-        "router": router,
-        "model": model,
-        "outcome": UNKNOWN,
-        "status": None,
-        "ms": 0,
-        "message": "The process that asked ended before the answer did.",
-    }
-    cost = f": ${budget.usd(likely).normalize():f} is booked for it, estimated" if likely else ""
-    note = f"{job.model} may have answered a process that ended{cost}"
-    return {
-        "attempts": [*earlier["attempts"], attempt],
-        "notes": [*earlier["notes"], note],
-        "nano_usd": earlier["nano_usd"] + likely,
-    }
 
 
 class Cluster:
@@ -211,7 +123,7 @@ class Cluster:
             if job.status.is_final or (job.status, job.process, job.starts) != (seen.status, seen.process, seen.starts):
                 return None
             if kept is None and not job.is_answered:
-                return _failed(job, NOT_KEPT, now)
+                return failed(job, NOT_KEPT, now)
             return taken_up(job, process, self._retries, now)
 
         job = await self._jobs.change(seen.caller, seen.id, take)

@@ -9,16 +9,16 @@ from typing import Protocol
 
 from chomp_mcp.gateway.runs import Run, Runs
 from chomp_mcp.messages import Caller, ChatRequest, Job, JobStatus, Plan
+from chomp_mcp.policy.takeover import ASKED_AGAIN
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.processes import Processes
 
-__all__ = ["ASKED_AGAIN", "DIED", "Embedded", "Engine"]
+__all__ = ["DIED", "Embedded", "Engine"]
 
 CLAIM_SECONDS = 60.0
 """A queued job that no process has taken up by then was lost on the way."""
 
 DIED = "The process that ran this job ended before the answer did. Dispatch it again."
-ASKED_AGAIN = "asked again, because the process that asked first was ended"
 NEVER_STARTED = "No process took this job up. Dispatch it again."
 
 

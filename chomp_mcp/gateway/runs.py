@@ -23,6 +23,7 @@ from chomp_mcp.gateway.pipeline import Exchange, Gateway
 from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, Plan, Receipt, ReceiptView
 from chomp_mcp.policy import budget
+from chomp_mcp.policy.takeover import STOPPED
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.ledger import Hold
@@ -39,8 +40,6 @@ MOST_TOLD = 256 * 1024
 
 AGAIN_SECONDS = 0.5
 """The store did not take what must stand there before a router is called: how soon it is tried again."""
-
-STOPPED = "The gateway was stopped before the answer was complete. Dispatch it again."
 
 _log = logging.getLogger("chomp_mcp.jobs")
 
