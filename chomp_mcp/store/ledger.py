@@ -83,6 +83,8 @@ class Ledger:
         """Steps that the store did not take, the oldest first; or of which it did not say so."""
         self._journaled: dict[str, int] = {}
         """Hold id -> the number of its row in the journal."""
+        self._to_journal: list[Row] = []
+        self._one_journal = asyncio.Lock()
         self._recovery: asyncio.Task[None] | None = None
         self._held: dict[str, Held] = {}
         """By the record that tells the others of it, and as it was last written there."""
@@ -248,12 +250,20 @@ class Ledger:
         return self._number
 
     async def _journal_rows(self, rows: Sequence[Row]) -> None:
-        """In memory they are all the same."""
-        try:
-            if rows and self._journal is not None:
-                await finished(asyncio.to_thread(self._journal.add, self._process, rows))
-        except OSError:
-            _log.exception("%d calls could not be written to the journal", len(rows))
+        """On disk when it returns: those that come in while the disk writes go together, the next time.
+
+        Where the disk refuses, they are in memory all the same.
+        """
+        if not rows or self._journal is None:
+            return
+        self._to_journal += rows
+        async with self._one_journal:
+            together, self._to_journal = self._to_journal, []
+            try:
+                if together:
+                    await finished(asyncio.to_thread(self._journal.add, self._process, together))
+            except OSError:
+                _log.exception("%d calls could not be written to the journal", len(together))
 
     def _check_allowance(self, hold: Hold, wish: _Wish, away: StoreAway) -> None:
         """While nobody knows what is left of a budget, a little may be spent on account."""
