@@ -28,6 +28,8 @@ import anyio
 import httpx2
 from redis import Redis as RedisClient
 from redis import RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.cluster.balancer import balanced
 from tests.cluster.replicas import MASTER_KEY
@@ -73,7 +75,7 @@ class RedisServer:
         await self._process.wait()
 
     def client(self) -> RedisClient:
-        return RedisClient(port=self.port, decode_responses=True)
+        return RedisClient(port=self.port, decode_responses=True, retry=Retry(NoBackoff(), 0))
 
     def spent(self) -> tuple[int, int]:
         """Nano-USD and calls of the owner's day, as they stand in the store; and what is held."""
@@ -155,7 +157,7 @@ async def throughput(_number: int) -> None:
         )
         for count in (1, 2, 3):
             async with cluster(count, is_quoted=True, redis=redis) as (url, _):
-                for seconds in (5, 15):  # the first warms up
+                for seconds in (3, 10):  # the first warms up
                     command = ["wrk", "-t1", f"-c{12 * count}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
                     run = await anyio.run_process([*command, f"{url}/v1/chat/completions"])
                     said = run.stdout.decode()
