@@ -210,3 +210,14 @@ async def test_a_route_that_cannot_read_what_was_sealed_is_asked_without_it(serv
     assert [item for item in first if item.get("type") != "reasoning"] == second
     assert len(second) == len(first) - 1
     assert "left out" in told.headers["x-chomp-notes"]
+
+
+async def test_a_model_that_its_routers_row_says_speaks_responses_gets_the_request_untouched(home, upstream):
+    environ = {"OPENCODE_API_KEY": "sk-zen", "CHOMP_ROUTER_ZEN_URL": upstream.url}
+    answer = response(thought("hm"), "hello")
+    script_response(upstream, answer)
+    async with serving(settings_for(home, environ=environ)) as gateway:
+        told = await post(gateway, model="zen/gpt-5.5", previous_response_id="resp_0")
+    assert told.json() == answer
+    assert upstream.chats[0].json == {**BODY, "model": "gpt-5.5", "previous_response_id": "resp_0"}
+    assert upstream.chats[0].path.endswith("/responses")
