@@ -28,6 +28,8 @@ class Seals:
 
     def __init__(self) -> None:
         self._makers: OrderedDict[bytes, str] = OrderedDict()
+        self._without: set[str] = set()
+        """Routes that have refused to seal anything: models that do not reason."""
 
     def learn(self, answer: Answer) -> None:
         """What this answer holds came from its route."""
@@ -44,21 +46,33 @@ class Seals:
 
     def fitted(self, route: Route, request: ChatRequest) -> ChatRequest:
         """The request without the reasoning that another route is known to have sealed."""
+        if route.ref in self._without and not request.is_native_to(route):
+            return _unsealed(request)
         if not self._makers or not _is_native(request, route):
             return request
         return _without(request, lambda sealed: self._makers.get(_hash(sealed), route.ref) != route.ref)
 
-    @staticmethod
-    def after(failed: Failed, route: Route, request: ChatRequest) -> ChatRequest | None:
-        """The request without any sealed reasoning, where the route cannot read it; None where that is not the matter.
+    def after(self, failed: Failed, route: Route, request: ChatRequest) -> ChatRequest | None:
+        """The request without sealed reasoning, where the route cannot read or make it; None: that is not the matter.
 
-        OpenAI: code `invalid_encrypted_content`, "The encrypted content … could not be verified".
+        OpenAI: code `invalid_encrypted_content`, "The encrypted content … could not be verified"; and "Encrypted
+        content is not supported with this model".
         """
-        is_about = "encrypted_content" in str(failed.body.get("code")) or "encrypted content" in failed.message.lower()
-        if not is_about or not _is_native(request, route):
+        words = f"{failed.body.get('code')} {failed.body.get('param')} {failed.message}".lower().replace("_", " ")
+        if "encrypted content" not in words or route.router.dialect != "responses":
             return None
+        if not request.is_native_to(route):
+            if request.body.get("include") == []:
+                return None
+            self._without.add(route.ref)
+            return _unsealed(request)
         less = _without(request, lambda _: True)
         return None if less is request else less
+
+
+def _unsealed(request: ChatRequest) -> ChatRequest:
+    """A translated request that asks for nothing sealed."""
+    return replace(request, body={**request.body, "include": []}, notes=request.all_notes)
 
 
 def _is_native(request: ChatRequest, route: Route) -> bool:

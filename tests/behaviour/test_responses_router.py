@@ -88,6 +88,17 @@ async def test_messages_carry_the_whole_round_of_a_tool(served, upstream, stream
     assert items[1] == thought("hm")
 
 
+async def test_a_model_that_seals_nothing_is_asked_without_and_remembered(served, upstream):
+    words = {"message": "Encrypted content is not supported with this model.", "type": "invalid_request_error"}
+    upstream.fail(400, {"error": {**words, "param": "include"}})
+    script_response(upstream, response("hello"))
+    body = {"model": "gpt/gpt-5.5", "messages": [{"role": "user", "content": "hi"}]}
+    for _ in range(2):
+        told = await served.http.post("/v1/chat/completions", json=body)
+        assert told.json()["choices"][0]["message"]["content"] == "hello"
+    assert ["include" in request.json for request in upstream.chats] == [True, False, False]
+
+
 async def test_errors_keep_their_meaning(served, upstream):
     upstream.fail(429, {"error": {"message": "Slow down.", "type": "rate_limit_error"}}, {"retry-after": "7"})
     told = await served.http.post(

@@ -111,8 +111,10 @@ def _reasoning(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _include(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Sealed reasoning is always asked for: without it a model thinks anew with every result of a tool."""
+    """Sealed reasoning is asked for, unless `include` is empty: without it a model thinks anew with every result."""
     include = as_list(given.get("include"))
+    if "include" in given and not include:
+        return {}
     if not _DOES_NOT_REASON.search(route.model):
         include = [*include, _SEALED]
     if given.get("logprobs"):
