@@ -39,6 +39,8 @@ async def check_key(client: Client, router: Router, key: str, *, clock: Callable
     Zen, for one, lists its models for any key. A token costs next to nothing.
     """
     check = _Check(client, router, key, clock)
+    if router.url_lacks:
+        return KeyCheck(ok=False, detail=f"{router.url_lacks} is a part of its address, and is not set")
     try:
         with anyio.fail_after(SECONDS):
             return await check.run()

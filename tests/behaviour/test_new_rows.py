@@ -15,6 +15,7 @@ import pytest
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.errors import NoRouterKey
+from chomp_mcp.gateway.key_check import check_key
 from chomp_mcp.messages import Router
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
@@ -208,6 +209,9 @@ async def test_cloudflare_needs_the_account(home: Path) -> None:
     async with serving(Settings.load(variables)) as served:
         with pytest.raises(NoRouterKey, match="CLOUDFLARE_ACCOUNT_ID is not set"):
             await served.chomp.ask("hi", model="cloudflare/@cf/openai/gpt-oss-120b")
+        router = served.chomp.routers["cloudflare"]
+        checked = await check_key(served.chomp.client, router, "key-of-a-test", clock=served.chomp.clock)
+        assert "CLOUDFLARE_ACCOUNT_ID is a part of its address" in checked.detail
     there = load(Settings.load({**variables, "CLOUDFLARE_ACCOUNT_ID": "0a1b2c"}))["cloudflare"]
     assert there.url == "https://api.cloudflare.com/client/v4/accounts/0a1b2c/ai/v1"
     assert "/accounts/0a1b2c/ai/models/search" in there.models_path

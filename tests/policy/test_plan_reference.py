@@ -1,6 +1,6 @@
 """For random books, lists, health, quotas, needs and policies the plan is the one that the words demand.
 
-The judge is tests/support/plan_reference.py. `CHOMP_TEST_PLANS=5000 pytest --timeout 0 …` makes it as long as one likes.
+The judge is tests/support/plan_reference.py. `CHOMP_TEST_PLANS=5000 pytest --timeout 0` makes it long.
 """
 
 from __future__ import annotations
