@@ -59,16 +59,20 @@ class ResponseEvents:
         ]
 
     def take(self, deltas: Iterable[Delta]) -> list[Event]:
-        """What these deltas add."""
+        """What these deltas add; pieces of text that come together become one."""
         events: list[Event] = []
+        texts: list[str] = []
         for delta in deltas:
             if text := delta.plain:
-                events += self._say("output_text", text)
+                texts.append(text)
                 continue
+            if texts:
+                events += self._say("output_text", "".join(texts))
+                texts = []
             self._model = self._model or str(delta.chunk.get("model") or "")
             self._finish = delta.finish_reason or self._finish
             events += self._take(delta.choice)
-        return events
+        return events + self._say("output_text", "".join(texts)) if texts else events
 
     def go_on_after(self, first: bytes, last: bytes) -> None:
         """After a router's own events, of which these are the first and the last: what follows goes on from there."""
