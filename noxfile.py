@@ -123,6 +123,12 @@ def screens(session: nox.Session) -> None:
 
 
 @nox.session
+def supply(session: nox.Session) -> None:
+    """Advisories, licences, hashes, an SBOM, a wheel that is the same twice: what can be seen from here."""
+    session.run("python", ".ci/supply.py", *session.posargs)
+
+
+@nox.session
 def hosts(session: nox.Session) -> None:
     """The real programs (Claude Code, Codex, OpenCode) against the gateway; installs them from npm."""
     session.run("pytest", "-q", "-n", "0", "-m", "hosts", "tests/hosts", *session.posargs)

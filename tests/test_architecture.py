@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import runpy
 import statistics
 import subprocess
@@ -100,3 +101,14 @@ def test_the_lock_pins_every_dependency_and_names_no_place():
     wanted = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
     names = {text.partition(">")[0].partition("=")[0].partition("[")[0].strip() for text in wanted}
     assert names - pinned == {"chomp-mcp"}
+
+
+def test_the_lock_with_hashes_has_the_versions_of_the_lock_and_a_hash_for_each():
+    pins = re.compile(r"^([\w.-]+)(?:\[[\w,]+\])?==([^\s;\\]+)(.*?)(?=^[\w]|\Z)", re.MULTILINE | re.DOTALL)
+    plain, hashed = ((ROOT / name).read_text() for name in ("requirements.lock", "requirements.hashes.lock"))
+    locked = {name.lower().replace("_", "-"): version for name, version, _ in pins.findall(plain)}
+    found = pins.findall(hashed)
+    assert [name for name, _, rest in found if "--hash=sha256:" not in rest] == []
+    assert {name: version for name, version, _ in found if locked.get(name, version) != version} == {}
+    assert not re.search(r"https?://", hashed)
+    assert {name for name, _, _ in found} >= {"mcp", "aiohttp", "cryptography", "orjson", "pytest"}

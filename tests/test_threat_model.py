@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 def test_every_row_of_the_threat_model_names_tests_that_exist():
     page = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("|") and "---" not in line][1:]
+    rows = [line for line in page.splitlines() if line.startswith("|") and "---" not in line]
+    rows = [row for row in rows if not row.endswith(("| test |", "| rerun |"))]
     for row in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", row.split("|")[-2])
         assert named, row
