@@ -68,5 +68,5 @@ def why_no_key(key: str) -> str | None:
     if "://" in key or key.startswith(("www.", "/", "~")):
         return "is an address or a path"
     if len(key) < _FEWEST_CHARACTERS:
-        return f"has only {len(key)} character{'s' * (len(key) != 1)}"
+        return f"has only {len(key)} characters"
     return None
