@@ -30,16 +30,23 @@ _ROUTERS = ("OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
 
 
 SLOW = (
+    "tests/behaviour/",
     "tests/bench/",
     "tests/conformance/",
     "tests/doors/cli/",
     "tests/doors/http/server/",
+    "tests/doors/http/test_many_streams.py",
+    "tests/doors/mcp/test_sessions.py",
+    "tests/doors/mcp/test_stdio",
     "tests/doors/pages/test_in_a_browser.py",
+    "tests/doors/test_",
+    "tests/gateway/test_cluster.py",
     "tests/hosts/",
+    "tests/test_architecture.py",
     "tests/test_readme.py",
     "tests/typing/",
 )
-"""Where tests start programs, or measure: they are marked `slow`, and `-m 'not slow'` leaves them out."""
+"""Where tests start programs, measure, or go through every door: they are marked `slow`, and `-m 'not slow'` leaves them out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
