@@ -42,11 +42,12 @@ SLOW = (
     "tests/doors/test_",
     "tests/gateway/test_cluster.py",
     "tests/hosts/",
+    "tests/store/kv/test_races.py",
     "tests/test_architecture.py",
     "tests/test_readme.py",
     "tests/typing/",
 )
-"""Where tests start programs, measure, or go through every door: they are marked `slow`, and `-m 'not slow'` leaves them out."""
+"""Where tests start programs, measure, or go through every door: `slow`, which `-m 'not slow'` leaves out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
