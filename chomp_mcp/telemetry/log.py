@@ -55,9 +55,15 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         stream = sys.stderr if isinstance(sys.stderr, LossyStream) else LossyStream(sys.stderr)
     handler = _LineHandler(stream)
     handler.setFormatter(_PersonFormatter() if is_terminal else _LineFormatter())
-    for old in [h for h in _logger.handlers if isinstance(h, _LineHandler)]:
-        _logger.removeHandler(old)
-    _logger.addHandler(handler)
+    # What libraries say goes the same way, and masked. With none at the root the MCP SDK puts rich's there, which draws
+    # a traceback for seconds: when a Redis goes away, nobody would be answered meanwhile.
+    of_libraries = _LineHandler(stream)
+    of_libraries.setFormatter(handler.formatter)
+    of_libraries.setLevel(threshold)
+    for logger, new in ((_logger, handler), (logging.getLogger(), of_libraries)):
+        for old in [each for each in logger.handlers if isinstance(each, _LineHandler)]:
+            logger.removeHandler(old)
+        logger.addHandler(new)
     _logger.setLevel(threshold)
     # A handler of the program at the root would write each line a second time.
     _logger.propagate = False

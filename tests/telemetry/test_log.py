@@ -18,10 +18,11 @@ from tests.support.world import world
 
 @pytest.fixture(autouse=True)
 def same_logging_afterwards():
-    logger = logging.getLogger("chomp_mcp")
-    before = logger.handlers[:], logger.level, logger.propagate
+    logger, root = logging.getLogger("chomp_mcp"), logging.getLogger()
+    before, of_libraries = (logger.handlers[:], logger.level, logger.propagate), root.handlers[:]
     yield
     logger.handlers[:], logger.level, logger.propagate = before
+    root.handlers[:] = of_libraries
 
 
 @pytest.fixture
@@ -31,6 +32,21 @@ def stream():
 
 def lines(stream):
     return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_what_a_library_says_is_one_line_as_well_and_masked(stream):
+    configure("error", stream)
+    configure("error", stream)
+    try:
+        raise ConnectionError("gsk_abcdefghijklmnopqrstuvwxyz1234567890abcdefghijklmnop is what it was sent")
+    except ConnectionError:
+        logging.getLogger("some.library").exception("lost")
+    logging.getLogger("some.library").warning("not worth a line")
+
+    (line,) = lines(stream)
+    assert (line["logger"], line["message"]) == ("some.library", "lost")
+    assert "ConnectionError" in line["exception"]
+    assert "abcdefghijklmnopqrstuvwxyz" not in stream.getvalue()
 
 
 def test_an_exchange_is_one_line_of_json(make_report, stream):
