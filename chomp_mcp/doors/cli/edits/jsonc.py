@@ -210,14 +210,22 @@ def _value(text: str, start: int) -> _Node:
     found = _PLAIN.match(text, start)
     if found is None:
         raise CannotEdit(f"it is no JSON at {_place(text, start)}")
-    return _Node(json.loads(found[0]), start, found.end())
+    return _read(text, start, found[0])
 
 
 def _string(text: str, start: int) -> _Node:
     found = _STRING.match(text, start)
     if found is None:
         raise CannotEdit(f"it is no JSON at {_place(text, start)}")
-    return _Node(json.loads(found[0], strict=False), start, found.end())
+    return _read(text, start, found[0])
+
+
+def _read(text: str, start: int, token: str) -> _Node:
+    """A text, a number or a word; an escape may be none, and a number longer than Python reads."""
+    try:
+        return _Node(json.loads(token, strict=False), start, start + len(token))
+    except ValueError:
+        raise CannotEdit(f"it is no JSON at {_place(text, start)}") from None
 
 
 def _object(text: str, start: int) -> _Node:
