@@ -155,7 +155,9 @@ class Link:
         self._probe = self._trouble = None
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose()
+            manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+            for each in (client, *(manager.sentinels if manager else ())):  # redis-py leaves the Sentinels open
+                await each.aclose()
 
     async def _answer(self, command: tuple[Any, ...]) -> Any:
         """What Redis says, an error of its own as well; `StoreAway` where it says nothing."""

@@ -157,8 +157,10 @@ def test_the_primary_that_sentinels_tell_serves_and_another_one_after_it(start: 
                     await asyncio.sleep(0.05)
 
     anyio.run(fail_over)
+    with RedisClient(port=sentinel) as client:
+        assert client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")[1] == b"%d" % replica
     with RedisClient(port=replica) as client:
-        assert client.exists("chomp:value:after")
+        assert client.exists("chomp:value:after"), client.execute_command("ROLE")
 
 
 def test_tls_and_a_user_of_the_access_lists(start: Started, tmp_path: Path):
