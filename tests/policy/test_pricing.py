@@ -71,7 +71,8 @@ def test_the_rows_of_zen_and_sambanova_know_prices_with_their_source():
     assert price == Price(D("0.30"), D("1.20"), D("0.01"), ROUTERS["zen"].price_source)
     assert known(ROUTERS["sambanova"], "Meta-Llama-3.3-70B-Instruct").output == D("1.20")
     assert known(ROUTERS["zen"], "some-new-model") is None
-    assert known(ROUTERS["groq"], "openai/gpt-oss-120b") is None
+    public = known(ROUTERS["groq"], "openai/gpt-oss-120b")
+    assert (public.input, public.output, public.source) == (D("0.15"), D("0.6"), "models.dev")
 
 
 def test_every_price_of_a_row_is_sensible():
