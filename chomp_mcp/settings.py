@@ -316,7 +316,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
     unknown = sorted(set(config) - set(_SETTINGS))
-    keys = [name for name in unknown if name.endswith("_API_KEY")]
+    keys = [name for name in unknown if name.endswith(("_API_KEY", "_TOKEN"))]
     if keys:
         raise InvalidSetting(
             f"{home / 'config.toml'} holds {keys[0]}: keys have no place there.",

@@ -84,7 +84,7 @@ class Prices:
             price = pricing.FREE if route.router.free else pricing.from_model(listed) if listed else None
             for model in dict.fromkeys((route.model, pricing.base_id(route.model))):
                 price = price or prices.genai_price(route.router.genai_prices, model)
-                price = price or pricing.known(route.router, model)
+                price = price or pricing.known(route.router, model) or pricing.public(route.router, model)
             known = self._known[place] = listed, price
         return known[1]
 

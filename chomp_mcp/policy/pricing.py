@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from chomp_mcp.messages import Model, Router, Usage
 
-__all__ = ["ASSUMED", "FREE", "Price", "base_id", "believable", "cost", "from_model", "known"]
+__all__ = ["ASSUMED", "FREE", "Price", "base_id", "believable", "cost", "from_model", "known", "public"]
 
 _MILLION = 1_000_000
 
@@ -82,10 +82,15 @@ def from_model(model: Model) -> Price | None:
 
 
 def known(router: Router, model_id: str) -> Price | None:
-    """The price in the router's row, else in public data, for what no list tells."""
+    """The price in the router's row, for what no list tells."""
     row = router.prices.get(model_id)
-    if row is not None and "input" in row and "output" in row:
-        return Price(row["input"], row["output"], row.get("cached"), router.price_source or "the router's row")
+    if row is None or "input" not in row or "output" not in row:
+        return None
+    return Price(row["input"], row["output"], row.get("cached"), router.price_source or "the router's row")
+
+
+def public(router: Router, model_id: str) -> Price | None:
+    """The price that public data tells, for what neither a list, nor genai-prices, nor the row does."""
     told = router.known.get(model_id)
     if told is None or told.price_in is None or told.price_out is None:
         return None

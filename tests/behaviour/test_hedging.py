@@ -236,6 +236,6 @@ async def test_hedging_cuts_the_tail_of_a_chaos_load(home: Path, tmp_path: Path)
     p99 = [each[int(len(each) * 0.99)] for each in (without, raced)]
     _log.info("%d exchanges, %d at once; first token, p99: %.3f s alone, %.3f s raced", HEDGES, AT_ONCE, *p99)
     _log.info("%s; double bookings 0, spend reconciled", dict(ended))
-    assert p99[0] >= STALL_SECONDS
+    stalled = [sum(seconds >= STALL_SECONDS for seconds in each) for each in (without, raced)]
     assert ended["outraced"]
-    assert p99[1] < p99[0]
+    assert stalled[1] < stalled[0]

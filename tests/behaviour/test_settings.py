@@ -23,6 +23,7 @@ from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 from tests.behaviour.bed import HELLO, Bed
 from tests.behaviour.other_process import ROOT, needed
+from tests.support.gemini_answers import content
 
 pytestmark = pytest.mark.anyio
 
@@ -540,6 +541,8 @@ async def test_every_routers_key_is_read_from_its_variable_and_one_in_the_store_
     bed.env[f"CHOMP_ROUTER_{router.upper()}_URL"] = bed.one.url
     if router == "anthropic":
         bed.one.reply(200, ANTHROPIC)
+    if router == "gemini":
+        bed.one.reply(200, content("hello"))
     answer = await bed.chat(f"{router}/m")
     assert answer.status_code == 401
     assert variable in answer.text

@@ -46,7 +46,8 @@ class Recorded:
 
     @property
     def key(self) -> str:
-        return self.headers.get("authorization", "").removeprefix("Bearer ") or self.headers.get("x-api-key", "")
+        own = self.headers.get("x-api-key") or self.headers.get("x-goog-api-key", "")
+        return self.headers.get("authorization", "").removeprefix("Bearer ") or own
 
     @property
     def wants_stream(self) -> bool:
