@@ -13,8 +13,6 @@ import pytest
 from tests.support.commands import finished
 from tests.support.scripted import ScriptedRouter
 
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-"""Where a person finds chomp-mcp by its name."""
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -25,8 +23,10 @@ def run(home: Path, tmp_path: Path) -> Run:
     def run(
         *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
+        # A person finds chomp-mcp by its name; the rest is the PATH of the test, which may hide programs.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return finished(
-            *args, stdin=stdin, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path), "PATH": PATH, **(env or {})}
+            *args, stdin=stdin, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path), "PATH": path, **(env or {})}
         )
 
     return run
