@@ -17,7 +17,14 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("pip-audit==2.10.1", "pip-licenses==5.5.5", "cyclonedx-bom==7.5.0", "hatchling==1.33.0", "uv==0.13.9")
+TOOLS = (
+    "pip-audit==2.10.1",
+    "pip-licenses==5.5.5",
+    "cyclonedx-bom==7.5.0",
+    "hatchling==1.33.0",
+    "hatch-fancy-pypi-readme",
+    "uv==0.13.9",
+)
 FREE = re.compile(
     r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|MPL|Mozilla Public|Zlib|Unlicense|CC0|0BSD|HPND|DFSG"
     r"|Permission is hereby|Permission hereby",
