@@ -301,6 +301,14 @@ async def keeps_mcp_sessions(bed: Bed, _value: str) -> None:
         assert "mcp-session-id" not in (await served.http.post("/mcp", json=CALLS[0], headers=accept)).headers
 
 
+async def keeps_what_was_asked(bed: Bed, _value: str) -> None:
+    for env, is_shown in (({}, True), ({"CHOMP_KEEP_BODIES": "0"}, False)):
+        async with bed.http(**env) as served:
+            await served.chat(model="mock/echo", messages=[{"role": "user", "content": "sesame"}])
+            await served.is_quiet()
+            assert ("sesame" in (await served.http.get("/")).text) == is_shown
+
+
 async def serves_that_host(bed: Bed, value: str) -> None:
     async with bed.http() as served:
         assert (await served.http.get("/healthz", headers={"host": f"{value}:8080"})).status_code == 200
@@ -398,6 +406,7 @@ TABLE = {
         "0.0000001", "9", spends_little_while_redis_is_away, ("-1", "nothing", "nan"), needs_redis=True
     ),
     "CHOMP_MCP_SESSIONS": Case("1", "0", keeps_mcp_sessions, ("maybe", "2"), needs_redis=True),
+    "CHOMP_KEEP_BODIES": Case("1", "0", keeps_what_was_asked, ("maybe", "2")),
     "CHOMP_SECRETS": Case("block", "off", keeps_secrets_here, ("maybe", "2")),
     "CHOMP_MASTER_KEY": Case(
         "a-master-key-for-a-test",
@@ -458,9 +467,11 @@ def free_port() -> int:
         return port
 
 
-def test_the_table_covers_every_setting_and_the_readme_tells_them() -> None:
+def test_the_table_covers_every_setting_and_the_docs_tell_them() -> None:
     assert set(TABLE) == set(settings._SETTINGS) | CONTRACT
-    told = (ROOT / "README.md").read_text(encoding="utf-8").replace("<ID>", "GROQ")
+    assert "docs/settings.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = (ROOT / "docs" / "settings.md", ROOT / "docs" / "keys.md")
+    told = "".join(page.read_text(encoding="utf-8") for page in pages).replace("<ID>", "GROQ")
     names = [*TABLE, *(router.key_variable for router in KEYED.values())]
     assert not [name for name in names if f"`{name}`" not in told]
 
