@@ -253,14 +253,20 @@ class _Conversation:
         if "tool_calls" in self._turn or "content" in self._turn:
             self._end_turn()
         sealed = item.get("encrypted_content")
-        if (thought := unseal(sealed)) is not None:
-            self._turn.update(thought)
-            return
-        texts = [str(part["text"]) for part in _parts(item.get("content")) if part.get("text")]
-        if texts:
-            self._turn["reasoning_content"] = "\n".join(texts)
-        elif sealed:
-            self._chat.notes.append(f"input[{index}], reasoning that only its maker can read, is left out")
+        thought = unseal(sealed)
+        if thought is None:
+            texts = [str(part["text"]) for part in _parts(item.get("content")) if part.get("text")]
+            thought = {"reasoning_content": "\n".join(texts)} if texts else {}
+            if sealed and not texts:
+                self._chat.notes.append(f"input[{index}], reasoning that only its maker can read, is left out")
+        for name, value in thought.items():  # several items in a row are the thoughts of one turn
+            match self._turn.get(name), value:
+                case str(before), str(more):
+                    self._turn[name] = f"{before}\n{more}"
+                case list(before), list(more):
+                    self._turn[name] = before + more
+                case _:
+                    self._turn[name] = value
 
     def _call(self, item: Mapping[str, Any], index: int) -> None:
         name, kind = item.get("name"), item.get("type")
