@@ -40,6 +40,8 @@ KEY_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(_START + r"eyJ[\w-]{8,}(?:\.[\w-]*){1,4}"), "eyJ…"),
     (re.compile(_START + r"((?:bearer|basic)\s+)(?=\S*[\d*])[^\s'\",]{4,}", re.IGNORECASE), r"\1…"),
     (re.compile(r"(api[ _-]?key(?: provided)?['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{4,}", re.IGNORECASE), r"\1…"),
+    # Google takes its keys in the address, as other APIs do.
+    (re.compile(r"([?&](?:(?:api[_-]?)?key|(?:access_)?token|secret)=)[^\s&#'\"\\]{4,}", re.IGNORECASE), r"\1…"),
     # SambaNova's keys are bare UUIDs.
     (re.compile(_START + r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "…"),
     # Mistral's and others' are letters and digits alone; no word, model or date is that long.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chomp_mcp.messages import Model, Usage
-from chomp_mcp.policy.pricing import FREE, Price, base_id, believable, cost, from_model, known
+from chomp_mcp.policy.pricing import FREE, Price, base_id, believable, cost, from_model, known, public
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.routers.prices import genai_price
 from chomp_mcp.settings import Settings
@@ -71,8 +71,9 @@ def test_the_rows_of_zen_and_sambanova_know_prices_with_their_source():
     assert price == Price(D("0.30"), D("1.20"), D("0.01"), ROUTERS["zen"].price_source)
     assert known(ROUTERS["sambanova"], "Meta-Llama-3.3-70B-Instruct").output == D("1.20")
     assert known(ROUTERS["zen"], "some-new-model") is None
-    public = known(ROUTERS["groq"], "openai/gpt-oss-120b")
-    assert (public.input, public.output, public.source) == (D("0.15"), D("0.6"), "models.dev")
+    assert known(ROUTERS["groq"], "openai/gpt-oss-120b") is None
+    found = public(ROUTERS["groq"], "openai/gpt-oss-120b")
+    assert (found.input, found.output, found.source) == (D("0.15"), D("0.6"), "models.dev")
 
 
 def test_every_price_of_a_row_is_sensible():

@@ -35,7 +35,8 @@ async def _models(args: argparse.Namespace) -> int:
             found = await chomp.priced(page.models)
     all_failed = bool(page.errors) and not found and not args.query and not args.free and not args.needs
     if args.json:
-        show_json({"models": [command_model(model) for model in (*page.groups, *found)], "errors": page.errors})
+        models = [command_model(model) for model in (*page.groups, *found)]
+        show_json({"models": models, "errors": page.errors, "unknown": page.unknown})
         if all_failed:
             raise UpstreamFailed("; ".join(f"{router}: {why}" for router, why in page.errors.items()))
         return 0
