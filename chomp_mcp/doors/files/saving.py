@@ -84,6 +84,10 @@ async def saved(chomp: Chomp, job: Job) -> Job:
             await anyio.to_thread.run_sync(_put, place, content, is_new)
             await chomp.written.remember(place.path, content, job.id)
     except (OSError, NotAllowed) as error:
+        # Who collects a job just as it ends meets the one who saves it: what stands there then is this very answer.
+        with suppress(NotAllowed):
+            if (found := await anyio.to_thread.run_sync(_content_of, place)) and found[0] == content:
+                return replace(job, text=_summary("Saved to", place, content, job.text))
         reason = error.message if isinstance(error, NotAllowed) else f"{error.strerror or error}."
         return replace(job, text=f"{job.text}\n\n(Not saved to {place.path}: {reason})")
     return replace(job, text=_summary("Saved to", place, content, job.text))

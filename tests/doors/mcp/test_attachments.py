@@ -343,6 +343,28 @@ async def test_what_goes_into_a_file_stays_out_of_the_conversation_also_while_it
     assert (project / "out.md").read_text() == begun + "the end"
 
 
+async def test_all_who_collect_it_as_it_ends_are_told_the_same_place(
+    client: Client, project: Path, upstream: ScriptedRouter
+) -> None:
+    rest = anyio.Event()
+    upstream.stream(["Hello", rest, " world"])
+    job = await client.call_tool("dispatch", {"prompt": "hi", "model": "lab/m", "save_to": "out.md"})
+    assert job.meta
+    wanted = {"job_id": job.meta["chomp/job"]["job_id"], "wait_seconds": 30}
+    collected: list[str] = []
+
+    async def collect() -> None:
+        collected.append(text_of(await client.call_tool("result", wanted)))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(collect)
+        await upstream.saw_request()
+        rest.set()
+    assert [text.partition(" bytes")[0] for text in collected] == [f"Saved to {project / 'out.md'}: 11"] * 8
+    assert (project / "out.md").read_text() == "Hello world"
+
+
 async def test_an_ask_past_its_deadline_saves_at_its_end(
     tmp_path: Path, project: Path, upstream: ScriptedRouter
 ) -> None:
