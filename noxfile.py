@@ -60,7 +60,7 @@ def package(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite, on all cores; arguments go to pytest."""
+    """The whole suite, with two workers for each core; arguments go to pytest."""
     session.run("pytest", "-q", *session.posargs)
 
 

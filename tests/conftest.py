@@ -50,6 +50,18 @@ SLOW = (
 """Where tests start programs, measure, or go through every door: `slow`, which `-m 'not slow'` leaves out."""
 
 
+WORKER_BYTES = 1 << 30
+"""What one xdist worker may need: its own 400 MB, and the processes that its test starts."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core, where memory allows: half of the time a test waits for a process, a socket or a clock."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    has_memory = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if has_memory else 2 * cores * WORKER_BYTES
+    return max(1, min(2 * cores, memory // WORKER_BYTES))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW):
