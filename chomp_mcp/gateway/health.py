@@ -29,6 +29,8 @@ QUOTA_WRITE_SECONDS = 1.0
 QUOTA_KEPT_SECONDS = 86_400.0
 TOO_MANY = 429
 BREAKER_KEPT_SECONDS = 86_400.0
+DOUBTED_SECONDS = 2 * failover.KEY_REFUSED_AGAIN_SECONDS
+"""How long a refusal of a key is remembered after which the next one counts for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +95,22 @@ class Health:
         self._doubted: set[str] = set()
         """Records of keys that were refused and are tried once more."""
 
-    async def admits(self, route: Route, *, mind_quota: bool) -> Literal["yes", "probe"] | Rest:
+    async def admits(
+        self, route: Route, *, mind_quota: bool, only_look: bool = False
+    ) -> Literal["yes", "probe"] | Rest:
         """Whether this route may be tried now, as a probe of its breaker perhaps; else why not, and until when.
 
-        `mind_quota`: leave it alone also when its quota reads as used up.
+        `mind_quota`: leave it alone also when its quota reads as used up. `only_look`: take no probe's place.
         """
         router, now = route.router.id, self._clock()
         names = (_rest_name(router, route.key_id), _breaker_name(route), _quota_name(route))
         rested, tripped, readings = await self._kv.get_many(names)
         if rested:
-            if rest := _rest_now(rested, route, now):
-                return rest
+            rests = _rests(rested, now)
+            is_free = route.model.endswith(":free") or (route.listed is not None and route.listed.free)
+            for scope in ("key", f"model:{route.model}", "free" if is_free else ""):
+                if scope in rests:
+                    return rests[scope]
             if "refused_at" in rested:
                 self._doubted.add(names[0])
         if mind_quota and readings and (until := quota.exhausted(_readings(readings, now), now)):
@@ -112,14 +119,19 @@ class Health:
             self._clean.add(names[1])
             return "yes"
         self._clean.discard(names[1])
-        if BreakerState.from_value(tripped).state == "closed":
+        state = BreakerState.from_value(tripped)
+        if state.state == "closed":
             return "yes"
-        try:
-            if await self._change_breaker(route, lambda s, now: breaker.allows(s, now, self._rules)):
-                return "probe"
-        except StoreError:
-            _log.exception("the probe of a breaker could not be written")
-        return Rest(breaker.open_until(BreakerState.from_value(tripped), self._rules) or now, "breaker_open")
+        may_probe = breaker.allows(state, now, self._rules)[0]
+        if may_probe and not only_look:
+            try:  # another process may be the quicker one
+                may_probe = await self._change_breaker(route, lambda s, now: breaker.allows(s, now, self._rules))
+            except StoreError:
+                _log.exception("the probe of a breaker could not be written")
+                may_probe = False
+        if may_probe:
+            return "probe"
+        return Rest(breaker.open_until(state, self._rules) or now, "breaker_open")
 
     @property
     def missing(self) -> str:
@@ -132,37 +144,23 @@ class Health:
 
     async def standing(self, route: Route, *, mind_quota: bool) -> Rest | None:
         """Why this route would be left alone now; nothing is changed by asking."""
-        router, now = route.router.id, self._clock()
-        names = (_rest_name(router, route.key_id), _breaker_name(route), _quota_name(route))
-        rested, tripped, readings = await self._kv.get_many(names)
-        if rested and (rest := _rest_now(rested, route, now)):
-            return rest
-        if mind_quota and readings and (until := quota.exhausted(_readings(readings, now), now)):
-            return Rest(until, "quota_used_up")
-        state = BreakerState.from_value(tripped)
-        if breaker.allows(state, now, self._rules)[0]:
-            return None
-        return Rest(breaker.open_until(state, self._rules) or now, "breaker_open")
+        verdict = await self.admits(route, mind_quota=mind_quota, only_look=True)
+        return verdict if isinstance(verdict, Rest) else None
 
     async def of_keys(self, keys: Sequence[tuple[Router, str]]) -> list[KeyHealth]:
         """Everything known of these (router, key id), expired rests included."""
         names = [
             name for router, key_id in keys for name in (_rest_name(router.id, key_id), _quotas_of(router, key_id))
         ]
-        values = await self._kv.get_many(names)
-        return [
-            KeyHealth(_rests(rests), await self._quotas(router, key_id, of_all))
-            for (router, key_id), rests, of_all in zip(keys, values[::2], values[1::2], strict=True)
-        ]
-
-    async def _quotas(self, router: Router, key_id: str, of_all: Value | None) -> dict[str, tuple[Reading, ...]]:
-        """By model; `of_all`: what is stored where the router counts per key."""
-        if router.quota_scope != "model":
-            return {"": _readings(of_all, self._clock())} if of_all else {}
-        prefix = _quotas_of(router, key_id)
-        return {
-            each.key.removeprefix(prefix): _readings(each.value, self._clock()) for each in await self._kv.list(prefix)
-        }
+        values, now, found = await self._kv.get_many(names), self._clock(), []
+        for (router, key_id), rests, quotas in zip(keys, values[::2], values[1::2], strict=True):
+            by_model = {"": quotas} if quotas else {}
+            if router.quota_scope == "model":
+                prefix = _quotas_of(router, key_id)
+                by_model = {each.key.removeprefix(prefix): each.value for each in await self._kv.list(prefix)}
+            read = {model: _readings(value, now) for model, value in by_model.items()}
+            found.append(KeyHealth(_rests(rests), read))
+        return found
 
     async def readings(self, routes: Sequence[Route]) -> list[tuple[Reading, ...]]:
         """Route by route, what is known of the quota that it takes from."""
@@ -185,7 +183,8 @@ class Health:
             await self._change_breaker(route, lambda s, _: (True, breaker.after_success(s)))
         if rests in self._doubted:
             self._doubted.discard(rests)
-            await self._kv.update([rests], lambda values: [_without_doubt(values[0], self._clock())])
+            now = self._clock()
+            await self._kv.update([rests], lambda v: [None if v[0] is None else _record(_rests(v[0], now), None, now)])
 
     @_bookkeeping
     async def failed(self, route: Route, failed: Failed) -> None:
@@ -195,12 +194,18 @@ class Health:
             await self._change_breaker(route, lambda s, now: (True, breaker.after_failure(s, now, self._rules)))
         if failed.kind is FailureKind.NOT_CAPABLE:
             await self.inabilities.learn(route, failed.why)
-        if not action.rest:
-            return
         if action.rest == "model_gone":
+            now = self._clock()
+
+            def gone(values: Sequence[Value | None]) -> Sequence[Write | None]:
+                before = (values[0] or {}).get("models", {})
+                models = {model: until for model, until in before.items() if _is_gone(until, now)}
+                models[route.model] = now + failover.GONE_SECONDS
+                return [Write({"models": models}, expires_in=failover.GONE_SECONDS)]
+
             if route.listed or route.model in route.router.models:  # a name that somebody made up is no news
-                await self._remember_gone(route)
-        else:
+                await self._kv.update([_gone_name(route.router.id, route.key_id)], gone)
+        elif action.rest:
             await self._remember_rest(route, failed)
 
     @_bookkeeping
@@ -265,30 +270,27 @@ class Health:
         return verdict
 
     async def _remember_rest(self, route: Route, failed: Failed) -> None:
-        now, scope = self._clock(), _scope(route, failed)
+        """What the failure says rests; else for a 429 what the router counts by; else it is the purse: the key."""
+        now = self._clock()
+        is_counted = failed.kind is FailureKind.RATE_LIMITED or failed.status == TOO_MANY
+        scope = failed.scope or (route.router.quota_scope if is_counted else "key")
+        if scope == "model" or failed.kind is FailureKind.REFUSED_HERE:
+            scope = f"model:{route.model}"
+        first_rest = failover.rest_seconds(Failed(FailureKind.BAD_KEY, "")) or 0.0
 
         def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
             refused_at = (values[0] or {}).get("refused_at")
-            seconds = failover.rest_seconds(failed, refused_before=_had_its_rest(refused_at, now)) or 0.0
+            # Failures during its first rest were sent before it: only one after that is a second refusal.
+            refused_before = isinstance(refused_at, int | float) and first_rest <= now - refused_at <= DOUBTED_SECONDS
+            seconds = failover.rest_seconds(failed, refused_before=refused_before) or 0.0
             rest = Rest(now + seconds, failed.kind.value, seconds, failed.why)
-            kept = {s: r for s, r in _rests(values[0]).items() if r.is_on(now)}
+            kept = _rests(values[0], now)
             kept[scope] = max(rest, kept.get(scope, rest), key=lambda each: each.until)
             if failed.kind is FailureKind.BAD_KEY and not (refused_at and 0 <= now - refused_at < seconds):
                 refused_at = now
             return [_record(kept, refused_at, now)]
 
         await self._kv.update([_rest_name(route.router.id, route.key_id)], step)
-
-    async def _remember_gone(self, route: Route) -> None:
-        now = self._clock()
-
-        def step(values: Sequence[Value | None]) -> Sequence[Write | None]:
-            before = (values[0] or {}).get("models", {})
-            models = {model: end for model, end in before.items() if _is_gone(end, now)}
-            models[route.model] = now + failover.GONE_SECONDS
-            return [Write({"models": models}, expires_in=failover.GONE_SECONDS)]
-
-        await self._kv.update([_gone_name(route.router.id, route.key_id)], step)
 
 
 _READING = tuple(each.name for each in fields(Reading))
@@ -320,36 +322,6 @@ def _quotas_of(router: Router, key_id: str) -> str:
     return f"quota:{router.id}:{key_id}:"
 
 
-def _rest_now(stored: Value, route: Route, now: float) -> Rest | None:
-    rests = _rests(stored)
-    return next((rests[scope] for scope in _scopes(route) if scope in rests and rests[scope].is_on(now)), None)
-
-
-def _scopes(route: Route) -> tuple[str, ...]:
-    """Every scope whose rest stops this route."""
-    scopes = ("key", f"model:{route.model}")
-    is_free = route.model.endswith(":free") or bool(route.listed and route.listed.free)
-    return (*scopes, "free") if is_free else scopes
-
-
-def _scope(route: Route, failed: Failed) -> str:
-    """What rests after this failure: what the failure says, else for a 429 what the router counts by."""
-    if failed.kind is FailureKind.REFUSED_HERE:
-        return f"model:{route.model}"
-    is_counted = failed.kind is FailureKind.RATE_LIMITED or failed.status == TOO_MANY  # else it is the purse
-    scope = failed.scope or (route.router.quota_scope if is_counted else "key")
-    return f"model:{route.model}" if scope == "model" else scope
-
-
-DOUBTED_SECONDS = 2 * failover.KEY_REFUSED_AGAIN_SECONDS
-"""How long a refusal of a key is remembered after which the next one counts for more."""
-
-
-def _had_its_rest(refused_at: Any, now: float) -> bool:
-    first = failover.rest_seconds(Failed(FailureKind.BAD_KEY, "")) or 0.0
-    return isinstance(refused_at, int | float) and first <= now - refused_at <= DOUBTED_SECONDS
-
-
 def _record(rests: Mapping[str, Rest], refused_at: float | None, now: float) -> Write:
     last = max((rest.until - now for rest in rests.values()), default=0.0)
     value: dict[str, Any] = {"rests": {scope: asdict(rest) for scope, rest in rests.items()}}
@@ -358,25 +330,20 @@ def _record(rests: Mapping[str, Rest], refused_at: float | None, now: float) -> 
     return Write({**value, "refused_at": refused_at}, expires_in=max(last, DOUBTED_SECONDS))
 
 
-def _without_doubt(stored: Value | None, now: float) -> Write | None:
-    if stored is None:
-        return None
-    return _record({scope: rest for scope, rest in _rests(stored).items() if rest.is_on(now)}, None, now)
-
-
 def _is_gone(until: Any, now: float) -> bool:
     """Until then, and not longer than it was ever written for."""
     return bool(0 < float(until) - now <= failover.GONE_SECONDS + SKEW_SECONDS)
 
 
-def _rests(stored: Value | None) -> dict[str, Rest]:
-    rows = (stored or {}).get("rests", {})
-    return {scope: _rest(row) for scope, row in rows.items()}
-
-
-def _rest(row: Mapping[str, Any]) -> Rest:
-    seconds = float(row.get("seconds", failover.LONGEST_REST_SECONDS))
-    return Rest(float(row["until"]), str(row["reason"]), seconds, str(row.get("why", "")))
+def _rests(stored: Value | None, now: float | None = None) -> dict[str, Rest]:
+    """By scope; with `now` without those that are over."""
+    found = {}
+    for scope, row in (stored or {}).get("rests", {}).items():
+        seconds = float(row.get("seconds", failover.LONGEST_REST_SECONDS))
+        rest = Rest(float(row["until"]), str(row["reason"]), seconds, str(row.get("why", "")))
+        if now is None or rest.is_on(now):
+            found[scope] = rest
+    return found
 
 
 def _readings(stored: Value | None, now: float) -> tuple[Reading, ...]:

@@ -8,7 +8,7 @@ choice get routes on more than one router.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -69,15 +69,24 @@ def resolve(
     """
     model, router = _checked(model, "model") or AUTO, _checked(router, "router") or AUTO
     asked = model if router == AUTO else f"{router}/{model.removeprefix(f'{router}/')}"
-    is_default = model == AUTO and router == AUTO
-    if is_default:
-        model = book.default_model
-    if router == AUTO and (group := book.groups.get(model)):
-        return Target(asked, AUTO, "", needs | group.needs, is_default, group)
     if router == AUTO:
+        is_default = model == AUTO
+        model = book.default_model if is_default else model
+        if group := book.groups.get(model):
+            return Target(asked, AUTO, "", needs | group.needs, is_default, group)
         return Target(asked, *_split(model, book), needs, is_default)
     named_router(router, book.routers)
-    return Target(asked, router, _within(router, model, book, lists or {}), needs)
+    prefix, _, rest = model.partition("/")
+    listed = (lists or {}).get(router)
+    if prefix == router and rest:
+        model = _split(model, book)[1]
+    elif contradiction_to_check(model, router, book) and listed is not None and model not in listed:
+        raise InvalidRequest(
+            f"router={router!r} contradicts the model {model[:200]!r}, and {router} lists no model of that name.",
+            hint=f"Leave the router out to ask {prefix}, or name a model of {router}.",
+            param="router",
+        )
+    return Target(asked, router, model, needs)
 
 
 def _checked(ref: str, param: str) -> str:
@@ -119,44 +128,11 @@ def _split(model: str, book: Book) -> tuple[str, str]:
         raise InvalidRequest(
             f"{model!r} names no model.", hint=f"Write {prefix}/auto, or {prefix}/<model>.", param="model"
         )
-    return prefix, model if _is_own(book.routers[prefix], model, rest) else rest
-
-
-def _is_own(router: Router, model: str, rest: str) -> bool:
-    """The prefix is a part of the model's id: told by the router's row alone, so that it means the same at all times.
-
-    Whatever list happened to be known, `groq/compound` must not be `compound` once and `groq/compound` later.
-    """
-    if rest == AUTO:
-        return False
-    return model in router.models or ("/" not in rest and any(fnmatchcase(rest, each) for each in router.own_prefix))
-
-
-def _within(router: str, model: str, book: Book, lists: Lists) -> str:
-    """The model, for a request whose `router` field names a router."""
-    prefix, slash, rest = model.partition("/")
-    if not slash or not rest or prefix not in book.routers:
-        return model
-    if model == f"{router}/{AUTO}":
-        return AUTO
-    if prefix == router:
-        return model if _is_own(book.routers[router], model, rest) else rest
-    if _serves(book.routers[router], model, lists):
-        return model
-    other = book.routers[prefix]
-    listed = lists.get(router)
-    if book.usable(other) and listed is not None:
-        raise InvalidRequest(
-            f"router={router!r} contradicts the model {model[:200]!r}, and {router} lists no model of that name.",
-            hint=f"Leave the router out to ask {prefix}, or name a model of {router}.",
-            param="router",
-        )
-    return model
-
-
-def _serves(router: Router, model: str, lists: Lists) -> bool:
-    """The router itself has a model of that full name (`groq/compound` is one of Groq's ids)."""
-    return model in router.models or model in (lists.get(router.id) or UNKNOWN)
+    # The prefix may be a part of the model's id. The router's row alone tells, so that a ref means the same at all
+    # times: whatever list happens to be known, `groq/compound` must not be `compound` once and `groq/compound` later.
+    router = book.routers[prefix]
+    is_own = model in router.models or ("/" not in rest and any(fnmatchcase(rest, each) for each in router.own_prefix))
+    return prefix, model if is_own and rest != AUTO else rest
 
 
 def contradiction_to_check(model: str, router: str, book: Book) -> bool:
@@ -177,16 +153,12 @@ def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
     """The routers whose lists decide this target; none for a named router and a named model without needs."""
     if target.router != AUTO:
         return (target.router,) if target.model == AUTO or target.needs else ()
-    if target.group is not None:
-        return _lists_of_group(target.group, book)
-    if target.model != AUTO:
+    if target.group is None and target.model == AUTO:
+        return tuple(dict.fromkeys([*auto_order(book)[:MOST_ROUTERS], *probed(book)]))
+    if target.group is None:
         return listed_routers(book)
-    return tuple(dict.fromkeys([*auto_order(book)[:MOST_ROUTERS], *probed(book)]))
-
-
-def _lists_of_group(group: Group, book: Book) -> tuple[str, ...]:
     needed: list[str] = []
-    for ref in group.models:
+    for ref in target.group.models:
         if is_pattern(ref):
             needed += pattern_routers(ref, book)
             continue
@@ -210,11 +182,29 @@ def plan(target: Target, book: Book, lists: Lists) -> Plan:
     why: dict[str, str] = {}
     if target.needs:
         routes, why = able_first(routes, target, book, lists)
-    tries = tuple(_with_keys(routes, book, lists))
+    # Each try once per key, the keys of a router and model side by side: failover goes to "the next key" by that.
+    tries = tuple(
+        Route(book.routers[router].serving(model), model, key, key_id, (lists.get(router) or UNKNOWN).get(model))
+        for router, model in dict.fromkeys(routes)
+        for key, key_id in book.keys.get(router) or (("", ""),)
+    )
+    first, notes = book.routers[routes[0][0]], []
+    skipped = [m for r, m in sorted(book.gone) if r == first.id and m in first.models and (r, m) not in routes]
+    if AUTO in {target.model, target.router} and skipped:
+        notes.append(f"{first.id} no longer serves {', '.join(skipped)}")
+    if target.is_default and AUTO not in {target.model, book.default_model}:
+        notes.append(f"default model {book.default_model}")
+    if why:
+        notes.append(f"left out: {capability.left_out(why)}")
+    if target.router == target.model == AUTO and first.joins_auto == "last" and first.id not in named_in_settings(book):
+        # A mock that nobody named says why it answers, in the place of what its row says.
+        lack = "no router that auto may choose has a key" if any(book.keys.values()) else "no router key is registered"
+        noted = replace(tries[0].router, note=f"the built-in mock answered: {lack}")
+        tries = tuple(replace(route, router=noted) if route.router.id == first.id else route for route in tries)
     return Plan(
         asked=target.asked,
-        routes=_explained(tries, book) if target.router == target.model == AUTO else tries,
-        notes=(*_notes(target, routes, book), *([f"left out: {capability.left_out(why)}"] if why else ())),
+        routes=tries,
+        notes=tuple(notes),
         needs=target.needs,
         group=target.group,
         free_choice=target.is_default or AUTO in {target.router, target.model},
@@ -226,13 +216,36 @@ def _pairs(target: Target, book: Book, lists: Lists) -> list[Pair]:
     if target.group is not None:
         return _of_group(target.group, book, lists)
     if target.router != AUTO:
-        routes = _on_named_router(target, book, lists)
+        router = book.routers[target.router]
+        if router.id in book.closed:
+            raise NotAllowed(
+                f"{router.name} is the owner's.", hint="The owner shares it with shared = true in its row."
+            )
+        if not book.usable(router):
+            # For `openai/gpt-oss-120b` and its like: the keyed router that has that very id.
+            full = f"{router.id}/{target.model}"
+            owners = [r for r in auto_order(book) if full in (lists.get(r) or UNKNOWN)]
+            raise no_key(router, f"{owners[0]} serves {full}: ask for {owners[0]}/{full}." if owners else "")
+        routes = [(router.id, target.model)]
+        if target.model == AUTO:
+            routes = [(router.id, model) for model in _preferred(router, book, lists)]
+            if not routes:
+                why = f"{router.name} lists no model that could be chosen."
+                raise UnknownModel(why, hint=f"Name one: {router.id}/<model>.")
     elif target.model == AUTO:
-        routes = _on_any_router(book, lists)
+        # Every router's best first, then every router's second best.
+        columns = [_column(router, book, lists) for router in auto_order(book)[:MOST_ROUTERS]]
+        routes = [pair for rank in range(MOST_PER_ROUTER) for column in columns for pair in column[rank : rank + 1]]
+        if not routes:
+            raise UnknownModel("No router has a model to offer now.", hint="Call list_models to see why.")
     else:
         routes = _by_name(target, book, lists)
     if target.is_default and target.model != AUTO:
-        routes = [*routes, *_fallbacks(book, lists)]
+        # LLM_FALLBACKS stand behind a default model: a router's name for its best model.
+        for ref in book.fallbacks:
+            name, _, model = ref.partition("/")
+            if name in book.routers and book.usable(book.routers[name]):
+                routes += [(name, model)] if model else _column(name, book, lists)[:1]
     return routes
 
 
@@ -262,22 +275,6 @@ def _of_group(group: Group, book: Book, lists: Lists) -> list[Pair]:
     return ([pair for pair in unique if pair not in book.gone] or unique)[:MOST_IN_GROUP]
 
 
-def _on_named_router(target: Target, book: Book, lists: Lists) -> list[Pair]:
-    router = book.routers[target.router]
-    if router.id in book.closed:
-        raise NotAllowed(f"{router.name} is the owner's.", hint="The owner shares it with shared = true in its row.")
-    if not book.usable(router):
-        raise no_key(router, _served_elsewhere(router, target.model, book, lists))
-    if target.model != AUTO:
-        return [(router.id, target.model)]
-    models = _preferred(router, book, lists)
-    if not models:
-        raise UnknownModel(
-            f"{router.name} lists no model that could be chosen.", hint=f"Name one: {router.id}/<model>."
-        )
-    return [(router.id, model) for model in models]
-
-
 def no_key(router: Router, instead: str = "") -> NoRouterKey:
     """The error for a router without a key: how to give one, and what would work without."""
     if router.url_lacks:
@@ -287,39 +284,12 @@ def no_key(router: Router, instead: str = "") -> NoRouterKey:
     return NoRouterKey(f"There is no key for {router.name}.", router=router.id, hint=hint.strip())
 
 
-def _served_elsewhere(router: Router, model: str, book: Book, lists: Lists) -> str:
-    """For `openai/gpt-oss-120b` and its like: the keyed router that has that very id."""
-    full = f"{router.id}/{model}"
-    owners = [r for r in auto_order(book) if full in (lists.get(r) or UNKNOWN)]
-    return f"{owners[0]} serves {full}: ask for {owners[0]}/{full}." if owners else ""
-
-
-def _on_any_router(book: Book, lists: Lists) -> list[Pair]:
-    """Every router's best first, then every router's second best; model refs among the fallbacks in their place."""
-    columns = [_column(router, book, lists) for router in auto_order(book)[:MOST_ROUTERS]]
-    ranked = [pair for rank in range(MOST_PER_ROUTER) for column in columns for pair in column[rank : rank + 1]]
-    if not ranked:
-        raise UnknownModel("No router has a model to offer now.", hint="Call list_models to see why.")
-    return ranked
-
-
 def _column(router: str, book: Book, lists: Lists) -> list[Pair]:
     """One router's candidates: what the settings name on it, then its preference list."""
     named = [rest for ref in book.fallbacks for prefix, _, rest in [ref.partition("/")] if prefix == router and rest]
     models = [model for model in named if (router, model) not in book.gone]
     preferred = _preferred(book.routers[router], book, lists)
     return [(router, model) for model in dict.fromkeys([*models, *preferred])]
-
-
-def _fallbacks(book: Book, lists: Lists) -> list[Pair]:
-    """LLM_FALLBACKS behind a default model: routers stand for their best model."""
-    named = [ref.partition("/") for ref in book.fallbacks]
-    return [
-        pair
-        for router, _, model in named
-        if router in book.routers and book.usable(book.routers[router])
-        for pair in ([(router, model)] if model else _column(router, book, lists)[:1])
-    ]
 
 
 def _preferred(router: Router, book: Book, lists: Lists) -> list[str]:
@@ -337,44 +307,35 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
     known = {router: lists.get(router) or UNKNOWN for router in order}
     if target.embeds:
         known = {router: roster.with_embedders for router, roster in known.items()}
-    exact = [
-        (router, target.model) for router in order if target.model in known[router] or _is_mock(router, target, book)
-    ]
+    # The mock's names carry arguments (`lorem?tokens=200`), which no list can hold.
+    bare = target.model.partition("?")[0]
+    mocks = {
+        router for router in order if book.routers[router].dialect == "mock" and bare in book.routers[router].models
+    }
+    exact = [(router, target.model) for router in order if target.model in known[router] or router in mocks]
     tail = [(router, model) for router in order for model in known[router].called(target.model)]
-    routes = [*exact, *tail]
-    if routes:
+    if routes := [*exact, *tail]:
         # A name left no choice but among routers: where all of them said that it is gone, they are asked again.
         return ([pair for pair in routes if pair not in book.gone] or routes)[:MOST_ROUTERS]
-    named = [
-        f"{router}/{target.model}" for router in only_when_named(book) if target.model in (lists.get(router) or UNKNOWN)
-    ]
     if (itself := target.model.strip().lower()) in book.routers:
         raise UnknownModel(
             f"{itself} is a router, not a model.",
             hint=f"Ask for {itself}/auto, or for one of its models, as in {itself}/<model>.",
             did_you_mean=(f"{itself}/auto",),
         )
-    close = tuple(named) or close_to(target.model, [model.ref for router in order for model in known[router]])
+    named = (router for router in only_when_named(book) if target.model in (lists.get(router) or UNKNOWN))
+    close = tuple(f"{router}/{target.model}" for router in named)
+    close = close or close_to(target.model, [model.ref for router in order for model in known[router]])
     prefix, slash, rest = target.model.partition("/")
     if slash and (meant := close_to(prefix, book.routers)):
         close = (f"{meant[0]}/{rest}", *close)[:3] if rest == AUTO else close or (f"{meant[0]}/{rest}",)
-    raise UnknownModel(
-        f"No router that auto may choose lists the model {target.model[:200]!r}.",
-        hint=f"Did you mean {' or '.join(close)}?" if close else _unknown_hint(order, lists),
-        did_you_mean=close,
-    )
-
-
-def _is_mock(router: str, target: Target, book: Book) -> bool:
-    """The mock's names carry arguments (`lorem?tokens=200`), which no list can hold."""
-    return book.routers[router].dialect == "mock" and target.model.partition("?")[0] in book.routers[router].models
-
-
-def _unknown_hint(order: Iterable[str], lists: Lists) -> str:
-    missing = [router for router in order if lists.get(router) is None]
-    if missing:
-        return f"The lists of {', '.join(missing)} could not be read: name the router, as in {missing[0]}/<model>."
-    return "Call list_models to see what there is, or register a key for a router that has it."
+    hint = "Call list_models to see what there is, or register a key for a router that has it."
+    if close:
+        hint = f"Did you mean {' or '.join(close)}?"
+    elif unread := [router for router in order if lists.get(router) is None]:
+        hint = f"The lists of {', '.join(unread)} could not be read: name the router, as in {unread[0]}/<model>."
+    why = f"No router that auto may choose lists the model {target.model[:200]!r}."
+    raise UnknownModel(why, hint=hint, did_you_mean=close)
 
 
 def close_to(name: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -386,33 +347,3 @@ def close_to(name: str, known: Iterable[str]) -> tuple[str, ...]:
     tails = difflib.get_close_matches(lowered.rpartition("/")[2], list(by_tail), n=3, cutoff=0.6)
     whole = {candidate.lower(): candidate for candidate in reversed(candidates)}
     return tuple(dict.fromkeys([*(whole[c] for c in close), *(by_tail[t] for t in tails)]))[:3]
-
-
-def _with_keys(routes: Iterable[Pair], book: Book, lists: Lists) -> Iterator[Route]:
-    """Each try once per key, a router's keys side by side; what the list says of the model goes along."""
-    for router, model in dict.fromkeys(routes):
-        listed = (lists.get(router) or UNKNOWN).get(model)
-        for key, key_id in book.keys.get(router) or (("", ""),):
-            yield Route(book.routers[router].serving(model), model, key, key_id, listed)
-
-
-def _explained(tries: tuple[Route, ...], book: Book) -> tuple[Route, ...]:
-    """A mock that nobody named says why it answers, in the place of what its row says."""
-    first = tries[0].router
-    if first.joins_auto != "last" or first.id in named_in_settings(book):
-        return tries
-    missing = "no router that auto may choose has a key" if any(book.keys.values()) else "no router key is registered"
-    noted = replace(first, note=f"the built-in mock answered: {missing}")
-    return tuple(replace(route, router=noted) if route.router is first else route for route in tries)
-
-
-def _notes(target: Target, routes: Sequence[Pair], book: Book) -> tuple[str, ...]:
-    """Sentences that the receipt owes the caller about this plan."""
-    first = book.routers[routes[0][0]]
-    notes = []
-    skipped = [m for r, m in sorted(book.gone) if r == first.id and m in first.models and (r, m) not in routes]
-    if AUTO in {target.model, target.router} and skipped:
-        notes.append(f"{first.id} no longer serves {', '.join(skipped)}")
-    if target.is_default and AUTO not in {target.model, book.default_model}:
-        notes.append(f"default model {book.default_model}")
-    return tuple(notes)
