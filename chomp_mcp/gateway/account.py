@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from functools import partial
 
 import anyio
 
 from chomp_mcp import wire
 from chomp_mcp.errors import StoreError
+from chomp_mcp.gateway.single_flight import SingleFlight
 from chomp_mcp.messages import Router
 from chomp_mcp.routers import account_page
 from chomp_mcp.routers.account_page import Credit
@@ -33,14 +34,11 @@ class CreditReader:
         self._kv = kv
         self._client = client
         self._clock = clock
-        self._reading: dict[str, asyncio.Task[Value]] = {}
+        self._reading: SingleFlight[Value] = SingleFlight()
 
     async def close(self) -> None:
         """Give up what is still being read."""
-        tasks = list(self._reading.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reading.close()
 
     async def of(self, router: Router, key: str, key_id: str) -> Credit | None:
         """What the page says, at most five minutes old."""
@@ -57,43 +55,27 @@ class CreditReader:
         stored = await self._kv.get(name)
         age = self._clock() - float(stored["at"]) if stored else -1.0
         if stored is None or not 0 <= age < FRESH_SECONDS:
-            is_awaited = name not in self._reading
-            task = self._start(name, router, key)
+            is_new = name not in self._reading.tasks  # who comes later does not wait for it once more
+            task = self._reading.start(name, partial(self._ask, name, router, key))
             if patience is None:
                 stored = await asyncio.shield(task)
-            elif stored is None and is_awaited:
+            elif stored is None and is_new:
                 await asyncio.wait([task], timeout=patience)
                 stored = task.result() if task.done() and not task.cancelled() and not task.exception() else None
         data = stored.get("data") if stored else None
         return account_page.credit(data, float(stored["at"])) if stored and isinstance(data, Mapping) and data else None
 
-    def _start(self, name: str, router: Router, key: str) -> asyncio.Task[Value]:
-        task = self._reading.get(name)
-        if task is None:
-            task = self._reading[name] = asyncio.create_task(self._ask(name, router, key))
-            task.add_done_callback(lambda task: self._ended(name, task))
-        return task
-
-    def _ended(self, name: str, task: asyncio.Task[Value]) -> None:
-        self._reading.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # whoever waits has it
-
     async def _ask(self, name: str, router: Router, key: str) -> Value:
-        stored = {"data": await self._fetch(router, key), "at": self._clock()}
+        """An account page never stops a request: where there is no answer, that is what is stored."""
+        data = None
+        with suppress(Unreachable, ValueError, TimeoutError), anyio.fail_after(FETCH_SECONDS):
+            response = await self._client.send(account_page.page_of(router, key))
+            try:
+                body = wire.loads(await response.read(MAX_BYTES))
+            finally:
+                response.close()
+            data = body.get("data") if response.is_success and isinstance(body, Mapping) else None
+        stored = {"data": data, "at": self._clock()}
         with suppress(StoreError):  # it is asked again
             await self._kv.put(name, stored, expires_in=KEPT_SECONDS)
         return stored
-
-    async def _fetch(self, router: Router, key: str) -> Any:
-        """The `data` object of the answer, None when there was none: an account page never stops a request."""
-        try:
-            with anyio.fail_after(FETCH_SECONDS):
-                response = await self._client.send(account_page.page_of(router, key))
-                try:
-                    body = wire.loads(await response.read(MAX_BYTES))
-                finally:
-                    response.close()
-        except (Unreachable, ValueError, TimeoutError):
-            return None
-        return body.get("data") if response.is_success and isinstance(body, Mapping) else None

@@ -21,7 +21,7 @@ MOST_BOOKS = 10_000
 
 
 class Books:
-    """Makes a caller's book once, and again when their keys have changed: the same keys are the same object.
+    """Makes a caller's book once, and again, with another version, when their keys have changed.
 
     Raises `InvalidSetting` for a group of the settings that cannot be meant.
     """
@@ -32,7 +32,8 @@ class Books:
         self._keyring = keyring
         self.groups = checked_groups(settings.group_rows, routers)
         self._books: dict[str, tuple[Mapping[str, tuple[str, ...]], Book]] = {}
-        """Caller id -> the keys as the keyring gave them, and the book made of them."""
+        """Caller id -> the keys as the keyring gave them, the same object while they are the same, and their book."""
+        self._made = 0
 
     async def of(self, caller: Caller) -> Book:
         keys = await self._keyring.keys_of(caller)
@@ -42,6 +43,7 @@ class Books:
                 self._books.clear()
             grant = UNLIMITED if caller.is_owner else await self._keyring.grant_of(caller)
             settings = self._settings
+            self._made += 1
             keyless = [] if caller.is_owner else [router for router in self._routers.values() if not router.needs_key]
             book = Book(
                 routers=self._routers,
@@ -59,6 +61,7 @@ class Books:
                 fallbacks=settings.fallbacks,
                 default_model=settings.default_model,
                 groups=self.groups,
+                version=self._made,
             )
             known = self._books[caller.id] = keys, book
         return known[1]

@@ -10,7 +10,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.errors import StoreError
@@ -36,11 +35,14 @@ class Conversations:
 
     def name_of(self, caller: Caller, request: ChatRequest, plan: Plan) -> str:
         """Its key in the store, which tells nothing of it; empty where there is nothing to keep."""
-        if plan.group and not plan.group.sticky:
+        if (plan.group and not plan.group.sticky) or len(plan.routes) < 2:  # noqa: PLR2004 - one leaves no choice
             return ""
-        if len(plan.routes) < 2:  # noqa: PLR2004 - one route leaves no choice
-            return ""
-        begins = request.session.encode("utf-8", "replace") or _beginning(request.said)
+        begins = request.session.encode("utf-8", "replace")
+        messages = request.said.get("messages", request.said.get("input"))
+        if not begins and isinstance(messages, list):
+            # What stands before the first answer: a first turn has none, and no cache to find again.
+            roles = [message.get("role") if isinstance(message, Mapping) else None for message in messages]
+            begins = wire.dumps(messages[: roles.index("assistant")]) if "assistant" in roles else b""
         if not begins:
             return ""
         return f"sticky:{hashlib.sha256(wire.dumps([caller.id, plan.asked]) + begins).hexdigest()[:32]}"
@@ -66,12 +68,3 @@ class Conversations:
             await self._kv.put(name, value, expires_in=KEPT_SECONDS)
         except StoreError as error:  # the answer is there: it goes out
             log_unwritten(_log, error, "the route of a conversation could not be kept")
-
-
-def _beginning(body: Mapping[str, Any]) -> bytes:
-    """What stands before the first answer; nothing in a first turn, which has no cache to find again."""
-    messages = body.get("messages", body.get("input"))
-    if not isinstance(messages, list):
-        return b""
-    roles = [message.get("role") if isinstance(message, Mapping) else None for message in messages]
-    return wire.dumps(messages[: roles.index("assistant")]) if "assistant" in roles else b""

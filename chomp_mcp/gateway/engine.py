@@ -109,20 +109,20 @@ class Embedded:
 
     async def hand_back(self) -> list[Job]:
         """They begin again: as queued jobs, with what they ask in them."""
+
+        def queued(job: Job, *, request: ChatRequest) -> Job | None:
+            if job.status.is_final:
+                return None
+            now = self._clock()
+            return replace(job, status=JobStatus.QUEUED, process="", text="", request=request.as_dict(), queued_at=now)
+
         left = []
         for run in await self._runs.give_up():
             request = replace(run.exchange.request, notes=(*run.exchange.request.notes, ASKED_AGAIN))
-            queued = partial(self._queued, request=request)
-            job = await self._jobs.change(run.caller.id, run.job.id, queued)
+            job = await self._jobs.change(run.caller.id, run.job.id, partial(queued, request=request))
             if job is not None and job.status is JobStatus.QUEUED:
                 left.append(job)
         return left
-
-    def _queued(self, job: Job, *, request: ChatRequest) -> Job | None:
-        if job.status.is_final:
-            return None
-        now = self._clock()
-        return replace(job, status=JobStatus.QUEUED, process="", text="", request=request.as_dict(), queued_at=now)
 
     async def has_runners(self) -> bool:
         return False

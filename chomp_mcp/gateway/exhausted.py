@@ -31,11 +31,20 @@ def exhausted(failures: Sequence[tuple[Route, Failed]], rests: Sequence[tuple[Ro
     if not tried:
         unable = {route.router.id for route, _ in failures}
         resting = [(route, rest) for route, rest in rests if route.router.id not in unable]
-        return _not_taken(failures) if failures and not resting else _all_resting(resting, now)
+        if resting or not failures:
+            return _all_resting(resting, now)
+        # No router of the plan could be sent this request: each says why, the last one what to do.
+        last = failures[-1][1]
+        message = " ".join(dict.fromkeys(failed.message for _, failed in failures))
+        return NotCapable(message, hint=last.body.get("hint", ""), param=last.body.get("param"))
     route, last = tried[-1]
     kinds = {failed.kind for _, failed in tried}
-    waits = [wait for _, failed in failures if (wait := _wait(failed)) is not None]
-    retry_after = min(waits, default=None)
+    # Until it is worth another try: what the router said, else how long we leave it alone.
+    waits = [
+        failover.rest_seconds(failed) if failed.retry_after is None and failed.kind in _RESTING else failed.retry_after
+        for _, failed in failures
+    ]
+    retry_after = min((wait for wait in waits if wait is not None), default=None)
     message = "; ".join(f"{r.ref}: {f.message}" for r, f in failures)
     if kinds <= _REFUSALS.keys() and (len(kinds) == 1 or last.kind in _FINAL):
         refused = PromptTooLong if last.kind is FailureKind.TOO_LONG else UpstreamRefused
@@ -46,7 +55,8 @@ def exhausted(failures: Sequence[tuple[Route, Failed]], rests: Sequence[tuple[Ro
             hint=_hint(route.router, last, retry_after),
             retry_after=retry_after,
         )
-    if last.status is None and kinds == {FailureKind.TRANSIENT} and all(_is_program(r.router) for r, _ in tried):
+    are_programs = all(route.router.joins_auto == "reachable" for route, _ in tried)  # which join `auto` while they run
+    if last.status is None and kinds == {FailureKind.TRANSIENT} and are_programs:
         return not_running(route.router)
     if kinds == {FailureKind.LOCAL}:
         return NoRouteAvailable(message, hint=_LOCAL_HINT, retry_after=1.0)
@@ -57,24 +67,9 @@ def exhausted(failures: Sequence[tuple[Route, Failed]], rests: Sequence[tuple[Ro
 
 def not_running(router: Router) -> NoRouteAvailable:
     """A program on the caller's own machine, or where they moved it, answers nobody."""
-    return NoRouteAvailable(
-        f"{router.name} is not running at {without_password(router.url)}.",
-        hint=f"Start it, then ask again; get it at {router.keys_page}."
-        if router.keys_page
-        else "Start it, then ask again.",
-    )
-
-
-def _is_program(router: Router) -> bool:
-    """One that joins `auto` while it runs."""
-    return router.joins_auto == "reachable"
-
-
-def _not_taken(failures: Sequence[tuple[Route, Failed]]) -> NotCapable:
-    """No router of the plan could be sent this request: each says why, the last one what to do."""
-    last = failures[-1][1]
-    message = " ".join(dict.fromkeys(failed.message for _, failed in failures))
-    return NotCapable(message, hint=last.body.get("hint", ""), param=last.body.get("param"))
+    where = f"; get it at {router.keys_page}" if router.keys_page else ""
+    message = f"{router.name} is not running at {without_password(router.url)}."
+    return NoRouteAvailable(message, hint=f"Start it, then ask again{where}.")
 
 
 def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamError:
@@ -105,13 +100,6 @@ def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamErr
     if reasons <= {FailureKind.RATE_LIMITED, FailureKind.QUOTA, "quota_used_up"}:
         error.status = TOO_MANY
     return error
-
-
-def _wait(failed: Failed) -> float | None:
-    """Seconds until it is worth another try: what the router said, else how long we leave it alone."""
-    if failed.retry_after is not None or failed.kind not in _RESTING:
-        return failed.retry_after
-    return failover.rest_seconds(failed)
 
 
 TOO_MANY = 429

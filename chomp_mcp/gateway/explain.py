@@ -50,11 +50,17 @@ class Explainer:
         """The plan's routes in their order."""
         by_order = await self.orders.reasons(plan, request)
         seen: Counter[str] = Counter()
+        needs = ", ".join(sorted(plan.needs))
         places: list[PlaceView] = []
         for number, (route, why) in enumerate(zip(plan.routes, by_order, strict=True), 1):
             seen[route.ref] += 1
             rest = await self.health.standing(route, mind_quota=plan.free_choice)
-            reasons = (_choice(plan, route, request), why, _key(seen[route.ref]), _ability(plan, route))
+            reasons = [_choice(plan, route, request), why]
+            if seen[route.ref] > 1:
+                reasons.append(f"with key number {seen[route.ref]}")
+            if needs:
+                is_known = is_able(plan.needs, route.router, route.model, route.listed, {})
+                reasons.append(f"can: {needs}" if is_known else f"nobody knows whether it can: {needs}")
             places.append(
                 {
                     "place": number,
@@ -87,15 +93,3 @@ def _choice(plan: Plan, route: Route, request: ChatRequest) -> str:
     if route.model in models:
         return f"number {models.index(route.model) + 1} of what auto prefers on {route.router.id}"
     return f"from the list of {route.router.id}"
-
-
-def _key(number: int) -> str:
-    return f"with key number {number}" if number > 1 else ""
-
-
-def _ability(plan: Plan, route: Route) -> str:
-    if not plan.needs:
-        return ""
-    needs = ", ".join(sorted(plan.needs))
-    is_known = is_able(plan.needs, route.router, route.model, route.listed, {})
-    return f"can: {needs}" if is_known else f"nobody knows whether it can: {needs}"

@@ -49,8 +49,10 @@ class KnownLists:
         models, now = self._models, self._models.clock()
         compared = models.reads, len(self._seen)
         if compared != self._compared or not self._compared_at <= now < self._current_until:
-            if any(models.in_memory(router, self._keys) is not known for router, known in self._seen.items()):
-                return False
+            for router, seen in self._seen.items():
+                known = models.in_memory(router, self._keys)
+                if (known and known.version) != (seen and seen.version):
+                    return False
             self._compared, self._compared_at = compared, now
             self._current_until = min((known.until for known in self._seen.values() if known), default=math.inf)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -61,7 +62,13 @@ class ListFetcher:
                 with anyio.fail_after(FETCH_SECONDS):
                     return await self._ask(router, key, check), "; ".join(refused), was_refused
             except Exception as error:  # noqa: BLE001 - whatever a router sends, it is its own list alone that is missing
-                reason = str(without(_reason(router.id, error), sent_secrets(router, key)))
+                reason = str(error)
+                if isinstance(error, TimeoutError):
+                    reason = f"no answer in {FETCH_SECONDS:g} s"
+                elif not isinstance(error, Unreachable | ValueError):
+                    _log.error("the model list of %s could not be read", router.id, exc_info=error)
+                    reason = "its model list cannot be understood"
+                reason = str(without(reason, sent_secrets(router, key)))
                 refused.append(f"the key {masked(key)}: {reason}" if len(keys) > 1 else reason)
                 if not (isinstance(error, _Refused) and error.failed.kind in _OF_THE_KEY):
                     break
@@ -76,7 +83,14 @@ class ListFetcher:
                 raise ValueError(f"nothing answers at {without_password(router.url)}")
             return speak.decode_list(router, b"")
         if check and key and router.key_check:
-            await self._check(router, key)
+            # Refused where the router says so; anything else that goes wrong here is no verdict on the key.
+            with suppress(Unreachable, TimeoutError), anyio.fail_after(CHECK_SECONDS):
+                asking = {"authorization": f"Bearer {key}", "accept": "application/json"}
+                asked = WireRequest("GET", router.url + router.key_check, asking)
+                status, headers, body = await self._send(asked, MAX_CHECK_BYTES)
+                failed = judge(status, headers, body, self._clock()) if status in _REFUSED_STATUSES else None
+                if failed and failed.kind in {FailureKind.BAD_KEY, FailureKind.REFUSED_HERE}:
+                    raise _Refused(failed)
         status, headers, body = await self._send(request, MAX_LIST_BYTES)
         if status not in _SUCCESS:
             raise _Refused(judge(status, headers, body, self._clock()))
@@ -85,19 +99,6 @@ class ListFetcher:
         for model in (*speak.decode_list(router, body), *vectors):
             found.setdefault(model.id, model)  # some list an id once for each of their servers
         return tuple(found.values())
-
-    async def _check(self, router: Router, key: str) -> None:
-        """Refused where the router says so; anything else that goes wrong here is no verdict on the key."""
-        headers = {"authorization": f"Bearer {key}", "accept": "application/json"}
-        asked = WireRequest("GET", router.url + router.key_check, headers)
-        try:
-            with anyio.fail_after(CHECK_SECONDS):
-                status, answered, body = await self._send(asked, MAX_CHECK_BYTES)
-        except (Unreachable, TimeoutError):
-            return
-        failed = judge(status, answered, body, self._clock()) if status in _REFUSED_STATUSES else None
-        if failed and failed.kind in {FailureKind.BAD_KEY, FailureKind.REFUSED_HERE}:
-            raise _Refused(failed)
 
     async def _send(self, request: WireRequest, most: int) -> tuple[int, Mapping[str, str], bytes]:
         response = await self._client.send(request)
@@ -108,48 +109,33 @@ class ListFetcher:
 
 
 _SUCCESS = range(200, 300)
-
-
-def _reason(router: str, error: Exception) -> str:
-    """Why there is no list, in words for the user."""
-    if isinstance(error, TimeoutError):
-        return f"no answer in {FETCH_SECONDS:g} s"
-    if isinstance(error, Unreachable | ValueError):
-        return str(error)
-    _log.error("the model list of %s could not be read", router, exc_info=error)
-    return "its model list cannot be understood"
-
-
 _PRICES = ("price_in", "price_out", "price_cached", "price_cache_write", "price_request")
 
 
 def model_row(model: Model) -> dict[str, Any]:
     """A model as JSON, leaving out what is unknown."""
     row: dict[str, Any] = {"id": model.id, "name": model.name, "free": model.free}
-    row.update({name: str(price) for name in _PRICES if (price := getattr(model, name)) is not None})
-    sizes = {"context_length": model.context_length, "max_output": model.max_output}
     if model.embeds:
         row["embeds"] = True
-    row.update({name: sorted(needs) for name in ("can", "cannot") if (needs := getattr(model, name))})
-    return {**row, **{name: size for name, size in sizes.items() if size is not None}}
+    row |= {name: str(price) for name in _PRICES if (price := getattr(model, name)) is not None}
+    row |= {name: sorted(needs) for name in ("can", "cannot") if (needs := getattr(model, name))}
+    return row | {name: size for name in ("context_length", "max_output") if (size := getattr(model, name)) is not None}
 
 
 def models_in(router: str, stored: Value) -> tuple[Model, ...]:
     """What `model_row` wrote, of a whole list."""
-    return tuple(_model(router, row) for row in stored.get("models", ()))
-
-
-def _model(router: str, row: Mapping[str, Any]) -> Model:
-    prices = {name: Decimal(row[name]) for name in _PRICES if name in row}
-    return Model(
-        router=router,
-        id=row["id"],
-        name=row.get("name", ""),
-        context_length=row.get("context_length"),
-        max_output=row.get("max_output"),
-        free=bool(row.get("free")),
-        can=frozenset(row.get("can", ())),
-        cannot=frozenset(row.get("cannot", ())),
-        embeds=bool(row.get("embeds")),
-        **prices,
+    return tuple(
+        Model(
+            router=router,
+            id=row["id"],
+            name=row.get("name", ""),
+            context_length=row.get("context_length"),
+            max_output=row.get("max_output"),
+            free=bool(row.get("free")),
+            can=frozenset(row.get("can", ())),
+            cannot=frozenset(row.get("cannot", ())),
+            embeds=bool(row.get("embeds")),
+            **{name: Decimal(row[name]) for name in _PRICES if name in row},
+        )
+        for row in stored.get("models", ())
     )

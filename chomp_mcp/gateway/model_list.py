@@ -11,17 +11,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from chomp_mcp.errors import StoreError
 from chomp_mcp.gateway.list_fetch import ListFetcher, model_row, models_in
+from chomp_mcp.gateway.single_flight import SingleFlight
 from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.holds import SKEW_SECONDS
 from chomp_mcp.store.kv.lenient import log_unwritten
-from chomp_mcp.store.kv.protocol import KV, Value
+from chomp_mcp.store.kv.protocol import KV
 
 __all__ = ["FAILED_SECONDS", "FRESH_SECONDS", "MOST_LISTS", "Keys", "ModelList", "RouterList"]
 
@@ -62,6 +64,8 @@ class RouterList:
     """The keys were tried, too, where the list needs none."""
     is_late: bool = False
     """Nothing failed: it was not there in time, and nobody waits for it until then."""
+    version: int = 0
+    """Which of all answers it is, counted as they were taken into memory."""
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -89,16 +93,13 @@ class ModelList:
         self._known: dict[str, RouterList] = {}
         self._failed: dict[str, RouterList] = {}
         self._rosters: WeakValueDictionary[tuple[Model, ...], Roster] = WeakValueDictionary()
-        self._fetching: dict[str, asyncio.Task[RouterList]] = {}
-        self._was_awaited: set[str] = set()
-        """Fetches under way that somebody has given up on."""
+        self._fetching: SingleFlight[RouterList] = SingleFlight()
+        self._given_up: WeakSet[asyncio.Task[RouterList]] = WeakSet()
+        """Fetches that somebody has waited for in vain."""
 
     async def close(self) -> None:
         """Give up what is still being read."""
-        tasks = list(self._fetching.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetching.close()
 
     async def of(self, routers: Iterable[str], keys: Keys) -> dict[str, RouterList]:
         """The lists of these routers, read side by side; a router that fails has an `error` and no models.
@@ -118,12 +119,19 @@ class ModelList:
         wanted = list(dict.fromkeys(routers))
         await self._load(wanted, keys)
         found = {router: self.in_memory(router, keys) for router in wanted}
-        missing = {_name(router, keys): router for router, known in found.items() if known is None}
-        tasks = {name: self._fetch_of(router, keys) for name, router in missing.items()}
-        awaited = [task for name, task in tasks.items() if not self._is_hopeless(name)]
+        awaited: dict[asyncio.Task[RouterList], str] = {}
+        for name, task in [(_name(r, keys), self._fetch_of(r, keys)) for r in wanted if found[r] is None]:
+            failed = self._failed.get(name)
+            if task not in self._given_up and not (failed and failed.failures):
+                awaited[task] = name
         if awaited:
             _, late = await asyncio.wait(awaited, timeout=seconds)
-            await self._give_up([name for name, task in tasks.items() if task in late])
+            self._given_up.update(late)
+            # Other processes are told that these lists are late, so that each of them need not wait as well.
+            for name in [name for task, name in awaited.items() if task in late]:
+                failed = self._failed.get(name)
+                failures = failed.failures if failed else 0
+                await self._store(name, self._failure(name, "no answer yet", failures, is_late=True))
         return {router: found[router] or self._memory(_name(router, keys)) for router in wanted}
 
     def start(self, router: str, keys: Keys) -> None:
@@ -166,17 +174,13 @@ class ModelList:
         failed = self._failed.get(name)
         return failed if failed and not failed.is_due(self.clock()) else None
 
-    def _is_hopeless(self, name: str) -> bool:
-        failed = self._failed.get(name)
-        return name in self._was_awaited or (failed is not None and failed.failures > 0)
-
     async def _wanted(self, router: str, keys: Keys) -> RouterList:
         name, now = _name(router, keys), self.clock()
         known = self._memory(name)
         needs_check = bool(self._routers[router].key_check and keys.get(router))
         if needs_check and known and not (known.was_checked or known.error):
-            if name in self._fetching:
-                await asyncio.wait([self._fetching[name]])
+            if name in self._fetching.tasks:  # which may be one without the check
+                await asyncio.wait([self._fetching.tasks[name]])
             return await asyncio.shield(self._fetch_of(router, keys, check=True))
         if known is None or known.is_late or (known.error and not 0 <= now - known.tried_at < FAILED_SECONDS):
             return await asyncio.shield(self._fetch_of(router, keys, check=True))
@@ -190,30 +194,33 @@ class ModelList:
         now = self.clock()
         places = {_name(router, keys): router for router in routers}
         due = [name for name in places if (known := self._memory(name)) is None or known.is_due(now)]
-        due = [name for name in due if name not in self._fetching]
+        due = [name for name in due if name not in self._fetching.tasks]
         if not due:
             return
         stored = await self._kv.get_many([f"models:{name}" for name in due])
         for name, value in zip(due, stored, strict=True):
-            read = self._from(places[name], value) if value else None
+            if not value:
+                continue
+            # What `_store` wrote, or an older version of it.
+            read = RouterList(
+                _EMPTY if "error" in value else self._roster(models_in(places[name], value)),
+                str(value.get("error", "")),
+                float(value.get("until", 0)),
+                str(value.get("trouble", "")),
+                int(value.get("failures", 0)),
+                float(value.get("at", 0)),
+                bool(value.get("refused")),
+                bool(value.get("checked")),
+                bool(value.get("late")),
+            )
             known = self._memory(name)
-            if read and (known is None or (read.until > known.until and not read.error)):
+            if known is None or (read.until > known.until and not read.error):
                 self._remember(name, read)
 
     def _fetch_of(self, router: str, keys: Keys, *, check: bool = False) -> asyncio.Task[RouterList]:
         """One fetch at a time per router and keys, however many ask; who leaves does not stop it for others."""
         name = _name(router, keys)
-        task = self._fetching.get(name)
-        if task is None:
-            task = self._fetching[name] = asyncio.create_task(self._fetch(router, keys, name, check))
-            task.add_done_callback(lambda task: self._ended(name, task))
-        return task
-
-    def _ended(self, name: str, task: asyncio.Task[RouterList]) -> None:
-        self._fetching.pop(name, None)
-        self._was_awaited.discard(name)
-        if not task.cancelled():
-            task.exception()  # whoever still waited has it; the event loop need not complain about it
+        return self._fetching.start(name, partial(self._fetch, router, keys, name, check))
 
     async def _fetch(self, router: str, keys: Keys, name: str, check: bool) -> RouterList:
         few = [key for key, _ in keys.get(router, ())]
@@ -236,42 +243,17 @@ class ModelList:
         roster = known.roster if known else _EMPTY
         return RouterList(roster, error, now + seconds, trouble, failures + 1, now, is_late=is_late)
 
-    async def _give_up(self, names: Iterable[str]) -> None:
-        """Say to other processes that these lists are late, so that each of them need not wait as well."""
-        for name in names:
-            self._was_awaited.add(name)
-            failed = self._failed.get(name)
-            late = self._failure(name, "no answer yet", failed.failures if failed else 0, is_late=True)
-            await self._store(name, late)
-
     async def _store(self, name: str, read: RouterList) -> None:
         value: dict[str, Any] = {"until": read.until, "at": read.tried_at, "failures": read.failures}
-        value |= (
-            {"models": [model_row(model) for model in read.roster.all]} if not read.error else {"error": read.error}
-        )
-        value |= {"trouble": read.trouble} if read.trouble else {}
-        value |= {"late": True} if read.is_late else {}
-        value |= {"refused": True} if read.was_refused else {}
-        value |= {"checked": True} if read.was_checked else {}
+        if not read.error:
+            value["models"] = [model_row(model) for model in read.roster.all]
+        words = {"error": read.error, "trouble": read.trouble}
+        flags = {"late": read.is_late, "refused": read.was_refused, "checked": read.was_checked}
+        value |= {field: said for field, said in (words | flags).items() if said}
         try:
             await self._kv.put(f"models:{name}", value, expires_in=2 * FRESH_SECONDS if read.error else KEPT_SECONDS)
         except StoreError as error:
             log_unwritten(_log, error, "the model list of %s could not be stored", name.partition(":")[0])
-
-    def _from(self, router: str, stored: Value) -> RouterList:
-        """What `_store` wrote, or an older version of it."""
-        roster = _EMPTY if "error" in stored else self._roster(models_in(router, stored))
-        return RouterList(
-            roster,
-            str(stored.get("error", "")),
-            float(stored.get("until", 0)),
-            str(stored.get("trouble", "")),
-            int(stored.get("failures", 0)),
-            float(stored.get("at", 0)),
-            bool(stored.get("refused")),
-            bool(stored.get("checked")),
-            bool(stored.get("late")),
-        )
 
     def _roster(self, models: tuple[Model, ...]) -> Roster:
         roster = self._rosters.get(models)
@@ -282,6 +264,7 @@ class ModelList:
     def _remember(self, name: str, read: RouterList) -> RouterList:
         """The latest stands last; the oldest makes room."""
         self.reads += 1
+        read = replace(read, version=self.reads)
         memory, other = (self._failed, self._known) if read.error else (self._known, self._failed)
         other.pop(name, None)
         memory.pop(name, None)

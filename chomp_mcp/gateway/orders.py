@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.prices import Prices
-from chomp_mcp.gateway.speeds import Speed
 from chomp_mcp.messages import ChatRequest, Order, Plan, Route
 from chomp_mcp.policy import estimate, order, pricing
 from chomp_mcp.policy.quota import Reading
@@ -50,50 +49,35 @@ class Orders:
         return [why for _, why in await self._ranks(plan.group.order, plan.routes, request)]
 
     async def _ranks(self, by: Order, routes: Sequence[Route], request: ChatRequest) -> Ranks:
-        ranks = {"cost": self._by_cost, "quota": self._by_quota, "speed": self._by_speed, "spread": self._by_spread}
-        return await ranks[by](routes, request)
-
-    async def _by_cost(self, routes: Sequence[Route], request: ChatRequest) -> Ranks:
-        await self.prices.load(routes)
-        usage = estimate.likely_usage(request.said, None)
-        found = []
-        for route in routes:
-            price = self.prices.of(route)
-            usd = None if price is None else pricing.cost(price, usage)
-            found.append((order.by_cost(usd), "its price is unknown" if usd is None else f"about ${usd:f}"))
-        return found
-
-    async def _by_quota(self, routes: Sequence[Route], _request: ChatRequest) -> Ranks:
+        if by == "cost":
+            await self.prices.load(routes)
+            usage = estimate.likely_usage(request.said, None)
+            prices = [self.prices.of(route) for route in routes]
+            costs = [None if price is None else pricing.cost(price, usage) for price in prices]
+            return [(order.by_cost(usd), "its price is unknown" if usd is None else f"about ${usd:f}") for usd in costs]
+        if by == "speed":
+            asked = estimate.asked_output(request.said, None) or _USUAL_TOKENS
+            tokens = min(asked, _USUAL_TOKENS) if request.stream else 0  # a whole answer's figure holds them already
+            speeds = await self.health.speeds.of(routes, stream=request.stream)
+            found = []
+            for speed in speeds:
+                why, rate = "not measured yet", speed.tokens_per_second
+                if speed.seconds is not None:
+                    why = f"{speed.seconds:.2f} s {'to the first token' if request.stream else 'for a whole answer'}"
+                    why += f", {rate:.0f} tokens a second" if rate else ""
+                found.append((order.by_speed(speed.seconds, rate, tokens), why))
+            return found
         now, readings = self.clock(), await self.health.readings(routes)
-        return [(order.by_quota(few, now), _left(few, now)) for few in readings]
-
-    async def _by_spread(self, routes: Sequence[Route], _request: ChatRequest) -> Ranks:
-        now, readings = self.clock(), await self.health.readings(routes)
-        shares = [order.share_left(few, now) for few in readings]
+        if by == "quota":
+            return [(order.by_quota(few, now), _left(few, now)) for few in readings]
         return [
-            (order.by_spread(share, random.random()), f"by chance, {_left(few, now)}")  # noqa: S311 - no secret
-            for share, few in zip(shares, readings, strict=True)
-        ]
-
-    async def _by_speed(self, routes: Sequence[Route], request: ChatRequest) -> Ranks:
-        asked = estimate.asked_output(request.said, None) or _USUAL_TOKENS
-        tokens = min(asked, _USUAL_TOKENS) if request.stream else 0  # a whole answer's figure holds them already
-        return [
-            (order.by_speed(speed.seconds, speed.tokens_per_second, tokens), _quickness(speed, request.stream))
-            for speed in await self.health.speeds.of(routes, stream=request.stream)
+            (order.by_spread(order.share_left(few, now), random.random()), f"by chance, {_left(few, now)}")  # noqa: S311 - no secret
+            for few in readings
         ]
 
 
 _USUAL_TOKENS = 500
 """Of an answer, where its limit is not lower."""
-
-
-def _quickness(speed: Speed, stream: bool) -> str:
-    if speed.seconds is None:
-        return "not measured yet"
-    begins = f"{speed.seconds:.2f} s {'to the first token' if stream else 'for a whole answer'}"
-    rate = speed.tokens_per_second
-    return f"{begins}, {rate:.0f} tokens a second" if rate else begins
 
 
 def _left(readings: Sequence[Reading], now: float) -> str:

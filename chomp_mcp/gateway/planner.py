@@ -33,7 +33,6 @@ class _RememberedPlan:
     def __init__(self, target: Target, book: Book, lists: KnownLists, needed: Iterable[str], note: str = "") -> None:
         self._target = target
         self._note = note
-        self.made_of = book
         self._leaves_choice = AUTO in {target.router, target.model}
         self.lists = lists
         self.keys: tuple[tuple[str, str], ...] = ()
@@ -80,14 +79,20 @@ class Planner:
         demand = capability.demand_of(request)
         stand_in = request.stand_in.ref if request.stand_in else ""
         name = (caller.id, request.model, request.router, stand_in, request.endpoint, *sorted(demand.needs))
-        remembered = self._plans.get(name)
-        if remembered and remembered.made_of is not book:
+        remembered, plans = self._plans.get(name), self._plans
+        if remembered and remembered.book.version != book.version:
             self.forget(caller.id)  # old keys are in all of them
             remembered = None
         if remembered is None or not remembered.lists.are_current():
             remembered = await self._plan_anew(request, book, demand.needs)
-            if await self.books.of(caller) is book:  # else the keys changed while lists were read
-                self._remember(name, remembered)
+            # Not where the keys changed while lists were read, nor for a ref that spaces made as long as a request.
+            if (await self.books.of(caller)).version == book.version:
+                # The latest stands last; the oldest make room, and those whose lists have ended.
+                plans.pop(name, None)
+                while plans and (len(plans) >= MOST_PLANS or not next(iter(plans.values())).lists.are_current()):
+                    del plans[next(iter(plans))]
+                if max(map(len, name)) <= MAX_REF:
+                    plans[name] = remembered
         if remembered.keys or remembered.plan.needs:
             await self._ask(remembered)
         plan = permitted(capability.capable(remembered.plan, request), book.grant)
@@ -150,32 +155,17 @@ class Planner:
                 raise not_running(named) from None
             raise
 
-    def _remember(self, name: tuple[str, ...], remembered: _RememberedPlan) -> None:
-        """The latest stands last; the oldest make room, and those whose lists have ended."""
-        plans = self._plans
-        plans.pop(name, None)
-        while plans and (len(plans) >= MOST_PLANS or not next(iter(plans.values())).lists.are_current()):
-            del plans[next(iter(plans))]
-        if max(map(len, name)) <= MAX_REF:  # spaces around a ref can make it as long as a request
-            plans[name] = remembered
-
     async def _ask(self, remembered: _RememberedPlan) -> None:
         """What is gone, and who pays? Other answers make another plan, perhaps on routers not asked yet."""
         while True:
+            book, no_credit = remembered.book, set()
             gone = await self.health.gone(remembered.keys)
-            no_credit = await self._without_credit(remembered)
+            for router in remembered.accounts:
+                keys = book.keys.get(router, ())
+                known = await asyncio.gather(*(self.credit.soon(book.routers[router], *key) for key in keys))
+                if known and all(credit and credit.free_only for credit in known):
+                    no_credit.add(router)
             unable = await self.health.inabilities.known() if remembered.plan.needs else {}
-            book = remembered.book
             if gone == book.gone and no_credit == book.no_credit and unable == book.unable:
                 return
-            remembered.revise(replace(book, gone=gone, no_credit=no_credit, unable=unable))
-
-    async def _without_credit(self, remembered: _RememberedPlan) -> frozenset[str]:
-        """Routers whose every key pays for free models only."""
-        found, book = set(), remembered.book
-        for router in remembered.accounts:
-            keys = book.keys.get(router, ())
-            known = await asyncio.gather(*(self.credit.soon(book.routers[router], *key) for key in keys))
-            if known and all(credit and credit.free_only for credit in known):
-                found.add(router)
-        return frozenset(found)
+            remembered.revise(replace(book, gone=gone, no_credit=frozenset(no_credit), unable=unable))

@@ -213,7 +213,17 @@ class Runs:
                 run.served = reply.route.ref
                 async for batch in reply.batches():
                     run.add(folder.add(batch))
-                await self._keep_answer(run, folder, reply)
+                # In the store before it is settled: should this process die now, nobody asks for what is there already.
+                # A large one is stored once, at its end, where nobody would ask again.
+                is_small = run.characters <= MOST_TOLD
+                if run.is_stored and (is_small or self.are_begun_again):
+                    completion = Completion(folder.body())
+                    told = _told(reply.receipt(), run.job)
+                    job = replace(
+                        run.now(), text=completion.text, images=completion.images, receipt=told, is_answered=True
+                    )
+                    with suppress(StoreError):  # its end is written again and again
+                        await finished(self._jobs.change(job.caller, job.id, partial(_if_under_way, job=job)))
         except ChompError as error:
             receipt = reply.receipt() if reply else getattr(error, "receipt", None)
             await self._finish(run, JobStatus.ERROR, receipt, str(error), error)
@@ -232,51 +242,31 @@ class Runs:
             run.job = replace(run.job, images=completion.images)
             await self._finish(run, JobStatus.DONE, reply.receipt(), "")
 
-    async def _keep_answer(self, run: Run, folder: Folder, reply: Reply) -> None:
-        """In the store before it is settled: should this process die now, nobody asks for what is there already."""
-        is_large = run.characters > MOST_TOLD and not self.are_begun_again  # nobody would ask again: once is enough
-        if not run.is_stored or is_large:
-            return
-        completion = Completion(folder.body())
-        job = replace(
-            run.now(),
-            text=completion.text,
-            images=completion.images,
-            receipt=_told(reply.receipt(), run.job),
-            is_answered=True,
-        )
-        with suppress(StoreError):  # its end is written again and again
-            await finished(self._jobs.change(job.caller, job.id, partial(_if_under_way, job=job)))
-
     async def _finish(
         self, run: Run, status: JobStatus, receipt: Receipt | None, error: str, cause: ChompError | None = None
     ) -> None:
-        ended = run.now(
-            status=status,
-            error=error,
-            receipt=_told(receipt, run.job),
-            finished_at=self._clock(),
-            request=None,
-        )
-        # A process that closes cancels its runs: one that has its answer must still get it stored.
-        await finished(self._end(run, ended, cause))
+        told = _told(receipt, run.job)
+        ended = run.now(status=status, error=error, receipt=told, finished_at=self._clock(), request=None)
+        is_spoilt = isinstance(cause, StoreError) and run.job.asked is None
+        run.is_to_begin_again = self.are_begun_again and run.is_stored and is_spoilt
 
-    async def _end(self, run: Run, ended: Job, cause: ChompError | None) -> None:
-        """Nobody sees the end before it is stored, and its cost before that."""
-        run.is_to_begin_again = (
-            self.are_begun_again and run.is_stored and run.job.asked is None and isinstance(cause, StoreError)
-        )
-        try:
-            if run.is_stored and not run.is_to_begin_again:
-                await self._gateway.settlement.written()
-                ended = await self._write_end(run, ended)
-        except StoreError:
-            # It stays among the runs, where `result` finds it, until the teller can write it.
-            _log.exception("the end of job %s could not be stored yet", run.job.id)
-        else:
-            self.by_id.pop(run.job.id, None)
-        run.job, run.error, run.is_over = ended, cause, True
-        run.wake()
+        async def end() -> None:
+            """Nobody sees the end before it is stored, and its cost before that."""
+            nonlocal ended
+            try:
+                if run.is_stored and not run.is_to_begin_again:
+                    await self._gateway.settlement.written()
+                    ended = await self._write_end(run, ended)
+            except StoreError:
+                # It stays among the runs, where `result` finds it, until the teller can write it.
+                _log.exception("the end of job %s could not be stored yet", run.job.id)
+            else:
+                self.by_id.pop(run.job.id, None)
+            run.job, run.error, run.is_over = ended, cause, True
+            run.wake()
+
+        # A process that closes cancels its runs: one that has its answer must still get it stored.
+        await finished(end())
 
     async def _write_end(self, run: Run, ended: Job) -> Job:
         """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away.

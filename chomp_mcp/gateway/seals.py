@@ -48,7 +48,8 @@ class Seals:
         """The request without the reasoning that another route is known to have sealed."""
         if route.ref in self._without and not request.is_native_to(route):
             return _unsealed(request)
-        if not self._makers or not _is_native(request, route):
+        is_native = request.native is not None and request.native.dialect == "responses"
+        if not (self._makers and is_native and request.is_native_to(route)):
             return request
         return _without(request, lambda sealed: self._makers.get(_hash(sealed), route.ref) != route.ref)
 
@@ -75,23 +76,18 @@ def _unsealed(request: ChatRequest) -> ChatRequest:
     return replace(request, body={**request.body, "include": []}, notes=request.all_notes)
 
 
-def _is_native(request: ChatRequest, route: Route) -> bool:
-    return request.native is not None and request.native.dialect == "responses" and request.is_native_to(route)
-
-
 def _without(request: ChatRequest, is_foreign: Callable[[str], bool]) -> ChatRequest:
     native = request.native
     items = as_list(native.body.get("input")) if native else []
-    kept = [item for item in items if not (sealed := _sealed_in(item)) or not is_foreign(sealed)]
+    kept = []
+    for item in items:
+        row = as_mapping(item)
+        sealed = row.get("encrypted_content") if row.get("type") == "reasoning" else None
+        if not (isinstance(sealed, str) and sealed and is_foreign(sealed)):
+            kept.append(item)
     if native is None or len(kept) == len(items):
         return request
     return replace(request, native=replace(native, body={**native.body, "input": kept}))
-
-
-def _sealed_in(item: Any) -> str:
-    row = as_mapping(item)
-    sealed = row.get("encrypted_content") if row.get("type") == "reasoning" else None
-    return sealed if isinstance(sealed, str) else ""
 
 
 def _hash(content: str) -> bytes:

@@ -37,9 +37,6 @@ class Speed:
     """From the first token on."""
 
 
-UNMEASURED = Speed()
-
-
 class Speeds:
     """`speed:{router}/{model}` -> `{"stream": [seconds, at, usual], "whole": the same, "rate": [tokens a second, at]}`.
 
@@ -53,8 +50,13 @@ class Speeds:
 
     async def of(self, routes: Sequence[Route], *, stream: bool) -> list[Speed]:
         """Route by route."""
-        now = self._clock()
-        return [_read(value, stream, now) for value in await self._kv.get_many([_name(route) for route in routes])]
+        now, found = self._clock(), []
+        for stored in await self._kv.get_many([_name(route) for route in routes]):
+            rate = (_figures(stored, "rate", now) or (None,))[0]
+            begun = _figures(stored, "stream" if stream else "whole", now) or (None, now, None)
+            usual = begun[2] if len(begun) > 2 else begun[0]  # noqa: PLR2004 - an older version wrote two
+            found.append(Speed(begun[0], usual, rate))
+        return found
 
     async def measured(self, route: Route, seconds: float, *, stream: bool, is_least: bool = False) -> None:
         """One more answer began, or `is_least`: had not begun after so long, and was given up.
@@ -123,11 +125,3 @@ def _figures(stored: Value | None, kind: str, now: float) -> list[Any] | None:
     """What is stored, if it is of late; a time that is ahead of us is none."""
     figures: Any = (stored or {}).get(kind)
     return figures if figures and -SKEW_SECONDS <= now - float(figures[1]) < KEPT_SECONDS else None
-
-
-def _read(stored: Value | None, stream: bool, now: float) -> Speed:
-    rate = _figures(stored, "rate", now)
-    begun = _figures(stored, "stream" if stream else "whole", now)
-    if not begun:
-        return Speed(tokens_per_second=rate[0]) if rate else UNMEASURED
-    return Speed(begun[0], begun[2] if len(begun) > 2 else begun[0], rate[0] if rate else None)  # noqa: PLR2004

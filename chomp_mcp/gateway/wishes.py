@@ -27,11 +27,14 @@ class Wishes:
         if not known or request.is_native_to(route):
             return request
         self._refused.move_to_end(route.ref)
-        names = [
-            name
-            for name in request.wishes
-            if name in known and name in request.body and _is_like(request.body[name], known[name])
-        ]
+        names = []
+        for name in request.wishes:
+            if name in known and name in request.body:
+                value, refused = request.body[name], known[name]
+                # The same, or a number as large.
+                is_number = isinstance(value, int) and isinstance(refused, int)
+                if value >= refused if is_number else value == refused:
+                    names.append(name)
         return request.without(names) if names else request
 
     def after(self, failed: Failed, route: Route, request: ChatRequest) -> ChatRequest | None:
@@ -42,18 +45,8 @@ class Wishes:
         if not name:
             return None
         if failed.kind is not FailureKind.TOO_LONG:  # then it is this prompt that leaves no room for it
-            self._learn(route.ref, name, request.body[name])
+            self._refused.setdefault(route.ref, {})[name] = request.body[name]
+            self._refused.move_to_end(route.ref)
+            if len(self._refused) > MOST_MODELS:
+                self._refused.popitem(last=False)
         return request.without([name])
-
-    def _learn(self, ref: str, name: str, value: Any) -> None:
-        self._refused.setdefault(ref, {})[name] = value
-        self._refused.move_to_end(ref)
-        if len(self._refused) > MOST_MODELS:
-            self._refused.popitem(last=False)
-
-
-def _is_like(value: Any, refused: Any) -> bool:
-    """The same, or a number as large."""
-    if isinstance(value, int) and isinstance(refused, int):
-        return value >= refused
-    return bool(value == refused)

@@ -54,6 +54,8 @@ class Book:
     """(router, model) pairs that the router has said it no longer serves."""
     unable: Unable = field(default_factory=dict)
     """What models have refused of what requests needed."""
+    version: int = 0
+    """Of all books that were made, which this is of: plans that were made of another are old."""
 
     def key_ids(self, router: str) -> tuple[str, ...]:
         """The ids of the caller's keys; one empty one for a router that needs none."""
@@ -96,7 +98,11 @@ class Lists(Protocol):
 def auto_order(book: Book) -> tuple[str, ...]:
     """Routers that `auto` may use, best first: LLM_PROVIDER, LLM_FALLBACKS, catalog order; mock when nothing else."""
     named = [name for name in named_in_settings(book) if book.usable(book.routers[name])]
-    joined = [router.id for router in book.usable_routers() if _joins(router, book)]
+    joined = [
+        router.id
+        for router in book.usable_routers()
+        if router.joins_auto == "keyed" or (router.joins_auto == "reachable" and router.id in book.reachable)
+    ]
     order = tuple(dict.fromkeys([*named, *joined]))
     return order or tuple(router.id for router in book.usable_routers() if router.joins_auto == "last")
 
@@ -107,10 +113,6 @@ def named_in_settings(book: Book) -> Iterator[str]:
         router = ref.partition("/")[0]
         if router in book.routers:
             yield router
-
-
-def _joins(router: Router, book: Book) -> bool:
-    return router.joins_auto == "keyed" or (router.joins_auto == "reachable" and router.id in book.reachable)
 
 
 def only_when_named(book: Book) -> list[str]:

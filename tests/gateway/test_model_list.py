@@ -38,8 +38,8 @@ def keys(router: str, *few: str) -> dict[str, tuple[tuple[str, str], ...]]:
 async def settled(models: ModelList) -> None:
     """Until nothing is being read any more."""
     with anyio.fail_after(5):
-        while models._fetching:
-            await asyncio.wait(list(models._fetching.values()))
+        while models._fetching.tasks:
+            await asyncio.wait(list(models._fetching.tasks.values()))
 
 
 def elsewhere(w: World) -> ModelList:
@@ -149,10 +149,10 @@ async def test_closing_gives_up_what_is_still_being_read(home: Path) -> None:
                 await anyio.lowlevel.checkpoint()
             reader.cancel()
             await asyncio.wait([reader])
-            assert models._fetching, "who leaves does not stop it for others"
+            assert models._fetching.tasks, "who leaves does not stop it for others"
             await models.close()
             await w.groq.saw_disconnect()
-        assert not models._fetching
+        assert not models._fetching.tasks
 
 
 async def test_many_keys_with_the_same_list_hold_it_once_and_the_oldest_make_room(
