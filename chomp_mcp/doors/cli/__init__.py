@@ -41,7 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except ChompError as error:
-        return _told(error, as_json="--json" in itertools.takewhile(lambda word: word != "--", words))
+        from chomp_mcp.doors.cli.words import error_json, error_line
+
+        code = exit_code(error)
+        # The words themselves, for these may be what cannot be parsed; what stands behind `--` is an agent's.
+        as_json = "--json" in itertools.takewhile(lambda word: word != "--", words)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            print(error_json(error, code) if as_json else error_line(error), file=sys.stderr)
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except (OSError, BaseExceptionGroup) as error:
@@ -62,7 +71,13 @@ def _run(words: Sequence[str]) -> int:
             args = parsed(words)
             module, _, function = args.run.partition(":")
             command = getattr(importlib.import_module(f"chomp_mcp.doors.cli.{module}"), function)
-            code = int(command(args) or 0)
+            from inspect import iscoroutinefunction  # loaded late: neither help nor a usage error needs it
+
+            if iscoroutinefunction(command):
+                import anyio
+
+                return int(anyio.run(command, args))
+            return int(command(args))
         finally:  # also after --help and --version, which end with SystemExit
             sys.stdout.flush()
     except EOFError:  # Ctrl-D where something was to be typed
@@ -72,24 +87,11 @@ def _run(words: Sequence[str]) -> int:
             raise
         _forget_stdout()
         raise StoreError(f"The output cannot be written: {error.strerror}.") from None
-    return code
 
 
 def exit_code(error: ChompError) -> int:
     """The exit code of an error's branch in the tree."""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
-
-
-def _told(error: ChompError, *, as_json: bool = False) -> int:
-    """The error on stderr: one line in this door's words, or with --json one object."""
-    from chomp_mcp.doors.cli.words import error_json, error_line
-
-    code = exit_code(error)
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        print(error_json(error, code) if as_json else error_line(error), file=sys.stderr)
-    return code
 
 
 def _prepare_streams(words: Sequence[str]) -> None:

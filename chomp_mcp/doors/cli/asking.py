@@ -32,8 +32,8 @@ __all__ = ["ask", "chat", "dispatch", "run_job"]
 
 def ask(args: argparse.Namespace) -> int:
     """Stream the answer to stdout and the receipt's line to stderr; with --json, one object with both."""
-    way = _saved if args.save_to else _whole if args.json else _streamed
-    return anyio.run(way, args, prompt_of(args.prompt))
+    # Stdin is read before there is an event loop: inside one, Ctrl-C would only be noted until the reading ends.
+    return anyio.run(_ask, args, prompt_of(args.prompt))
 
 
 def dispatch(args: argparse.Namespace) -> int:
@@ -41,24 +41,41 @@ def dispatch(args: argparse.Namespace) -> int:
     return anyio.run(_dispatch, args, prompt_of(args.prompt))
 
 
-def chat(args: argparse.Namespace) -> int:
-    """Line after line is asked in one conversation, until Ctrl-D; at a prompt, and from a pipe."""
-    return anyio.run(_chat, args)
+async def chat(args: argparse.Namespace) -> int:
+    """Line after line is asked in one conversation, until Ctrl-D; at a prompt, and from a pipe.
 
-
-async def _chat(args: argparse.Namespace) -> int:
-    """Ctrl-C ends an answer that is on its way, and at the prompt the conversation."""
+    Ctrl-C ends an answer that is on its way, and at the prompt the conversation.
+    """
     is_typed = sys.stdin.isatty() and not args.json
+
+    def next_line() -> str | None:
+        try:
+            if not is_typed:
+                line = sys.stdin.readline()
+                return line.rstrip("\r\n") if line else None
+            with contextlib.suppress(ImportError):
+                import readline  # noqa: F401 - from now on input() has a history and can be edited
+            return input("> ")
+        except EOFError:
+            remark("")
+            return None
+
     async with Chomp(Settings.load()) as chomp:
         thread = await thread_of(chomp, args)
         if is_typed:
-            remark(f"{_where(thread)} End it with Ctrl-D.")
+            asked = sum(message.get("role") == "user" for message in thread.messages) if thread else 0
+            goes_on = f"The conversation goes on after {asked} question{'s' * (asked != 1)}."
+            remark(f"{goes_on if thread and thread.messages else 'A new conversation.'} End it with Ctrl-D.")
         code = 0
-        while (prompt := await anyio.to_thread.run_sync(_line, is_typed, abandon_on_cancel=True)) is not None:
+        while (prompt := await anyio.to_thread.run_sync(next_line, abandon_on_cancel=True)) is not None:
             if not prompt.strip():
                 continue
             try:
-                thread = await (_told_line if args.json else converse)(chomp, args, prompt, thread)
+                if args.json:  # what `ask --json` prints, on one line
+                    told, thread = await _at_once(chomp, args, prompt, thread)
+                    print(json.dumps(told, ensure_ascii=False), flush=True)
+                else:
+                    thread = await converse(chomp, args, prompt, thread)
             except ChompError as error:
                 code = exit_code(error)
                 remark(error_json(error, code) if args.json else error_line(error))
@@ -66,35 +83,40 @@ async def _chat(args: argparse.Namespace) -> int:
     return code
 
 
-def _where(thread: Thread | None) -> str:
-    if not thread or not thread.messages:
-        return "A new conversation."
-    asked = sum(message.get("role") == "user" for message in thread.messages)
-    return f"The conversation goes on after {asked} question{'s' * (asked != 1)}."
-
-
-def _line(is_typed: bool) -> str | None:
-    """What is asked next; None: the end."""
-    try:
-        if not is_typed:
-            line = sys.stdin.readline()
-            return line.rstrip("\r\n") if line else None
-        with contextlib.suppress(ImportError):
-            import readline  # noqa: F401 - from now on input() has a history and can be edited
-        return input("> ")
-    except EOFError:
-        remark("")
-        return None
-
-
-def run_job(args: argparse.Namespace) -> int:
+async def run_job(args: argparse.Namespace) -> int:
     """Run one stored job to its end, in this process."""
-    return anyio.run(_run_job, args.id, args.queue)
-
-
-async def _streamed(args: argparse.Namespace, prompt: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        await converse(chomp, args, prompt, await thread_of(chomp, args))
+
+        async def run(job_id: str) -> None:
+            with contextlib.suppress(JobNotFound):  # deleted meanwhile
+                await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
+
+        await detached.run_all(chomp.jobs, args.id, args.queue, run)
+    return 0
+
+
+async def _ask(args: argparse.Namespace, prompt: str) -> int:
+    async with Chomp(Settings.load()) as chomp:
+        target = (await target_for(chomp, args.save_to, folders_of(chomp))).as_json() if args.save_to else None
+        thread = await thread_of(chomp, args)
+        if target:  # the answer goes into its file, and how it begins to stdout
+            request = await request_of(chomp, args, prompt, thread)
+            with StatusLine(lambda: f"writing {args.save_to}"):
+                answered = await chomp.jobs.ask(
+                    OWNER, request, prompt=prompt, system=args.system, deadline_seconds=inf, door="cli", save_to=target
+                )
+            await _kept(chomp, request, answered.text, thread)
+            job = await saved(chomp, answered)
+            told: dict[str, Any] = {"status": "done", "text": job.text, "job_id": "", "receipt": job.receipt}
+        elif args.json:
+            told, _ = await _at_once(chomp, args, prompt, thread)
+        else:
+            await converse(chomp, args, prompt, thread)
+    if args.json:
+        show_json(told)
+    elif target:
+        answer(f"{told['text']}\n")
+        remark(receipt_line(told["receipt"]) if told["receipt"] else "")
     return 0
 
 
@@ -131,20 +153,6 @@ async def _kept(chomp: Chomp, request: ChatRequest, text: str, thread: Thread | 
     return now
 
 
-async def _whole(args: argparse.Namespace, prompt: str) -> int:
-    async with Chomp(Settings.load()) as chomp:
-        told, _ = await _at_once(chomp, args, prompt, await thread_of(chomp, args))
-    show_json(told)
-    return 0
-
-
-async def _told_line(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
-    """For `chat --json`: what `ask --json` prints, on one line."""
-    told, thread = await _at_once(chomp, args, prompt, thread)
-    print(json.dumps(told, ensure_ascii=False), flush=True)
-    return thread
-
-
 async def _at_once(
     chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None
 ) -> tuple[dict[str, Any], Thread]:
@@ -156,26 +164,6 @@ async def _at_once(
             completion = await reply.completion()
     thread = await _kept(chomp, request, completion.text, thread)
     return {"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()}, thread
-
-
-async def _saved(args: argparse.Namespace, prompt: str) -> int:
-    """The answer goes into its file, and how it begins to stdout."""
-    async with Chomp(Settings.load()) as chomp:
-        target = (await target_for(chomp, args.save_to, folders_of(chomp))).as_json()
-        thread = await thread_of(chomp, args)
-        request = await request_of(chomp, args, prompt, thread)
-        with StatusLine(lambda: f"writing {args.save_to}"):
-            answered = await chomp.jobs.ask(
-                OWNER, request, prompt=prompt, system=args.system, deadline_seconds=inf, door="cli", save_to=target
-            )
-        await _kept(chomp, request, answered.text, thread)
-        job = await saved(chomp, answered)
-    if args.json:
-        show_json({"status": "done", "text": job.text, "job_id": "", "receipt": job.receipt})
-    else:
-        answer(f"{job.text}\n")
-        remark(receipt_line(job.receipt) if job.receipt else "")
-    return 0
 
 
 async def _dispatch(args: argparse.Namespace, prompt: str) -> int:
@@ -190,15 +178,4 @@ async def _dispatch(args: argparse.Namespace, prompt: str) -> int:
     else:
         print(job.id)
         remark(f"{job.model or 'the first model that answers'} · collect it with: chomp-mcp result {job.id} --wait 60")
-    return 0
-
-
-async def _run_job(first: str, queue: str) -> int:
-    async with Chomp(Settings.load()) as chomp:
-
-        async def run(job_id: str) -> None:
-            with contextlib.suppress(JobNotFound):  # deleted meanwhile
-                await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
-
-        await detached.run_all(chomp.jobs, first, queue, run)
     return 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 
-import anyio
-
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.gateway.facts_update import update_facts
@@ -23,12 +21,8 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
-def update(args: argparse.Namespace) -> int:
+async def update(args: argparse.Namespace) -> int:
     """Fetch newer data; what cannot be used changes nothing."""
-    return anyio.run(_update, args)
-
-
-async def _update(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         done = await update_facts(chomp.client, chomp.settings.home, chomp.routers, args.source, now=time.time())
     _tell(args, done.facts, is_new=done.is_new)

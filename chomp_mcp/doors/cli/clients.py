@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,18 +100,6 @@ def launch_of(entry: Any) -> Launch | None:
     return Launch(tuple(map(str, words)), env, "" if words else str(url))
 
 
-def _typed(command: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    return _plain(command, env, type="stdio")
-
-
-def _copilot(command: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    return {**_plain(command, env, type="local"), "tools": ["*"]}
-
-
-def _opencode(command: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    return {"type": "local", "command": list(command), "environment": dict(env)}
-
-
 def _goose(command: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
     start = {"cmd": command[0], "args": list(command[1:]), "envs": dict(env)}
     return {"name": NAME, "type": "stdio", "enabled": True, **start, "timeout": 300}
@@ -180,7 +170,7 @@ def _claude_code() -> Path:
     return _below("CLAUDE_CONFIG_DIR", "", ".claude.json")()
 
 
-def _opencode_file() -> Path:
+def _opencode() -> Path:
     """The file that OPENCODE_CONFIG names, else the one that is there of the two names."""
     if named := os.environ.get("OPENCODE_CONFIG", "").strip():
         return Path(named).expanduser()
@@ -212,19 +202,13 @@ def _variables(entry: Entry, option: str, joined: str = " ") -> list[str]:
     return [word for pair in pairs for word in ((option, pair) if joined == " " else (f"{option}{joined}{pair}",))]
 
 
-def _json(entry: Entry) -> str:
-    import json
-
-    return json.dumps(entry)
-
-
 def _words(entry: Entry) -> list[str]:
     return [entry["command"], *entry.get("args", ())]
 
 
 CLAUDE = HostCommand(
     "claude",
-    lambda entry, scope: ["mcp", "add-json", "-s", scope, NAME, _json(entry)],
+    lambda entry, scope: ["mcp", "add-json", "-s", scope, NAME, json.dumps(entry)],
     lambda scope: ["mcp", "remove", "-s", scope, NAME],
     scopes=("user", "project"),
     keeps_fields=True,
@@ -259,12 +243,12 @@ CLIENTS: Mapping[str, Client] = {
         "Claude Code",
         _claude_code,
         ".mcp.json",
-        shape=_typed,
+        shape=partial(_plain, type="stdio"),
         own=CLAUDE,
         marks=(_claude_code, _below("CLAUDE_CONFIG_DIR", ".claude")),
     ),
     "cursor": Client("Cursor", _in_home(".cursor", "mcp.json"), ".cursor/mcp.json"),
-    "vscode": Client("VS Code", _vscode, ".vscode/mcp.json", section="servers", shape=_typed),
+    "vscode": Client("VS Code", _vscode, ".vscode/mcp.json", section="servers", shape=partial(_plain, type="stdio")),
     "codex": Client(
         "Codex",
         _below("CODEX_HOME", ".codex", "config.toml"),
@@ -276,12 +260,18 @@ CLIENTS: Mapping[str, Client] = {
     "gemini": Client(
         "Gemini CLI", _below("GEMINI_CLI_HOME", "", ".gemini", "settings.json"), ".gemini/settings.json", own=GEMINI
     ),
-    "opencode": Client("OpenCode", _opencode_file, "opencode.json", section="mcp", shape=_opencode),
+    "opencode": Client(
+        "OpenCode",
+        _opencode,
+        "opencode.json",
+        section="mcp",
+        shape=lambda command, env: {"type": "local", "command": list(command), "environment": dict(env)},
+    ),
     "copilot": Client(
         "Copilot CLI",
         _below("COPILOT_HOME", ".copilot", "mcp-config.json"),
         ".mcp.json",
-        shape=_copilot,
+        shape=lambda command, env: {**_plain(command, env, type="local"), "tools": ["*"]},
         own=COPILOT,
     ),
     "cline": Client("Cline", _cline),

@@ -6,21 +6,25 @@ Ids of models must look like Anthropic's there, and its base URL has no `/v1`.
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from chomp_mcp.doors.cli import edits
-from chomp_mcp.doors.cli.clients import NAME, application
+from chomp_mcp.doors.cli.changes import agreed, refused, show
+from chomp_mcp.doors.cli.clients import NAME, Client, application
 from chomp_mcp.doors.cli.config_file import ConfigFile
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.doors.cli.output import remark
 from chomp_mcp.policy.agents import VIA_CHOMP
 
-__all__ = ["PROFILE_ID", "listed", "profile", "profile_file", "unlisted"]
+__all__ = ["PROFILE_ID", "install_profile", "profile", "profile_file", "uninstall_profile"]
 
 PROFILE_ID = "c40b9c1e-6f0d-5a57-9d0c-63686f6d7021"
 """Of our profile, on every machine: its file has this name."""
 _ENTRIES, _APPLIED = "entries", "appliedId"
+_ENTRY = {"id": PROFILE_ID, "name": NAME}
 
 
 def profile_file() -> Path:
@@ -39,14 +43,20 @@ def profile(address: str, model: str, *, has_token: bool) -> dict[str, Any]:
     }
 
 
-def listed(library: Path) -> tuple[ConfigFile, str, bool]:
-    """`_meta.json`, its text with our profile in it, and whether ours is the applied one then.
+def install_profile(client: Client, args: argparse.Namespace) -> int:
+    """Write our profile and its line in the library's list; another profile that is applied stays so."""
+    form, wanted = edits.of("jsonc"), client.shape((), {})
+    file = ConfigFile.read(client.file(project=args.project))
+    if args.only_print:
+        remark(f"{file.path}:")
+        print(json.dumps(wanted, indent=2))
+        return 0
+    after = file.text or ""
+    with refused(file.path, "Move it away, or add the profile in Claude Desktop."):
+        for name, value in wanted.items():
+            after = form.put(after, (name,), value)
 
-    Another profile that is applied stays so.
-    """
-    form = edits.of("jsonc")
-
-    def add(text: str, meta: Mapping[str, Any]) -> str:
+    def listed(text: str, meta: Mapping[str, Any]) -> str:
         entries = meta.get(_ENTRIES)
         if not isinstance(entries, list):
             text = form.put(text, (_ENTRIES,), [_ENTRY])
@@ -54,43 +64,61 @@ def listed(library: Path) -> tuple[ConfigFile, str, bool]:
             text = form.put(text, (_ENTRIES, NAME), _ENTRY)
         return text if meta.get(_APPLIED) else form.put(text, (_APPLIED,), PROFILE_ID)
 
-    file, after = _edited(library, add)
-    return file, after, form.read(after).get(_APPLIED) == PROFILE_ID
+    meta, meta_after = _edited(file.path.parent, listed)
+    changes = [(each, text) for each, text in ((file, after), (meta, meta_after)) if text != each.text]
+    if not changes:
+        print(f"{client.name} has it already: {file.path}")
+        return 0
+    for each, text in changes:
+        show(None, each.text or "", text, each.path)
+    if not agreed(args):
+        return 0
+    for each, text in changes:
+        each.replace(text)
+    print(f"{client.name} has it now: {file.path}")
+    is_applied = form.read(meta_after).get(_APPLIED) == PROFILE_ID
+    remark(client.after if is_applied else f"Another profile is applied and stays so. {client.after}")
+    return 0
 
 
-def unlisted(library: Path) -> tuple[ConfigFile, str]:
-    """`_meta.json`, and its text without our profile."""
+def uninstall_profile(client: Client, args: argparse.Namespace) -> int:
+    """Take our profile and its line out; a list that `install` made and that is empty then goes, too."""
     form = edits.of("jsonc")
 
-    def take_out(text: str, meta: Mapping[str, Any]) -> str:
+    def unlisted(text: str, meta: Mapping[str, Any]) -> str:
         text = form.drop(text, (_ENTRIES, NAME))
         return form.drop(text, (_APPLIED,)) if meta.get(_APPLIED) == PROFILE_ID else text
 
-    return _edited(library, take_out)
-
-
-_ENTRY = {"id": PROFILE_ID, "name": NAME}
+    file = ConfigFile.read(client.file(project=args.project))
+    meta, after = _edited(file.path.parent, unlisted)
+    if file.text is None and after == (meta.text or ""):
+        print(f"{client.name} has no entry of ours: {file.path}")
+        return 0
+    show(None, meta.text or "", after, meta.path)
+    if args.only_print or not agreed(args):
+        return 0
+    if not any(form.read(after).values()) and not meta.backups():
+        meta.path.unlink(missing_ok=True)
+    elif after != meta.text:
+        meta.replace(after)
+    file.path.unlink(missing_ok=True)
+    print(f"{client.name} has forgotten it: {file.path}")
+    return 0
 
 
 def _edited(library: Path, edit: Callable[[str, Mapping[str, Any]], str]) -> tuple[ConfigFile, str]:
+    """`_meta.json`, and its text as it will be; every other profile in it stays.
+
+    Raises:
+        InvalidRequest: it cannot be edited.
+    """
     file = ConfigFile.read(library / "_meta.json")
     form, text = edits.of("jsonc"), file.text or ""
-    after = fault = ""
-    try:
+    with refused(file.path, "Add the profile in Claude Desktop: Developer, Configure third-party inference."):
         before = form.read(text)
         after = edit(text, before)
-        kept = [[entry for entry in _entries(meta) if entry != _ENTRY] for meta in (before, form.read(after))]
-        fault = "" if kept[0] == kept[1] else "it could not be edited without a change to something else"
-    except ValueError as error:
-        fault = str(error)
-    if fault:
-        raise InvalidRequest(
-            f"{file.path} was left as it is: {fault}.",
-            hint="Add the profile in Claude Desktop: Developer, Configure third-party inference.",
-        )
+        listed = (meta.get(_ENTRIES) for meta in (before, form.read(after)))
+        kept = [[each for each in found if each != _ENTRY] if isinstance(found, list) else [] for found in listed]
+        if kept[0] != kept[1]:
+            raise edits.CannotEdit("it could not be edited without a change to something else")
     return file, after
-
-
-def _entries(meta: Mapping[str, Any]) -> list[Any]:
-    entries = meta.get(_ENTRIES)
-    return entries if isinstance(entries, list) else []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import anyio
-
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
@@ -16,12 +14,8 @@ from chomp_mcp.settings import Settings
 __all__ = ["explain"]
 
 
-def explain(args: argparse.Namespace) -> int:
+async def explain(args: argparse.Namespace) -> int:
     """The plan as a table, the notes below it."""
-    return anyio.run(_explain, args)
-
-
-async def _explain(args: argparse.Namespace) -> int:
     request = ChatRequest({}, args.model, args.router, needs=checked_needs([args.needs]))
     async with Chomp(Settings.load()) as chomp:
         with StatusLine(lambda: "asking the routers for their models"):

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import io
-import json
 import os
-import re
-import shlex
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from chomp_mcp.doors.cli import desktop, edits, launch
+from chomp_mcp.doors.cli.changes import agreed, masked_line, refused, show
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client
 from chomp_mcp.doors.cli.config_file import ConfigFile
 from chomp_mcp.doors.cli.output import remark, show_json
@@ -26,7 +21,6 @@ from chomp_mcp.doors.cli.parser import client_named
 from chomp_mcp.doors.cli.providers import DESKTOP, provider_of
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO
-from chomp_mcp.policy.secrets import masked
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import NETWORK, Settings
 
@@ -75,8 +69,8 @@ def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], i
 def _install_entry(args: argparse.Namespace) -> int:
     settings = Settings.load()
     client = _client(args)
-    if _is_desktop(args):
-        return _install_profile(client, args)
+    if args.provider and client_named(args.client) == DESKTOP:
+        return desktop.install_profile(client, args)
     path = client.file(project=args.project)
     carried, left = ({}, []) if args.provider else _of_this_shell(settings, args.env)
     entry = _entry(client, settings, carried)
@@ -92,19 +86,19 @@ def _install_entry(args: argparse.Namespace) -> int:
 
 def _uninstall_entry(args: argparse.Namespace) -> int:
     client = _client(args)
-    if _is_desktop(args):
-        return _uninstall_profile(client, args)
+    if args.provider and client_named(args.client) == DESKTOP:
+        return desktop.uninstall_profile(client, args)
     file = ConfigFile.read(client.file(project=args.project))
     form, where = edits.of(client.form), (client.section, NAME)
-    with _told_with(file.path, "Take the entry out yourself."):
+    with refused(file.path, "Take the entry out yourself."):
         entry = edits.found(form.read(file.text or ""), where)
         if entry is None:
             print(f"{client.name} has no entry of ours: {file.path}")
             return 0
         kept, after = _as_it_was(client, file, entry)
     own = _own(client, args, lambda own, scope: own.remove(scope))
-    _show(own, file.text or "", after or "", file.path)
-    if args.only_print or not _agreed(args):
+    show(own, file.text or "", after or "", file.path)
+    if args.only_print or not agreed(args):
         return 0
     if own and not _run(own) and edits.found(form.read(ConfigFile.read(file.path).text or ""), where) is None:
         print(f"{client.name} has forgotten it: {file.path}")
@@ -120,56 +114,6 @@ def _uninstall_entry(args: argparse.Namespace) -> int:
                 each.unlink(missing_ok=True)
         backup = None
     print(f"{client.name} has forgotten it: {file.path}" + (f" (as it was: {backup})" if backup else ""))
-    return 0
-
-
-def _is_desktop(args: argparse.Namespace) -> bool:
-    return bool(args.provider) and client_named(args.client) == DESKTOP
-
-
-def _install_profile(client: Client, args: argparse.Namespace) -> int:
-    """A profile for Claude Desktop's third-party inference, and its line in the library's list."""
-    form, wanted = edits.of("jsonc"), client.shape((), {})
-    file = ConfigFile.read(client.file(project=args.project))
-    if args.only_print:
-        remark(f"{file.path}:")
-        print(json.dumps(wanted, indent=2))
-        return 0
-    after = file.text or ""
-    with _told_with(file.path, "Move it away, or add the profile in Claude Desktop."):
-        for name, value in wanted.items():
-            after = form.put(after, (name,), value)
-    meta, meta_after, is_applied = desktop.listed(file.path.parent)
-    changes = [(each, text) for each, text in ((file, after), (meta, meta_after)) if text != each.text]
-    if not changes:
-        print(f"{client.name} has it already: {file.path}")
-        return 0
-    for each, text in changes:
-        _show(None, each.text or "", text, each.path)
-    if not _agreed(args):
-        return 0
-    for each, text in changes:
-        each.replace(text)
-    print(f"{client.name} has it now: {file.path}")
-    remark(client.after if is_applied else f"Another profile is applied and stays so. {client.after}")
-    return 0
-
-
-def _uninstall_profile(client: Client, args: argparse.Namespace) -> int:
-    file = ConfigFile.read(client.file(project=args.project))
-    meta, after = desktop.unlisted(file.path.parent)
-    if file.text is None and after == (meta.text or ""):
-        print(f"{client.name} has no entry of ours: {file.path}")
-        return 0
-    _show(None, meta.text or "", after, meta.path)
-    if args.only_print or not _agreed(args):
-        return 0
-    if not any(edits.of("jsonc").read(after).values()) and not meta.backups():
-        meta.path.unlink(missing_ok=True)  # `install` made it
-    elif after != meta.text:
-        meta.replace(after)
-    file.path.unlink(missing_ok=True)
-    print(f"{client.name} has forgotten it: {file.path}")
     return 0
 
 
@@ -210,7 +154,7 @@ def _merged(old: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _install(client: Client, file: ConfigFile, fresh: Mapping[str, Any], args: argparse.Namespace) -> None:
     form, where, before = edits.of(client.form), (client.section, NAME), file.text or ""
-    with _told_with(file.path, f"Paste this into it yourself:\n{_as_text(client, fresh)}"):
+    with refused(file.path, f"Paste this into it yourself:\n{_as_text(client, fresh)}"):
         old = edits.found(form.read(before), where)
         entry = _merged(old, fresh)
         after = edits.merge(form, before, where, entry)
@@ -220,8 +164,8 @@ def _install(client: Client, file: ConfigFile, fresh: Mapping[str, Any], args: a
     own = None
     if old is None or (client.own and client.own.keeps_fields):
         own = _own(client, args, lambda own, scope: own.add(entry, scope))
-    _show(own, before, after, file.path)
-    if not _agreed(args):
+    show(own, before, after, file.path)
+    if not agreed(args):
         return
     if own:
         if old is not None and client.own:  # it refuses a name that is taken
@@ -238,20 +182,6 @@ def _install(client: Client, file: ConfigFile, fresh: Mapping[str, Any], args: a
     backup = file.replace(after, is_shared=args.project)
     print(f"{client.name} has it now: {file.path}" + (f" (as it was: {backup})" if backup else ""))
     remark(client.after)
-
-
-class _told_with:  # noqa: N801 - a context manager of one line
-    """What an edit says of a file becomes an error of ours that names the file and the next step."""
-
-    def __init__(self, path: Path, hint: str) -> None:
-        self.path, self.hint = path, hint
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, ValueError):
-            raise InvalidRequest(f"{self.path} was left as it is: {error}.", hint=self.hint) from None
 
 
 def _as_it_was(client: Client, file: ConfigFile, entry: Any) -> tuple[ConfigFile | None, str | None]:
@@ -295,44 +225,7 @@ def _run(command: Sequence[str]) -> str:
     if not done.returncode:
         return ""
     lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-    return _masked(lines[-1])[:200] if lines else f"exit code {done.returncode}"
-
-
-def _show(own: Sequence[str] | None, before: str, after: str, path: Path) -> None:
-    """What is going to change, before it does."""
-    if own:
-        print(f"Runs: {_masked(shlex.join([Path(own[0]).name, *own[1:]]))}")
-        return
-    for line in difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{path} as it is", f"{path} as it will be", n=1, lineterm=""
-    ):
-        print(_masked(line.encode("utf-8", "replace").decode()))
-
-
-def _agreed(args: argparse.Namespace) -> bool:
-    """Asked on a terminal only; Enter is yes. Whoever pipes has said it by calling."""
-    if args.yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return True
-    try:
-        said = input("Write this? [Y/n] ").strip().lower()
-    except EOFError:
-        said = "n"
-        print()
-    if said in {"", "y", "yes"}:
-        return True
-    print("Nothing was written.")
-    return False
-
-
-_SECRET = re.compile(
-    r"""((?:key|token|secret|passw\w*|authorization|credential)\w*["']?\s*[:=]\s*)(["'])(?!\2).+?\2|(//)[^/@\s"']+@""",
-    re.IGNORECASE,
-)
-
-
-def _masked(text: str) -> str:
-    """A line without the values of what is called a key, and without passwords in URLs: neighbours may hold some."""
-    return masked(_SECRET.sub(lambda found: f"{found[3]}…@" if found[3] else f"{found[1]}{found[2]}…{found[2]}", text))
+    return masked_line(lines[-1])[:200] if lines else f"exit code {done.returncode}"
 
 
 def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -363,14 +256,13 @@ def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, 
         f"{name} holds a password and was left out: put it into {settings.home / 'config.toml'}, or say --env {name}."
         for name in secret
     ]
-    return carried, [*said, *_not_handed_on(settings, given.keys() - carried.keys())]
-
-
-def _not_handed_on(settings: Settings, given: Iterable[str]) -> Iterable[str]:
-    given = set(given)
-    for router in catalog.load(settings).values():
-        if router.key_variable in given:
-            yield f"{router.key_variable} is set in this shell only: store it with chomp-mcp keys add {router.id}"
-    shell_only = sorted(name for name in given if name.startswith(SETTINGS) and name != "CHOMP_HOME")
+    left = given.keys() - carried.keys()
+    said += [
+        f"{router.key_variable} is set in this shell only: store it with chomp-mcp keys add {router.id}"
+        for router in catalog.load(settings).values()
+        if router.key_variable in left
+    ]
+    shell_only = sorted(name for name in left if name.startswith(SETTINGS) and name != "CHOMP_HOME")
     if shell_only:
-        yield f"Set in this shell only: {', '.join(shell_only)}. Put them into {settings.home / 'config.toml'}."
+        said.append(f"Set in this shell only: {', '.join(shell_only)}. Put them into {settings.home / 'config.toml'}.")
+    return carried, said

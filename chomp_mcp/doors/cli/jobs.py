@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 
-import anyio
-
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import answer, clock, plain, remark, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
@@ -24,22 +22,8 @@ WAIT_SECONDS = 30.0
 EXIT_CODES = {JobStatus.ERROR: 4, JobStatus.CANCELLED: 2}
 
 
-def result(args: argparse.Namespace) -> int:
+async def result(args: argparse.Namespace) -> int:
     """Print the job's answer; exit code 4 when it failed, 2 when it was cancelled."""
-    return anyio.run(_result, args)
-
-
-def jobs(args: argparse.Namespace) -> int:
-    """A table of the newest jobs."""
-    return anyio.run(_jobs, args)
-
-
-def cancel(args: argparse.Namespace) -> int:
-    """Cancel the job, wherever it runs."""
-    return anyio.run(_cancel, args)
-
-
-async def _result(args: argparse.Namespace) -> int:
     ends_at = time.monotonic() + args.wait
     async with Chomp(Settings.load()) as chomp:
         with StatusLine(lambda: f"waiting for {args.id}"):
@@ -65,7 +49,8 @@ async def _result(args: argparse.Namespace) -> int:
     return EXIT_CODES.get(job.status, 0)
 
 
-async def _jobs(args: argparse.Namespace) -> int:
+async def jobs(args: argparse.Namespace) -> int:
+    """A table of the newest jobs."""
     async with Chomp(Settings.load()) as chomp:
         recent = await chomp.jobs.recent(OWNER, limit=max(1, args.limit))
     if args.json:
@@ -78,7 +63,8 @@ async def _jobs(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _cancel(args: argparse.Namespace) -> int:
+async def cancel(args: argparse.Namespace) -> int:
+    """Cancel the job, wherever it runs."""
     async with Chomp(Settings.load()) as chomp:
         job = await chomp.jobs.cancel(OWNER, args.id)
     if args.json:

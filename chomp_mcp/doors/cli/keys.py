@@ -30,22 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Stored", "add", "import_keys", "list_keys", "remove", "store_checked", "token", "typed"]
 
 
-def list_keys(args: argparse.Namespace) -> int:
+async def list_keys(args: argparse.Namespace) -> int:
     """A table of routers and masked keys."""
-    return anyio.run(_list, args)
-
-
-def remove(args: argparse.Namespace) -> int:
-    """Forget a stored key."""
-    return anyio.run(_remove, args)
-
-
-def token(args: argparse.Namespace) -> int:
-    """Make a caller token; only its hash is kept, so this is the one time it shows."""
-    return anyio.run(_token, args)
-
-
-async def _list(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         previews = await chomp.keyring.previews(OWNER)
         routers = chomp.routers.values()
@@ -185,7 +171,8 @@ def checked_key(text: str, name: str, page: str) -> str:
     return text.strip()
 
 
-async def _remove(args: argparse.Namespace) -> int:
+async def remove(args: argparse.Namespace) -> int:
+    """Forget a stored key."""
     router_id = args.router
     async with Chomp(Settings.load()) as chomp:
         before = (await chomp.keyring.previews(OWNER)).get(router_id)
@@ -198,7 +185,8 @@ async def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _token(args: argparse.Namespace) -> int:
+async def token(args: argparse.Namespace) -> int:
+    """Make a caller token; only its hash is kept, so this is the one time it shows."""
     async with Chomp(Settings.load()) as chomp:
         made, caller = await chomp.keyring.create()
     if args.json:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from decimal import Decimal
-
-import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
@@ -14,18 +11,14 @@ from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.doors.views import command_model
 from chomp_mcp.errors import UpstreamFailed
-from chomp_mcp.messages import AUTO, Model
+from chomp_mcp.messages import AUTO
 from chomp_mcp.settings import Settings
 
 __all__ = ["models"]
 
 
-def models(args: argparse.Namespace) -> int:
+async def models(args: argparse.Namespace) -> int:
     """A table of models; routers that could not be asked are named on stderr, exit code 4 if nobody else was there."""
-    return anyio.run(_models, args)
-
-
-async def _models(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         whom = "the routers" if args.router == AUTO else args.router
         with StatusLine(lambda: f"asking {whom} for {'their' if args.router == AUTO else 'its'} models"):
@@ -33,45 +26,33 @@ async def _models(args: argparse.Namespace) -> int:
                 args.router, query=args.query, free_only=args.free, needs=[args.needs], limit=None
             )
             found = await chomp.priced(page.models)
-    all_failed = bool(page.errors) and not found and not args.query and not args.free and not args.needs
+    is_narrowed = bool(args.query or args.free or args.needs)
+    all_failed = bool(page.errors) and not found and not is_narrowed
+    shown = [*page.groups, *found]
     if args.json:
-        models = [command_model(model) for model in (*page.groups, *found)]
+        models = [command_model(model) for model in shown]
         show_json({"models": models, "errors": page.errors, "unknown": page.unknown})
         if all_failed:
             raise UpstreamFailed("; ".join(f"{router}: {why}" for router, why in page.errors.items()))
         return 0
-    _show(args, [*page.groups, *found], page.errors)
-    if page.unknown:
-        remark(f"{page.unknown} more do not say whether they can.")
-    return 4 if all_failed else 0
-
-
-def _show(args: argparse.Namespace, found: Sequence[Model], errors: Mapping[str, str]) -> None:
-    if found:
+    if shown:
         rows = [
-            (
-                m.ref,
-                m.context_length,
-                m.max_output,
-                _price(m.price_in),
-                _price(m.price_out),
-                m.free,
-                ", ".join(sorted(m.can)),
-            )
-            for m in found
+            (m.ref, m.context_length, m.max_output, _price(m.price_in), _price(m.price_out), m.free, ", ".join(can))
+            for m, can in ((each, sorted(each.can)) for each in shown)
         ]
         headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE", "CAN")
         table(headers, rows, droppable=("CAN", "MAX OUT", "CONTEXT"))
-    elif not errors:
-        remark(_why_none(args))
-    for router, why in errors.items():
+    elif not page.errors:
+        if is_narrowed:
+            remark("No model fits.")
+        else:
+            is_any = args.router == AUTO
+            remark("No models. Add a key with: chomp-mcp keys add ROUTER" if is_any else "It lists no models.")
+    for router, why in page.errors.items():
         remark(f"{router}: {spoken(why)}")
-
-
-def _why_none(args: argparse.Namespace) -> str:
-    if args.query or args.free or args.needs:
-        return "No model fits."
-    return "No models. Add a key with: chomp-mcp keys add ROUTER" if args.router == AUTO else "It lists no models."
+    if page.unknown:
+        remark(f"{page.unknown} more do not say whether they can.")
+    return 4 if all_failed else 0
 
 
 def _price(price: Decimal | None) -> str | None:

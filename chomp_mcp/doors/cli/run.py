@@ -49,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.load()
     model = args.model or settings.agent_model
     listed = anyio.run(_listed, settings, model)
-    withheld, over_http = _withheld(settings)
+    # An agent runs commands that a stranger's text may have put into its head: what is in its environment is read. So
+    # it gets none of our secrets, and chomp's own server, where that would need one, comes over HTTP.
+    keys = {router.key_variable: router.deprecated for router in load(settings).values() if router.key_variable}
+    withheld = [name for name in (*_SECRETS, *keys) if os.environ.get(name)]
+    over_http = any(name == "CHOMP_MASTER_KEY" or keys.get(name) is False for name in withheld)
 
     def setup_for(url: str, token: str) -> Setup:
         setup = agent.setup(Run(url, token, model, listed, over_http))
@@ -58,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
         return replace(setup, without=without, notes=notes)
 
     if args.only_print:
-        setup = setup_for(_address(settings), "<token of this run>")
-        _show_json(agent, setup, args.arguments) if args.json else _show(agent, setup, args.arguments)
+        _show(agent, setup_for(_address(settings), "<token of this run>"), args)
         return 0
     program = shutil.which(agent.program)
     if program is None:
@@ -69,29 +72,37 @@ def run(args: argparse.Namespace) -> int:
         setup = setup_for(url, token)
         for note in setup.notes:
             remark(note)
-        environment = {name: value for name, value in os.environ.items() if name not in setup.without}
-        return _wait([program, *setup.arguments, *args.arguments], {**environment, **setup.environment}, signals)
+        inherited = {name: value for name, value in os.environ.items() if name not in setup.without}
+        try:
+            started = signals.start([program, *setup.arguments, *args.arguments], {**inherited, **setup.environment})
+        except OSError as error:
+            remark(f"chomp-mcp: {program} could not be started: {error.strerror}.")
+            return _NOT_STARTED
+        code = started.wait()
+        return code if code >= 0 else _SIGNALLED - code
 
 
 _OVER_HTTP = (
     "Your keys are in the environment, which the agent does not get: chomp's tools come over HTTP in this run, without "
     "files. `chomp-mcp keys add` stores keys, then they come with files."
 )
-
-
-def _withheld(settings: Settings) -> tuple[list[str], bool]:
-    """The variables that hold what no agent needs, as far as they are set; whether chomp's own server would need one.
-
-    An agent runs commands that a stranger's text may have put into its head: what is in its environment is read.
-    """
-    routers = load(settings).values()
-    keys = {router.key_variable: router.deprecated for router in routers if router.key_variable}
-    named = [*_SECRETS, *keys]
-    found = [name for name in named if os.environ.get(name)]
-    return found, any(name == "CHOMP_MASTER_KEY" or keys.get(name) is False for name in found)
-
-
 _SECRETS = ("CHOMP_MASTER_KEY", "CHOMP_NEW_MASTER_KEY", "GATEWAY_AUTH_TOKEN")
+
+
+def _show(agent: Agent, setup: Setup, args: argparse.Namespace) -> None:
+    """What would be set, as a shell would take it, or as JSON."""
+    command = [agent.program, *setup.arguments, *args.arguments]
+    if args.json:
+        lists = {"without": list(setup.without), "command": command, "notes": list(setup.notes)}
+        show_json({"environment": setup.environment, **lists})
+        return
+    for name in setup.without:
+        print(f"unset {name}")
+    for name, value in setup.environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(shlex.join(command))
+    for note in setup.notes:
+        remark(note)
 
 
 async def _listed(settings: Settings, model: str) -> Model | None:
@@ -108,9 +119,9 @@ async def _listed(settings: Settings, model: str) -> Model | None:
 @contextmanager
 def _gateway(settings: Settings) -> Generator[tuple[str, str]]:
     """One that serves already, else one of our own on a free port of loopback, for as long as the agent runs."""
-    found = _address(settings)
-    if _is_served(found, settings.auth_token):
-        yield found, settings.auth_token or "chomp"
+    found, owners = _address(settings), settings.auth_token or "chomp"
+    if _is_served(found, owners):
+        yield found, owners
         return
     token = secrets.token_hex(24)
     environment = {**settings.environment, "GATEWAY_HOST": "127.0.0.1", "GATEWAY_AUTH_TOKEN": token}
@@ -124,9 +135,11 @@ def _gateway(settings: Settings) -> Generator[tuple[str, str]]:
         start_new_session=True,  # Ctrl-C is the agent's
     )
     try:
-        url = _told_url(started)
+        line = started.stderr.readline() if started.stderr else ""
+        if " serves http" not in line:
+            raise StoreError(f"The gateway did not start: {line.strip()[:500]}", hint="Run chomp-mcp doctor.")
         threading.Thread(target=collections.deque, args=(started.stderr, 0), daemon=True).start()  # a full pipe blocks
-        yield url, token
+        yield line.split()[-1], token
     finally:
         started.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -135,39 +148,21 @@ def _gateway(settings: Settings) -> Generator[tuple[str, str]]:
         started.wait()
 
 
-def _told_url(started: subprocess.Popen[str]) -> str:
-    """Where it says that it listens."""
-    line = started.stderr.readline() if started.stderr else ""
-    if " serves http" not in line:
-        raise StoreError(f"The gateway did not start: {line.strip()[:500]}", hint="Run chomp-mcp doctor.")
-    return line.split()[-1]
-
-
 def _address(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.port}"
 
 
 def _is_served(url: str, token: str) -> bool:
     """A gateway of ours that takes the owner's token (any, where it asks for none)."""
-    headers = {"authorization": f"Bearer {token or 'chomp'}"}
+    headers = {"authorization": f"Bearer {token}"}
     request = urllib.request.Request(f"{url}/v1/providers", headers=headers)  # noqa: S310 - http, on loopback
+    # A proxy of this environment must not see the token.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(request, timeout=FIND_SECONDS) as answer:
             return bool(answer.status == HTTPStatus.OK and answer.headers["x-request-id"])
     except (HTTPError, URLError, OSError, ValueError):
         return False
-
-
-def _wait(command: Sequence[str], environment: Mapping[str, str], signals: _Signals) -> int:
-    """Run it in the foreground."""
-    try:
-        agent = signals.start(command, environment)
-    except OSError as error:
-        remark(f"chomp-mcp: {command[0]} could not be started: {error.strerror}.")
-        return _NOT_STARTED
-    code = agent.wait()
-    return code if code >= 0 else _SIGNALLED - code
 
 
 class _Signals:
@@ -212,26 +207,3 @@ class _Signals:
             self._waiting.append(number)
         else:
             raise SystemExit(_SIGNALLED + number)
-
-
-def _show_json(agent: Agent, setup: Setup, arguments: Sequence[str]) -> None:
-    command = [agent.program, *setup.arguments, *arguments]
-    show_json(
-        {
-            "environment": setup.environment,
-            "without": list(setup.without),
-            "command": command,
-            "notes": list(setup.notes),
-        }
-    )
-
-
-def _show(agent: Agent, setup: Setup, arguments: Sequence[str]) -> None:
-    """What would be set, as a shell would take it."""
-    for name in setup.without:
-        print(f"unset {name}")
-    for name, value in setup.environment.items():
-        print(f"export {name}={shlex.quote(value)}")
-    print(shlex.join([agent.program, *setup.arguments, *arguments]))
-    for note in setup.notes:
-        remark(note)

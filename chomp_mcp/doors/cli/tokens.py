@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import anyio
-
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
 from chomp_mcp.doors.views import SHOWN_ID, token_view
@@ -17,27 +15,8 @@ from chomp_mcp.settings import Settings
 __all__ = ["add", "list_tokens", "revoke", "rotate"]
 
 
-def list_tokens(args: argparse.Namespace) -> int:
+async def list_tokens(args: argparse.Namespace) -> int:
     """A table of the tokens, never of what they are."""
-    return anyio.run(_list, args)
-
-
-def add(args: argparse.Namespace) -> int:
-    """Make one; only its hash is kept, so this is the one time it shows."""
-    return anyio.run(_add, args)
-
-
-def revoke(args: argparse.Namespace) -> int:
-    """Delete one, with the keys and the jobs of its caller."""
-    return anyio.run(_revoke, args)
-
-
-def rotate(args: argparse.Namespace) -> int:
-    """Another token for the same caller."""
-    return anyio.run(_rotate, args)
-
-
-async def _list(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         rows = [token_view(token) for token in await chomp.keyring.tokens()]
     if args.json:
@@ -60,13 +39,15 @@ async def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _add(args: argparse.Namespace) -> int:
+async def add(args: argparse.Namespace) -> int:
+    """Make one; only its hash is kept, so this is the one time it shows."""
     async with Chomp(Settings.load()) as chomp:
         token, caller = await chomp.issue_token({name: getattr(args, name) for name in FIELDS})
     return _show(args, token, caller)
 
 
-async def _rotate(args: argparse.Namespace) -> int:
+async def rotate(args: argparse.Namespace) -> int:
+    """Another token for the same caller."""
     async with Chomp(Settings.load()) as chomp:
         caller = await chomp.keyring.named(args.name)
         token = await chomp.keyring.rotate(caller)
@@ -75,7 +56,8 @@ async def _rotate(args: argparse.Namespace) -> int:
     return _show(args, token, caller)
 
 
-async def _revoke(args: argparse.Namespace) -> int:
+async def revoke(args: argparse.Namespace) -> int:
+    """Delete one, with the keys and the jobs of its caller."""
     async with Chomp(Settings.load()) as chomp:
         caller = await chomp.keyring.named(args.name)
         await chomp.forget(caller)
