@@ -45,11 +45,14 @@ ROUTES = [Route(ROUTERS[name], "m", "key") for name in ("groq", "openrouter", "a
 def _frames(make: Callable[[], Any]) -> Callable[[bytes], None]:
     def target(data: bytes) -> None:
         """However the bytes are cut, the same events come out."""
-        whole, cut = make(), make()
-        at = data[0] % (len(data) or 1) if data else 0
-        events = [*whole.feed(data), *whole.close()]
-        pieces = [*cut.feed(data[:at]), *cut.feed(data[at:]), *cut.close()]
-        assert events == pieces
+        at = data[0] % len(data) if data else 0
+        ways = [data], [data[:at], data[at:]], [bytes([byte]) for byte in data]
+        outcomes = []
+        for chunks in ways:
+            frames = make()
+            events = [event for chunk in chunks for event in frames.feed(chunk)]
+            outcomes.append((events + frames.close(), bytes(frames.body or b"")))
+        assert outcomes[1] == outcomes[2] == outcomes[0]
 
     return target
 

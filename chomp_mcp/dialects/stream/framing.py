@@ -91,7 +91,8 @@ class Events:
             self._sniffed = chunk
             return b""
         chunk = chunk.removeprefix(_BOM).lstrip()
-        self._sniffed = b""
+        # A mark that came alone waits for what follows it: a second one would be content.
+        self._sniffed = b"" if chunk else _BOM
         if chunk:
             self._sniffing = False
             self.body = None if chunk[0] in _SSE_STARTS else bytearray()
