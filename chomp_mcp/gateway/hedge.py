@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from chomp_mcp.gateway.admission import Admission
@@ -29,6 +30,8 @@ class Hedge:
     caller: Caller
     request: ChatRequest
     grant: Grant
+    secure: Callable[[Hold | None], Awaitable[None]]
+    """Awaited before the second call leaves, as before the first: from then on its cost outlives this process."""
     holds: list[Hold] = field(default_factory=list)
     """Reserved for the second call, beside the first one's."""
 
@@ -46,3 +49,4 @@ class Hedge:
         """
         if hold := await self.admission.reserve_beside(self.caller, self.request, route, self.grant):
             self.holds.append(hold)
+            await self.secure(hold)

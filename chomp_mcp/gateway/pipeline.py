@@ -188,7 +188,8 @@ class Exchange:
         # Before the request leaves: from then on its router may bill it, and this process be killed.
         await gateway.settlement.secure(self._hold)
         if plan.group and plan.group.hedge:
-            self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant)
+            secure = gateway.settlement.secure
+            self._hedge = Hedge(gateway.health.speeds, gateway.admission, self._caller, request, grant, secure)
         guard = self._guard
         means = Means(gateway.client, gateway.health, gateway.wishes, gateway.seals, guard, gateway.clock, self._trace)
         self._attempts = Attempts(plan, request, means, self._hedge)

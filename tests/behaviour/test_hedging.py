@@ -1,6 +1,6 @@
 """A group that hedges: a silent route is raced by the next, never beyond the budget, and every call is booked once.
 
-The chaos load is short here; `CHOMP_TEST_HEDGES=2000` makes it as long as one likes,
+The chaos load is short here; `CHOMP_TEST_HEDGES=2000` makes it as long as one likes, beside the same without a race,
 and `--log-cli-level=info` tells what it found.
 """
 
@@ -168,25 +168,28 @@ async def test_a_race_is_seen_at_the_http_door(home: Path) -> None:
 
 HEDGES = int(os.environ.get("CHOMP_TEST_HEDGES", "80"))
 AT_ONCE = 12
-STALL_SECONDS, STALLS_EVERY, FAILS_EVERY = 0.8, 25, 50
+STALL_SECONDS, STALLS_EVERY, FAILS_EVERY = 20.0, 25, 50
+"""A stall is longer than three times what a busy machine may take for an answer: every one is raced."""
 USUAL_SECONDS = 0.06
 
 
-def chaotic(router: ScriptedRouter, dice: random.Random) -> None:
-    """Answers after a while that varies, stalls now and then, and fails now and then."""
+def chaotic(router: ScriptedRouter, dice: random.Random, stalls: list[int]) -> None:
+    """Answers after a while that varies, fails now and then, and now and then stalls, and says so when it answers."""
     numbers = count(1)
 
     async def play(_request: Recorded, wire: Wire) -> None:
         number = next(numbers)
-        stalls = number % STALLS_EVERY == 0
-        await anyio.sleep(STALL_SECONDS if stalls else USUAL_SECONDS * dice.uniform(0.7, 1.3))
+        is_stalled = number % STALLS_EVERY == 0
+        if is_stalled:
+            stalls.append(number)
+        await anyio.sleep(STALL_SECONDS if is_stalled else USUAL_SECONDS * dice.uniform(0.7, 1.3))
         if number % FAILS_EVERY == FAILS_EVERY // 2 + 1:
             await wire.whole(503, b'{"error": {"message": "busy"}}', None)
             return
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         last = {**chunk(finish="stop"), "choices": [], "usage": usage}
         await wire.head(200, {"content-type": "text/event-stream"})
-        for piece in (chunk("hello"), chunk(finish="stop"), last):
+        for piece in (chunk("late" if is_stalled else "hello"), chunk(finish="stop"), last):
             await wire.send(sse(piece))
         await wire.send(sse("[DONE]"))
         await wire.end()
@@ -194,14 +197,19 @@ def chaotic(router: ScriptedRouter, dice: random.Random) -> None:
     router.play(play)
 
 
-async def load(home: Path, row: str) -> tuple[list[float], Counter[str]]:
-    """Seconds to the first token, and how the attempts ended; the books are looked at by the way."""
+async def load(home: Path, row: str) -> tuple[float, Counter[str], tuple[int, int]]:
+    """The p99 of the seconds to the first token, how the attempts ended, how many calls stalled and were waited for.
+
+    The books are looked at by the way.
+    """
     seconds: list[float] = []
     receipts: list[Receipt] = []
+    stalls: list[int] = []
+    said: Counter[str] = Counter()
     async with hedged(home, row, CIRCUIT_FAILURE_THRESHOLD="1000", LLM_DAILY_BUDGET_USD="50") as w:
-        before, seen = await spent(w), [len(router.chats) for router in w]
+        before, seen = await w.chomp.ledger.spent(OWNER.id), [len(router.chats) for router in w]
         for number, router in enumerate(w):
-            chaotic(router, random.Random(number))
+            chaotic(router, random.Random(number), stalls)
         limit = anyio.CapacityLimiter(AT_ONCE)
 
         async def one() -> None:
@@ -210,7 +218,7 @@ async def load(home: Path, row: str) -> tuple[list[float], Counter[str]]:
                 request = ChatRequest({"messages": HI, "max_tokens": 100}, "fast")
                 async with w.chomp.gateway.exchange(OWNER, request) as reply:
                     seconds.append(time.perf_counter() - began)
-                    await reply.completion()
+                    said[(await reply.completion()).text] += 1
                     receipts.append(reply.receipt())
 
         with anyio.fail_after(60 + HEDGES / 2):
@@ -218,24 +226,27 @@ async def load(home: Path, row: str) -> tuple[list[float], Counter[str]]:
                 for _ in range(HEDGES):
                     tasks.start_soon(one)
         booked = sum(budget.nano(receipt.cost_usd or Decimal(0)) for receipt in receipts)
-        assert await spent(w) - before == booked  # to the nano-dollar
-        assert (await w.chomp.ledger.spent(OWNER.id)).held_nano == 0
+        after = await w.chomp.ledger.spent(OWNER.id)
+        assert after.day_nano - before.day_nano == booked  # to the nano-dollar
+        assert after.held_nano == 0
         calls = sum(len(router.chats) for router in w) - sum(seen)
         ended = Counter(attempt.outcome for receipt in receipts for attempt in receipt.attempts)
         assert ended["ok"] == HEDGES
-        assert calls == ended.total()
+        # One that was called off may be gone before its router has read it.
+        assert ended.total() - ended["outraced"] <= calls <= ended.total()
         # Each call is booked once: an answer at its price, one that was called off at what it would have cost.
-        lost = (await w.chomp.ledger.spent(OWNER.id)).estimated
-        assert lost == ended["outraced"]
-    return sorted(seconds), ended
+        assert after.estimated - before.estimated == ended["outraced"]
+    return sorted(seconds)[int(len(seconds) * 0.99)], ended, (len(stalls), said["late"])
 
 
 async def test_hedging_cuts_the_tail_of_a_chaos_load(home: Path, tmp_path: Path) -> None:
-    without, _ = await load(tmp_path / "plain", ROW.replace("hedge = true", "hedge = false"))
-    raced, ended = await load(tmp_path / "hedged", ROW)
-    p99 = [each[int(len(each) * 0.99)] for each in (without, raced)]
-    _log.info("%d exchanges, %d at once; first token, p99: %.3f s alone, %.3f s raced", HEDGES, AT_ONCE, *p99)
-    _log.info("%s; double bookings 0, spend reconciled", dict(ended))
-    stalled = [sum(seconds >= STALL_SECONDS for seconds in each) for each in (without, raced)]
-    assert ended["outraced"]
-    assert stalled[1] < stalled[0]
+    if HEDGES > AT_ONCE**2:
+        p99, _, (stalls, late) = await load(tmp_path / "plain", ROW.replace("hedge = true", "hedge = false"))
+        _log.info("not raced: p99 of the first token %.3f s, %d of %d stalls waited for", p99, late, stalls)
+        assert late == stalls
+    p99, ended, (stalls, late) = await load(tmp_path / "raced", ROW)
+    _log.info("%d exchanges, %d at once, raced: p99 of the first token %.3f s", HEDGES, AT_ONCE, p99)
+    _log.info("%d of %d stalls waited for; %s", late, stalls, dict(ended))
+    _log.info("double bookings 0, spend reconciled")
+    assert ended["outraced"] >= stalls - late
+    assert late <= stalls // 4  # both may stall
