@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import cycle, islice
 from typing import Any
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai.request import decode, decoder, encode
-from chomp_mcp.dialects.values import as_list, as_text
+from chomp_mcp.dialects.values import as_objects, as_text
 from chomp_mcp.messages import Model, Router, WireRequest
 
 __all__ = ["Frame", "Script", "decode", "decode_list", "decoder", "encode", "encode_list", "models", "play"]
@@ -62,7 +62,28 @@ def play(body: Mapping[str, Any], stream: bool) -> Script:
         value = _parameter(part, query)
     except ValueError as error:
         return _error(400, "invalid_request_error", "invalid_parameter", f"mock/{name}: {error}")
-    return part.script(_Call(body, stream, value))
+    call = _Call(body, stream)
+    match name:
+        case "echo":
+            messages = as_objects(body.get("messages"))
+            if text := _text(messages[-1]) if messages else "":
+                return call.answer(text)
+            return _error(400, "invalid_request_error", "invalid_messages", "The last message holds no text to echo.")
+        case "lorem":
+            return call.answer(_lorem_text(int(value)))
+        case "slow":  # a word a second, so that there is partial text to see
+            words = max(1, math.ceil(value))
+            return call.answer(_lorem_text(words), pace=value / words)
+        case "429":
+            text = f"Rate limit reached for model `429`. Please try again in {value:g}s."
+            failed = _error(429, "requests", "rate_limit_exceeded", text)
+            return replace(failed, headers={**failed.headers, "retry-after": f"{value:g}"})
+        case "500":
+            return _error(500, "server_error", None, "The server had an error while processing your request.")
+        case "cut":
+            return call.cut(_lorem_text(int(value))[: int(value)])
+    garbage = b"data: {]<garbage>\n\n" if stream else b"{]<garbage>"
+    return Script(200, _SSE if stream else _JSON, (Frame(0.0, garbage),) if name == "garbage" else ())
 
 
 def models(router: str = "mock") -> tuple[Model, ...]:
@@ -88,7 +109,6 @@ def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:  # noqa: ARG0
 class _Call:
     body: Mapping[str, Any]
     stream: bool
-    value: float
 
     def answer(self, text: str, pace: float = 0.0) -> Script:
         """The text a word at a time, `pace` seconds before each; as one body after the same time when not streaming."""
@@ -126,7 +146,7 @@ class _Call:
         return b"data: " + wire.dumps(chunk) + b"\n\n"
 
     def _usage(self, answered: int) -> dict[str, int]:
-        asked = max(1, math.ceil(sum(len(_text(m)) for m in _messages(self.body)) / 4))
+        asked = max(1, math.ceil(sum(len(_text(m)) for m in as_objects(self.body.get("messages"))) / 4))
         return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
 
 
@@ -134,68 +154,25 @@ _JSON = {"content-type": "application/json"}
 _SSE = {"content-type": "text/event-stream"}
 
 
-def _echo(call: _Call) -> Script:
-    messages = _messages(call.body)
-    text = _text(messages[-1]) if messages else ""
-    if not text:
-        return _error(400, "invalid_request_error", "invalid_messages", "The last message holds no text to echo.")
-    return call.answer(text)
-
-
-def _lorem(call: _Call) -> Script:
-    return call.answer(_lorem_text(int(call.value)))
-
-
-def _slow(call: _Call) -> Script:
-    """A word a second, so that there is partial text to see."""
-    words = max(1, math.ceil(call.value))
-    return call.answer(_lorem_text(words), pace=call.value / words)
-
-
-def _rate_limited(call: _Call) -> Script:
-    text = f"Rate limit reached for model `429`. Please try again in {call.value:g}s."
-    failed = _error(429, "requests", "rate_limit_exceeded", text)
-    return Script(429, {**failed.headers, "retry-after": f"{call.value:g}"}, failed.frames)
-
-
-def _server_error(_call: _Call) -> Script:
-    return _error(500, "server_error", None, "The server had an error while processing your request.")
-
-
-def _cut(call: _Call) -> Script:
-    size = int(call.value)
-    return call.cut(_lorem_text(size)[:size])
-
-
-def _garbage(call: _Call) -> Script:
-    data = b"data: {]<garbage>\n\n" if call.stream else b"{]<garbage>"
-    return Script(200, _SSE if call.stream else _JSON, (Frame(0.0, data),))
-
-
-def _empty(call: _Call) -> Script:
-    return Script(200, _SSE if call.stream else _JSON, ())
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A row of the table: what it plays, and its one parameter with default and maximum."""
+    """A row of the table: what the list says of it, and its one parameter with default and maximum."""
 
     says: str
-    script: Callable[[_Call], Script]
     parameter: str = ""
     default: float = 0.0
     maximum: float = 100_000
 
 
 _PARTS: Mapping[str, _Part] = {
-    "echo": _Part("Echoes the last message", _echo),
-    "lorem": _Part("Answers with tokens=200 words", _lorem, "tokens", 200),
-    "slow": _Part("Takes seconds=70", _slow, "seconds", 70, 3600),
-    "429": _Part("Is rate limited, retry_after=2 seconds", _rate_limited, "retry_after", 2),
-    "500": _Part("Fails with a server error", _server_error),
-    "cut": _Part("Dies mid-stream, after=40 characters", _cut, "after", 40),
-    "garbage": _Part("Answers with no JSON", _garbage),
-    "empty": _Part("Answers with nothing", _empty),
+    "echo": _Part("Echoes the last message"),
+    "lorem": _Part("Answers with tokens=200 words", "tokens", 200),
+    "slow": _Part("Takes seconds=70", "seconds", 70, 3600),
+    "429": _Part("Is rate limited, retry_after=2 seconds", "retry_after", 2),
+    "500": _Part("Fails with a server error"),
+    "cut": _Part("Dies mid-stream, after=40 characters", "after", 40),
+    "garbage": _Part("Answers with no JSON"),
+    "empty": _Part("Answers with nothing"),
 }
 
 
@@ -232,12 +209,6 @@ def _pieces(words: list[str]) -> list[str]:
     return ["".join(words[at : at + size]) for at in range(0, len(words), size)]
 
 
-def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [message for message in as_list(body.get("messages")) if isinstance(message, Mapping)]
-
-
 def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
-    if isinstance(content, str):
-        return content
-    return "".join(as_text(part.get("text")) for part in as_list(content) if isinstance(part, Mapping))
+    return content if isinstance(content, str) else "".join(as_text(part.get("text")) for part in as_objects(content))

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_list", "as_mapping", "as_text"]
+from chomp_mcp.errors import InvalidRequest
+
+__all__ = ["as_list", "as_mapping", "as_objects", "as_text", "wrong"]
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
@@ -22,6 +24,16 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def as_objects(value: Any) -> list[Any]:
+    """The objects of an array; whatever else stands in it is passed over."""
+    return [each for each in value if isinstance(each, (dict, Mapping))] if isinstance(value, list) else []
+
+
 def as_text(value: Any) -> str:
     """A text, or an empty one."""
     return value if isinstance(value, str) else ""
+
+
+def wrong(place: str, what: str, hint: str = "Correct it.") -> InvalidRequest:
+    """The error of a body that cannot be read; `what` goes on behind the name of the place."""
+    return InvalidRequest(place + what, hint=hint, param=place)

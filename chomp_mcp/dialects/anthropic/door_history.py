@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic.signatures import details_in, is_ours
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.dialects.openai.shapes import call
+from chomp_mcp.dialects.values import wrong
 
 __all__ = ["History"]
 
@@ -38,96 +38,91 @@ class History:
             self._add("system", self._parts(_blocks(system, "system"), "system"))
         given = body.get("messages")
         if not isinstance(given, list) or not given:
-            raise InvalidRequest(
-                "messages: at least one message is required.",
-                hint='Send "messages": [{"role": "user", "content": "…"}].',
-                param="messages",
-            )
+            hint = 'Send "messages": [{"role": "user", "content": "…"}].'
+            raise wrong("messages", ": at least one message is required.", hint)
         for index, message in enumerate(given):
-            self._take(message, f"messages.{index}")
+            where = f"messages.{index}"
+            role = message.get("role") if isinstance(message, Mapping) else None
+            if role not in _ROLES:
+                raise wrong(f"{where}.role", " is none of user, assistant and system.", f"Correct {where}.")
+            content = message.get("content")
+            if type(content) is str and content and role != "system":  # nearly all: nothing to translate
+                self._close()
+                self.messages.append({"role": role, "content": content})
+                continue
+            blocks = _blocks(content, f"{where}.content")
+            if role == "user":
+                self._user(blocks, where)
+            elif role == "assistant":
+                self._close()
+                self._assistant(blocks, where)
+            else:
+                self._held.append(self._parts(blocks, where))
+                if not self._open:
+                    self._close()
         self._close()
-
-    def _take(self, message: Any, where: str) -> None:
-        role = message.get("role") if isinstance(message, Mapping) else None
-        if role not in _ROLES:
-            raise InvalidRequest(
-                f"{where}.role is none of user, assistant and system.", hint=f"Correct {where}.", param=f"{where}.role"
-            )
-        content = message.get("content")
-        if type(content) is str and content and role != "system":  # nearly all messages of a chat: nothing to translate
-            self._close()
-            self.messages.append({"role": role, "content": content})
-            return
-        blocks = _blocks(content, f"{where}.content")
-        if role == "user":
-            self._user(blocks, where)
-            return
-        if role == "system":
-            self._held.append(self._parts(blocks, where))
-        if role == "assistant" or not self._open:
-            self._close()
-        if role == "assistant":
-            self._assistant(blocks, where)
 
     def _user(self, blocks: list[_Block], where: str) -> None:
         """Results first, each behind its call; then what the user said, pictures of the results included."""
-        parts: list[_Part] = []
+        said: list[_Part] = []
         for block in blocks:
-            if block.get("type") == "tool_result":
-                parts += self._result(block, where)
+            if block.get("type") != "tool_result":
+                continue
+            call_id = block.get("tool_use_id")
+            if not isinstance(call_id, str) or not call_id:
+                raise wrong(where, ": a tool_result needs its tool_use_id.", "Name the call it answers.")
+            parts = self._parts(_blocks(block.get("content") or "", f"{where}.content"), where)
+            # A tool's message holds text alone.
+            texts = [part for part in parts if part["type"] == "text"]
+            media = [part for part in parts if part["type"] != "text"]
+            if block.get("is_error"):  # which has no field of its own: words say it, unless the tool's own do
+                told = texts[0]["text"].lstrip("<").lower() if texts else ""
+                if not told.startswith(("error", "tool_use_error")):
+                    texts.insert(0, _text("Error:"))
+            if call_id not in self._open:
+                self.notes.append(f"the result of {call_id[:100]} answers no call of the turn before: sent as text")
+                said += [_text(f"Result of the tool call {call_id}:"), *texts, *media]
+                continue
+            del self._open[call_id]
+            if media:
+                texts.append(_text(f"({len(media)} attached to the next message)"))
+                said += [_text(f"From the tool call {call_id}:"), *media]
+            if texts and (mark := block.get("cache_control")):
+                texts[-1] = {**texts[-1], "cache_control": mark}
+            self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _content(texts)})
         self._close()
-        parts += self._parts([block for block in blocks if block.get("type") != "tool_result"], where)
-        if parts or not blocks:
-            self._add("user", parts)
-
-    def _result(self, block: _Block, where: str) -> list[_Part]:
-        """Add the result; returns what a tool message cannot hold, or all of it where there is no such call."""
-        call_id = block.get("tool_use_id")
-        if not isinstance(call_id, str) or not call_id:
-            raise InvalidRequest(
-                f"{where}: a tool_result needs its tool_use_id.", hint="Name the call it answers.", param=where
-            )
-        parts = self._parts(_blocks(block.get("content") or "", f"{where}.content"), where)
-        texts = [part for part in parts if part["type"] == "text"]
-        media = [part for part in parts if part["type"] != "text"]
-        if block.get("is_error") and not (
-            texts and texts[0]["text"].lstrip("<").lower().startswith(("error", "tool_use_error"))
-        ):
-            texts.insert(0, _text("Error:"))
-        if call_id not in self._open:
-            self.notes.append(f"the result of {call_id[:100]} answers no call of the turn before: sent as text")
-            return [_text(f"Result of the tool call {call_id}:"), *texts, *media]
-        del self._open[call_id]
-        if media:
-            texts.append(_text(f"({len(media)} attached to the next message)"))
-            media.insert(0, _text(f"From the tool call {call_id}:"))
-        marks = {"cache_control": block["cache_control"]} if block.get("cache_control") else {}
-        if marks and texts:
-            texts[-1] = {**texts[-1], **marks}
-        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": _content(texts)})
-        return media
+        said += self._parts([block for block in blocks if block.get("type") != "tool_result"], where)
+        if said or not blocks:
+            self._add("user", said)
 
     def _assistant(self, blocks: list[_Block], where: str) -> None:
-        calls = [_call(block, where) for block in blocks if block.get("type") == "tool_use"]
-        parts = self._parts([block for block in blocks if block.get("type") not in _OF_ASSISTANT], where)
-        message: _Part = {"role": "assistant", "content": _content(parts) or (None if calls else "")}
-        message |= self._thought([block for block in blocks if block.get("type") == "thinking"])
-        if any(block.get("type") == "redacted_thinking" for block in blocks):
+        calls, rest, thoughts, is_redacted = [], [], [], False
+        for block in blocks:
+            match block.get("type"):
+                case "tool_use":
+                    call_id, name = block.get("id"), block.get("name")
+                    if not isinstance(call_id, str) or not call_id or not isinstance(name, str) or not name:
+                        raise wrong(where, ": a tool_use needs an id and a name.")
+                    calls.append(call(call_id, name, block.get("input")))
+                case "thinking":
+                    thoughts.append(block)
+                case "redacted_thinking":
+                    is_redacted = True
+                case _:
+                    rest.append(block)
+        message: _Part = {"role": "assistant", "content": _content(self._parts(rest, where)) or (None if calls else "")}
+        if any(block.get("signature") and not is_ours(block) for block in thoughts):
+            self.notes.append("signatures of thinking are Anthropic's own: left out")
+        if is_redacted:
             self.notes.append("redacted_thinking is Anthropic's own: left out")
+        if thought := "".join(str(block.get("thinking") or "") for block in thoughts):
+            message["reasoning_content"] = thought
+        if details := [detail for block in thoughts for detail in details_in(block)]:
+            message["reasoning_details"] = details
         if calls:
             message["tool_calls"] = calls
-        self._open = dict.fromkeys(call["id"] for call in calls)
+        self._open = dict.fromkeys(each["id"] for each in calls)
         self.messages.append(message)
-
-    def _thought(self, blocks: list[_Block]) -> _Part:
-        if any(block.get("signature") and not is_ours(block) for block in blocks):
-            self.notes.append("signatures of thinking are Anthropic's own: left out")
-        thought = "".join(str(block.get("thinking") or "") for block in blocks)
-        details = [detail for block in blocks for detail in details_in(block)]
-        return {
-            **({"reasoning_content": thought} if thought else {}),
-            **({"reasoning_details": details} if details else {}),
-        }
 
     def _close(self) -> None:
         """Calls without a result get one that says so."""
@@ -143,68 +138,53 @@ class History:
         self.messages.append({"role": role, "content": _content(parts)})
 
     def _parts(self, blocks: list[_Block], where: str) -> list[_Part]:
-        return [part for block in blocks for part in self._part(block, where)]
-
-    def _part(self, block: _Block, where: str) -> list[_Part]:
-        kind = str(block.get("type"))
-        translate = _PARTS.get(kind)
-        parts = translate(self, block, where) if translate else None
-        if parts is None:
-            self.notes.append(f"a {kind[:60]} block has no place in chat completions: left out")
-            return []
-        if parts and block.get("cache_control"):
-            parts[-1] = {**parts[-1], "cache_control": block["cache_control"]}
+        parts: list[_Part] = []
+        for block in blocks:
+            kind = str(block.get("type"))
+            made = self._parts_of(kind, block, where)
+            if made is None:
+                self.notes.append(f"a {kind[:60]} block has no place in chat completions: left out")
+                continue
+            if made and block.get("cache_control"):
+                made[-1] = {**made[-1], "cache_control": block["cache_control"]}
+            parts += made
         return parts
 
-    def _text(self, block: _Block, where: str) -> list[_Part]:
-        text = block.get("text")
-        if not isinstance(text, str):
-            raise InvalidRequest(f"{where}: a text block needs its text.", hint="Correct it.", param=where)
-        return [_text(text)] if text else []
-
-    def _image(self, block: _Block, where: str) -> list[_Part] | None:
-        url = _url(block, where)
-        return [{"type": "image_url", "image_url": {"url": url}}] if url else None
-
-    def _document(self, block: _Block, where: str) -> list[_Part] | None:
-        """A PDF as a file, words as text; title and context as words before it."""
-        source = _source(block, where)
-        head = [_text(f"{name}: {block[name]}") for name in ("title", "context") if block.get(name)]
-        if source.get("type") == "text":
-            return [*head, _text(str(source.get("data") or ""))]
-        if source.get("type") == "content":
-            return [*head, *self._parts(_blocks(source.get("content"), where), where)]
-        url = _url(block, where)
-        name = str(block.get("title") or "document.pdf")
-        return [*head, {"type": "file", "file": {"filename": name, "file_data": url}}] if url else None
-
-    def _search_result(self, block: _Block, where: str) -> list[_Part]:
-        head = _text(f"{block.get('title') or ''} ({block.get('source') or ''})")
-        return [head, *self._parts(_blocks(block.get("content") or "", where), where)]
-
-    def _tool_reference(self, block: _Block, where: str) -> list[_Part]:  # noqa: ARG002 - the table's signature
-        name = str(block.get("tool_name") or "")
-        self.referenced.add(name)
-        return [_text(f"The tool {name} can be called now.")]
-
-
-_PARTS: Mapping[str, Callable[[History, _Block, str], list[_Part] | None]] = {
-    "text": History._text,  # noqa: SLF001 - the table of this class
-    "image": History._image,  # noqa: SLF001
-    "document": History._document,  # noqa: SLF001
-    "search_result": History._search_result,  # noqa: SLF001
-    "tool_reference": History._tool_reference,  # noqa: SLF001
-}
-_OF_ASSISTANT = ("tool_use", "thinking", "redacted_thinking")
+    def _parts_of(self, kind: str, block: _Block, where: str) -> list[_Part] | None:
+        """None: chat completions has nothing like it."""
+        match kind:
+            case "text":
+                text = block.get("text")
+                if not isinstance(text, str):
+                    raise wrong(where, ": a text block needs its text.")
+                return [_text(text)] if text else []
+            case "image":
+                url = _url(block, where)
+                return [{"type": "image_url", "image_url": {"url": url}}] if url else None
+            case "document":  # a PDF as a file, words as text; title and context as words before it
+                source = _source(block, where)
+                head = [_text(f"{name}: {block[name]}") for name in ("title", "context") if block.get(name)]
+                if source.get("type") == "text":
+                    return [*head, _text(str(source.get("data") or ""))]
+                if source.get("type") == "content":
+                    return [*head, *self._parts(_blocks(source.get("content"), where), where)]
+                file = {"filename": str(block.get("title") or "document.pdf"), "file_data": _url(block, where)}
+                return [*head, {"type": "file", "file": file}] if file["file_data"] else None
+            case "search_result":
+                head = [_text(f"{block.get('title') or ''} ({block.get('source') or ''})")]
+                return [*head, *self._parts(_blocks(block.get("content") or "", where), where)]
+            case "tool_reference":
+                name = str(block.get("tool_name") or "")
+                self.referenced.add(name)
+                return [_text(f"The tool {name} can be called now.")]
+        return None
 
 
 def _blocks(content: Any, where: str) -> list[_Block]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     if not isinstance(content, list) or not all(isinstance(block, Mapping) for block in content):
-        raise InvalidRequest(
-            f"{where} is neither text nor a list of content blocks.", hint=f"Correct {where}.", param=where
-        )
+        raise wrong(where, " is neither text nor a list of content blocks.", f"Correct {where}.")
     return content
 
 
@@ -222,9 +202,7 @@ def _text(text: str) -> _Part:
 def _source(block: _Block, where: str) -> _Block:
     source = block.get("source")
     if not isinstance(source, Mapping):
-        raise InvalidRequest(
-            f"{where}: {block.get('type')} needs its source.", hint='Send {"type": "base64", …}.', param=where
-        )
+        raise wrong(where, f": {block.get('type')} needs its source.", 'Send {"type": "base64", …}.')
     return source
 
 
@@ -236,15 +214,5 @@ def _url(block: _Block, where: str) -> str:
     if source.get("type") != "base64":
         return ""
     if not isinstance(source.get("data"), str) or not isinstance(source.get("media_type"), str):
-        raise InvalidRequest(
-            f"{where}: a base64 source needs media_type and data.", hint="Correct the source.", param=where
-        )
+        raise wrong(where, ": a base64 source needs media_type and data.", "Correct the source.")
     return f"data:{source['media_type']};base64,{source['data']}"
-
-
-def _call(block: _Block, where: str) -> _Part:
-    call_id, name = block.get("id"), block.get("name")
-    if not isinstance(call_id, str) or not call_id or not isinstance(name, str) or not name:
-        raise InvalidRequest(f"{where}: a tool_use needs an id and a name.", hint="Correct it.", param=where)
-    arguments = wire.dumps(block.get("input") or {}).decode()
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chomp_mcp import wire
 from chomp_mcp.messages import Completion, Delta, Usage
 
-__all__ = ["INDEXED", "as_chunks", "as_delta", "completion", "head", "piece", "usage_object", "usage_piece"]
+__all__ = ["INDEXED", "as_chunks", "as_delta", "call", "completion", "head", "piece", "usage_object", "usage_piece"]
 
 
 def head(answer_id: str, model: str) -> dict[str, Any]:
@@ -39,6 +40,12 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     if usage.reasoning_tokens:
         counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
     return counts
+
+
+def call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
+    """A whole call of a function; its arguments, an object elsewhere, are a text here."""
+    function = {"name": name, "arguments": wire.dumps(arguments or {}).decode()}
+    return {"id": call_id, "type": "function", "function": function}
 
 
 def completion(top: Mapping[str, Any], message: Mapping[str, Any], finish: str, usage: Usage | None) -> Completion:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chomp_mcp.dialects.openai.answer import answered, error_in, nonsense
+from chomp_mcp.dialects.openai.answer import answer_in, answered, nonsense
 from chomp_mcp.dialects.openai.request import decode_list, encode_list
 from chomp_mcp.dialects.openai.shapes import usage_object
-from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_cost
 from chomp_mcp.dialects.responses import request as requests
-from chomp_mcp.dialects.responses.output import FINISH, acts, message_of, usage_of
+from chomp_mcp.dialects.responses.output import acts, finish_of, message_of, usage_of
 from chomp_mcp.dialects.responses.stream import ResponseDecoder
-from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Route, WireRequest
 
 __all__ = ["At", "at", "decode", "decode_list", "decoder", "encode", "encode_list"]
@@ -24,19 +21,34 @@ encode = requests.encode
 
 def decode(body: bytes, ref: str = "") -> Completion | Failed | ErrorObject:
     """A whole Response as a `chat.completion`; `ref` is the route that made it."""
-    try:
-        response = loads(body)
-    except ValueError:
-        return nonsense(body)
+    response = answer_in(body)
     if not isinstance(response, dict):
-        return nonsense(body)
-    if error := error_in(response):
-        return error
+        return response
     if response.get("status") in ("failed", "cancelled"):
         return ErrorObject({"message": f"The router ended the answer as {response['status']} and gave no reason."})
     if not isinstance(response.get("output"), list):
         return nonsense(b"[]")
-    completion = _completion(response, ref)
+    message = message_of(response["output"], ref)
+    logprobs, usage = message.pop("logprobs", None), usage_of(response)
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", **message},
+        "finish_reason": finish_of(response, has_calls="tool_calls" in message),
+        "logprobs": logprobs,
+    }
+    answer: dict[str, Any] = {
+        "id": str(response.get("id") or ""),
+        "object": "chat.completion",
+        "created": response.get("created_at") or 0,
+        "model": str(response.get("model") or ""),
+        "choices": [choice],
+    }
+    if usage:
+        answer["usage"] = usage_object(usage)
+    if tier := response.get("service_tier"):
+        answer["service_tier"] = tier
+    completion = Completion(answer, usage=usage, cost_usd=read_cost(response))
+    # What has no word in chat completions, such as a search for tools, leaves a message that says nothing, and is one.
     return completion if acts(response["output"]) else answered(completion)
 
 
@@ -67,24 +79,3 @@ class At:
 def at(route: Route) -> At:
     """What is said with this route."""
     return At(route.ref)
-
-
-def _completion(response: Mapping[str, Any], ref: str) -> Completion:
-    message = message_of(as_list(response.get("output")), ref)
-    logprobs = message.pop("logprobs", None)
-    why = as_mapping(response.get("incomplete_details")).get("reason")
-    finish = FINISH.get(str(why)) or ("tool_calls" if message.get("tool_calls") else "stop")
-    usage = usage_of(response)
-    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
-    body: dict[str, Any] = {
-        "id": str(response.get("id") or ""),
-        "object": "chat.completion",
-        "created": response.get("created_at") or 0,
-        "model": str(response.get("model") or ""),
-        "choices": [{**choice, "logprobs": logprobs}],
-    }
-    if usage:
-        body["usage"] = usage_object(usage)
-    if tier := response.get("service_tier"):
-        body["service_tier"] = tier
-    return Completion(body, usage=usage, cost_usd=read_cost(response))

@@ -13,7 +13,7 @@ from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.responses.door_tools import Tools, freeform_arguments
-from chomp_mcp.dialects.values import as_list
+from chomp_mcp.dialects.values import as_list, as_objects, wrong
 from chomp_mcp.errors import InvalidRequest
 
 __all__ = ["REASONING", "Chat", "is_ours", "seal", "state_needed", "to_chat", "unseal"]
@@ -28,7 +28,6 @@ _STATE = {
 }
 """What needs a router that remembers, and why no other can be asked."""
 
-_RENAMED = {"max_output_tokens": "max_completion_tokens"}
 _UNHEEDED = {
     "store": "nothing is stored here",
     "truncation": "nothing is cut",
@@ -66,19 +65,37 @@ def to_chat(body: Mapping[str, Any]) -> Chat:
         InvalidRequest: an item of it is malformed; `param` names the place.
     """
     tools = Tools.of(body.get("tools"))
-    messages = _instructions(body.get("instructions"), tools)
-    travels = {
-        _RENAMED.get(name, name): value for name, value in body.items() if value is not None and name not in _TAKEN
-    }
-    chat = Chat(travels, tools)
+    renamed = {"max_output_tokens": "max_completion_tokens"}
+    fields = {renamed.get(name, name): each for name, each in body.items() if each is not None and name not in _TAKEN}
+    chat = Chat(fields, tools)
+    given = body.get("instructions")
+    if isinstance(given, list):
+        # A chat of its own: a list of instructions is rare, and what it cannot carry goes untold.
+        messages = _Conversation(Chat({}, tools)).read(given)
+    elif isinstance(given or "", str):
+        messages = [{"role": "system", "content": given}] if given else []
+    else:
+        raise wrong("instructions", " is not text.", "Send it as text.")
     chat.body["messages"] = [*messages, *_Conversation(chat).read(body.get("input"))]
     if not chat.body["messages"]:
-        raise InvalidRequest("input is empty.", hint="Send text or a list of items as input.", param="input")
+        raise wrong("input", " is empty.", "Send text or a list of items as input.")
     _write_tools(chat, body.get("tool_choice"))
     _write_text(chat, body.get("text"))
-    _write_reasoning(chat, body)
-    asked = [name for name in _UNHEEDED if body.get(name) not in _ASKS_NOTHING]
-    chat.notes += [f"{name} is not heeded: {_UNHEEDED[name]}" for name in asked]
+    asked = body.get("reasoning")
+    if asked is not None and not isinstance(asked, Mapping):
+        raise wrong("reasoning", " is not an object.", 'Send {"effort": "low"}.')
+    if asked and asked.get("effort"):
+        chat.body["reasoning_effort"] = asked["effort"]
+    chat.summarizes = bool(asked and (asked.get("summary") or asked.get("generate_summary")))
+    for name in as_list(body.get("include")):
+        if name == "reasoning.encrypted_content":
+            chat.keeps_reasoning = True
+        elif name == "message.output_text.logprobs":
+            chat.body["logprobs"] = True
+        else:
+            chat.notes.append(f"include {name} is not heeded: a chat model does not tell it")
+    asked_for = [name for name in _UNHEEDED if body.get(name) not in _ASKS_NOTHING]
+    chat.notes += [f"{name} is not heeded: {_UNHEEDED[name]}" for name in asked_for]
     return chat
 
 
@@ -133,16 +150,6 @@ def unseal(text: Any) -> dict[str, Any] | None:
     return {name: value[name] for name in REASONING if name in value} if isinstance(value, dict) else None
 
 
-def _instructions(given: Any, tools: Tools) -> list[dict[str, Any]]:
-    if not given:
-        return []
-    if isinstance(given, list):
-        return _Conversation(Chat({}, tools)).read(given)
-    if not isinstance(given, str):
-        raise InvalidRequest("instructions is not text.", hint="Send it as text.", param="instructions")
-    return [{"role": "system", "content": given}]
-
-
 def _write_tools(chat: Chat, choice: Any) -> None:
     functions = chat.tools.functions
     for kind in dict.fromkeys(chat.tools.left_out):
@@ -167,7 +174,7 @@ def _write_text(chat: Chat, text: Any) -> None:
     if text is None:
         return
     if not isinstance(text, Mapping):
-        raise InvalidRequest("text is not an object.", hint='Send {"format": {"type": "text"}}.', param="text")
+        raise wrong("text", " is not an object.", 'Send {"format": {"type": "text"}}.')
     if text.get("verbosity"):
         chat.body["verbosity"] = text["verbosity"]
     form = text.get("format")
@@ -180,22 +187,6 @@ def _write_text(chat: Chat, text: Any) -> None:
         chat.body["response_format"] = {"type": "json_schema", "json_schema": schema}
     else:
         chat.body["response_format"] = dict(form)
-
-
-def _write_reasoning(chat: Chat, body: Mapping[str, Any]) -> None:
-    asked = body.get("reasoning")
-    if asked is not None and not isinstance(asked, Mapping):
-        raise InvalidRequest("reasoning is not an object.", hint='Send {"effort": "low"}.', param="reasoning")
-    if asked and asked.get("effort"):
-        chat.body["reasoning_effort"] = asked["effort"]
-    chat.summarizes = bool(asked and (asked.get("summary") or asked.get("generate_summary")))
-    for name in as_list(body.get("include")):
-        if name == "reasoning.encrypted_content":
-            chat.keeps_reasoning = True
-        elif name == "message.output_text.logprobs":
-            chat.body["logprobs"] = True
-        else:
-            chat.notes.append(f"include {name} is not heeded: a chat model does not tell it")
 
 
 class _Conversation:
@@ -214,10 +205,17 @@ class _Conversation:
         if items is None or isinstance(items, str):
             return [{"role": "user", "content": items}] if items else []
         if not isinstance(items, list):
-            raise InvalidRequest("input is neither text nor a list.", hint="Send a list of items.", param="input")
-        kinds = [_kind(item, index) for index, item in enumerate(items)]
-        for index, (kind, item) in enumerate(zip(kinds, items, strict=True)):
-            if kind in _OUTPUTS:
+            raise wrong("input", " is neither text nor a list.", "Send a list of items.")
+        kinds: list[str] = []
+        for index, item in enumerate(items):
+            if not isinstance(item, Mapping):
+                raise wrong(f"input[{index}]", " is not an object.", "Send items as objects.")
+            kind = item.get("type") or ("message" if "role" in item else None)
+            if not isinstance(kind, str):
+                why = f"input[{index}] has no type."
+                raise InvalidRequest(why, hint='Send "type".', param=f"input[{index}].type")
+            kinds.append(kind)
+            if kind in ("function_call_output", "custom_tool_call_output"):
                 self._results.setdefault(_call_id(item, index), []).append((index, item))
         for index, (kind, item) in enumerate(zip(kinds, items, strict=True)):
             take = _ITEMS.get(kind)
@@ -245,7 +243,9 @@ class _Conversation:
         if "tool_calls" in self._turn or "content" in self._turn:
             self._end_turn()
         self._turn["content"] = _plain_text(content)
-        refusals = [str(part.get("refusal")) for part in _parts(item.get("content")) if part.get("type") == "refusal"]
+        refusals = [
+            str(part.get("refusal")) for part in as_objects(item.get("content")) if part.get("type") == "refusal"
+        ]
         if refusals:
             self._turn["refusal"] = "".join(refusals)
 
@@ -255,7 +255,7 @@ class _Conversation:
         sealed = item.get("encrypted_content")
         thought = unseal(sealed)
         if thought is None:
-            texts = [str(part["text"]) for part in _parts(item.get("content")) if part.get("text")]
+            texts = [str(part["text"]) for part in as_objects(item.get("content")) if part.get("text")]
             thought = {"reasoning_content": "\n".join(texts)} if texts else {}
             if sealed and not texts:
                 self._chat.notes.append(f"input[{index}], reasoning that only its maker can read, is left out")
@@ -279,7 +279,12 @@ class _Conversation:
             "arguments": freeform_arguments(text) if kind == "custom_tool_call" else text or "{}",
         }
         call_id = _call_id(item, index)
-        call = {"id": self._unique(call_id), "type": "function", "function": function, "_of": call_id}
+        ident, count = call_id, 1
+        while ident in self._ids:  # chat completions needs every id once
+            count += 1
+            ident = f"{call_id}_{count}"
+        self._ids.add(ident)
+        call = {"id": ident, "type": "function", "function": function, "_of": call_id}
         self._turn.setdefault("tool_calls", []).append(call)
 
     def _result(self, item: Mapping[str, Any], index: int) -> None:
@@ -323,45 +328,33 @@ class _Conversation:
         if pictures:  # a tool's message holds text only
             self._messages.append({"role": "user", "content": pictures})
 
-    def _unique(self, call_id: str) -> str:
-        found, count = call_id, 1
-        while found in self._ids:
-            count += 1
-            found = f"{call_id}_{count}"
-        self._ids.add(found)
-        return found
-
     def _content(self, content: Any, index: int) -> str | list[dict[str, Any]]:
         """Text, or chat's parts where there is more than text."""
         if content is None or isinstance(content, str):
             return content or ""
         if not isinstance(content, list):
             return wire.dumps(content).decode()
-        parts = [
-            made for place, part in enumerate(content) if (made := self._part(part, f"input[{index}].content[{place}]"))
-        ]
+        parts: list[dict[str, Any]] = []
+        for at, part in enumerate(content):
+            place = f"input[{index}].content[{at}]"
+            if not isinstance(part, str | Mapping):
+                raise wrong(place, " is not an object.", "Send content as text or parts.")
+            given = {"text": part} if isinstance(part, str) else part
+            kind = given.get("type")
+            if isinstance(given.get("text"), str):
+                parts.append({"type": "text", "text": given["text"]})
+            elif kind == "input_image" and given.get("image_url"):
+                image = {"url": given["image_url"], **({"detail": given["detail"]} if given.get("detail") else {})}
+                parts.append({"type": "image_url", "image_url": image})
+            elif kind == "input_file" and (given.get("file_data") or given.get("file_url")):
+                names = ("file_data", "filename", "file_url")
+                parts.append({"type": "file", "file": {name: given[name] for name in names if given.get(name)}})
+            elif kind == "input_audio" and isinstance(given.get("input_audio"), Mapping):
+                parts.append({"type": "input_audio", "input_audio": given["input_audio"]})
+            elif kind != "refusal":
+                why = "stored files are not here" if given.get("file_id") else "a chat model cannot read it"
+                self._chat.notes.append(f"{place}, a {kind}, is left out: {why}")
         return parts if any(part["type"] != "text" for part in parts) else _plain_text(parts)
-
-    def _part(self, part: Any, place: str) -> dict[str, Any] | None:
-        if isinstance(part, str):
-            return {"type": "text", "text": part}
-        if not isinstance(part, Mapping):
-            raise InvalidRequest(f"{place} is not an object.", hint="Send content as text or parts.", param=place)
-        kind = part.get("type")
-        if isinstance(part.get("text"), str):
-            return {"type": "text", "text": part["text"]}
-        if kind == "input_image" and part.get("image_url"):
-            image = {"url": part["image_url"], **({"detail": part["detail"]} if part.get("detail") else {})}
-            return {"type": "image_url", "image_url": image}
-        if kind == "input_file" and (part.get("file_data") or part.get("file_url")):
-            names = ("file_data", "filename", "file_url")
-            return {"type": "file", "file": {name: part[name] for name in names if part.get(name)}}
-        if kind == "input_audio" and isinstance(part.get("input_audio"), Mapping):
-            return {"type": "input_audio", "input_audio": part["input_audio"]}
-        if kind != "refusal":
-            why = "stored files are not here" if part.get("file_id") else "a chat model cannot read it"
-            self._chat.notes.append(f"{place}, a {kind}, is left out: {why}")
-        return None
 
 
 _ITEMS: Mapping[str, Callable[[_Conversation, Mapping[str, Any], int], None]] = {
@@ -372,18 +365,6 @@ _ITEMS: Mapping[str, Callable[[_Conversation, Mapping[str, Any], int], None]] = 
     "function_call_output": _Conversation._result,  # noqa: SLF001
     "custom_tool_call_output": _Conversation._result,  # noqa: SLF001
 }
-_OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
-
-
-def _kind(item: Any, index: int) -> str:
-    if not isinstance(item, Mapping):
-        raise InvalidRequest(
-            f"input[{index}] is not an object.", hint="Send items as objects.", param=f"input[{index}]"
-        )
-    kind = item.get("type") or ("message" if "role" in item else None)
-    if not isinstance(kind, str):
-        raise InvalidRequest(f"input[{index}] has no type.", hint='Send "type".', param=f"input[{index}].type")
-    return kind
 
 
 def _call_id(item: Mapping[str, Any], index: int) -> str:
@@ -393,11 +374,7 @@ def _call_id(item: Mapping[str, Any], index: int) -> str:
     return call_id
 
 
-def _parts(content: Any) -> list[Mapping[str, Any]]:
-    return [part for part in as_list(content) if isinstance(part, Mapping)]
-
-
 def _plain_text(content: str | list[dict[str, Any]]) -> str:
-    return (
-        content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
-    )
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if part["type"] == "text")

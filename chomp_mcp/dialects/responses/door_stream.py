@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.responses.door_answer import annotation, call_item, ending, reasoning_item, usage_object
 from chomp_mcp.dialects.responses.door_request import REASONING, Chat
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import Delta, Usage
 
@@ -17,14 +18,16 @@ __all__ = ["ResponseEvents"]
 Event = dict[str, Any]
 
 
+@dataclass(slots=True)
 class _Item:
     """An output item that is still growing."""
 
-    def __init__(self, place: int, kind: str, item: dict[str, Any]) -> None:
-        self.place = place
-        self.kind = kind
-        self.item = item
-        self.parts: list[str] = []
+    place: int
+    kind: str
+    item: dict[str, Any]
+    call: dict[str, Any] = field(default_factory=dict)
+    """Of a call: how chat completions writes it."""
+    parts: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -43,7 +46,6 @@ class ResponseEvents:
         self._next_place = 0
         self._open: _Item | None = None
         self._calls: dict[int, _Item] = {}
-        self._call_ids: dict[int, dict[str, Any]] = {}
         self._thought: dict[str, Any] = {}
         self._annotations: list[Any] = []
         self._route = ""
@@ -71,20 +73,66 @@ class ResponseEvents:
                 texts = []
             self._model = self._model or str(delta.chunk.get("model") or "")
             self._finish = delta.finish_reason or self._finish
-            events += self._take(delta.choice)
+            added = delta.choice
+            for name in REASONING:
+                value, known = added.get(name), self._thought.get(name)
+                if isinstance(value, list) and isinstance(known, list):
+                    known += value
+                elif isinstance(value, list) and value:
+                    self._thought[name] = list(value)  # also where it was a text before: the two do not add up
+                elif isinstance(value, str) and value:
+                    self._thought[name] = str(known or "") + value
+                    # Its text is told once, though some routers give it under two names.
+                    if name != "reasoning" or not added.get("reasoning_content"):
+                        events += self._say("reasoning", value)
+            for kind, name in (("output_text", "content"), ("refusal", "refusal")):
+                if isinstance(said := added.get(name), str) and said:
+                    events += self._say(kind, said)
+            for note in map(annotation, as_list(added.get("annotations"))):
+                # They mostly come behind the last word; those of a text that has ended have no place any more.
+                if (item := self._open) and item.kind == "output_text":
+                    where = {"item_id": item.item["id"], "output_index": item.place, "content_index": 0}
+                    where |= {"annotation_index": len(self._annotations), "annotation": note}
+                    events.append(self._event("response.output_text.annotation.added", **where))
+                    self._annotations.append(note)
+            for call in as_objects(added.get("tool_calls")):
+                events += self._call(call)
         return events + self._say("output_text", "".join(texts)) if texts else events
 
     def go_on_after(self, first: bytes, last: bytes) -> None:
         """After a router's own events, of which these are the first and the last: what follows goes on from there."""
-        created, latest = (as_mapping(_data(raw)) for raw in (first, last))
-        if isinstance(number := latest.get("sequence_number"), int):
+        told: list[Mapping[str, Any]] = []
+        for raw in (first, last):
+            try:  # several events may have come in one piece: the last of them counts
+                told.append(as_mapping(wire.loads(raw.rstrip(b"\n").rpartition(b"\n\n")[2].partition(b"data: ")[2])))
+            except ValueError:
+                told.append({})
+        if isinstance(number := told[1].get("sequence_number"), int):
             self._number = number
-        self._shell |= as_mapping(created.get("response"))
+        self._shell |= as_mapping(told[0].get("response"))
         self._model = str(self._shell.get("model") or "")
 
     def finish(self, usage: Usage) -> list[Event]:
         """The end of an answer that came whole."""
-        events = self._close_all()
+        events = self._close_open()
+        if self._thought:  # only what no text shows, such as encrypted details
+            place = self._take_place()
+            if row := reasoning_item(self._chat, self._thought, f"rs_{self._ident}_{place}", self._route):
+                events.append(self._event("response.output_item.added", output_index=place, item=row))
+                events.append(self._done(place, row))
+        for item in self._calls.values():
+            item.call["function"]["arguments"] = item.text or "{}"
+            made = call_item(self._chat, item.call, f"{self._ident}_{item.place}")
+            row = {**made, "call_id": item.item["call_id"]}
+            where = {"item_id": row["id"], "output_index": item.place}
+            if item.kind == "function_call":
+                done = {**where, "name": row["name"], "arguments": row["arguments"]}
+                events.append(self._event("response.function_call_arguments.done", **done))
+            else:
+                kind = "response.custom_tool_call_input"
+                events.append(self._event(f"{kind}.delta", **where, delta=row["input"]))
+                events.append(self._event(f"{kind}.done", **where, input=row["input"]))
+            events.append(self._done(item.place, row))
         self._shell |= {**ending(self._finish), "usage": usage_object(usage)}
         kind = "response.incomplete" if self._shell["status"] == "incomplete" else "response.completed"
         return [*events, self._event(kind, response=self._now())]
@@ -94,55 +142,22 @@ class ResponseEvents:
         self._shell |= {"status": "failed", "error": {"code": error.code or "server_error", "message": str(error)}}
         return [self._event("response.failed", response=self._now())]
 
-    def _take(self, delta: Mapping[str, Any]) -> list[Event]:
-        events: list[Event] = []
-        for name in REASONING:
-            if value := delta.get(name):
-                events += self._think(name, value, delta)
-        if isinstance(text := delta.get("content"), str) and text:
-            events += self._say("output_text", text)
-        if isinstance(refusal := delta.get("refusal"), str) and refusal:
-            events += self._say("refusal", refusal)
-        for note in as_list(delta.get("annotations")):
-            events += self._annotate(annotation(note))
-        for call in as_list(delta.get("tool_calls")):
-            if isinstance(call, Mapping):
-                events += self._call(call)
-        return events
-
-    def _annotate(self, note: Any) -> list[Event]:
-        """They mostly come behind the last word; those of a text that has ended have no place any more."""
-        item = self._open
-        if item is None or item.kind != "output_text":
-            return []
-        self._annotations.append(note)
-        kind, at = "response.output_text.annotation.added", len(self._annotations) - 1
-        where = {"item_id": item.item["id"], "output_index": item.place, "content_index": 0}
-        return [self._event(kind, **where, annotation_index=at, annotation=note)]
-
-    def _think(self, name: str, value: Any, delta: Mapping[str, Any]) -> list[Event]:
-        """Reasoning text is told once, though some routers give it under two names."""
-        if isinstance(value, list):
-            self._thought.setdefault(name, []).extend(value)
-            return []
-        if not isinstance(value, str):
-            return []
-        self._thought[name] = str(self._thought.get(name, "")) + value
-        if name == "reasoning" and delta.get("reasoning_content"):
-            return []
-        return self._say("reasoning", value)
-
     def _say(self, kind: str, text: str) -> list[Event]:
         events: list[Event] = []
-        if self._open is None or self._open.kind != kind:
-            events += self._close_open()
-            events += self._begin(kind)
+        part_name, text_name, _ = self._names(kind)
         item = self._open
-        if item is None:
-            return events
+        if item is None or item.kind != kind:
+            events = self._close_open()
+            place = self._take_place()
+            row: dict[str, Any] = {"id": f"rs_{self._ident}_{place}", "type": "reasoning", "summary": []}
+            if kind != "reasoning":
+                row = {"id": f"msg_{self._ident}_{place}", "type": "message", "status": "in_progress"}
+                row |= {"role": "assistant", "content": []}
+            item = self._open = _Item(place, kind, row)
+            events.append(self._event("response.output_item.added", output_index=place, item=dict(row)))
+            events.append(self._part_event(item, f"{part_name}.added", part=self._part(kind, "")))
         item.parts.append(text)
-        names = self._names(kind)
-        return [*events, self._part_event(item, f"{names[1]}.delta", delta=text)]
+        return [*events, self._part_event(item, f"{text_name}.delta", delta=text)]
 
     def _names(self, kind: str) -> tuple[str, str, str]:
         """(event of a part, event of its text, type of the part)"""
@@ -151,22 +166,6 @@ class ResponseEvents:
                 return "response.reasoning_summary_part", "response.reasoning_summary_text", "summary_text"
             return "response.content_part", "response.reasoning_text", "reasoning_text"
         return "response.content_part", f"response.{kind}", kind
-
-    def _begin(self, kind: str) -> list[Event]:
-        place = self._take_place()
-        if kind == "reasoning":
-            row: dict[str, Any] = {"id": f"rs_{self._ident}_{place}", "type": "reasoning", "summary": []}
-        else:
-            row = {
-                "id": f"msg_{self._ident}_{place}",
-                "type": "message",
-                "status": "in_progress",
-                "role": "assistant",
-                "content": [],
-            }
-        self._open = _Item(place, kind, row)
-        added = self._event("response.output_item.added", output_index=place, item=dict(row))
-        return [added, self._part_event(self._open, f"{self._names(kind)[0]}.added", part=self._part(kind, ""))]
 
     def _part(self, kind: str, text: str) -> dict[str, Any]:
         if kind == "refusal":
@@ -215,48 +214,16 @@ class ResponseEvents:
             events += self._close_open()
             place = self._take_place()
             call = {"id": piece.get("id"), "function": {"name": function.get("name") or "", "arguments": ""}}
-            self._call_ids[index] = call
             row = call_item(self._chat, call, f"{self._ident}_{place}", "in_progress")
-            item = self._calls[index] = _Item(place, row["type"], row)
+            item = self._calls[index] = _Item(place, row["type"], row, call)
             events.append(self._event("response.output_item.added", output_index=place, item=dict(row)))
         arguments = function.get("arguments")
         if isinstance(arguments, str) and arguments:
             item.parts.append(arguments)
-            if (
-                item.kind == "function_call"
-            ):  # a custom tool's input lies inside the arguments: it goes when it is whole
+            if item.kind == "function_call":  # a custom tool's input lies inside the arguments: it waits for their end
                 kind = "response.function_call_arguments.delta"
                 events.append(self._event(kind, item_id=item.item["id"], output_index=item.place, delta=arguments))
         return events
-
-    def _close_all(self) -> list[Event]:
-        events = self._close_open()
-        if self._thought:  # only what no text shows, such as encrypted details
-            place = self._take_place()
-            if row := reasoning_item(self._chat, self._thought, f"rs_{self._ident}_{place}", self._route):
-                events.append(self._event("response.output_item.added", output_index=place, item=row))
-                events.append(self._done(place, row))
-        for index, item in self._calls.items():
-            events += self._close_call(item, self._call_ids[index])
-        self._calls.clear()
-        return events
-
-    def _close_call(self, item: _Item, call: dict[str, Any]) -> list[Event]:
-        call["function"]["arguments"] = item.text or "{}"
-        row = {**call_item(self._chat, call, f"{self._ident}_{item.place}"), "call_id": item.item["call_id"]}
-        where = {"item_id": row["id"], "output_index": item.place}
-        if item.kind == "function_call":
-            done = [
-                self._event(
-                    "response.function_call_arguments.done", **where, name=row["name"], arguments=row["arguments"]
-                )
-            ]
-        else:
-            done = [
-                self._event("response.custom_tool_call_input.delta", **where, delta=row["input"]),
-                self._event("response.custom_tool_call_input.done", **where, input=row["input"]),
-            ]
-        return [*done, self._done(item.place, row)]
 
     def _take_place(self) -> int:
         self._next_place += 1
@@ -269,11 +236,3 @@ class ResponseEvents:
     def _event(self, kind: str, **fields: Any) -> Event:
         self._number += 1
         return {"type": kind, "sequence_number": self._number, **fields}
-
-
-def _data(raw: bytes) -> Any:
-    """Of the last of these events."""
-    try:
-        return wire.loads(raw.rstrip(b"\n").rpartition(b"\n\n")[2].partition(b"data: ")[2])
-    except ValueError:
-        return None

@@ -11,9 +11,9 @@ from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Usage
 
-__all__ = ["CALLS", "FINISH", "acts", "call_of", "citation", "message_of", "picture", "usage_of"]
+__all__ = ["CALLS", "acts", "call_of", "citation", "finish_of", "message_of", "picture", "usage_of"]
 
-FINISH: Mapping[str, str] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_INCOMPLETE: Mapping[str, str] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """Why a Response is incomplete -> chat completions' finish reason."""
 CALLS = ("function_call", "custom_tool_call")
 
@@ -56,6 +56,12 @@ def acts(output: Iterable[Any]) -> bool:
     """It does what chat completions has no word for, such as the search for a tool: an answer, though without words."""
     kinds = [item.get("type") for item in output if isinstance(item, Mapping)]
     return any(kind not in ("message", "reasoning", *CALLS) for kind in kinds)
+
+
+def finish_of(response: Mapping[str, Any], *, has_calls: bool) -> str:
+    """Chat completions' finish reason; Responses has no word for an end with calls."""
+    why = as_text(as_mapping(response.get("incomplete_details")).get("reason"))
+    return _INCOMPLETE.get(why) or ("tool_calls" if has_calls else "stop")
 
 
 def call_of(item: Mapping[str, Any]) -> dict[str, Any]:
