@@ -15,7 +15,7 @@ from chomp_mcp.messages import Router, WireRequest
 from chomp_mcp.routers import model_facts
 from chomp_mcp.routers.client import Client, Unreachable
 from chomp_mcp.routers.model_facts import ModelFacts
-from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
+from chomp_mcp.store.kv.files import replace_file, unusable
 
 __all__ = ["Update", "update_facts"]
 
@@ -45,7 +45,14 @@ async def update_facts(client: Client, home: Path, routers: Mapping[str, Router]
     """
     before = model_facts.current(home)
     place = source or model_facts.SOURCE
-    body = await _fetched(client, place) if "://" in place else await _from_file(place)
+    if "://" in place:
+        body = await _fetched(client, place)
+    else:
+        try:
+            body = await anyio.Path(place).read_bytes()
+        except OSError as error:
+            why = f"{place} cannot be read: {error.strerror}."
+            raise InvalidRequest(why, hint="Name a file, or a URL with http:// or https://.") from None
     try:
         facts = model_facts.told(body, routers.values())
     except ValueError as error:
@@ -61,7 +68,12 @@ async def update_facts(client: Client, home: Path, routers: Mapping[str, Router]
     facts = replace(facts, routers={**before.routers, **facts.routers})  # what it does not speak of stays
     if facts.routers == before.routers:
         return Update(before, is_new=False, why="it says the same")
-    _write(home / model_facts.FILE, model_facts.written(facts))
+    path = home / model_facts.FILE
+    try:
+        # No lock: of two that update at once each has a file of its own beside it, and the later one stays.
+        replace_file(path, model_facts.written(facts), f".{path.name}.{os.getpid()}")
+    except OSError as error:
+        raise unusable(path, error) from error
     return Update(facts, is_new=True)
 
 
@@ -81,27 +93,3 @@ async def _fetched(client: Client, url: str) -> bytes:
     if not response.is_success:
         raise UpstreamFailed(f"{url} answered {response.status}.", hint=_HINT)
     return body
-
-
-async def _from_file(path: str) -> bytes:
-    try:
-        return await anyio.Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidRequest(
-            f"{path} cannot be read: {error.strerror}.", hint="Name a file, or a URL with http:// or https://."
-        ) from None
-
-
-def _write(path: Path, body: bytes) -> None:
-    """Whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        make_folder(path.parent)
-        with os.fdopen(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, PRIVATE_FILE), "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise unusable(path, error) from error

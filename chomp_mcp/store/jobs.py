@@ -11,7 +11,7 @@ from typing import Any
 
 from chomp_mcp.errors import NewerRecord
 from chomp_mcp.messages import Job, JobStatus
-from chomp_mcp.store.kv.protocol import KV, Entry, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 __all__ = ["FINISHED_SECONDS", "UNFINISHED_SECONDS", "Jobs", "new_id"]
 
@@ -85,7 +85,11 @@ class Jobs:
             try:
                 jobs.append(_job(entry.value))
             except NewerRecord as error:
-                jobs.append(_unread(entry, error))
+                # That it is there, and why it says no more.
+                caller, _, job_id = entry.key.removeprefix("job:").rpartition(":")
+                at = entry.value.get("created_at")
+                created_at = at if isinstance(at, int | float) else 0.0
+                jobs.append(Job(job_id, caller, "", "", "", "", JobStatus.RUNNING, created_at, error=str(error)))
         return jobs
 
     async def keep_request(self, job: Job, request: Value) -> None:
@@ -127,14 +131,12 @@ def _asked(caller_id: str, job_id: str) -> str:
 
 
 def _write(job: Job) -> Write:
-    value = {"version": RECORD_VERSION, **{name: _plain(getattr(job, name)) for name in _FIELDS}}
+    value: dict[str, Any] = {"version": RECORD_VERSION}
+    for name in _FIELDS:
+        of_job = getattr(job, name)
+        value[name] = dict(of_job) if isinstance(of_job, Mapping) else of_job
+    value["status"] = job.status.value
     return Write(value, FINISHED_SECONDS if job.status.is_final else UNFINISHED_SECONDS)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, JobStatus):
-        return value.value
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _job(value: Value) -> Job:
@@ -150,20 +152,3 @@ def _job(value: Value) -> Job:
             f" reads {RECORD_VERSION}).",
             hint="It is left as it is: collect it where the newer version runs, or update this one.",
         ) from None
-
-
-def _unread(entry: Entry, error: NewerRecord) -> Job:
-    """That it is there, and why it says no more."""
-    caller, _, job_id = entry.key.removeprefix("job:").rpartition(":")
-    created_at = entry.value.get("created_at")
-    return Job(
-        id=job_id,
-        caller=caller,
-        prompt="",
-        system="",
-        model="",
-        router="",
-        status=JobStatus.RUNNING,
-        created_at=created_at if isinstance(created_at, int | float) else 0.0,
-        error=str(error),
-    )

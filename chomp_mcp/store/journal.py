@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.messages import Usage
 from chomp_mcp.store.holds import Hold
-from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder
+from chomp_mcp.store.kv.files import PRIVATE_FILE, lock_of, make_folder
 from chomp_mcp.store.spend import Names
 from chomp_mcp.store.tally import Settled
 
@@ -56,12 +56,12 @@ class Journal:
         """On disk when it returns (`OSError`)."""
         make_folder(self._folder)
         if not self._name:
-            self._lock = _lock(self._folder / f"{process}.lock")
+            self._lock = lock_of(self._folder / f"{process}.lock")
             self._lock.acquire()
             self._name = process
         descriptor = os.open(self._folder / f"{process}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, PRIVATE_FILE)
         with os.fdopen(descriptor, "ab") as file:
-            file.write(b"".join(wire.dumps(_told(row)) + b"\n" for row in rows))
+            file.write(b"".join(_line(row) for row in rows))
             file.flush()
             os.fsync(file.fileno())
         self.rows += len(rows)
@@ -89,14 +89,19 @@ class Journal:
         for path in sorted(self._folder.glob("*.jsonl")):
             from filelock import Timeout
 
-            lock = _lock(path.with_suffix(".lock"))
+            lock = lock_of(path.with_suffix(".lock"))
             try:
                 lock.acquire()
             except (Timeout, OSError):
                 continue  # it lives, or another one has it
             try:
                 if path.exists():
-                    yield path.stem, _rows(path)
+                    rows = []
+                    for line in path.read_bytes().split(b"\n"):
+                        # A last line that was cut by a kill was never told to be there.
+                        with suppress(ValueError, KeyError, TypeError):
+                            rows.append(_read(wire.loads(line)))
+                    yield path.stem, rows
                     path.unlink()
                     return
             finally:
@@ -105,24 +110,12 @@ class Journal:
         yield None
 
 
-def _rows(path: Path) -> list[Row]:
-    """What stands there; a last line that was cut by a kill was never told to be there."""
-    rows = []
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            rows.append(_read(wire.loads(line)))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return rows
-
-
-def _told(row: Row) -> Mapping[str, Any]:
-    about = {"number": row.number, "records": row.names}
+def _line(row: Row) -> bytes:
+    line: dict[str, Any] = {"number": row.number, "records": row.names}
     if row.hold:
-        return {**about, "hold": _hold(row.hold)}
-    return {
-        **about,
-        "calls": [
+        line["hold"] = _hold(row.hold)
+    else:
+        line["calls"] = [
             {
                 "hold": _hold(call.hold) if call.hold else None,
                 "cost_nano": call.cost_nano,
@@ -132,8 +125,8 @@ def _told(row: Row) -> Mapping[str, Any]:
                 "estimated": call.usage.estimated,
             }
             for call in row.calls
-        ],
-    }
+        ]
+    return wire.dumps(line) + b"\n"
 
 
 def _hold(hold: Hold) -> Mapping[str, Any]:
@@ -158,9 +151,3 @@ def _held(hold: Mapping[str, Any] | None) -> Hold | None:
     if hold is None:
         return None
     return Hold(str(hold["id"]), str(hold["caller"]), int(hold["nano_usd"]), int(hold["likely_nano"]))
-
-
-def _lock(path: Path) -> Any:
-    from filelock import FileLock
-
-    return FileLock(path, timeout=0, mode=PRIVATE_FILE, thread_local=False)

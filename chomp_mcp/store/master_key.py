@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 from base64 import urlsafe_b64decode
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chomp_mcp.errors import InvalidSetting, StoreError
-from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
+from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, replace_file, unusable
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -143,7 +142,13 @@ class MasterKeys:
                     raise StoreError(f"The new key was not kept: {error}.", hint="Unlock it, and try again.") from None
             else:
                 return "the OS keychain"
-        self._write_file("".join(f"{text}\n" for text in texts))
+        try:
+            if texts:
+                replace_file(self.file, "".join(f"{text}\n" for text in texts).encode())
+            else:
+                self.file.unlink(missing_ok=True)
+        except OSError as error:
+            raise unusable(self.file, error) from None
         return f"the key file {self.file}"
 
     def kept(self) -> list[str]:
@@ -174,22 +179,6 @@ class MasterKeys:
             return ""
         except UnicodeDecodeError:
             raise StoreError(f"{self.file} holds no master key.", hint="Put back the one that it held.") from None
-        except OSError as error:
-            raise unusable(self.file, error) from None
-
-    def _write_file(self, text: str) -> None:
-        try:
-            if not text:
-                self.file.unlink(missing_ok=True)
-                return
-            make_folder(self.home)
-            new = self.file.with_name("master.key.new")
-            new.unlink(missing_ok=True)
-            with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE), "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.file)
         except OSError as error:
             raise unusable(self.file, error) from None
 

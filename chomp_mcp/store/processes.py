@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chomp_mcp.errors import StoreError
-from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
+from chomp_mcp.store.kv.files import lock_of, make_folder, unusable
 from chomp_mcp.store.kv.protocol import KV, Value
 
 if TYPE_CHECKING:
@@ -82,9 +82,16 @@ class Processes:
             if (path := self._path(process_id)) is not None:
                 try:
                     make_folder(path.parent)
-                    self._lock = _file_lock(path)
+                    self._lock = lock_of(path)
                     self._lock.acquire()
-                    self._remove_stale(path)
+                    # What killed processes left goes; a young file may belong to one that is about to lock it.
+                    now = path.stat().st_mtime
+                    for other in path.parent.glob("*.lock"):
+                        with suppress(OSError):
+                            if now - other.stat().st_mtime > _SURELY_ANNOUNCED_SECONDS:
+                                with _tried(other) as is_free:
+                                    if is_free:
+                                        _unlink(other)
                 except OSError as error:
                     raise unusable(path, error) from None
             self._id = process_id
@@ -154,16 +161,6 @@ class Processes:
                 _unlink(Path(lock.lock_file))
                 lock.release()
 
-    def _remove_stale(self, own: Path) -> None:
-        """Remove what killed processes left; a young file may belong to one that is about to lock it."""
-        now = own.stat().st_mtime
-        for path in own.parent.glob("*.lock"):
-            with suppress(OSError):
-                if now - path.stat().st_mtime > _SURELY_ANNOUNCED_SECONDS:
-                    with _tried(path) as is_free:
-                        if is_free:
-                            _unlink(path)
-
     def _path(self, process_id: str) -> Path | None:
         return self._folder / f"{process_id}.lock" if self._folder is not None and process_id.isalnum() else None
 
@@ -172,18 +169,12 @@ def _lease(process_id: str) -> str:
     return f"process:{process_id}"
 
 
-def _file_lock(path: Path) -> BaseFileLock:
-    from filelock import FileLock
-
-    return FileLock(path, timeout=0, mode=PRIVATE_FILE, thread_local=False)
-
-
 @contextmanager
 def _tried(path: Path) -> Iterator[bool]:
     """Whether nobody holds the lock; inside the block, we do if so. What cannot be tried counts as held."""
     from filelock import Timeout
 
-    lock = _file_lock(path)
+    lock = lock_of(path)
     try:
         lock.acquire()
     except (Timeout, OSError):

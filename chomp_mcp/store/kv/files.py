@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chomp_mcp.errors import StoreError
 
-__all__ = ["NO_ACCESS", "NO_ROOM", "PRIVATE_FILE", "make_folder", "touch", "unusable"]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+__all__ = ["NO_ACCESS", "NO_ROOM", "PRIVATE_FILE", "lock_of", "make_folder", "replace_file", "touch", "unusable"]
 
 PRIVATE_FILE = 0o600
 NO_ACCESS = "Make its folder writable, or set CHOMP_HOME to a folder that is."
 NO_ROOM = "Free some disk space; what was stored before is intact."
 _PRIVATE_FOLDER = 0o700
+_TRIES = 100
+_AGAIN_SECONDS = 0.005
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
@@ -26,6 +33,46 @@ def touch(path: Path) -> None:
     """Create `path` empty and private if it is not there (`OSError`)."""
     make_folder(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE_FILE))
+
+
+def replace_file(path: Path, content: bytes, beside: str = "") -> None:
+    """Write the private file whole or not at all: beside it, to the disk, then in its place (`OSError`, `StoreError`).
+
+    Two that write at the same time need a lock, or names `beside` of their own.
+    """
+    new = path.with_name(beside or f"{path.name}.new")
+    make_folder(path.parent)
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    # Windows does not replace a file that anybody has open, be it for a moment: a reader, a virus scanner.
+    for _ in range(_TRIES):
+        try:
+            new.replace(path)
+            break
+        except PermissionError:
+            time.sleep(_AGAIN_SECONDS)
+    else:
+        new.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be replaced: another program has it open, or may not let go of it. Nothing was changed.",
+            hint="Close that program, or make the file writable, and try again.",
+        )
+    if hasattr(os, "O_DIRECTORY"):  # the rename itself must survive a power cut; Windows cannot sync folders
+        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def lock_of(path: Path) -> BaseFileLock:
+    """A lock that whoever holds it keeps for life: the system lets go of it when the process dies."""
+    from filelock import FileLock
+
+    return FileLock(path, timeout=0, mode=PRIVATE_FILE, thread_local=False)
 
 
 def unusable(path: Path, error: OSError) -> StoreError:

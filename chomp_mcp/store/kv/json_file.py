@@ -14,7 +14,7 @@ from typing import Any
 import anyio.to_thread
 
 from chomp_mcp.errors import StoreError
-from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, unusable
+from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, replace_file, unusable
 from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.protocol import Change, Entry, Value, Write
 from chomp_mcp.store.kv.turn import turns
@@ -25,7 +25,6 @@ _EXPIRES = "_expires"
 """The reserved entry `{key: epoch seconds}`, so that values without an end keep the plain shape `{key: value}`."""
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.005
-_TRIES = 100
 _TOO_DEEP = "it is nested too deeply"
 _Signature = tuple[int, int, int]
 
@@ -175,43 +174,9 @@ class JsonFile:
             text = document.text()
         except RecursionError:
             raise self._damaged(_TOO_DEEP) from None
-        # Write, fsync, rename. Only the holder of the lock comes here, so one name serves all and is left by nobody.
-        temporary = target.with_name(f"{target.name}.new")
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        _rename(temporary, target)
-        _sync_folder(target.parent)
+        # Only the holder of the lock comes here, so one name beside it serves all and is left by nobody.
+        replace_file(target, text.encode())
 
 
 def _signature(state: os.stat_result) -> _Signature:
     return state.st_mtime_ns, state.st_size, state.st_ino
-
-
-def _rename(temporary: Path, target: Path) -> None:
-    """Windows does not replace a file that anybody has open, be it for a moment: a reader, a virus scanner."""
-    for _ in range(_TRIES):
-        try:
-            temporary.replace(target)
-        except PermissionError:
-            time.sleep(_POLL_SECONDS)
-        else:
-            return
-    temporary.unlink(missing_ok=True)
-    raise StoreError(
-        f"{target} cannot be replaced: another program has it open, or may not let go of it. Nothing was changed.",
-        hint="Close that program, or make the file writable, and try again.",
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where folders can be synced (not on Windows)."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
