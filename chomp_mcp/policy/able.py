@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from chomp_mcp.messages import AUTO, Router
@@ -38,7 +38,16 @@ def able_first(routes: list[Pair], target: Target, book: Book, lists: Lists) -> 
         if can is False
     }
     if not left:
-        raise capability.not_capable(why, _nearest(target, routes, book, lists))
+        # Who could do it: on the same routers first, by the preference lists, then by the order of the lists.
+        could: list[Pair] = []
+        for router in dict.fromkeys([*(router for router, _ in routes), *listed_routers(book)]):
+            liked = [(router, model) for model in book.routers[router].models]
+            could += [pair for pair in liked if _is_able(pair, target, book, lists)][:1]
+            could += [pair for pair, can in _others(router, target, book, lists, {}).items() if can][:1]
+            if len(could) >= MOST_NAMED:
+                break
+        nearest = [f"{router}/{model}" for router, model in dict.fromkeys(could)][:MOST_NAMED]
+        raise capability.not_capable(why, nearest)
     return left, why
 
 
@@ -66,18 +75,6 @@ def _others(
         if found:
             return {(router, model): verdict for model in found}
     return {}
-
-
-def _nearest(target: Target, routes: Sequence[Pair], book: Book, lists: Lists) -> list[str]:
-    """Who could do it: on the same routers first, by the preference lists, then by the order of the lists."""
-    found: list[Pair] = []
-    for router in dict.fromkeys([*(router for router, _ in routes), *listed_routers(book)]):
-        liked = [(router, model) for model in book.routers[router].models]
-        found += [pair for pair in liked if _is_able(pair, target, book, lists)][:1]
-        found += [pair for pair, can in _others(router, target, book, lists, {}).items() if can][:1]
-        if len(found) >= MOST_NAMED:
-            break
-    return [f"{router}/{model}" for router, model in dict.fromkeys(found)][:MOST_NAMED]
 
 
 def alive(router: Router, models: Iterable[str], book: Book) -> list[str]:

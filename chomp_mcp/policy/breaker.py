@@ -74,15 +74,12 @@ def allows(state: BreakerState, now: float, settings: BreakerRules) -> tuple[boo
     """
     if state.state == "closed":
         return True, state
-    if _is_waiting(state, now, settings):
+    is_waiting = 0 < state.probe_until - now <= PROBE_RESETS * settings.reset_seconds
+    if state.state == "open":
+        is_waiting = abs(now - state.opened_at) < settings.reset_seconds
+    if is_waiting:
         return False, state
     return True, replace(state, state="half_open", probe_until=now + PROBE_RESETS * settings.reset_seconds)
-
-
-def _is_waiting(state: BreakerState, now: float, rules: BreakerRules) -> bool:
-    if state.state == "open":
-        return abs(now - state.opened_at) < rules.reset_seconds
-    return 0 < state.probe_until - now <= PROBE_RESETS * rules.reset_seconds
 
 
 def after_success(state: BreakerState) -> BreakerState:

@@ -73,9 +73,12 @@ def demand_of(request: ChatRequest) -> Demand:
         text = part if isinstance(part, str) else part.get("text")
         if isinstance(text, str):
             characters += len(text)
-        elif not isinstance(part, str) and (need := _PARTS.get(str(part.get("type")))) and not _is_text(part):
-            needs.add(need)
-    if body.get("functions") or any(map(_is_callable, _rows(body.get("tools")))):
+        elif not isinstance(part, str) and (need := _PARTS.get(str(part.get("type")))):
+            # A document that is text goes as text to whoever reads no documents.
+            needs |= set() if _field(part.get("source"), "type") in ("text", "content") else {need}
+    # Not for one that a router runs by itself (`web_search`), which is left out where a router has no such.
+    kinds = [_field(tool, "type") for tool in _rows(body.get("tools"))]
+    if body.get("functions") or any(kind in (None, "function", "custom", "namespace") for kind in kinds):
         needs.add("tools")
     forms = [body.get("response_format"), *(_field(body.get(name), "format") for name in ("output_config", "text"))]
     if any(_field(form, "type") == "json_schema" for form in forms):
@@ -110,16 +113,6 @@ def _rows(value: Any) -> list[Any]:
 
 def _field(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else None
-
-
-def _is_text(part: Mapping[str, Any]) -> bool:
-    """A document that is text goes as text to whoever reads no documents."""
-    return _field(part.get("source"), "type") in ("text", "content")
-
-
-def _is_callable(tool: Any) -> bool:
-    """Not one that a router runs by itself (`web_search`), which is left out where a router has no such."""
-    return _field(tool, "type") in (None, "function", "custom", "namespace")
 
 
 def checked_needs(names: Iterable[str]) -> frozenset[str]:
@@ -208,7 +201,11 @@ def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
     """
     if demand.characters <= min((_context(route) for route in plan.routes), default=0):
         return plan
-    fewest = _fewest_tokens(request.said)
+    fewest = 0
+    for part in _parts(request.said):
+        if isinstance(text := part if isinstance(part, str) else part.get("text"), str):
+            words = text.split()
+            fewest += max(len(words), sum(map(len, words)) // _MOST_CHARACTERS)
     routes = tuple(route for route in plan.routes if fewest <= _context(route))
     if len(routes) == len(plan.routes):
         return plan
@@ -235,19 +232,6 @@ _MOST_CHARACTERS = 16
 
 def _context(route: Route) -> int:
     return context_of(route) or _UNBOUNDED
-
-
-def _fewest_tokens(body: Mapping[str, Any]) -> int:
-    fewest = 0
-    for part in _parts(body):
-        if isinstance(text := part if isinstance(part, str) else part.get("text"), str):
-            fewest += _fewest_in(text)
-    return fewest
-
-
-def _fewest_in(text: str) -> int:
-    words = text.split()
-    return max(len(words), sum(map(len, words)) // _MOST_CHARACTERS)
 
 
 _DOES_NOT = (

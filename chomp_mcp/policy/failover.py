@@ -83,29 +83,15 @@ def _is_elsewhere(failed: Route, route: Route) -> bool:
     return (route.router.id, route.model) != (failed.router.id, failed.model)
 
 
-def _is_another_key(failed: Route, route: Route) -> bool:
-    return _is_elsewhere(failed, route) or route.key != failed.key
-
-
-def _is_larger(failed: Route, route: Route) -> bool:
-    """Its context is known, and larger than the failed one's where that is known; keys make no difference."""
-    return _is_elsewhere(failed, route) and _context(route) > _context(failed)
-
-
-def _context(route: Route) -> int:
-    return context_of(route) or 0
-
-
-def _never(_failed: Route, _route: Route) -> bool:
-    return False
-
-
 _SUITS: Mapping[Next, Callable[[Route, Route], bool]] = {
     "route": _is_elsewhere,
     "if_free_choice": _is_elsewhere,
-    "key": _is_another_key,
-    "larger": _is_larger,
-    "stop": _never,
+    "key": lambda failed, route: _is_elsewhere(failed, route) or route.key != failed.key,
+    # Its context is known, and larger than the failed one's where that is known; keys make no difference.
+    "larger": lambda failed, route: (
+        _is_elsewhere(failed, route) and (context_of(route) or 0) > (context_of(failed) or 0)
+    ),
+    "stop": lambda _failed, _route: False,
 }
 
 _REST_SECONDS: Mapping[Rest, float] = {

@@ -45,7 +45,11 @@ def _checked(name: str, row: Any, routers: Mapping[str, Router]) -> Group:
     if not _are_texts(models) or not models:
         raise _wrong(name, "models", 'must be a list of model refs, such as ["groq/auto", "openrouter/*:free"]')
     for ref in models:
-        if why := _wrong_ref(ref, routers):
+        prefix, slash, rest = ref.partition("/")
+        if not ref or ref.split() != [ref] or not ref.isprintable() or (slash and not (prefix and rest)):
+            raise _wrong(name, "models", f"holds {ref!r}, which is no model ref")
+        if is_pattern(ref) and slash and not any(_glob(prefix).fullmatch(router) for router in routers):
+            why = f"matches nothing: there is no router {prefix!r} (known: {', '.join(routers)})"
             raise _wrong(name, "models", f"holds {ref!r}, which {why}")
     if order not in ORDERS:
         raise _wrong(name, "order", f"must be one of {', '.join(ORDERS)}")
@@ -63,16 +67,6 @@ def _wrong(name: str, field: str, reason: str) -> InvalidSetting:
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
-def _wrong_ref(ref: str, routers: Mapping[str, Router]) -> str:
-    """Why it can be no ref and no pattern; empty where it can."""
-    prefix, slash, rest = ref.partition("/")
-    if not ref or ref.split() != [ref] or not ref.isprintable() or (slash and not (prefix and rest)):
-        return "is no model ref"
-    if is_pattern(ref) and slash and not any(_glob(prefix).fullmatch(router) for router in routers):
-        return f"matches nothing: there is no router {prefix!r} (known: {', '.join(routers)})"
-    return ""
 
 
 def _flat(group: Group, groups: Mapping[str, Group], path: tuple[str, ...]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -121,9 +121,7 @@ class Scanner:
 
     def scan(self, data: bytes) -> tuple[Finding, ...]:
         """All of them, in order; none stands inside another but a key of ours."""
-        return tuple(self._findings(data)) if data else ()
-
-    def _findings(self, data: bytes) -> Iterator[Finding]:
+        found_all: list[Finding] = []
         done = 0
         for which, start, _ in self._finder.find_matches_as_indexes(data):
             # A key of ours counts also where it stands in a line that was found already.
@@ -134,7 +132,8 @@ class Scanner:
             done = max(done, found.end())
             digest = sha256(found[0]).hexdigest()
             if not any(digest.startswith(prefix) for prefix in self._allowed):
-                yield Finding(self._names[which], start, found.end(), digest)
+                found_all.append(Finding(self._names[which], start, found.end(), digest))
+        return tuple(found_all)
 
 
 def redacted(data: bytes, findings: Sequence[Finding]) -> bytes:
@@ -157,11 +156,9 @@ def is_local(route: Route) -> bool:
     if not router.local or any(fnmatchcase(route.model, pattern) for pattern in router.local_except):
         return False
     parts = urlsplit(router.url)
-    return parts.scheme == "mock" or _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
+    if parts.scheme == "mock" or parts.hostname == "localhost":
+        return True
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from html.entities import codepoint2name
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -97,15 +97,16 @@ def sent_secrets(router: Router, key: str) -> tuple[str, ...]:
 def without(value: Any, secrets: Iterable[str]) -> Any:
     """A text, or a JSON value with all its texts and names, without these very secrets, however they are spelled."""
     for secret in secrets:
-        value = each_text(value, partial(_hidden, secret))
+
+        def hidden(text: str, secret: str = secret) -> str:
+            text = _spelled(secret).sub("…", text)
+            # Texts are cut before they come here, perhaps in the middle of the secret.
+            lowered, sizes = text.lower(), range(len(secret) - 1, _SHORT - 1, -1)
+            rest = next((size for size in sizes if lowered.endswith(secret[:size].lower())), 0)
+            return f"{text[:-rest]}…" if rest else text
+
+        value = each_text(value, hidden)
     return value
-
-
-def _hidden(secret: str, text: str) -> str:
-    text = _spelled(secret).sub("…", text)
-    # Texts are cut before they come here, perhaps in the middle of the secret.
-    rest = next((n for n in range(len(secret) - 1, _SHORT - 1, -1) if text.lower().endswith(secret[:n].lower())), 0)
-    return f"{text[:-rest]}…" if rest else text
 
 
 def without_password(url: str) -> str:
@@ -126,20 +127,18 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
 @lru_cache(maxsize=256)
 def _spelled(secret: str) -> re.Pattern[str]:
     """The secret in upper and lower case, its punctuation plain or escaped for URLs, HTML or JSON, or all of it so."""
-    usual = "".join(
-        character if character.isascii() and character.isalnum() else _escaped(character) for character in secret
-    )
+    usual = ""
+    for character in secret:
+        if character.isascii() and character.isalnum():
+            usual += character
+            continue
+        # A proxy may have quoted what another had quoted before, hence the repeated `25` and `amp;`.
+        code = ord(character)
+        quoted = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "replace"))
+        named = f"|{codepoint2name[code]}" if code in codepoint2name else ""
+        entity = rf"&(?:amp;)*(?:#0*{code}|#x0*{code:x}{named});"
+        plus = "|[+]" if character == " " else ""
+        usual += rf"(?:\\?{re.escape(character)}|{quoted}|{entity}|\\u{code:04x}{plus})"
     percent = "".join(f"%{byte:02x}" for byte in secret.encode("utf-8", "replace"))
     either = rf"(?:{usual}|{percent})"
     return re.compile(either if len(secret) >= _SHORT else rf"(?<!\w){either}(?!\w)", re.IGNORECASE)
-
-
-def _escaped(character: str) -> str:
-    """A proxy may have quoted what another had quoted before, hence the repeated `25` and `amp;`."""
-    if character.isascii() and character.isalnum():
-        return character
-    code = ord(character)
-    percent = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "replace"))
-    named = f"|{codepoint2name[code]}" if code in codepoint2name else ""
-    entity = rf"&(?:amp;)*(?:#0*{code}|#x0*{code:x}{named});"
-    return rf"(?:\\?{re.escape(character)}|{percent}|{entity}|\\u{code:04x}{'|[+]' if character == ' ' else ''})"

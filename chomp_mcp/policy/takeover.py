@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from chomp_mcp.messages import Job, JobStatus, Receipt
 from chomp_mcp.policy import budget
@@ -34,7 +33,15 @@ def taken_up(job: Job, process: str, retries: int, now: float) -> Job:
     if job.is_answered:
         return replace(job, status=JobStatus.DONE, finished_at=now)
     if job.status is JobStatus.RUNNING and job.asked is not None:
-        job = replace(job, earlier=_with_unknown(job))
+        earlier = job.earlier or {"attempts": [], "notes": [], "nano_usd": 0}
+        router, _, model = job.model.partition("/")
+        why = "The process that asked ended before the answer did."
+        attempt = {"router": router, "model": model, "outcome": UNKNOWN, "status": None, "ms": 0, "message": why}
+        likely = int(job.asked.get("likely_nano", 0))
+        cost = f": ${budget.usd(likely).normalize():f} is booked for it, estimated" if likely else ""
+        notes = [*earlier["notes"], f"{job.model} may have answered a process that ended{cost}"]
+        attempts, nano = [*earlier["attempts"], attempt], earlier["nano_usd"] + likely
+        job = replace(job, earlier={"attempts": attempts, "notes": notes, "nano_usd": nano})
         if job.retries >= retries:
             return failed(job, DIED, now)
         job = replace(job, retries=job.retries + 1)
@@ -79,24 +86,3 @@ def failed(job: Job, error: str, now: float) -> Job:
     receipt = Receipt(asked=job.model, cost_usd=budget.usd(earlier["nano_usd"])).as_dict()
     receipt["attempts"], receipt["notes"] = list(earlier["attempts"]), list(earlier["notes"])
     return replace(job, status=JobStatus.ERROR, error=error, receipt=receipt, finished_at=now)
-
-
-def _with_unknown(job: Job) -> Mapping[str, Any]:
-    earlier = job.earlier or {"attempts": [], "notes": [], "nano_usd": 0}
-    router, _, model = job.model.partition("/")
-    likely = int((job.asked or {}).get("likely_nano", 0))
-    attempt = {
-        "router": router,
-        "model": model,
-        "outcome": UNKNOWN,
-        "status": None,
-        "ms": 0,
-        "message": "The process that asked ended before the answer did.",
-    }
-    cost = f": ${budget.usd(likely).normalize():f} is booked for it, estimated" if likely else ""
-    note = f"{job.model} may have answered a process that ended{cost}"
-    return {
-        "attempts": [*earlier["attempts"], attempt],
-        "notes": [*earlier["notes"], note],
-        "nano_usd": earlier["nano_usd"] + likely,
-    }

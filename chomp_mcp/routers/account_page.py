@@ -32,25 +32,19 @@ def page_of(router: Router, key: str) -> WireRequest:
 
 def credit(data: Mapping[str, Any], at: float) -> Credit:
     """OpenRouter, docs/api-reference/limits: `limit_remaining`, `is_free_tier`, `free_model_daily_requests`."""
-    remaining = _money(data.get("limit_remaining"))
+    try:
+        told = data.get("limit_remaining")
+        remaining = None if told is None or isinstance(told, bool) else Decimal(str(told))
+    except InvalidOperation:
+        remaining = None
+    if remaining is not None and not remaining.is_finite():
+        remaining = None
     free_only = data.get("is_free_tier") is True or (remaining is not None and remaining <= 0)
     daily = data.get("free_model_daily_requests")
-    readings = (_daily(daily, at),) if isinstance(daily, Mapping) else ()
+    readings: tuple[Reading, ...] = ()
+    if isinstance(daily, Mapping):
+        # One counter for all free models of the account; it starts anew at midnight UTC.
+        midnight = datetime.combine(datetime.fromtimestamp(at, UTC).date() + timedelta(days=1), time.min, tzinfo=UTC)
+        limit, left = (daily[name] if isinstance(daily.get(name), int) else None for name in ("limit", "remaining"))
+        readings = (Reading("requests", "day", limit, left, midnight.timestamp(), "key"),)
     return Credit(free_only, None if remaining is None else format(remaining, "f"), readings)
-
-
-def _daily(counter: Mapping[str, Any], at: float) -> Reading:
-    """One counter for all free models of the account; it starts anew at midnight UTC."""
-    midnight = datetime.combine(datetime.fromtimestamp(at, UTC).date() + timedelta(days=1), time.min, tzinfo=UTC)
-    limit, remaining = (
-        counter.get(name) if isinstance(counter.get(name), int) else None for name in ("limit", "remaining")
-    )
-    return Reading("requests", "day", limit, remaining, midnight.timestamp(), "key")
-
-
-def _money(value: Any) -> Decimal | None:
-    try:
-        amount = None if value is None or isinstance(value, bool) else Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount is not None and amount.is_finite() else None

@@ -6,7 +6,7 @@ Pure; what the error means is the table in failures.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,14 +57,30 @@ def read(body: Any, status: int | None) -> ErrorFacts:
     """What the error says; `body` is JSON. A status below 400 says nothing, and gives way to one in the body."""
     body = _shallow(body)
     error = _error_object(body)
-    names = frozenset(_names(error)) | ({"zen"} if _is_zens(body, error) else frozenset())
+    details = as_mapping(error.get("metadata"))
+    said = [error.get(name) for name in ("type", "code", "status", "reason")]
+    said += [details.get(name) for name in ("error_type", "limit_source", "provider_code", "reason")]
+    # google.rpc.ErrorInfo: `{"details": [{"reason": "API_KEY_INVALID", ...}]}`.
+    said += [as_mapping(row).get("reason") for row in as_list(error.get("details"))]
+    names = {name.lower() for name in said if isinstance(name, str)}
+    if "reasons" in details or "flagged_input" in details:  # OpenRouter's 403 of a moderated prompt
+        names.add("moderation")
+    elif details.get("provider_name"):  # a router behind OpenRouter said it, to OpenRouter's own key or the user's BYOK
+        names.add("upstream_provider")
+    # Zen: `{"type": "error", "error": {"type": "SomeError"}}`; Anthropic's types are some_error.
+    kind = str(error.get("type", ""))
+    if as_mapping(body).get("type") == "error" and kind.endswith("Error") and kind[:1].isupper():
+        names.add("zen")
     if status is None or status < FIRST_ERROR_STATUS:
-        status = _code(error) or status
+        # One that stands in the error object: OpenRouter's `code`, a number or a text, Cerebras' `status_code`.
+        texts = [str(error.get(name, "")) for name in ("code", "status", "status_code")]
+        codes = (int(text) for text in texts if len(text) == _STATUS_DIGITS and text.isdecimal())
+        status = next((code for code in codes if FIRST_ERROR_STATUS <= code <= LAST_STATUS), status)
     status = None if status is not None and status < FIRST_REDIRECT_STATUS else status
     clean = each_text(error, lambda text: masked(text[:MAX_FIELD]))
     shown = {name: value for name, value in clean.items() if name != "reason" or value not in _NO_OBJECT}
     beside = {} if body is error else as_mapping(body)
-    return ErrorFacts(status, names, masked(_message(error, status))[:MAX_MESSAGE], shown, beside)
+    return ErrorFacts(status, frozenset(names), masked(_message(error, status))[:MAX_MESSAGE], shown, beside)
 
 
 _NO_OBJECT: Mapping[str, str] = {"html": "with an HTML page", "nothing": "with nothing", "text": "with a text"}
@@ -91,35 +107,7 @@ def _error_object(body: Any) -> Mapping[str, Any]:
     return {"message": f"{error}: {words}" if words else str(error), "code": body.get("code")}
 
 
-def _is_zens(body: Any, error: Mapping[str, Any]) -> bool:
-    """`{"type": "error", "error": {"type": "SomeError"}}`; Anthropic's types are some_error."""
-    kind = str(error.get("type", ""))
-    return as_mapping(body).get("type") == "error" and kind.endswith("Error") and kind[:1].isupper()
-
-
-def _names(error: Mapping[str, Any]) -> Iterator[str]:
-    details = as_mapping(error.get("metadata"))
-    names = [error.get(name) for name in ("type", "code", "status", "reason")]
-    names += [details.get(name) for name in ("error_type", "limit_source", "provider_code", "reason")]
-    # google.rpc.ErrorInfo: `{"details": [{"reason": "API_KEY_INVALID", ...}]}`.
-    names += [as_mapping(row).get("reason") for row in as_list(error.get("details"))]
-    yield from (name.lower() for name in names if isinstance(name, str))
-    if "reasons" in details or "flagged_input" in details:  # OpenRouter's 403 of a moderated prompt
-        yield "moderation"
-    elif details.get("provider_name"):  # a router behind OpenRouter said it, to OpenRouter's own key or the user's BYOK
-        yield "upstream_provider"
-
-
 _STATUS_DIGITS = 3
-
-
-def _code(error: Mapping[str, Any]) -> int | None:
-    """A status that stands in the error object: OpenRouter's `code`, as a number or a text, Cerebras' `status_code`."""
-    for name in ("code", "status", "status_code"):
-        text = str(error.get(name, ""))
-        if len(text) == _STATUS_DIGITS and text.isdecimal() and FIRST_ERROR_STATUS <= int(text) <= LAST_STATUS:
-            return int(text)
-    return None
 
 
 def _message(error: Mapping[str, Any], status: int | None) -> str:

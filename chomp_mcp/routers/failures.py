@@ -202,21 +202,19 @@ _TABLE: tuple[_Row, ...] = (
 
 def _verdict(facts: ErrorFacts, headers: Mapping[str, str], now: float) -> Failed:
     row = next(row for row in _TABLE if row.fits(facts))
-    wait = _wait(facts, headers, now) if row.kind in _WAITS else None
+    wait: float | None = None
+    if row.kind in _WAITS:
+        # By the headers, by their copy in the body (OpenRouter copies its providers' limits, and its own, to
+        # `metadata.headers`), by its fields, by its words.
+        copied = {str(name).lower(): str(value) for name, value in as_mapping(facts.details.get("headers")).items()}
+        waits: Iterable[float | None] = (
+            quota_headers.retry_after(headers, now),
+            quota_headers.retry_after(copied, now),
+            seconds_in_body((facts.error, facts.beside), now),
+            seconds_in_words(facts.message, now),
+        )
+        wait = next((each for each in waits if each is not None), None)
     return Failed(row.kind, facts.message, facts.status, wait, facts.error, row.scope, row.why)
 
 
 _WAITS = frozenset({FailureKind.TRANSIENT, FailureKind.RATE_LIMITED, FailureKind.QUOTA})
-
-
-def _wait(facts: ErrorFacts, headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until it is worth another try: by the headers, by their copy in the body, by its fields, by its words."""
-    # OpenRouter copies the limits of its providers, and its own, to `metadata.headers`.
-    copied = {str(name).lower(): str(value) for name, value in as_mapping(facts.details.get("headers")).items()}
-    waits: Iterable[float | None] = (
-        quota_headers.retry_after(headers, now),
-        quota_headers.retry_after(copied, now),
-        seconds_in_body((facts.error, facts.beside), now),
-        seconds_in_words(facts.message, now),
-    )
-    return next((wait for wait in waits if wait is not None), None)

@@ -96,12 +96,11 @@ def _price(rates: ModelPrice, source: str) -> Price:
 
 def _flat(by_name: Mapping[str, Any], start: int, source: str) -> Price:
     """What counts from more than `start` input tokens on."""
-    rates: dict[str, Any] = {name: _rate(rate, start) for name, rate in by_name.items() if rate is not None}
+    rates: dict[str, Any] = {}
+    for name, rate in by_name.items():
+        if isinstance(rate, Decimal):
+            rates[name] = rate
+        elif rate is not None:
+            reached = [tier.price for tier in rate.tiers if tier.start <= start]
+            rates[name] = Decimal(reached[-1] if reached else rate.base)
     return Price(**rates, source=source)
-
-
-def _rate(rate: Any, start: int) -> Decimal:
-    if isinstance(rate, Decimal):
-        return rate
-    reached = [tier.price for tier in rate.tiers if tier.start <= start]
-    return Decimal(reached[-1] if reached else rate.base)

@@ -71,7 +71,18 @@ def parse_reset(text: str, now: float) -> float | None:
     text = text.strip()
     if not text or len(text) > _LONGEST_TEXT:
         return None
-    until = _moment(text, now)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    until: float | None = None
+    if math.isfinite(number):
+        if number >= 0:
+            until = number / 1000 if number > EPOCH_MS else number if number > EPOCH_S else now + number
+    elif _DURATION.fullmatch(text):
+        until = now + sum(float(amount) * _UNITS[unit] for amount, unit in _PIECE.findall(text))
+    else:
+        until = epoch_of_date(text)
     return until if until is not None and abs(until - now) <= _FARTHEST else None
 
 
@@ -118,16 +129,3 @@ _DURATION = re.compile(rf"(?:{_PIECE.pattern})+", re.ASCII)
 _LONGEST_TEXT = 64
 _FARTHEST = 31 * 86_400.0
 """Seconds: limits are of a month at most, and a reset that is farther away was not meant as one."""
-
-
-def _moment(text: str, now: float) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if math.isfinite(number):
-        moment = number / 1000 if number > EPOCH_MS else number if number > EPOCH_S else now + number
-        return moment if number >= 0 else None
-    if _DURATION.fullmatch(text):
-        return now + sum(float(amount) * _UNITS[unit] for amount, unit in _PIECE.findall(text))
-    return epoch_of_date(text)

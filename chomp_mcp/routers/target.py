@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from base64 import b64encode
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -67,7 +68,8 @@ def head(request: WireRequest, target: Target) -> dict[str, str]:
     for name, value in request.headers.items():
         headers[name.lower()] = value
     for name, value in headers.items():
-        if not (value.isascii() and value.isprintable() and _may_be_set(name)):
+        # A token (RFC 9110, 5.6.2), and none of those that say where a request ends.
+        if name in _FRAMING or not (value.isascii() and value.isprintable() and _TOKEN.fullmatch(name)):
             if name in _KEY_HEADERS:
                 raise Unreachable(FailureKind.BAD_KEY, "The key has characters that no header can carry: replace it.")
             wrong = f"The header {name} cannot be sent like that: correct it in the router's row."
@@ -80,12 +82,6 @@ def _user_agent() -> str:
     from importlib.metadata import version
 
     return f"chomp-mcp/{version('chomp-mcp')}"
-
-
-@lru_cache(maxsize=1024)
-def _may_be_set(name: str) -> bool:
-    """A token (RFC 9110, 5.6.2), and none of those that say where a request ends."""
-    return _TOKEN.fullmatch(name) is not None and name not in _FRAMING
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -105,8 +101,14 @@ def proxy_from_environment(target: Target) -> SplitResult | None:
     proxies = getproxies()
     url = proxies.get(target.scheme) or proxies.get("all")
     is_local = target.host in {"localhost", "::1"} or target.host.startswith("127.")
-    if not url or is_local or _is_in_a_network(target.host, proxies.get("no", "")):
+    if not url or is_local:
         return None
+    with suppress(ValueError):  # a name is in no network
+        address = ipaddress.ip_address(target.host)
+        for entry in proxies.get("no", "").split(","):
+            with suppress(ValueError):  # nor is every entry one
+                if address in ipaddress.ip_network(entry.strip().strip("[]"), strict=False):
+                    return None
     if proxy_bypass(target.host) or proxy_bypass(f"{target.host}:{target.port}"):
         return None
     try:
@@ -126,20 +128,6 @@ _PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "sock
 _WRONG_PROXY = (
     "Only http://, https://, socks5:// and socks4:// proxies work: check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
 )
-
-
-def _is_in_a_network(host: str, no_proxy: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    for entry in no_proxy.split(","):
-        try:
-            if address in ipaddress.ip_network(entry.strip().strip("[]"), strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
 
 
 def basic_credentials(url: SplitResult) -> str:
