@@ -8,10 +8,9 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic.request import translate
 from chomp_mcp.dialects.anthropic.stream import FINISH, THINKING, MessageDecoder, usage_of
-from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.answer import answered, error_in, nonsense
 from chomp_mcp.dialects.openai.functions import with_tools
-from chomp_mcp.dialects.openai.models import entries, is_hidden
+from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.request import list_url, session_of
 from chomp_mcp.dialects.openai.shapes import completion, head
 from chomp_mcp.dialects.openai.text import loads
@@ -75,18 +74,17 @@ def encode_list(router: Router, key: str) -> WireRequest | None:
 
 def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
     """The models that are not retired; the list names no prices. `ValueError` when the body is no list."""
-    return tuple(
-        Model(
-            router=router.id,
-            id=row["id"],
-            name=str(row.get("display_name") or ""),
-            context_length=tokens(row.get("max_input_tokens")) or None,
-            max_output=tokens(row.get("max_tokens")) or None,
-            free=router.free,
-        )
+    listed = (
+        {
+            "id": row.get("id"),
+            "name": row.get("display_name"),
+            "lifecycle": row.get("lifecycle"),
+            "context_length": row.get("max_input_tokens"),
+            "max_output_tokens": row.get("max_tokens"),
+        }
         for row in entries(body)
-        if isinstance(row.get("id"), str) and row.get("lifecycle") != "retired" and not is_hidden(router, row["id"])
     )
+    return tuple(model for row in listed if (model := as_model(router, row)))
 
 
 def _headers(router: Router, key: str) -> dict[str, str]:

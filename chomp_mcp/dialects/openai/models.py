@@ -83,7 +83,7 @@ def embedders(router: Router, body: bytes) -> tuple[Model, ...]:
         model_id = row.get(router.list_id) or row.get("model") or row.get("name")
         if not isinstance(model_id, str) or not model_id or not model_id.isprintable():
             continue
-        kind = str(row.get("type") or "").lower()
+        kind = as_text(row.get("type")).lower()
         if "embed" in kind or _EMBEDS.search(model_id):
             prices = _prices(router, row)
             price_in, size = _per_million(prices.get("prompt")), _first_whole(row, _CONTEXT)
@@ -133,7 +133,7 @@ def _chats(row: Mapping[str, Any]) -> bool:
         return False
     if as_mapping(row.get("capabilities")).get("completion_chat") is False:  # Mistral
         return False
-    if str(row.get("type") or "").lower() not in _CHAT_TYPES:
+    if as_text(row.get("type")).lower() not in _CHAT_TYPES:
         return False
     architecture = row.get("architecture")
     outputs = (architecture if isinstance(architecture, Mapping) else row).get("output_modalities")
@@ -158,7 +158,7 @@ def _prices(router: Router, row: Mapping[str, Any]) -> dict[str, Decimal]:
     pricing = row.get("pricing")
     unit = _unit(pricing, row) if isinstance(pricing, Mapping) else 0
     currencies = [as_mapping(place).get("currency") for place in (pricing, row)]
-    is_usd = all(str(currency).strip().upper() in _USD for currency in currencies if currency)
+    is_usd = all(as_text(currency).strip().upper() in _USD for currency in currencies if currency)
     if unit is None or not is_usd:
         return {}
     per_million_from = _PER_MILLION_FROM[router.price_unit]
@@ -202,7 +202,7 @@ def _rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:
         yield from ((str(name), amount, 1) for name, amount in pricing.items() if name not in _NOT_A_PRICE)
     for row in as_list(pricing):
         if isinstance(row, Mapping) and row.get("unit") == "1M tokens":
-            yield str(row.get("sku")), row.get("amount"), _PER_MILLION
+            yield as_text(row.get("sku")), row.get("amount"), _PER_MILLION
 
 
 def _per_million(per_token: Decimal | None) -> Decimal | None:
