@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic.request import translate
 from chomp_mcp.dialects.anthropic.stream import FINISH, THINKING, MessageDecoder, usage_of
-from chomp_mcp.dialects.openai.answer import answered, error_in, nonsense
+from chomp_mcp.dialects.openai.answer import answer_in, answered, nonsense
 from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.request import list_url, session_of
-from chomp_mcp.dialects.openai.shapes import completion, head
-from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.openai.shapes import call, completion, head
 from chomp_mcp.dialects.openai.tool_calls import new_id
+from chomp_mcp.dialects.values import as_objects
 from chomp_mcp.messages import (
     ChatRequest,
     Completion,
@@ -44,20 +43,31 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A whole message as a `chat.completion`; thinking becomes `reasoning_content`."""
-    try:
-        message = loads(body)
-    except ValueError:
-        return nonsense(body)
+    message = answer_in(body)
     if not isinstance(message, dict):
-        return nonsense(body)
-    if error := error_in(message):
-        return error
-    blocks, usage = message.get("content"), usage_of(message.get("usage"), None)
-    if not isinstance(blocks, list):
+        return message
+    if not isinstance(message.get("content"), list):
         return nonsense(b"[]")
+    blocks = as_objects(message["content"])
+    text, thinking = (
+        "".join(str(block.get(kind, "")) for block in blocks if block.get("type") == kind)
+        for kind in ("text", "thinking")
+    )
+    calls = [
+        call(block.get("id") or new_id(), block.get("name"), block.get("input"))
+        for block in blocks
+        if block.get("type") == "tool_use"
+    ]
+    said: dict[str, Any] = {"content": text if text or not calls else None}
+    if thinking:
+        said["reasoning_content"] = thinking
+    if signed := [dict(block) for block in blocks if block.get("type") in THINKING]:
+        said["thinking_blocks"] = signed
+    if calls:
+        said["tool_calls"] = calls
     finish = FINISH.get(str(message.get("stop_reason")), "stop")
     top = head(str(message.get("id", "")), str(message.get("model", "")))
-    whole = completion(top, _answer(blocks), finish, usage)
+    whole = completion(top, said, finish, usage_of(message.get("usage"), None))
     # Claude may end its turn without a word, mostly after a tool's result.
     return whole if message.get("stop_reason") else answered(whole)
 
@@ -90,25 +100,3 @@ def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
 def _headers(router: Router, key: str) -> dict[str, str]:
     own = {name.lower(): value for name, value in router.headers.items()}
     return {"anthropic-version": _VERSION, **({"x-api-key": key} if key else {}), **own}
-
-
-def _answer(blocks: list[Any]) -> dict[str, Any]:
-    """The message of choice 0: text and thinking joined, tool uses as calls."""
-    blocks = [block for block in blocks if isinstance(block, Mapping)]
-    text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
-    thinking = "".join(str(block.get("thinking", "")) for block in blocks if block.get("type") == "thinking")
-    calls = [
-        {
-            "id": block.get("id") or new_id(),
-            "type": "function",
-            "function": {"name": block.get("name"), "arguments": wire.dumps(block.get("input") or {}).decode()},
-        }
-        for block in blocks
-        if block.get("type") == "tool_use"
-    ]
-    message: dict[str, Any] = {"content": text if text or not calls else None}
-    if thinking:
-        message["reasoning_content"] = thinking
-    if signed := [dict(block) for block in blocks if block.get("type") in THINKING]:
-        message["thinking_blocks"] = signed
-    return {**message, "tool_calls": calls} if calls else message

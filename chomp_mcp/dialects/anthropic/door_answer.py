@@ -7,7 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.anthropic.blocks import as_input
 from chomp_mcp.dialects.anthropic.signatures import sign
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Usage
 
 __all__ = ["message_id", "message_of", "reasoning_in", "stop_reason", "usage_object"]
@@ -27,7 +27,11 @@ def message_of(completion: Completion, usage: Usage, *, model: str) -> dict[str,
         content.append({"type": "thinking", "thinking": thought, "signature": signature})
     if isinstance(text, str) and text:
         content.append({"type": "text", "text": text})
-    uses = [_use(call) for call in as_list(message.get("tool_calls")) if isinstance(call, Mapping)]
+    uses: list[dict[str, Any]] = []
+    for call in as_objects(message.get("tool_calls")):
+        function = as_mapping(call.get("function"))
+        use = {"type": "tool_use", "id": str(call.get("id") or ""), "name": str(function.get("name") or "")}
+        uses.append({**use, "input": as_input(function.get("arguments"))})
     choices = as_list(body.get("choices"))
     # vLLM and its like name the text that ended the answer as `stop_reason` of the choice.
     ended_by = as_text(as_mapping(choices[0]).get("stop_reason")) if choices else ""
@@ -72,14 +76,4 @@ def usage_object(usage: Usage) -> dict[str, int]:
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
-    }
-
-
-def _use(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = as_mapping(call.get("function"))
-    return {
-        "type": "tool_use",
-        "id": str(call.get("id") or ""),
-        "name": str(function.get("name") or ""),
-        "input": as_input(function.get("arguments")),
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.values import as_list
+from chomp_mcp.dialects.values import as_list, as_objects
 
 __all__ = ["estimate"]
 
@@ -33,23 +33,23 @@ def estimate(body: Mapping[str, Any]) -> int:
 def _content(content: Any) -> int:
     if isinstance(content, str):
         return _bytes(content)
-    return sum(_block(block) for block in content if isinstance(block, Mapping)) if isinstance(content, list) else 0
-
-
-def _block(block: Mapping[str, Any]) -> int:
-    kind = block.get("type")
-    source = block.get("source")
-    if kind in _MEDIA and isinstance(source, Mapping):
-        data = str(source.get("data") or "")
-        if source.get("type") in ("text", "content"):
-            return _bytes(data) + _content(source.get("content"))
-        pages = 1 + len(data) // _BASE64_PER_PAGE
-        return _BYTES_PER_TOKEN * (_IMAGE if kind == "image" else pages * _PAGE)
-    if kind == "text":
-        return _bytes(str(block.get("text") or ""))
-    if kind in ("tool_result", "search_result"):
-        return _content(block.get("content"))
-    return _json({name: value for name, value in block.items() if name not in {"signature", "cache_control"}})
+    size = 0
+    for block in as_objects(content):
+        kind, source = block.get("type"), block.get("source")
+        if kind in _MEDIA and isinstance(source, Mapping):
+            data = str(source.get("data") or "")
+            if source.get("type") in ("text", "content"):
+                size += _bytes(data) + _content(source.get("content"))
+            else:
+                pages = 1 + len(data) // _BASE64_PER_PAGE
+                size += _BYTES_PER_TOKEN * (_IMAGE if kind == "image" else pages * _PAGE)
+        elif kind == "text":
+            size += _bytes(str(block.get("text") or ""))
+        elif kind in ("tool_result", "search_result"):
+            size += _content(block.get("content"))
+        else:
+            size += _json({name: value for name, value in block.items() if name not in {"signature", "cache_control"}})
+    return size
 
 
 def _bytes(text: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from chomp_mcp.dialects.anthropic.door_history import History
 from chomp_mcp.dialects.anthropic.door_tools import Tools
+from chomp_mcp.dialects.values import as_list, wrong
 from chomp_mcp.errors import InvalidRequest
 
 __all__ = ["chat_of"]
@@ -41,8 +42,7 @@ def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     for name, value in body.items():
         if value is None or name in _ENVELOPE or name in _AS_THEY_ARE:
             continue
-        translate = _FIELDS.get(name)
-        fields, left_out = translate(value, name) if translate else ({}, name)
+        fields, left_out = _translated(name, value)
         chat |= {field: each for field, each in fields.items() if field not in chat}
         notes += [f"{left_out} has no place in chat completions: left out"] if left_out else []
     return chat, tuple(dict.fromkeys(notes))
@@ -52,80 +52,56 @@ _Translated = tuple[dict[str, Any], str]
 """Fields of chat completions, and the name of what is left out, or empty."""
 
 
-def _stops(value: Any, name: str) -> _Translated:
-    if not isinstance(value, list) or not all(isinstance(stop, str) for stop in value):
-        raise _wrong(name, "a list of texts")
-    more = f"{name} beyond the first {MOST_STOPS}" if len(value) > MOST_STOPS else ""
-    return ({"stop": value[:MOST_STOPS]} if value else {}), more
+def _translated(name: str, value: Any) -> _Translated:
+    match name:
+        case "stop_sequences":
+            if not isinstance(value, list) or not all(isinstance(stop, str) for stop in value):
+                raise _wrong(name, "a list of texts")
+            more = f"{name} beyond the first {MOST_STOPS}" if len(value) > MOST_STOPS else ""
+            return ({"stop": value[:MOST_STOPS]} if value else {}), more
+        case "output_config":
+            given = _object(value, name)
+            effort = _EFFORTS.get(str(given.get("effort")))
+            fields = {"reasoning_effort": effort} if effort else {}
+            if given.get("format"):
+                fields |= _format(given["format"], f"{name}.format")
+            unknown = sorted(f"{name}.{field}" for field in given if field not in {"effort", "format"})
+            return fields, ", ".join([*unknown, f"{name}.effort"] if given.get("effort") and not effort else unknown)
+        case "output_format":
+            return _format(value, name), ""
+        case "thinking":  # a budget as an effort; adaptive is what a model does by itself, or by `output_config.effort`
+            kind = _object(value, name).get("type")
+            if kind != "enabled":
+                return {}, "" if kind in ("adaptive", "disabled") else name
+            budget = value.get("budget_tokens")
+            if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
+                raise _wrong(f"{name}.budget_tokens", "a whole number of tokens")
+            return {"reasoning_effort": next((effort for most, effort in _BUDGETS if budget < most), "high")}, ""
+        case "metadata":
+            user = _object(value, name).get("user_id")
+            others = ", ".join(sorted(f"{name}.{field}" for field in value if field != "user_id"))
+            if not isinstance(user, str) or not user:
+                return {}, others
+            # Claude Code's is a JSON text longer than OpenAI takes: its hash names the same user.
+            is_short = len(user) <= MOST_USER
+            return {"user": user if is_short else hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()}, others
+        case "service_tier":
+            return {}, "" if value == "auto" else name
+        case "context_management":  # keeping all thinking is what happens anyway; Anthropic alone clears any
+            edits = as_list(_object(value, name).get("edits"))
+            kept = [
+                isinstance(edit, Mapping) and str(edit.get("type")).startswith("clear_thinking") and edit.get("keep")
+                for edit in edits
+            ]
+            return {}, "" if all(keep == "all" for keep in kept) else name
+    return {}, name
 
 
-def _thinking(value: Any, name: str) -> _Translated:
-    """A budget as an effort. Adaptive thinking is what a model does by itself, or by `output_config.effort`."""
-    kind = _object(value, name).get("type")
-    if kind != "enabled":
-        return {}, "" if kind in ("adaptive", "disabled") else name
-    budget = value.get("budget_tokens")
-    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
-        raise _wrong(f"{name}.budget_tokens", "a whole number of tokens")
-    return {"reasoning_effort": next((effort for most, effort in _BUDGETS if budget < most), "high")}, ""
-
-
-def _output_config(value: Any, name: str) -> _Translated:
-    given = _object(value, name)
-    fields: dict[str, Any] = {}
-    if effort := _EFFORTS.get(str(given.get("effort"))):
-        fields["reasoning_effort"] = effort
-    if given.get("format"):
-        fields |= _format(given["format"], f"{name}.format")[0]
-    unknown = sorted(f"{name}.{field}" for field in given if field not in {"effort", "format"})
-    if given.get("effort") and not effort:
-        unknown.append(f"{name}.effort")
-    return fields, ", ".join(unknown)
-
-
-def _format(value: Any, name: str) -> _Translated:
+def _format(value: Any, name: str) -> dict[str, Any]:
     schema = _object(value, name).get("schema")
     if value.get("type") != "json_schema" or not isinstance(schema, Mapping):
         raise _wrong(name, '{"type": "json_schema", "schema": {…}}')
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}, ""
-
-
-def _metadata(value: Any, name: str) -> _Translated:
-    """Claude Code's is a JSON text longer than OpenAI takes: its hash names the same user."""
-    given = _object(value, name)
-    user = given.get("user_id")
-    others = ", ".join(sorted(f"{name}.{field}" for field in given if field != "user_id"))
-    if not isinstance(user, str) or not user:
-        return {}, others
-    named = user if len(user) <= MOST_USER else hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()
-    return {"user": named}, others
-
-
-def _service_tier(value: Any, name: str) -> _Translated:
-    return {}, "" if value == "auto" else name
-
-
-def _context_management(value: Any, name: str) -> _Translated:
-    """Keeping all thinking is what happens anyway; clearing is done by Anthropic alone."""
-    edits = _object(value, name).get("edits")
-    clearing = [edit for edit in edits if not _keeps_all(edit)] if isinstance(edits, list) else []
-    return {}, name if clearing else ""
-
-
-def _keeps_all(edit: Any) -> bool:
-    is_thinking = isinstance(edit, Mapping) and str(edit.get("type")).startswith("clear_thinking")
-    return is_thinking and edit.get("keep") == "all"
-
-
-_FIELDS = {
-    "stop_sequences": _stops,
-    "output_config": _output_config,
-    "output_format": _format,
-    "thinking": _thinking,
-    "metadata": _metadata,
-    "service_tier": _service_tier,
-    "context_management": _context_management,
-}
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:
@@ -135,4 +111,4 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def _wrong(name: str, wanted: str) -> InvalidRequest:
-    return InvalidRequest(f"{name} is not {wanted}.", hint=f"Correct {name}.", param=name)
+    return wrong(name, f" is not {wanted}.", f"Correct {name}.")

@@ -11,7 +11,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic.door_answer import message_id, reasoning_in, stop_reason, usage_object
 from chomp_mcp.dialects.anthropic.signatures import sign
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects
 from chomp_mcp.messages import Delta, Usage
 
 __all__ = ["PING", "MessageEvents", "event"]
@@ -64,7 +64,19 @@ class MessageEvents:
                 texts.append(delta.plain)
                 continue
             self._say(texts, out)
-            self._take(delta, out)
+            self._start(delta.chunk, out)
+            added = delta.choice
+            if thought := reasoning_in(added):
+                self._piece("thinking", thought, out)
+            self._details += as_list(added.get("reasoning_details"))
+            if text := delta.text or added.get("refusal"):
+                self._piece("text", str(text), out)
+            for call in as_objects(added.get("tool_calls")):
+                self._piece("tool", call, out)
+            self._finish = delta.finish_reason or self._finish
+            for choice in delta.choices[:1]:
+                if isinstance(ended_by := choice.get("stop_reason"), str):  # vLLM and its like
+                    self._sequence = ended_by
         self._say(texts, out)
         return b"".join(out)
 
@@ -96,23 +108,6 @@ class MessageEvents:
             self._piece("text", "".join(texts), out)
             texts.clear()
 
-    def _take(self, delta: Delta, out: list[bytes]) -> None:
-        self._start(delta.chunk, out)
-        added = delta.choice
-        if thought := reasoning_in(added):
-            self._piece("thinking", thought, out)
-        if isinstance(details := added.get("reasoning_details"), list):
-            self._details += details
-        if text := delta.text or added.get("refusal"):
-            self._piece("text", str(text), out)
-        for call in as_list(added.get("tool_calls")):
-            if isinstance(call, Mapping):
-                self._piece("tool", call, out)
-        self._finish = delta.finish_reason or self._finish
-        for choice in delta.choices[:1]:
-            if isinstance(ended_by := choice.get("stop_reason"), str):  # vLLM and its like
-                self._sequence = ended_by
-
     def _start(self, chunk: Mapping[str, Any], out: list[bytes]) -> None:
         if self._has_started:
             return
@@ -137,8 +132,25 @@ class MessageEvents:
             return
         if not is_same:
             self._stop(out)
-            self._begin(kind, piece, out)
-        self._go_on(kind, piece, out)
+            self._index += 1
+            self._open = kind
+            block: dict[str, Any] = {"type": "text", "text": ""}
+            if kind == "thinking":
+                block = {"type": "thinking", "thinking": "", "signature": ""}
+            elif kind == "tool":
+                self._has_calls, self._call, self._arguments = True, piece.get("index"), []
+                name = as_mapping(piece.get("function")).get("name")
+                given = str(piece.get("id") or f"toolu_{self._index}")
+                block = {"type": "tool_use", "id": given, "name": str(name or ""), "input": {}}
+            out.append(event({"type": "content_block_start", "index": self._index, "content_block": block}))
+        if kind == "text":
+            out.append(_TEXT_DELTA % (self._index, wire.dumps(piece)))
+        elif kind == "thinking":
+            self._delta({"type": "thinking_delta", "thinking": piece}, out)
+        elif arguments := as_mapping(piece.get("function")).get("arguments"):
+            written = arguments if isinstance(arguments, str) else wire.dumps(arguments).decode()
+            self._arguments.append(written)
+            self._delta({"type": "input_json_delta", "partial_json": written}, out)
         if self._waiting and self._is_complete():
             waiting, self._waiting = self._waiting, []
             for each in _by_call(waiting):
@@ -154,28 +166,6 @@ class MessageEvents:
             return isinstance(wire.loads("".join(self._arguments) or "null"), dict)
         except ValueError:
             return False
-
-    def _begin(self, kind: str, piece: Any, out: list[bytes]) -> None:
-        self._index += 1
-        self._open = kind
-        block: dict[str, Any] = {"type": "text", "text": ""}
-        if kind == "thinking":
-            block = {"type": "thinking", "thinking": "", "signature": ""}
-        elif kind == "tool":
-            self._has_calls, self._call, self._arguments = True, piece.get("index"), []
-            name = _function(piece).get("name")
-            given = str(piece.get("id") or f"toolu_{self._index}")
-            block = {"type": "tool_use", "id": given, "name": str(name or ""), "input": {}}
-        out.append(event({"type": "content_block_start", "index": self._index, "content_block": block}))
-
-    def _go_on(self, kind: str, piece: Any, out: list[bytes]) -> None:
-        if kind == "text":
-            out.append(_TEXT_DELTA % (self._index, wire.dumps(piece)))
-        elif kind == "thinking":
-            self._delta({"type": "thinking_delta", "thinking": piece}, out)
-        elif arguments := _arguments(_function(piece).get("arguments")):
-            self._arguments.append(arguments)
-            self._delta({"type": "input_json_delta", "partial_json": arguments}, out)
 
     def _delta(self, delta: Mapping[str, Any], out: list[bytes]) -> None:
         out.append(event({"type": "content_block_delta", "index": self._index, "delta": delta}))
@@ -198,11 +188,3 @@ def _by_call(waiting: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     for kind, piece in waiting:
         order.setdefault(piece.get("index") if kind == "tool" else kind, len(order))
     return sorted(waiting, key=lambda each: order[each[1].get("index") if each[0] == "tool" else each[0]])
-
-
-def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    return as_mapping(call.get("function"))
-
-
-def _arguments(value: Any) -> str:
-    return value if isinstance(value, str) else wire.dumps(value).decode() if value else ""

@@ -74,9 +74,18 @@ def translate(route: Route, request: ChatRequest) -> Translated:
         **{name: given[name] for name in _AS_THEY_ARE if name in given},
         **_sampling(route, given),
         **tools_of(given, lost, moved),
-        **_stops(given, lost),
-        **_metadata(given),
     }
+    stops = [given["stop"]] if isinstance(given.get("stop"), str) else as_list(given.get("stop"))
+    if kept := [stop for stop in stops if not isinstance(stop, str) or stop.strip()]:
+        body["stop_sequences"] = kept
+    if len(kept) < len(stops):  # blank ones are refused, and may end nothing
+        lost.add("blank stop")
+    user = given.get("user") or as_mapping(given.get("metadata")).get("user_id")
+    if isinstance(user, str) and user:
+        # It must not tell who it is: an e-mail address or a telephone number goes as its hash.
+        if _PERSONAL.search(user) or len(user) > _LONGEST_USER:
+            user = "user-" + hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        body["metadata"] = {"user_id": user}
     if output := _output(route, given, moved):
         body["output_config"] = {**output, **as_mapping(given.get("output_config"))}
     notes += _mind_thinking(route, body, has_limit=limit is not None)
@@ -122,20 +131,16 @@ def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> li
     notes = [f"{router} takes no {name} while it thinks: dropped" for name in ("temperature", "top_k") if name in body]
     for name in ("temperature", "top_k"):
         body.pop(name, None)
-    return notes + _fit_budget(route, body, thinking, has_limit=has_limit)
-
-
-def _fit_budget(route: Route, body: dict[str, Any], thinking: Mapping[str, Any], *, has_limit: bool) -> list[str]:
-    """The budget is a part of `max_tokens`: a limit of ours gives way to it, and it to a limit of the caller's."""
+    # The budget is a part of `max_tokens`: a limit of ours gives way to it, and it to a limit of the caller's.
     budget, limit = thinking.get("budget_tokens"), body["max_tokens"]
     if not isinstance(budget, int) or not isinstance(limit, int) or budget < limit:
-        return []
+        return notes
     if not has_limit:
         limit = body["max_tokens"] = min(budget + limit, _most_output(route) or budget + limit)
     if budget < limit or limit <= _LEAST_BUDGET:
-        return []
+        return notes
     body["thinking"] = {**thinking, "budget_tokens": limit - 1}
-    return [f"budget_tokens {budget} is not less than max_tokens: {limit - 1} was sent"]
+    return [*notes, f"budget_tokens {budget} is not less than max_tokens: {limit - 1} was sent"]
 
 
 def _sampling(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,23 +164,3 @@ def _output(route: Route, given: Mapping[str, Any], moved: set[str]) -> dict[str
     if effort and not _SAMPLED.search(route.model):
         output["effort"] = effort
     return output
-
-
-def _stops(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:
-    """`stop_sequences`; blank ones are refused, and may end nothing."""
-    stop = given.get("stop")
-    stops = [stop] if isinstance(stop, str) else as_list(stop)
-    kept = [each for each in stops if not isinstance(each, str) or each.strip()]
-    if len(kept) < len(stops):
-        lost.add("blank stop")
-    return {"stop_sequences": kept} if kept else {}
-
-
-def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:
-    """`metadata.user_id`, which must not tell who it is: an e-mail address or a telephone number goes as its hash."""
-    user = given.get("user") or as_mapping(given.get("metadata")).get("user_id")
-    if not isinstance(user, str) or not user:
-        return {}
-    if _PERSONAL.search(user) or len(user) > _LONGEST_USER:
-        user = "user-" + hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return {"metadata": {"user_id": user}}

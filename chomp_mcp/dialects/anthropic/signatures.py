@@ -47,12 +47,12 @@ def without_ours(messages: Any) -> Any:
     """The messages for Anthropic: thinking of other models, which it would refuse, is left out of a mixed history."""
     if not isinstance(messages, list):
         return messages
-    kept = [_without(message) for message in messages]
-    return [after for before, after in zip(messages, kept, strict=True) if after is before or after["content"]]
-
-
-def _without(message: Any) -> Any:
-    content = message.get("content") if isinstance(message, Mapping) else None
-    if not isinstance(content, list) or not any(isinstance(block, Mapping) and is_ours(block) for block in content):
-        return message
-    return {**message, "content": [block for block in content if not isinstance(block, Mapping) or not is_ours(block)]}
+    kept = []
+    for message in messages:
+        blocks = as_list(message.get("content")) if isinstance(message, Mapping) else []
+        others = [block for block in blocks if not isinstance(block, Mapping) or not is_ours(block)]
+        if len(others) == len(blocks):
+            kept.append(message)
+        elif others:  # a message that held nothing else goes with them: Anthropic refuses an empty one
+            kept.append({**message, "content": others})
+    return kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp import wire
@@ -25,8 +25,6 @@ FINISH: Mapping[str, str] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-
-
 THINKING = ("thinking", "redacted_thinking")
 
 
@@ -74,98 +72,81 @@ class MessageDecoder(ObjectDecoder):
     def close(self) -> list[Delta]:
         """As in every decoder; the usage of a stream that lacks its `message_stop` is told here."""
         deltas = super().close()
-        return deltas if self.done or not self.finished else [*deltas, *self._stop({})]
+        return deltas if self.done or not self.finished else [*deltas, *self._stop()]
 
-    def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
-        take = _EVENTS.get(str(value.get("type")))
-        return take(self, value) if take else ()
+    def _take(self, event: Mapping[str, Any]) -> Iterable[Delta]:
+        index = event.get("index")
+        if not isinstance(index, int):
+            index = 0
+        said: Mapping[str, Any] = {}
+        match event.get("type"):
+            case "content_block_delta":  # nearly all of them
+                part = as_mapping(event.get("delta"))
+                if part.get("type") == "input_json_delta":
+                    if (arguments := part.get("partial_json")) and index in self._calls:
+                        said = self._argue(index, arguments)
+                else:
+                    said = _words(part)
+                    # A block of thinking is kept whole: what was thought comes in pieces, its signature mostly in one.
+                    if thought := self._thoughts.get(index):
+                        for name in ("thinking", "signature"):
+                            if isinstance(more := part.get(name), str):
+                                thought[name] = f"{thought.get(name) or ''}{more}"
+            case "content_block_start":
+                block = as_mapping(event.get("content_block"))
+                if block.get("type") == "tool_use":
+                    at = self._calls[index] = len(self._calls)
+                    self._unsaid[index] = wire.dumps(block.get("input") or {}).decode()
+                    function = {"name": block.get("name"), "arguments": ""}
+                    named = {"index": at, "id": block.get("id") or new_id(), "type": "function", "function": function}
+                    said = {"tool_calls": [named]}
+                else:
+                    said = _words(block)
+                    if block.get("type") in THINKING:
+                        self._thoughts[index] = dict(block)
+            case "content_block_stop":
+                if thought := self._thoughts.pop(index, None):
+                    said = {"thinking_blocks": [{"index": self._signed, **thought}]}
+                    self._signed += 1
+                elif index in self._unsaid:
+                    said = self._argue(index, self._unsaid[index])
+            case kind:
+                return self._turn(kind, event)
+        return (piece(self._top, said),) if said else ()
 
-    def _start(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        if self._begun:
-            self._fail("The router began a second answer in the middle of the first.")
-            return ()
-        self._begun = True
-        message = as_mapping(event.get("message"))
-        self._top = head(str(message.get("id", "")), str(message.get("model", "")))
-        self.usage = usage_of(message.get("usage"), self.usage)
-        return (piece(self._top, {"role": "assistant", "content": ""}),)
+    def _turn(self, kind: Any, event: Mapping[str, Any]) -> Iterable[Delta]:
+        """Where the message itself begins or ends."""
+        match kind:
+            case "message_start" if self._begun:
+                self._fail("The router began a second answer in the middle of the first.")
+            case "message_start":
+                self._begun = True
+                message = as_mapping(event.get("message"))
+                self._top = head(str(message.get("id", "")), str(message.get("model", "")))
+                self.usage = usage_of(message.get("usage"), self.usage)
+                return (piece(self._top, {"role": "assistant", "content": ""}),)
+            case "message_delta":
+                self.usage = usage_of(event.get("usage"), self.usage)
+                if reason := as_mapping(event.get("delta")).get("stop_reason"):
+                    # Mute: Claude may end its turn without a word, mostly after a tool's result.
+                    self.finished = self.is_mute = True
+                    return (piece(self._top, {}, FINISH.get(str(reason), "stop")),)
+            case "message_stop":
+                return self._stop()
+            case "error":
+                self.error = ErrorObject(event.get("error"))
+        return ()
 
-    def _block_start(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        block, index = as_mapping(event.get("content_block")), _index(event)
-        if block.get("type") in THINKING:
-            self._thoughts[index] = dict(block)
-        if block.get("type") != "tool_use":
-            return self._text_piece(block)
-        self._calls[index] = len(self._calls)
-        self._unsaid[index] = wire.dumps(block.get("input") or {}).decode()
-        function = {"name": block.get("name"), "arguments": ""}
-        call = {
-            "index": self._calls[index],
-            "id": block.get("id") or new_id(),
-            "type": "function",
-            "function": function,
-        }
-        return (piece(self._top, {"tool_calls": [call]}),)
-
-    def _block_delta(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        delta, index = as_mapping(event.get("delta")), _index(event)
-        if delta.get("type") != "input_json_delta":
-            thought = self._thoughts.get(index)
-            # A block of thinking is kept whole: what was thought comes in pieces, its signature mostly in one.
-            for name in ("thinking", "signature"):
-                if thought is not None and isinstance(more := delta.get(name), str):
-                    thought[name] = f"{thought.get(name) or ''}{more}"
-            return self._text_piece(delta)
-        arguments = delta.get("partial_json")
-        return self._argue(index, arguments) if arguments and index in self._calls else ()
-
-    def _block_stop(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        index = _index(event)
-        if thought := self._thoughts.pop(index, None):
-            block = {"index": self._signed, **thought}
-            self._signed += 1
-            return (piece(self._top, {"thinking_blocks": [block]}),)
-        return self._argue(index, self._unsaid[index]) if index in self._unsaid else ()
-
-    def _argue(self, index: int, arguments: str) -> Iterable[Delta]:
+    def _argue(self, index: int, arguments: str) -> Mapping[str, Any]:
         self._unsaid.pop(index, None)
-        call = {"index": self._calls[index], "function": {"arguments": arguments}}
-        return (piece(self._top, {"tool_calls": [call]}),)
+        return {"tool_calls": [{"index": self._calls[index], "function": {"arguments": arguments}}]}
 
-    def _text_piece(self, part: Mapping[str, Any]) -> Iterable[Delta]:
-        """The text or the thinking of a block's start or of a delta."""
-        names = (("content", "text"), ("reasoning_content", "thinking"))
-        delta = {ours: part[theirs] for ours, theirs in names if part.get(theirs)}
-        return (piece(self._top, delta),) if delta else ()
-
-    def _finish(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        self.usage = usage_of(event.get("usage"), self.usage)
-        reason = as_mapping(event.get("delta")).get("stop_reason")
-        if not reason:
-            return ()
-        self.finished = self.is_mute = True  # Claude may end its turn without a word, mostly after a tool's result
-        return (piece(self._top, {}, FINISH.get(str(reason), "stop")),)
-
-    def _stop(self, event: Mapping[str, Any]) -> Iterable[Delta]:  # noqa: ARG002 - the table's signature
+    def _stop(self) -> Iterable[Delta]:
         self.finished = self.done = True
         return (usage_piece(self._top, self.usage),) if self.usage else ()
 
-    def _error(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        self.error = ErrorObject(event.get("error"))
-        return ()
 
-
-_EVENTS: Mapping[str, Callable[[MessageDecoder, Mapping[str, Any]], Iterable[Delta]]] = {
-    "message_start": MessageDecoder._start,  # noqa: SLF001 - the table of this class
-    "content_block_start": MessageDecoder._block_start,  # noqa: SLF001
-    "content_block_delta": MessageDecoder._block_delta,  # noqa: SLF001
-    "content_block_stop": MessageDecoder._block_stop,  # noqa: SLF001
-    "message_delta": MessageDecoder._finish,  # noqa: SLF001
-    "message_stop": MessageDecoder._stop,  # noqa: SLF001
-    "error": MessageDecoder._error,  # noqa: SLF001
-}
-
-
-def _index(event: Mapping[str, Any]) -> int:
-    index = event.get("index")
-    return index if isinstance(index, int) else 0
+def _words(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The text or the thinking of a block's start or of a delta."""
+    names = (("content", "text"), ("reasoning_content", "thinking"))
+    return {ours: part[theirs] for ours, theirs in names if part.get(theirs)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.anthropic.blocks import as_input, blocks_of, marked
 from chomp_mcp.dialects.anthropic.stream import THINKING
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 
 __all__ = ["has_bare_calls", "turns_of"]
 
@@ -74,7 +74,10 @@ def _message_blocks(message: Mapping[str, Any], lost: set[str]) -> list[Any]:
         if isinstance(message.get("is_error"), bool):
             result["is_error"] = message["is_error"]
         return [marked(result, message)]
-    blocks += [_use(call) for call in as_list(message.get("tool_calls")) if isinstance(call, Mapping)]
+    for call in as_objects(message.get("tool_calls")):
+        function = as_mapping(call.get("function"))
+        use = {"type": "tool_use", "id": call.get("id"), "name": function.get("name")}
+        blocks.append(marked({**use, "input": as_input(function.get("arguments"))}, call))
     if blocks and "cache_control" in message:
         blocks[-1] = marked(blocks[-1], message)
     return thoughts + blocks
@@ -84,36 +87,19 @@ def _thinking(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the model thought, as far as it is signed: `thinking_blocks`, or OpenRouter's `reasoning_details`."""
     if message.get("role") != "assistant":
         return []
-    found = [_kept(block) for block in as_list(message.get("thinking_blocks")) if isinstance(block, Mapping)]
-    if not found:
-        found = [_detail(each) for each in as_list(message.get("reasoning_details")) if isinstance(each, Mapping)]
-    return [block for block in found if block]
-
-
-def _kept(block: Mapping[str, Any]) -> dict[str, Any]:
-    if block.get("type") == "redacted_thinking" and block.get("data"):
-        return {"type": "redacted_thinking", "data": block["data"]}
-    if block.get("type") == "thinking" and block.get("signature"):
-        return {"type": "thinking", "thinking": block.get("thinking") or "", "signature": block["signature"]}
-    return {}
-
-
-def _detail(detail: Mapping[str, Any]) -> dict[str, Any]:
-    if not str(detail.get("format", "anthropic")).startswith("anthropic"):
-        return {}
-    if detail.get("type") == "reasoning.encrypted" and detail.get("data"):
-        return {"type": "redacted_thinking", "data": detail["data"]}
-    if detail.get("type") == "reasoning.text" and detail.get("signature"):
-        return {"type": "thinking", "thinking": detail.get("text") or "", "signature": detail["signature"]}
-    return {}
-
-
-def _use(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = as_mapping(call.get("function"))
-    use = {
-        "type": "tool_use",
-        "id": call.get("id"),
-        "name": function.get("name"),
-        "input": as_input(function.get("arguments")),
-    }
-    return marked(use, call)
+    blocks = as_objects(message.get("thinking_blocks"))
+    if not blocks:
+        kinds = {"reasoning.encrypted": "redacted_thinking", "reasoning.text": "thinking"}
+        blocks = [
+            {**each, "type": kinds.get(as_text(each.get("type"))), "thinking": each.get("text")}
+            for each in as_objects(message.get("reasoning_details"))
+            if str(each.get("format", "anthropic")).startswith("anthropic")
+        ]
+    kept = []
+    for block in blocks:
+        if block.get("type") == "redacted_thinking" and block.get("data"):
+            kept.append({"type": "redacted_thinking", "data": block["data"]})
+        elif block.get("type") == "thinking" and block.get("signature"):
+            thought = block.get("thinking") or ""
+            kept.append({"type": "thinking", "thinking": thought, "signature": block["signature"]})
+    return kept
