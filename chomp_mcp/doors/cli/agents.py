@@ -59,10 +59,6 @@ class Agent:
     setup: Callable[[Run], Setup]
 
 
-def _known(**values: int | None) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items() if value}
-
-
 def _claude(run: Run) -> Setup:
     """Claude Code takes an id that it does not know for one of a million tokens, unless it is told."""
     model = VIA_CHOMP + run.model
@@ -73,6 +69,7 @@ def _claude(run: Run) -> Setup:
         bearer = {"Authorization": f"Bearer ${{{TOKEN}}}"}
         entry = {"type": "http", "url": f"{run.url}/mcp", "headers": bearer}
     server = {"mcpServers": {"chomp": entry}}
+    limits = {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": run.context, "CLAUDE_CODE_MAX_OUTPUT_TOKENS": run.output}
     return Setup(
         {
             "ANTHROPIC_BASE_URL": run.url,
@@ -80,7 +77,7 @@ def _claude(run: Run) -> Setup:
             **({TOKEN: run.token} if run.mcp_over_http else {}),
             **dict.fromkeys(("ANTHROPIC_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL", *tiers), model),
             "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1",
-            **_known(CLAUDE_CODE_MAX_CONTEXT_TOKENS=run.context, CLAUDE_CODE_MAX_OUTPUT_TOKENS=run.output),
+            **{name: str(value) for name, value in limits.items() if value},
         },
         (f"--mcp-config={json.dumps(server)}",),
         without=("ANTHROPIC_API_KEY",),
@@ -135,14 +132,6 @@ def _opencode(run: Run) -> Setup:
 _NO_MCP = "{} takes MCP servers from its settings file alone: `chomp-mcp install` adds chomp there."
 
 
-def _qwen(run: Run) -> Setup:
-    return Setup(
-        {"OPENAI_BASE_URL": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "OPENAI_MODEL": run.model},
-        ("--auth-type", "openai", "--model", run.model),
-        notes=(_NO_MCP.format("Qwen Code"),),
-    )
-
-
 def _gemini(run: Run) -> Setup:
     """With a base URL of its usual API, Gemini CLI wants a choice in its settings file; with one of Vertex, none."""
     return Setup(
@@ -153,25 +142,31 @@ def _gemini(run: Run) -> Setup:
     )
 
 
-def _aider(run: Run) -> Setup:
-    model = f"openai/{run.model}"
-    return Setup(
-        {
-            "OPENAI_API_BASE": f"{run.url}/v1",
-            "OPENAI_API_KEY": run.token,
-            "AIDER_MODEL": model,
-            "AIDER_WEAK_MODEL": model,
-            "AIDER_SHOW_MODEL_WARNINGS": "false",
-        },
-        notes=("aider has no MCP.",),
-    )
-
-
 AGENTS: Mapping[str, Agent] = {
     "claude": Agent("claude", "Try: npm install -g @anthropic-ai/claude-code", _claude),
     "codex": Agent("codex", "Try: npm install -g @openai/codex", _codex),
     "opencode": Agent("opencode", "Try: npm install -g opencode-ai", _opencode),
-    "qwen": Agent("qwen", "Try: npm install -g @qwen-code/qwen-code", _qwen),
+    "qwen": Agent(
+        "qwen",
+        "Try: npm install -g @qwen-code/qwen-code",
+        lambda run: Setup(
+            {"OPENAI_BASE_URL": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "OPENAI_MODEL": run.model},
+            ("--auth-type", "openai", "--model", run.model),
+            notes=(_NO_MCP.format("Qwen Code"),),
+        ),
+    ),
     "gemini": Agent("gemini", "Try: npm install -g @google/gemini-cli", _gemini),
-    "aider": Agent("aider", "Try: uv tool install aider-chat", _aider),
+    "aider": Agent(
+        "aider",
+        "Try: uv tool install aider-chat",
+        lambda run: Setup(
+            {
+                "OPENAI_API_BASE": f"{run.url}/v1",
+                "OPENAI_API_KEY": run.token,
+                **dict.fromkeys(("AIDER_MODEL", "AIDER_WEAK_MODEL"), f"openai/{run.model}"),
+                "AIDER_SHOW_MODEL_WARNINGS": "false",
+            },
+            notes=("aider has no MCP.",),
+        ),
+    ),
 }

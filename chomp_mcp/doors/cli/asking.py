@@ -75,7 +75,7 @@ async def chat(args: argparse.Namespace) -> int:
                     told, thread = await _at_once(chomp, args, prompt, thread)
                     print(json.dumps(told, ensure_ascii=False), flush=True)
                 else:
-                    thread = await converse(chomp, args, prompt, thread)
+                    thread = await _converse(chomp, args, prompt, thread)
             except ChompError as error:
                 code = exit_code(error)
                 remark(error_json(error, code) if args.json else error_line(error))
@@ -111,7 +111,7 @@ async def _ask(args: argparse.Namespace, prompt: str) -> int:
         elif args.json:
             told, _ = await _at_once(chomp, args, prompt, thread)
         else:
-            await converse(chomp, args, prompt, thread)
+            await _converse(chomp, args, prompt, thread)
     if args.json:
         show_json(told)
     elif target:
@@ -120,7 +120,7 @@ async def _ask(args: argparse.Namespace, prompt: str) -> int:
     return 0
 
 
-async def converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
+async def _converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
     """Ask, stream the answer to stdout, tell the receipt; the conversation as it stands then, kept for `-c`."""
     shown = MarkdownAnswer() if is_wanted() and not args.raw else PlainAnswer()
     request = await request_of(chomp, args, prompt, thread)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from chomp_mcp.doors.cli import edits, launch
-from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Client, Launch, launch_of
+from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Launch, launch_of
 from chomp_mcp.doors.cli.config_file import ConfigFile
 from chomp_mcp.doors.cli.probe import NoAnswer, answers_http, start
 from chomp_mcp.errors import ChompError
@@ -30,7 +30,21 @@ class ClientRow:
 
 def entries() -> dict[str, Launch | str | None]:
     """Client -> what its entry starts; None where it has no entry; a text where its file cannot be read, and why."""
-    return {name: _entry(client) for name, client in CLIENTS.items() if _is_installed(client)}
+    found: dict[str, Launch | str | None] = {}
+    for name, client in CLIENTS.items():
+        try:
+            if not client.is_installed():
+                continue
+        except ChompError:  # a user without a home folder has none
+            continue
+        try:
+            text = ConfigFile.read(client.file()).text or ""
+            found[name] = launch_of(edits.found(edits.of(client.form).read(text), (client.section, NAME)))
+        except ChompError as error:
+            found[name] = str(error)
+        except ValueError as error:
+            found[name] = f"{client.file()} cannot be read: {error}. Mend it there"
+    return found
 
 
 def environment_of(entry: Launch | None) -> dict[str, str]:
@@ -56,23 +70,6 @@ def client_rows(found: Mapping[str, Launch | str | None]) -> Iterator[ClientRow]
                 yield ClientRow(name, ok, detail.replace(tasks[task][0], name) if not ok else detail)
 
 
-def _is_installed(client: Client) -> bool:
-    try:
-        return client.is_installed()
-    except ChompError:  # a user without a home folder has none
-        return False
-
-
-def _entry(client: Client) -> Launch | str | None:
-    try:
-        file = ConfigFile.read(client.file())
-        return launch_of(edits.found(edits.of(client.form).read(file.text or ""), (client.section, NAME)))
-    except ChompError as error:
-        return str(error)
-    except ValueError as error:
-        return f"{client.file()} cannot be read: {error}. Mend it there"
-
-
 def _tried(entry: Launch | str | None, name: str) -> tuple[bool, str]:
     if isinstance(entry, str):
         return False, entry
@@ -88,15 +85,15 @@ def _tried(entry: Launch | str | None, name: str) -> tuple[bool, str]:
         seconds = start(entry.command, env)
     except NoAnswer as error:
         return False, f"{error}. Then write the entry anew with: chomp-mcp install {name}"
-    missing = [each for each in NETWORK if {each, each.lower()} & os.environ.keys() and _lacks(each, entry)]
+    from chomp_mcp.doors.cli.install import SYSTEM_STORES
+
+    missing = []
+    for each in NETWORK:
+        names = {each, each.lower()}
+        value = os.environ.get(each) or os.environ.get(each.lower(), "")
+        if names & os.environ.keys() and value not in SYSTEM_STORES and not names & entry.env.keys():
+            missing.append(each)
     detail = f"its entry starts, and answered initialize in {seconds:.2f} s"
     if missing:
         detail += f"; {', '.join(missing)} of this shell is not in it: chomp-mcp install {name} takes it along"
     return True, detail
-
-
-def _lacks(variable: str, entry: Launch) -> bool:
-    from chomp_mcp.doors.cli.install import SYSTEM_STORES
-
-    value = os.environ.get(variable) or os.environ.get(variable.lower(), "")
-    return value not in SYSTEM_STORES and not ({variable, variable.lower()} & entry.env.keys())

@@ -52,68 +52,58 @@ def demo(args: argparse.Namespace) -> int:
         try:
             seen = anyio.run(_walk, settings, tell)
         except Exception as error:  # noqa: BLE001 - the task groups of the SDK wrap whatever it was
-            cause = _cause(error)
-            if isinstance(cause, OSError) and cause.errno in {errno.EPIPE, *CANNOT_BE_WRITTEN}:  # of our own stdout
+            cause = error
+            while isinstance(cause, ExceptionGroup):
+                cause = cause.exceptions[0]
+            is_our_stdout = isinstance(cause, OSError) and cause.errno in {errno.EPIPE, *CANNOT_BE_WRITTEN}
+            if is_our_stdout or isinstance(cause, ChompError):
                 raise cause from None
-            raise _as_ours(cause) from None
-    if args.json:
-        show_json({**seen, "next": _next(settings)})
-    else:
-        _next_steps(settings)
+            raise UpstreamFailed(f"The server could not be used: {cause}.", hint="Run chomp-mcp doctor.") from None
+    _next_steps(settings, seen if args.json else None)
     return 0
-
-
-def _cause(error: Exception) -> Exception:
-    """The one error at the bottom of the SDK's task groups."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _as_ours(error: Exception) -> ChompError:
-    if isinstance(error, ChompError):
-        return error
-    return UpstreamFailed(f"The server could not be used: {error}.", hint="Run chomp-mcp doctor.")
 
 
 async def _walk(settings: Settings, tell: Tell) -> dict[str, Any]:
     """What was seen: {server, tools, models, errors, answers, job, failover}."""
     async with _client({**settings.environment, "CHOMP_HOME": str(settings.home)}) as client:
-        seen = await _look_around(client, tell)
-        seen["answers"] = [await _ask(client, "mock/echo", "Hello from the demo", tell)]
-        routers = dict.fromkeys(model.partition("/")[0] for model in seen["models"])
-        for router in routers:
-            if router != "mock":
-                seen["answers"].append(await _ask(client, f"{router}/auto", "Say hello in five words.", tell))
-        seen["job"] = await _dispatch(client, tell)
+        command, info, protocol = launch.command(), client.server_info, str(client.protocol_version)
+        name = f"{info.name} {info.version}" if info else "the server"
+        tell("start", f"`{' '.join(command)}` over stdio, as an MCP client starts it: {name}, MCP {protocol}")
+        tools = [tool.name for tool in (await client.list_tools()).tools]
+        tell("tools", ", ".join(tools))
+        listed = await _call(client, "list_models", {"limit": 50})
+        ids = [model["id"] for model in listed["models"]]
+        tell("models", f"{len(ids)}{' and more' if listed['next_cursor'] else ''}, such as {', '.join(ids[:3])}")
+        for router, why in listed["errors"].items():
+            tell("", f"{router} could not be asked: {why}")
+        answers = [await _ask(client, "mock/echo", "Hello from the demo", tell)]
+        routers = dict.fromkeys(model.partition("/")[0] for model in ids if not model.startswith("mock/"))
+        answers += [await _ask(client, f"{router}/auto", "Say hello in five words.", tell) for router in routers]
+        job = await _call(client, "dispatch", {"prompt": "Take your time", "model": "mock/slow?seconds=3"})
+        tell("dispatch", f"{job['model']} in the background: {job['job_id']} is {job['status']}")
+        started = time.monotonic()
+        job = await _call(client, "result", {"job_id": job["job_id"], "wait_seconds": 45})
+        tell("result", f"{job['status']} after {time.monotonic() - started:.1f} s: {plain(job['text'])[:SHOWN]}")
+    # A home of its own: what fails on purpose must not rest the breakers of the real one.
     with tempfile.TemporaryDirectory(prefix="chomp-demo-") as home:
         async with _client({**launch.client_environment(os.environ), "CHOMP_HOME": home, **FAILOVER}) as client:
-            seen["failover"] = await _fail_over(client, tell)
-    return seen
+            tell("failover", "a second server, set up with " + " ".join(f"{k}={v}" for k, v in FAILOVER.items()))
+            failover = await _call(client, "ask", {"prompt": "Who answers when the first one fails?"})
+            _answered(failover, tell)
+    return {
+        "server": {"command": command, "name": name, "protocol": protocol},
+        "tools": tools,
+        "models": ids,
+        "errors": dict(listed["errors"]),
+        "answers": answers,
+        "job": job,
+        "failover": failover,
+    }
 
 
 def _client(env: Mapping[str, str]) -> Client:
     command = launch.command()
     return Client(StdioServerParameters(command=command[0], args=command[1:], env=dict(env)))
-
-
-async def _look_around(client: Client, tell: Tell) -> dict[str, Any]:
-    """The server, its tools and the models."""
-    info = client.server_info
-    name = f"{info.name} {info.version}" if info else "the server"
-    command = launch.command()
-    tell(
-        "start", f"`{' '.join(command)}` over stdio, as an MCP client starts it: {name}, MCP {client.protocol_version}"
-    )
-    tools = [tool.name for tool in (await client.list_tools()).tools]
-    tell("tools", ", ".join(tools))
-    listed = await _call(client, "list_models", {"limit": 50})
-    ids = [model["id"] for model in listed["models"]]
-    tell("models", f"{len(ids)}{' and more' if listed['next_cursor'] else ''}, such as {', '.join(ids[:3])}")
-    for router, why in listed["errors"].items():
-        tell("", f"{router} could not be asked: {why}")
-    server = {"command": command, "name": name, "protocol": str(client.protocol_version)}
-    return {"server": server, "tools": tools, "models": ids, "errors": dict(listed["errors"])}
 
 
 async def _ask(client: Client, model: str, prompt: str, tell: Tell) -> Mapping[str, Any]:
@@ -123,22 +113,6 @@ async def _ask(client: Client, model: str, prompt: str, tell: Tell) -> Mapping[s
     except UpstreamFailed as error:
         tell("", f"no answer: {error}")
         return {"status": "error", "model": model, "error": str(error)}
-    _answered(told, tell)
-    return told
-
-
-async def _dispatch(client: Client, tell: Tell) -> Mapping[str, Any]:
-    job = await _call(client, "dispatch", {"prompt": "Take your time", "model": "mock/slow?seconds=3"})
-    tell("dispatch", f"{job['model']} in the background: {job['job_id']} is {job['status']}")
-    started = time.monotonic()
-    told = await _call(client, "result", {"job_id": job["job_id"], "wait_seconds": 45})
-    tell("result", f"{told['status']} after {time.monotonic() - started:.1f} s: {plain(told['text'])[:SHOWN]}")
-    return told
-
-
-async def _fail_over(client: Client, tell: Tell) -> Mapping[str, Any]:
-    tell("failover", "a second server, set up with " + " ".join(f"{k}={v}" for k, v in FAILOVER.items()))
-    told = await _call(client, "ask", {"prompt": "Who answers when the first one fails?"})
     _answered(told, tell)
     return told
 
@@ -159,31 +133,24 @@ async def _call(client: Client, tool: str, arguments: Mapping[str, Any]) -> Mapp
     return result.structured_content
 
 
-def _next(settings: Settings) -> dict[str, Any]:
-    """The commands that lead on: {keys: [{router, command, keys_page}], install, entry}."""
-    ours = launch.typed_command()
+def _next_steps(settings: Settings, seen: Mapping[str, Any] | None) -> None:
+    """The commands that lead on, for a person; or as JSON, behind what was `seen`."""
+    ours, claude = launch.typed_command(), CLIENTS["claude-desktop"]
+    entry = install.snippet(claude, settings)
     keys = [
         {"router": router.id, "command": f"{ours} keys add {router.id}", "keys_page": router.keys_page}
         for router in catalog.load(settings).values()
         if router.needs_key and not router.deprecated
     ]
-    return {
-        "setup": f"{ours} setup",
-        "keys": keys,
-        "entry": json.loads(install.snippet(CLIENTS["claude-desktop"], settings)),
-    }
-
-
-def _next_steps(settings: Settings) -> None:
-    ours = launch.typed_command()
+    if seen is not None:
+        show_json({**seen, "next": {"setup": f"{ours} setup", "keys": keys, "entry": json.loads(entry)}})
+        return
     print("\nWith a key, the same calls reach real models. Each is typed once, hidden:")
-    keys = _next(settings)["keys"]
     for key in keys[:SHOWN_ROUTERS]:
         print(f"  {key['command']:<{len(ours) + 21}} {key['keys_page']}")
     if more := len(keys) - SHOWN_ROUTERS:
         print(f"  and {more} more, several with a free tier: {ours} keys list")
     print(f"\n`{ours} setup` is a guided walk: a key, your clients, the first question.")
-    claude = CLIENTS["claude-desktop"]
     print(f"\nPaste this into Claude Desktop ({claude.path()}) and Cursor (~/.cursor/mcp.json),")
     print(f"or run `{ours} install claude-desktop` and `{ours} install cursor`:\n")
-    print(install.snippet(claude, settings))
+    print(entry)

@@ -41,12 +41,9 @@ def key_rows(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Row]:
         yield {"name": "keys", "ok": False, "detail": last.removeprefix("chomp-mcp: "), "exit_code": process.returncode}
 
 
-def check_keys(args: argparse.Namespace) -> int:
+async def check_keys(args: argparse.Namespace) -> int:
     """The process: a JSON line per row."""
-    return anyio.run(_check_keys, frozenset(filter(None, args.shell.split(","))))
-
-
-async def _check_keys(shell: frozenset[str]) -> int:
+    shell = frozenset(filter(None, args.shell.split(",")))
     async with Chomp(Settings.load()) as chomp:
         previews = await chomp.keyring.previews(OWNER)
         owned = {r: keys for r, keys in (await chomp.keyring.keys_of(OWNER)).items() if r in chomp.routers}

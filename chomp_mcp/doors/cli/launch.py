@@ -44,7 +44,19 @@ def lasting_command() -> list[str]:
     runner = next(filter(None, map(_cache_owner, (Path(found[0]), Path(sys.prefix)))), "")
     if not runner:
         return found
-    source = _source()
+    # Where the runner took the package from, if not from an index: a path, or a URL (PEP 610).
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.request import url2pathname
+
+    try:
+        told = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        told = {}
+    source = str(told.get("url", ""))
+    if source.startswith("file://"):
+        source = url2pathname(urlsplit(source).path)
+    elif revision := told.get("vcs_info"):
+        source = f"{revision['vcs']}+{source}@{revision['commit_id']}"
     if runner == "pipx":
         return [shutil.which("pipx") or "pipx", "run", *(("--spec", source) if source else ()), NAME]
     return [shutil.which("uvx") or "uvx", *(("--from", source) if source else ()), NAME]
@@ -68,23 +80,6 @@ def _quoted(words: Sequence[str]) -> str:
     import subprocess
 
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-
-
-def _source() -> str:
-    """Where the runner took the package from, if not from an index: a path, or a URL (PEP 610); "" is an index."""
-    from importlib.metadata import PackageNotFoundError, distribution
-    from urllib.request import url2pathname
-
-    try:
-        told = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
-    except (PackageNotFoundError, ValueError):
-        return ""
-    url = str(told.get("url", ""))
-    if url.startswith("file://"):
-        return url2pathname(urlsplit(url).path)
-    if revision := told.get("vcs_info"):
-        return f"{revision['vcs']}+{url}@{revision['commit_id']}"
-    return url
 
 
 def _cache_owner(path: Path) -> str:

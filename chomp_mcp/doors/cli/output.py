@@ -98,7 +98,11 @@ def table(
     What is still too wide stays whole: a long first cell gets a line of its own, the last column continues below itself
     where it `wraps`, and at the end each cell gets its line. A URL or a price is never cut.
     """
-    shown = [list(headers), *([plain(_cell(value)) for value in row] for row in rows)]
+    words = {None: "-", True: "yes", False: "no"}
+    cells = (
+        [words[value] if value is None or isinstance(value, bool) else str(value) for value in row] for row in rows
+    )
+    shown = [list(headers), *(list(map(plain, row)) for row in cells)]
     room = room_on(sys.stdout) if sys.stdout.isatty() else 0
     for name in droppable:
         if not room or _width(shown) <= room:
@@ -121,7 +125,12 @@ def _laid_out(rows: Sequence[Sequence[str]], room: int, *, wraps: bool) -> Itera
     elif over > 0 and widths[0] - over >= MIN_FIRST:
         widths[0] -= over
     elif over > 0:
-        yield from _as_records(rows)
+        width = max(map(len, rows[0][1:]), default=0)
+        for row in rows[1:]:
+            yield row[0]
+            yield from (
+                f"  {name.ljust(width)}  {cell}" for name, cell in zip(rows[0][1:], row[1:], strict=True) if cell
+            )
         return
     for row in rows:
         cells = list(row)
@@ -135,22 +144,6 @@ def _laid_out(rows: Sequence[Sequence[str]], room: int, *, wraps: bool) -> Itera
         indent = " " * len(head)
         for index, text in enumerate(texts):
             yield f"{indent if index else head}{_GAP if last else ''}{text}".rstrip()
-
-
-def _as_records(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    headers = rows[0]
-    width = max(map(len, headers[1:]), default=0)
-    for row in rows[1:]:
-        yield row[0]
-        yield from (f"  {name.ljust(width)}  {cell}" for name, cell in zip(headers[1:], row[1:], strict=True) if cell)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
 
 
 def clock(at: float | None) -> str:

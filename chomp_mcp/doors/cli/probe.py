@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 __all__ = ["HELLO", "NoAnswer", "Server", "answers_http", "start"]
 
@@ -69,9 +69,19 @@ class Server:
         except OSError as error:
             raise NoAnswer(f"{self._command[0]} could not be started: {error.strerror}. Install it anew") from None
         self._errors: list[bytes] = []
-        self._threads = [
-            threading.Thread(target=target, daemon=True) for target in (self._read_output, self._read_errors)
-        ]
+
+        def read_output() -> None:
+            for line in self._process.stdout or ():
+                self._lines.put(line)
+            self._lines.put(b"")
+
+        def read_errors() -> None:
+            for line in self._process.stderr or ():
+                self._errors.append(line)
+                del self._errors[:-50]
+
+        # Both at once: a server that fills a pipe which nobody reads stands still.
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (read_output, read_errors)]
         for thread in self._threads:
             thread.start()
         return self
@@ -96,10 +106,21 @@ class Server:
         self._asked += 1
         self._send({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params})
         while True:
-            message = self._next()
-            if message.get("id") == self._asked and isinstance(message.get("result"), dict):
+            try:
+                line = self._lines.get(timeout=ANSWER_SECONDS)
+            except queue.Empty:
+                raise NoAnswer(f"the server said nothing for {ANSWER_SECONDS:.0f} s. See what slows it") from None
+            if not line:
+                self._ended()
+            try:
+                message = json.loads(line)
+            except ValueError:
+                message = None
+            if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+                self.noise.append(line.decode("utf-8", "replace").rstrip())
+            elif message.get("id") == self._asked and isinstance(message.get("result"), dict):
                 return dict(message["result"])
-            if message.get("id") == self._asked:
+            elif message.get("id") == self._asked:
                 raise NoAnswer(f"the server refused {method}: {message.get('error')}")
 
     def tell(self, method: str) -> None:
@@ -113,23 +134,7 @@ class Server:
         except OSError:
             self._ended()
 
-    def _next(self) -> dict[str, Any]:
-        while True:
-            try:
-                line = self._lines.get(timeout=ANSWER_SECONDS)
-            except queue.Empty:
-                raise NoAnswer(f"the server said nothing for {ANSWER_SECONDS:.0f} s. See what slows it") from None
-            if not line:
-                self._ended()
-            try:
-                message = json.loads(line)
-            except ValueError:
-                message = None
-            if isinstance(message, dict) and message.get("jsonrpc") == "2.0":
-                return message
-            self.noise.append(line.decode("utf-8", "replace").rstrip())
-
-    def _ended(self) -> None:
+    def _ended(self) -> NoReturn:
         self._process.wait()
         self._threads[1].join(1)
         said = b"".join(self._errors).decode("utf-8", "replace").strip().splitlines()
@@ -137,13 +142,3 @@ class Server:
         code = self._process.returncode
         hint = "Mend that, and run chomp-mcp doctor again"
         raise NoAnswer(f"the server ended at once with exit code {code}: {last or 'it said nothing'}. {hint}")
-
-    def _read_output(self) -> None:
-        for line in self._process.stdout or ():
-            self._lines.put(line)
-        self._lines.put(b"")
-
-    def _read_errors(self) -> None:
-        for line in self._process.stderr or ():
-            self._errors.append(line)
-            del self._errors[:-50]

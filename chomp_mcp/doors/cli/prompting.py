@@ -76,7 +76,19 @@ async def request_of(chomp: Chomp, args: argparse.Namespace, prompt: str, thread
     Raises:
         InvalidRequest: an option, the schema or a file that cannot be used.
     """
-    options = {**_options(args.options), **_schema(args.schema)}
+    options: dict[str, Any] = {}
+    for pair in args.options:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise InvalidRequest(
+                f"The option {pair[:80]!r} is not NAME=VALUE.", hint="Write -o temperature=0.2.", param="options"
+            )
+        try:  # what reads as JSON is that value, anything else the text
+            options[name.strip()] = json.loads(text)
+        except ValueError:
+            options[name.strip()] = text
+    if args.schema:
+        options["response_format"] = _schema(args.schema)
     history = [dict(message) for message in thread.messages] if thread else []
     if args.system:
         history = [message for message in history if message.get("role") != "system"]
@@ -111,26 +123,8 @@ def folders_of(chomp: Chomp) -> Folders:
     return folders_for(chomp.settings.files or (here, Path(here.anchor)), (), "", chomp.settings.home)
 
 
-def _options(pairs: Sequence[str]) -> dict[str, Any]:
-    """`name=value`: what reads as JSON is that value, anything else the text."""
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.strip():
-            raise InvalidRequest(
-                f"The option {pair[:80]!r} is not NAME=VALUE.", hint="Write -o temperature=0.2.", param="options"
-            )
-        try:
-            options[name.strip()] = json.loads(text)
-        except ValueError:
-            options[name.strip()] = text
-    return options
-
-
 def _schema(path: str) -> dict[str, Any]:
     """The `response_format` for a file with a JSON schema; one that already is a `response_format` stays as it is."""
-    if not path:
-        return {}
     try:
         schema = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -142,6 +136,6 @@ def _schema(path: str) -> dict[str, Any]:
     if not isinstance(schema, Mapping):
         raise InvalidRequest(f"The schema {path} is not an object.", hint='Begin with {"type": "object", …}.')
     if schema.get("type") == "json_schema" and isinstance(schema.get("json_schema"), Mapping):
-        return {"response_format": dict(schema)}
+        return dict(schema)
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(path).stem)[:64] or "answer"
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema)}}}
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema)}}

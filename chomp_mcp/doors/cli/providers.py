@@ -44,11 +44,6 @@ def provider_of(name: str, settings: Settings, model: str) -> Client:
     return replace(client, path=lambda: beside, project="")
 
 
-def _codex(url: str, model: str, has_token: bool) -> dict[str, Any]:  # noqa: ARG001 - the table's signature
-    """A `[profiles.…]` beside it would be refused (0.171); the model is named at the start."""
-    return {"name": "chomp", "base_url": url, "wire_api": "responses", **({"env_key": TOKEN} if has_token else {})}
-
-
 def _opencode(url: str, model: str, has_token: bool) -> dict[str, Any]:
     options = {"baseURL": url, "apiKey": f"{{env:{TOKEN}}}" if has_token else "chomp"}
     models = {model: {"name": f"{model} (chomp)"}}
@@ -67,13 +62,8 @@ def _vscode(url: str, model: str, has_token: bool) -> dict[str, Any]:
         "maxOutputTokens": 16_000,
     }
     key = "${input:chomp-gateway-token}" if has_token else "chomp"
-    return {
-        "name": NAME,
-        "vendor": "customendpoint",
-        "apiKey": key,
-        "apiType": "chat-completions",
-        "models": [listed],
-    }
+    head = {"name": NAME, "vendor": "customendpoint", "apiKey": key, "apiType": "chat-completions"}
+    return {**head, "models": [listed]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +82,14 @@ class _Provider:
 
 
 _PROVIDERS: Mapping[str, _Provider] = {
-    "codex": _Provider("model_providers", _codex, "Then: codex -c model_provider=chomp -m {model}"),
+    "codex": _Provider(
+        "model_providers",
+        # A `[profiles.…]` beside it would be refused (0.171); the model is named at the start.
+        lambda url, _model, has_token: (
+            {"name": "chomp", "base_url": url, "wire_api": "responses"} | ({"env_key": TOKEN} if has_token else {})
+        ),
+        "Then: codex -c model_provider=chomp -m {model}",
+    ),
     "opencode": _Provider("provider", _opencode, "Then: opencode -m chomp/{model}"),
     "vscode": _Provider(
         "",

@@ -18,22 +18,8 @@ from chomp_mcp.store.sealing import Sealed
 __all__ = ["decrypt", "encrypt", "rotate"]
 
 
-def encrypt(args: argparse.Namespace) -> int:
+async def encrypt(args: argparse.Namespace) -> int:
     """Seal what lies in the open; where there is no master key yet, one is made and kept."""
-    return anyio.run(_encrypt, args.json)
-
-
-def rotate(args: argparse.Namespace) -> int:
-    """Seal everything with another master key."""
-    return anyio.run(_rotate, _given(), args.json)
-
-
-def decrypt(args: argparse.Namespace) -> int:
-    """Everything lies in the open again, and the master key that was kept for it is gone."""
-    return anyio.run(_decrypt, args.json)
-
-
-async def _encrypt(as_json: bool) -> int:
     async with Chomp(Settings.load()) as chomp:
         sealed, masters = chomp.sealed, chomp.sealed.masters
         with masters.one_at_a_time():
@@ -42,12 +28,16 @@ async def _encrypt(as_json: bool) -> int:
                 text = made()
                 found, place = (parsed(text),), masters.keep([text])
             count = await sealed.reseal(found[0])
-    if as_json:
-        show_json({"keys": count, "sealed_with": place})
-        return 0
-    print(f"{_keys(count)} sealed with {place}")
-    _explain(place)
+    _tell(args.json, count, place, place)
     return 0
+
+
+def rotate(args: argparse.Namespace) -> int:
+    """Seal everything with another master key: of the variable, or piped in, else made now."""
+    given = os.environ.get(NEW_VARIABLE, "").strip()
+    if not given and not sys.stdin.isatty():
+        given = sys.stdin.readline().strip()  # before there is an event loop, which would keep Ctrl-C from ending it
+    return anyio.run(_rotate, given, args.json)
 
 
 async def _rotate(given: str, as_json: bool) -> int:
@@ -72,15 +62,13 @@ async def _rotate(given: str, as_json: bool) -> int:
                 masters.keep([text], place)
     if place == VARIABLE:
         remark(f"{_keys(count)} sealed with it. Set {VARIABLE} to it wherever chomp-mcp runs, and start that again.")
-    elif as_json:
-        show_json({"keys": count, "sealed_with": place})
     else:
-        print(f"{_keys(count)} sealed with a new key in {place}")
-        _explain(place)
+        _tell(as_json, count, place, f"a new key in {place}")
     return 0
 
 
-async def _decrypt(as_json: bool) -> int:
+async def decrypt(args: argparse.Namespace) -> int:
+    """Everything lies in the open again, and the master key that was kept for it is gone."""
     settings = Settings.load()
     if settings.store:
         raise InvalidRequest("Keys in a remote store stay sealed.", hint="To change the master key: keys rotate.")
@@ -91,7 +79,7 @@ async def _decrypt(as_json: bool) -> int:
             count = await sealed.reseal(None)
             if place != VARIABLE:
                 masters.keep([], place)
-    if as_json:
+    if args.json:
         show_json({"keys": count, "sealed_with": None})
     else:
         print(f"{_keys(count)} in the open, in {settings.home / 'keys.json'}, for you alone to read")
@@ -111,15 +99,14 @@ async def _found(sealed: Sealed) -> tuple[tuple[MasterKey, ...], str]:
     return found, place if found else ""
 
 
-def _given() -> str:
-    """The new master key: of the variable, or piped in; empty: make one."""
-    return os.environ.get(NEW_VARIABLE, "").strip() or ("" if sys.stdin.isatty() else sys.stdin.readline().strip())
-
-
 def _keys(count: int) -> str:
     return f"{count} router key{'' if count == 1 else 's'}"
 
 
-def _explain(place: str) -> None:
+def _tell(as_json: bool, count: int, place: str, sealed_with: str) -> None:
+    if as_json:
+        show_json({"keys": count, "sealed_with": place})
+        return
+    print(f"{_keys(count)} sealed with {sealed_with}")
     if "key file" in place:
         remark(f"Whoever reads your files reads both. Back them up apart, or use a keychain or {VARIABLE}.")

@@ -9,8 +9,6 @@ import signal
 import sys
 from dataclasses import replace
 
-import anyio
-
 from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.errors import InvalidSetting, StoreError
 from chomp_mcp.messages import OWNER
@@ -40,14 +38,6 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def worker(args: argparse.Namespace) -> int:
-    """Run jobs that wait in the shared store until SIGTERM or Ctrl-C; what is not done then goes back in line."""
-    settings = Settings.load()
-    _needs_store(settings, "A worker runs the jobs of other processes")
-    anyio.run(_worker, settings, args.json)
-    return 0
-
-
 def _needs_store(settings: Settings, what: str) -> None:
     if not settings.store:
         raise InvalidSetting(
@@ -56,7 +46,10 @@ def _needs_store(settings: Settings, what: str) -> None:
         )
 
 
-async def _worker(settings: Settings, as_json: bool) -> None:
+async def worker(args: argparse.Namespace) -> int:
+    """Run jobs that wait in the shared store until SIGTERM or Ctrl-C; what is not done then goes back in line."""
+    settings = Settings.load()
+    _needs_store(settings, "A worker runs the jobs of other processes")
     from chomp_mcp.app import Chomp
     from chomp_mcp.doors.http.server.process import GRACE_SECONDS
     from chomp_mcp.telemetry.log import LogObserver, configure
@@ -78,9 +71,10 @@ async def _worker(settings: Settings, as_json: bool) -> None:
     except StoreError as error:
         remark(f"chomp-mcp: {error} It is tried again until it answers.")
     chomp.jobs.start()
-    if as_json:
+    if args.json:
         show_json({"runs": "jobs", "store": place_of(settings.store)})
         sys.stdout.flush()
     remark(f"chomp-mcp worker runs the jobs that wait in {place_of(settings.store)}; Ctrl-C ends it.")
     await stopped.wait()
     await chomp.close(GRACE_SECONDS)
+    return 0

@@ -200,13 +200,11 @@ def _next(text: str, position: int) -> tuple[int, int]:
 
 
 def _value(text: str, start: int) -> _Node:
-    match text[start : start + 1]:
-        case "{":
-            return _object(text, start)
-        case "[":
-            return _array(text, start)
-        case '"':
-            return _string(text, start)
+    first = text[start : start + 1]
+    if first in {"{", "["}:
+        return _container(text, start)
+    if first == '"':
+        return _string(text, start)
     found = _PLAIN.match(text, start)
     if found is None:
         raise CannotEdit(f"it is no JSON at {_place(text, start)}")
@@ -228,41 +226,33 @@ def _read(text: str, start: int, token: str) -> _Node:
         raise CannotEdit(f"it is no JSON at {_place(text, start)}") from None
 
 
-def _object(text: str, start: int) -> _Node:
-    node = _Node({}, start)
+def _container(text: str, start: int) -> _Node:
+    """An object or an array, with a member for each of its values; one without a name is called by its number."""
+    is_object = text[start] == "{"
+    node, end = _Node({} if is_object else [], start), "}" if is_object else "]"
     position, last = _next(text, start + 1)
-    while text[position : position + 1] != "}":
-        name = _string(text, position)
-        colon = _next(text, name.end)[0]
-        if text[colon : colon + 1] != ":":
-            raise CannotEdit(f"it is no JSON at {_place(text, colon)}")
-        member = _Member(name.value, last, position, _value(text, _next(text, colon + 1)[0]))
+    while text[position : position + 1] != end:
+        begin = position
+        if is_object:
+            key = _string(text, position)
+            position = _next(text, key.end)[0]
+            if text[position : position + 1] != ":":
+                raise CannotEdit(f"it is no JSON at {_place(text, position)}")
+            value = _value(text, _next(text, position + 1)[0])
+            node.value[key.value] = value.value
+            name = key.value
+        else:
+            value = _value(text, position)
+            node.value.append(value.value)
+            named = value.value.get("name") if isinstance(value.value, dict) else None
+            name = named if isinstance(named, str) else f"#{len(node.members)}"
+        member = _Member(name, last, begin, value)
         node.members.append(member)
-        node.value[name.value] = member.node.value
-        position, last = _next(text, member.node.end)
+        position, last = _next(text, value.end)
         if text[position : position + 1] == ",":
             member.comma = position
             position, last = _next(text, position + 1)
-        elif text[position : position + 1] != "}":
-            raise CannotEdit(f"it is no JSON at {_place(text, position)}")
-    node.last, node.end = last, position + 1
-    return node
-
-
-def _array(text: str, start: int) -> _Node:
-    node = _Node([], start)
-    position, last = _next(text, start + 1)
-    while text[position : position + 1] != "]":
-        item = _value(text, position)
-        name = item.value.get("name") if isinstance(item.value, dict) else None
-        member = _Member(name if isinstance(name, str) else f"#{len(node.members)}", last, position, item)
-        node.members.append(member)
-        node.value.append(item.value)
-        position, last = _next(text, item.end)
-        if text[position : position + 1] == ",":
-            member.comma = position
-            position, last = _next(text, position + 1)
-        elif text[position : position + 1] != "]":
+        elif text[position : position + 1] != end:
             raise CannotEdit(f"it is no JSON at {_place(text, position)}")
     node.last, node.end = last, position + 1
     return node
