@@ -94,6 +94,8 @@ class Ledger:
         """What they cost in all."""
         self._one_writer = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
+        self._together: asyncio.Task[None] | None = None
+        """Begins in the next turn of the event loop, and then writes what is noted."""
         self._renewer: asyncio.Task[None] | None = None
         self._wrote_at = 0.0
         self._is_closing = False
@@ -133,11 +135,19 @@ class Ledger:
         held = self._held.get(f"{HOLD}{hold.caller_id}")
         if held is None or hold.id not in held.unwritten:
             return
-        await self.written()
+        # Whoever comes in the same turn of the event loop is written in the same step. A caller that hangs up takes
+        # nobody else's step with it.
+        if self._together is None:
+            self._together = asyncio.create_task(self._write_together())
+        await asyncio.shield(self._together)
         if self._journal is not None and hold.id in held.unwritten and hold.id not in self._journaled:
             row = Row(records_of(hold.caller_id, self._clock()), self._next(), hold=hold)
             self._journaled[hold.id] = row.number
             await self._journal_rows([row])
+
+    async def _write_together(self) -> None:
+        self._together = None
+        await self.written()
 
     def _within_room(self, caller_id: str, nano_usd: int, likely: int) -> Hold | None:
         """A reservation that others count already; not while a record is written that does not know of it."""
