@@ -12,6 +12,7 @@ from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
 from chomp_mcp.policy import budget
 from chomp_mcp.policy.budget import Limits
+from chomp_mcp.policy.estimate import most_input
 from chomp_mcp.policy.grants import UNLIMITED, Grant, within
 from chomp_mcp.policy.rate_limit import Rate
 from chomp_mcp.store.ledger import Hold, Ledger
@@ -73,10 +74,9 @@ class Admission:
         if all(route.router.free for route in plan.routes):
             return plan, None
         await self._prices.load(plan.routes)
-        estimates = [(route, self._prices.estimate(route, request.said)) for route in plan.routes]
-        most, least, likely = (
-            max(budget.nano(getattr(each, name)) for _, each in estimates) for name in ("most", "least", "likely")
-        )
+        tokens = most_input(request.said)
+        estimates = [self._prices.estimate(route, request.said, tokens) for route in plan.routes]
+        most, least, likely = (budget.nano(max(figures)) for figures in list(zip(*estimates, strict=True))[:3])
         if most == 0:
             return plan, None
         try:
@@ -84,7 +84,7 @@ class Admission:
                 caller.id, most, within(self.limits, grant), least=least, likely=likely
             )
         except (BudgetExceeded, StoreAway) as error:
-            free = tuple(route for route, estimate in estimates if estimate.is_free)
+            free = tuple(route for route, each in zip(plan.routes, estimates, strict=True) if each.is_free)
             if not free:
                 raise
             is_known = isinstance(error, BudgetExceeded)
@@ -97,7 +97,7 @@ class Admission:
         Raises:
             BudgetExceeded: there is no room beside what is held already.
         """
-        estimate = self._prices.estimate(route, request.said)
+        estimate = self._prices.estimate(route, request.said, most_input(request.said))
         most, likely = budget.nano(estimate.most), budget.nano(estimate.likely)
         if most == 0:
             return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -98,12 +98,12 @@ class Prices:
         price = self._price(Route(book.routers[model.router], model.id, key, key_id, model), model)
         return model if price is None else replace(model, price_in=price.input, price_out=price.output)
 
-    def estimate(self, route: Route, body: Mapping[str, Any]) -> Estimate:
-        """What this call may cost, for the reservation."""
+    def estimate(self, route: Route, body: Mapping[str, Any], most_input: int) -> Estimate:
+        """What this call may cost, for the reservation; `most_input` is the body's, by policy/estimate.py."""
         listed = self._listed(route)
         price = self._price(route, listed)
         max_output = listed.max_output if listed else None
-        most = estimate.most_usage(body, max_output)
+        most = estimate.most_usage(body, max_output, most_input)
         asked = estimate.asked_output(body, max_output)
         likely = Usage(
             input_tokens=most.input_tokens * 3 // 4,
@@ -142,8 +142,7 @@ class Prices:
 _LEAST = Decimal("1e-9")
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a call may cost in USD before it is made."""
 
     most: Decimal

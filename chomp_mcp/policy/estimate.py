@@ -11,7 +11,7 @@ from chomp_mcp import wire
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Usage
 
-__all__ = ["LIKELY_OUTPUT_TOKENS", "asked_output", "likely_usage", "most_usage", "usage_of_texts"]
+__all__ = ["LIKELY_OUTPUT_TOKENS", "asked_output", "likely_usage", "most_input", "most_usage", "usage_of_texts"]
 
 _CHARS_PER_TOKEN = 4
 _FEWEST_CHARS_PER_TOKEN = 3
@@ -30,8 +30,8 @@ _INLINE = re.compile(rb'"(?:data:[^",]{0,100};base64,[^"]*|[A-Za-z0-9+/_-]{2000,
 _PARTS = re.compile(rb'"type":\s?"(?:image_url|input_image|image|document|file|input_file|input_audio|video_url)"')
 
 
-def most_usage(body: Mapping[str, Any], max_output: int | None) -> Usage:
-    """The most that a request may count; `max_output` is the model's own limit.
+def most_input(body: Mapping[str, Any]) -> int:
+    """The most input tokens that a request may count, whoever gets it.
 
     Raises:
         InvalidRequest: the body is no JSON, and could not be sent.
@@ -41,12 +41,13 @@ def most_usage(body: Mapping[str, Any], max_output: int | None) -> Usage:
     if len(text) > _SHORT:
         text, inline = _INLINE.subn(b'""', text)
         media = max(media, inline)
+    return math.ceil(len(text) / _FEWEST_CHARS_PER_TOKEN) + media * _MEDIA_TOKENS
+
+
+def most_usage(body: Mapping[str, Any], max_output: int | None, input_tokens: int) -> Usage:
+    """The most that a request may count; `max_output` is the model's own limit, `input_tokens` its `most_input`."""
     output = asked_output(body, max_output) or max_output or _MOST_OUTPUT_TOKENS
-    return Usage(
-        input_tokens=math.ceil(len(text) / _FEWEST_CHARS_PER_TOKEN) + media * _MEDIA_TOKENS,
-        output_tokens=output * _choices(body),
-        service_tier=_tier(body),
-    )
+    return Usage(input_tokens, output * _choices(body), service_tier=_tier(body))
 
 
 def likely_usage(body: Mapping[str, Any], max_output: int | None) -> Usage:
@@ -115,11 +116,14 @@ def _tier(body: Mapping[str, Any]) -> str:
 
 def asked_output(body: Mapping[str, Any], max_output: int | None) -> int | None:
     """The caller's own limit, at most the model's; None where they set none."""
-    return next((limit for name in _OUTPUT_LIMITS if (limit := _whole(body.get(name), max_output))), None)
+    for name in _OUTPUT_LIMITS:
+        if name in body and (limit := _whole(body[name], max_output)):
+            return limit
+    return None
 
 
 def _choices(body: Mapping[str, Any]) -> int:
-    return _whole(body.get("n"), _MOST_CHOICES) or 1
+    return (_whole(body["n"], _MOST_CHOICES) if "n" in body else None) or 1
 
 
 def _whole(value: Any, most: int | None) -> int | None:

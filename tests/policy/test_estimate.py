@@ -9,7 +9,7 @@ import pytest
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Usage
-from chomp_mcp.policy.estimate import likely_usage, most_usage, usage_of_texts
+from chomp_mcp.policy.estimate import likely_usage, most_input, most_usage, usage_of_texts
 
 
 def ask(**options):
@@ -35,12 +35,12 @@ def ask(**options):
     ],
 )
 def test_what_may_be_answered_is_the_callers_limit_or_the_models(body, max_output, most, likely):
-    assert most_usage(body, max_output).output_tokens == most
+    assert most_usage(body, max_output, most_input(body)).output_tokens == most
     assert likely_usage(body, max_output).output_tokens == likely
 
 
 def test_the_most_counts_a_token_for_three_characters_of_the_request():
-    assert 100 < most_usage(ask(), None).input_tokens < 130
+    assert 100 < most_input(ask()) < 130
 
 
 PICTURE = base64.b64encode(bytes(range(256)) * 12_000).decode()
@@ -57,7 +57,7 @@ MEDIA = {
 def test_media_cost_by_what_they_show_and_not_by_their_base64(part):
     body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "what is this"}, part, part]}]}
 
-    assert 3200 < most_usage(body, None).input_tokens < 3500
+    assert 3200 < most_input(body) < 3500
     assert 3200 < usage_of_texts(body, 0).input_tokens < 3300
 
 
@@ -83,10 +83,10 @@ def test_texts_are_counted_four_characters_a_token_and_flagged():
 
 @pytest.mark.parametrize("odd", ["\ud83d", 2**70])
 def test_a_request_of_odd_json_is_estimated_too(odd):
-    assert most_usage(ask(odd=odd), None).input_tokens > 100
+    assert most_input(ask(odd=odd)) > 100
 
 
 @pytest.mark.parametrize("odd", [{"set"}, b"bytes", ["\ud83d", float("nan")]], ids=["set", "bytes", "NaN"])
 def test_a_request_that_is_no_json_is_refused(odd):
     with pytest.raises(InvalidRequest, match=r"The request is not JSON.*Leave out"):
-        most_usage(ask(odd=odd), None)
+        most_input(ask(odd=odd))
