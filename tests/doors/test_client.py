@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from dataclasses import replace
 
 import anyio
@@ -66,9 +67,11 @@ async def test_a_stream_that_breaks_raises_after_what_came(client, upstream):
 
 
 async def test_jobs_are_dispatched_and_collected(client, upstream):
-    upstream.answer("hello")
+    seen = threading.Event()
+    upstream.answer("hello", before=seen)
     job = await client.dispatch("hi", model="lab/m", system="be kind", temperature=0.1)
     assert (job["router"], job["status"]) == ("lab", "running")
+    seen.set()
     done = await client.result(job["id"], wait_seconds=5)
     assert (done["status"], done["result"]) == ("done", "hello")
     assert upstream.chats[0].json["messages"][0] == {"role": "system", "content": "be kind"}
