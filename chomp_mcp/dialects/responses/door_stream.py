@@ -75,12 +75,14 @@ class ResponseEvents:
             self._finish = delta.finish_reason or self._finish
             added = delta.choice
             for name in REASONING:
-                value, known = added.get(name), self._thought.get(name)
-                if isinstance(value, list) and isinstance(known, list):
-                    known += value
-                elif isinstance(value, list) and value:
-                    self._thought[name] = list(value)  # also where it was a text before: the two do not add up
-                elif isinstance(value, str) and value:
+                if not (value := added.get(name)):
+                    continue
+                known = self._thought.get(name)
+                if isinstance(value, list):
+                    # A list also where it was a text before: the two do not add up.
+                    self._thought[name] = known if isinstance(known, list) else []
+                    self._thought[name] += value
+                elif isinstance(value, str):
                     self._thought[name] = str(known or "") + value
                     # Its text is told once, though some routers give it under two names.
                     if name != "reasoning" or not added.get("reasoning_content"):
