@@ -28,6 +28,8 @@ _TYPES: Mapping[int, str] = {
 """By status, as platform.claude.com lists them; other 4xx are `invalid_request_error`, other 5xx `api_error`."""
 
 _FIRST_OF_OURS = 500
+_NUMBER = r"(?<![\w.-])(\d{1,3}(?:[,_]\d{3})+|\d{3,})(?![\w-])"
+_MAXIMUM = re.compile(rf"(?:context (?:length|window|size)|max\w*|limit|>)\D{{0,40}}?{_NUMBER}", re.IGNORECASE)
 
 
 def are_asked_for(scope: Scope) -> bool:
@@ -41,7 +43,17 @@ def are_asked_for(scope: Scope) -> bool:
 def envelope(error: ChompError, request_id: str) -> dict[str, Any]:
     """The error object of that API."""
     default = "invalid_request_error" if status(error) < _FIRST_OF_OURS else "api_error"
-    message = _too_long(error) if isinstance(error, PromptTooLong) else str(error)
+    message = str(error)
+    if isinstance(error, PromptTooLong):
+        # The words by which Claude Code knows that it must compact, with the numbers that the router told, then its own
+        # words. Without numbers the words alone: what the router counts as a token nobody else knows.
+        told = str(error.body.get("message") or error.message)
+        numbers = [_whole(found) for found in re.findall(_NUMBER, told)]
+        named = _MAXIMUM.search(told)
+        maximum = _whole(named[1]) if named else min(numbers, default=0)
+        tokens = max(numbers, default=0)
+        counts = f": {tokens} tokens > {maximum} maximum" if tokens > maximum else ""
+        message = f"prompt is too long{counts}. {error}"
     inner = {"type": _TYPES.get(status(error), default), "message": message}
     return {"type": "error", "error": inner, "request_id": request_id}
 
@@ -49,24 +61,6 @@ def envelope(error: ChompError, request_id: str) -> dict[str, Any]:
 def status(error: ChompError) -> int:
     """The error's own; a context overflow is a 400 there, whatever it was for the router (Groq says 413)."""
     return 400 if isinstance(error, PromptTooLong) else error.status
-
-
-_NUMBER = r"(?<![\w.-])(\d{1,3}(?:[,_]\d{3})+|\d{3,})(?![\w-])"
-_MAXIMUM = re.compile(rf"(?:context (?:length|window|size)|max\w*|limit|>)\D{{0,40}}?{_NUMBER}", re.IGNORECASE)
-
-
-def _too_long(error: PromptTooLong) -> str:
-    """The words by which Claude Code knows that it must compact, with the numbers that the router told, then its own.
-
-    Without them the words alone: what the router counts as a token nobody else knows.
-    """
-    words = str(error.body.get("message") or error.message)
-    numbers = [_whole(found) for found in re.findall(_NUMBER, words)]
-    named = _MAXIMUM.search(words)
-    maximum = _whole(named[1]) if named else min(numbers, default=0)
-    tokens = max(numbers, default=0)
-    counts = f": {tokens} tokens > {maximum} maximum" if tokens > maximum else ""
-    return f"prompt is too long{counts}. {error}"
 
 
 def _whole(number: str) -> int:

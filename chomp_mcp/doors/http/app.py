@@ -41,7 +41,6 @@ from chomp_mcp.doors.mcp.lazy import LateMcp
 from chomp_mcp.doors.pages import docs_page, home_page
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -67,7 +66,13 @@ def build_app(
     traffic = Traffic(chomp.settings.max_requests, chomp.settings.most_of_caller, chomp.settings.max_request_bytes)
     # Pages where a person types a key: only where the server listens on this machine alone.
     pages = KeyPages(chomp, mounted=True) if is_loopback(chomp.settings.host) else None
-    mcp = LateMcp(partial(_load_mcp, chomp, pages, state_key))
+
+    async def load_mcp() -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+        # The prices first: two threads in the imports of pydantic, which both need, could wait for each other.
+        await chomp.prices.load()
+        return await anyio.to_thread.run_sync(_mcp, chomp, pages, state_key)
+
+    mcp = LateMcp(load_mcp)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -145,39 +150,30 @@ class _App(Starlette):
         return self._edge(self._authentication(app))
 
 
-async def _load_mcp(
-    chomp: Chomp, pages: KeyPages | None, state_key: bytes
-) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
-    """The prices first: two threads in the imports of pydantic, which both need, could wait for each other."""
-    await chomp.prices.load()
-    return await anyio.to_thread.run_sync(_mcp, chomp, pages, state_key)
-
-
 def _mcp(
     chomp: Chomp, pages: KeyPages | None, state_key: bytes
 ) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+    """Runs in a thread: its imports take as long as the rest of the start, and the event loop would stand still."""
     from chomp_mcp.doors.mcp.server import build_server, mcp_routes
 
+    settings = chomp.settings
+    # Why a client's next request may reach another process, and what to do about it; empty: it will not.
+    no_sessions = ""
+    if settings.workers > 1:
+        no_sessions = "this server has several; connect to /mcp, or start it without --workers"
+    elif settings.store and not settings.mcp_sessions:
+        no_sessions = (
+            "replicas share this store; connect to /mcp, or set CHOMP_MCP_SESSIONS=1 and have the balancer keep"
+            " each client on its replica"
+        )
     served = mcp_routes(
         build_server(chomp, pages=pages, state_key=state_key),
         host="",  # guard.py checks Host and Origin, and bodies
         max_body_bytes=MAX_BODY_BYTES,
-        no_sessions=_no_sessions(chomp.settings),
+        no_sessions=no_sessions,
     )
     gc.freeze()  # as server/serve.py does, and for the same reason
     return served
-
-
-def _no_sessions(settings: Settings) -> str:
-    """Why a client's next request may reach another process, and what to do about it; empty: it will not."""
-    if settings.workers > 1:
-        return "this server has several; connect to /mcp, or start it without --workers"
-    if settings.store and not settings.mcp_sessions:
-        return (
-            "replicas share this store; connect to /mcp, or set CHOMP_MCP_SESSIONS=1 and have the balancer keep"
-            " each client on its replica"
-        )
-    return ""
 
 
 def _no_such_route(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from chomp_mcp import wire
 from chomp_mcp.doors.http import anthropic_errors, google_errors
@@ -39,6 +39,7 @@ __all__ = [
     "read_json",
     "request_id_of",
     "send_json",
+    "server_sent",
     "shutting_down",
     "while_connected",
 ]
@@ -105,7 +106,15 @@ async def read_json(receive: Receive) -> dict[str, Any]:
         InvalidRequest: empty, not JSON, or not an object.
         ClientDisconnect: the client left before all of it was here.
     """
-    body = await _read(receive)
+    parts: list[bytes] = []
+    has_more = True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        has_more = message.get("more_body", False)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)  # nearly all come in one part, and need no copy
     if not body.strip():
         raise InvalidRequest("The body is empty.", hint="Send a JSON object.")
     try:
@@ -115,17 +124,6 @@ async def read_json(receive: Receive) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest(f"The body is a JSON {type(value).__name__}.", hint="Send a JSON object.")
     return value
-
-
-async def _read(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def number(text: str | None, name: str, *, default: float, most: float) -> float:
@@ -153,6 +151,11 @@ async def send_json(send: Send, body: bytes, headers: list[tuple[bytes, bytes]],
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
+
+
+def server_sent(value: Mapping[str, Any]) -> bytes:
+    """An object as one server-sent event."""
+    return b"data: %b\n\n" % wire.dumps(value)
 
 
 def public_error(error: Exception) -> ChompError:
@@ -197,24 +200,23 @@ def error_answer(error: ChompError, scope: Scope | None = None) -> Json:
 
 
 class EventStream:
-    """Server-sent events on their way out: `async with EventStream(send) as events`.
+    """Server-sent events on their way out: `async with EventStream(send, failure, pulse) as events`.
 
-    An error after `start` becomes an event, followed by `last` and a clean end; before it, it goes on to the caller.
-    So does being cancelled while the client is there: then the server's patience at a shutdown is over.
+    `pulse` keeps a silent stream alive. `last` ends it, or what `failure` makes of an error that comes behind `start`;
+    one before it goes on to the caller. Being cancelled while the client is there is such an error: then the server's
+    patience at a shutdown is over.
     """
 
-    def __init__(self, send: Send, *, keepalive_seconds: float = KEEPALIVE_SECONDS) -> None:
+    def __init__(self, send: Send, failure: Callable[[ChompError], bytes], pulse: bytes) -> None:
         self._send = send
+        self._failure = failure
+        self._pulse = pulse
         self._now = asyncio.get_running_loop().time
-        self._keepalive_seconds = keepalive_seconds
         self._wrote_at = math.inf
         self._has_ended = False
         self.has_lost_client = False
-        self.last = b"data: [DONE]\n\n"
-        """The frame that ends the stream."""
-        self.pulse = b": keepalive\n\n"
-        """The frame that keeps a silent stream alive."""
-        self.error_frame: Callable[[ChompError], bytes] = _error_frame
+        self.last = b""
+        """The frames that end the stream."""
 
     @property
     def has_started(self) -> bool:
@@ -230,17 +232,14 @@ class EventStream:
         self._wrote_at = self._now()
         await self._send({"type": "http.response.body", "body": frames, "more_body": True})
 
-    async def event(self, value: Mapping[str, Any]) -> None:
-        await self.write(b"data: %b\n\n" % wire.dumps(value))
-
     @property
     def silent_until(self) -> float:
         """When a comment is due, on the event loop's clock."""
-        return (self._wrote_at if self.has_started else self._now()) + self._keepalive_seconds
+        return (self._wrote_at if self.has_started else self._now()) + KEEPALIVE_SECONDS
 
     async def keep_alive(self) -> None:
         if self.has_started and not self._has_ended and self._now() >= self.silent_until:
-            await self.write(self.pulse)
+            await self.write(self._pulse)
 
     async def __aenter__(self) -> Self:
         return self
@@ -250,22 +249,16 @@ class EventStream:
             return False
         if isinstance(error, asyncio.CancelledError):
             with anyio.move_on_after(LAST_WORDS_SECONDS):
-                await self._end(shutting_down())
+                await self._end(self._failure(shutting_down()))
             return True
         if not isinstance(error, Exception | None):
             return False
-        await self._end(error)
+        await self._end(self.last if error is None else self._failure(public_error(error)))
         return True
 
-    async def _end(self, error: Exception | None) -> None:
-        if error is not None:
-            await self.write(self.error_frame(public_error(error)))
-        self._has_ended = True
-        await self._send({"type": "http.response.body", "body": self.last, "more_body": False})
-
-
-def _error_frame(error: ChompError) -> bytes:
-    return b"data: %b\n\n" % wire.dumps(error.envelope())
+    async def _end(self, frames: bytes) -> None:
+        self._has_ended = True  # a keep-alive behind it would be a write to an answer that is over
+        await self._send({"type": "http.response.body", "body": frames, "more_body": False})
 
 
 def shutting_down() -> Overloaded:
@@ -305,38 +298,29 @@ async def while_connected(
 ) -> T:
     """Do the work, keep `events` alive, and cancel both when the client hangs up; the body must have been read.
 
-    A scope and a bare task, where a task group would cost four times as much and wrap what the work raises; not even
-    the task where the scope brings what tells of a hang-up, and no stream is to be kept alive.
-
     Raises:
         ClientDisconnect: the client left first.
     """
     hang_up: HangUp | None = scope.get(HANG_UP)
     if hang_up is not None and events is None:
         return await hang_up.interrupts(work)
+
+    async def watch() -> None:
+        message: Message = {"type": ""}
+        while message["type"] != "http.disconnect":
+            with anyio.CancelScope(deadline=events.silent_until if events else math.inf):
+                message = await receive()
+            if events is not None:
+                await events.keep_alive()
+        if events is not None:
+            events.has_lost_client = True
+        cancelling.cancel()
+
+    # A scope and a bare task: a task group would cost four times as much, and wrap what the work raises.
     with anyio.CancelScope() as cancelling:
-        watch = asyncio.create_task(_watch(receive, cancelling, events))
+        watching = asyncio.create_task(watch())
         try:
             return await work()
         finally:
-            watch.cancel()
+            watching.cancel()
     raise ClientDisconnect
-
-
-async def _watch(receive: Receive, scope: anyio.CancelScope, events: EventStream | None) -> None:
-    """Cancel the scope once the client has gone."""
-    gone = False
-    while not gone:
-        if events is None:
-            gone = await _hung_up(receive)
-            continue
-        with anyio.CancelScope(deadline=events.silent_until):
-            gone = await _hung_up(receive)
-        await events.keep_alive()
-    if events is not None:
-        events.has_lost_client = True
-    scope.cancel()
-
-
-async def _hung_up(receive: Receive) -> bool:
-    return bool((await receive())["type"] == "http.disconnect")

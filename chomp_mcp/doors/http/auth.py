@@ -16,7 +16,7 @@ from chomp_mcp.doors.http.protected_resource import BROWSER_PATHS
 from chomp_mcp.doors.http.traffic import SHARE
 from chomp_mcp.errors import InvalidSetting, NotAllowed, NotAuthenticated
 from chomp_mcp.gateway.admission import Admission
-from chomp_mcp.messages import OWNER, Caller
+from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
 
@@ -53,6 +53,7 @@ A path that is in no row is for tokens that open every door.
 """
 
 _OWNER = replace(OWNER, limited=True)
+_KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
 _TOKEN = b"chomp_"
 """The prefix of the tokens that POST /api/keys gives."""
 
@@ -116,9 +117,25 @@ class Authentication:
         if not credential and path == "/api/keys" and scope["method"] == "POST":
             await self._app(scope, receive, send)
             return
-        caller = await self._identify(credential)
+        token = _bare(credential)
+        if self._is_owners(token):
+            caller = _OWNER
+        elif token.startswith(_TOKEN):
+            # Found by its hash: no byte of a stored token is ever compared with one that was sent.
+            found = await self._keyring.find(token.decode("latin-1"))
+            if found is None:
+                raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
+            caller = replace(found, limited=True)
+        elif self._is_open:
+            caller = _OWNER  # whatever was sent: OpenAI's SDKs insist on sending something
+        else:
+            raise NotAuthenticated("The token is wrong." if token else "A token is needed here.", hint=_HINT)
         if caller.doors:
-            _check_door(path, caller)
+            needed = next((doors for beginnings, doors in _DOORS if path.startswith(beginnings)), set())
+            if not needed & set(caller.doors):
+                raise NotAllowed(
+                    f"This token does not open {path[:100]}.", hint=f"It opens: {', '.join(caller.doors)}."
+                )
         scope.setdefault("state", {})["caller"] = caller
         scope[SHARE].belongs_to(caller)
         if HANG_UP not in scope and scope["method"] == "POST" and path.startswith(_BUSY_PREFIXES):
@@ -133,47 +150,19 @@ class Authentication:
         """`Authorization`, or Anthropic's and Google's own headers. Claude Code may send two: ours counts."""
         headers = scope["headers"]
         shown = [value.strip() for name, value in headers if name == b"authorization"][:1]
-        if scope.get("path") in BROWSER_PATHS:
-            shown = [_password(value) for value in shown]
+        if scope.get("path") in BROWSER_PATHS and shown and shown[0][:6].lower() == b"basic ":
+            # All that a browser's own dialog can give (RFC 7617): the token is the password, under any name.
+            try:
+                shown = [base64.b64decode(shown[0][6:].strip(), validate=True).partition(b":")[2]]
+            except ValueError:
+                shown = []
         shown += [value.strip() for name, value in headers if name in _KEY_HEADERS][:1]
-        return next((each for each in shown if self._is_ours(_bare(each))), next(filter(None, shown), b""))
+        ours = (each for each in shown if (token := _bare(each)).startswith(_TOKEN) or self._is_owners(token))
+        return next(ours, next(filter(None, shown), b""))
 
-    def _is_ours(self, token: bytes) -> bool:
-        return token.startswith(_TOKEN) or bool(self._owner_token and hmac.compare_digest(token, self._owner_token))
-
-    async def _identify(self, credential: bytes) -> Caller:
-        """The caller, or NotAuthenticated. Stored tokens are found by their hash, so their bytes are never compared."""
-        token = _bare(credential)
-        # In constant time: how long it takes must not tell how much of a guess is right.
-        if self._owner_token and hmac.compare_digest(token, self._owner_token):
-            return _OWNER
-        if token.startswith(_TOKEN):
-            caller = await self._keyring.find(token.decode("latin-1"))
-            if caller is None:
-                raise NotAuthenticated("Nobody has this token, or it was revoked.", hint=_HINT)
-            return replace(caller, limited=True)
-        if self._is_open:
-            return _OWNER
-        raise NotAuthenticated("The token is wrong." if token else "A token is needed here.", hint=_HINT)
-
-
-_KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
-
-
-def _check_door(path: str, caller: Caller) -> None:
-    needed = next((doors for beginnings, doors in _DOORS if path.startswith(beginnings)), set())
-    if not needed & set(caller.doors):
-        raise NotAllowed(f"This token does not open {path[:100]}.", hint=f"It opens: {', '.join(caller.doors)}.")
-
-
-def _password(credential: bytes) -> bytes:
-    """The password of Basic credentials (RFC 7617), all that a browser's own dialog can give; else as it is."""
-    if credential[:6].lower() != b"basic ":
-        return credential
-    try:
-        return base64.b64decode(credential[6:].strip(), validate=True).partition(b":")[2]
-    except ValueError:
-        return b""
+    def _is_owners(self, token: bytes) -> bool:
+        """In constant time: how long it takes must not tell how much of a guess is right."""
+        return bool(self._owner_token) and hmac.compare_digest(token, self._owner_token)
 
 
 def _bare(credential: bytes) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from starlette.routing import Route
@@ -12,20 +11,21 @@ from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
+from chomp_mcp.doors.http.asgi import caller_of, read_json, send_json, server_sent
 from chomp_mcp.doors.http.chat import (
     chat_request,
     conversation_of,
-    headers_of,
     openai_usage,
     patience_of,
 )
+from chomp_mcp.doors.http.exchange import Words, exchanged
 from chomp_mcp.doors.views import receipt_extension
-from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.gateway.pipeline import Gateway
-from chomp_mcp.messages import Caller, ChatRequest, Delta, Receipt
+from chomp_mcp.errors import ChompError, InvalidRequest
+from chomp_mcp.messages import Completion, Delta, Receipt
 
-__all__ = ["ChatCompletions", "answer", "relay", "routes"]
+__all__ = ["ChatCompletions", "OpenAIWords", "routes"]
+
+_DONE = b"data: [DONE]\n\n"
 
 
 def routes(chomp: Chomp) -> list[Route]:
@@ -46,64 +46,43 @@ class ChatCompletions:
             raise InvalidRequest("dry_run is not true or false.", hint="Correct dry_run.", param="dry_run")
         headers = scope["headers"]
         request = chat_request(body, session=conversation_of(headers, body), patience=patience_of(headers))
-        caller = caller_of(scope)
         if is_dry:
-            await send_json(send, wire.dumps(await self._gateway.explain(caller, request)), [])
+            await send_json(send, wire.dumps(await self._gateway.explain(caller_of(scope), request)), [])
             return
-        if not request.stream:
-            await while_connected(scope, receive, partial(answer, self._gateway, caller, request, send))
-            return
-        events = EventStream(send)
-        wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        work = partial(relay, self._gateway, caller, request, events, wants_usage=wants_usage)
-        await while_connected(scope, receive, work, events)
+        await exchanged(self._gateway, request, OpenAIWords(body), scope, receive, send)
 
 
-async def answer(gateway: Gateway, caller: Caller, request: ChatRequest, send: Send) -> None:
-    """The router's own object, and the receipt beside it."""
-    async with gateway.exchange(caller, request, door="openai_api") as reply:
-        completion = await reply.completion()
-        receipt = reply.receipt()
-        await send_json(send, wire.dumps({**completion.body, "chomp": receipt_extension(receipt)}), headers_of(receipt))
+class OpenAIWords(Words):
+    """OpenAI's: the router's own object and its own frames, the receipt beside them, `[DONE]` at the end."""
 
+    door = "openai_api"
 
-async def relay(
-    gateway: Gateway, caller: Caller, request: ChatRequest, events: EventStream, *, wants_usage: bool
-) -> None:
-    """Relay the frames as they come; the usage chunk waits for the end, when the receipt is final."""
-    passed = _Relay()
-    async with events:
-        async with gateway.exchange(caller, request, door="openai_api") as reply:
-            await events.start(headers_of(reply.receipt()))
-            async for batch in reply.batches():
-                if frames := passed.frames(batch):
-                    await events.write(frames)
-        if wants_usage:
-            await events.event(passed.usage_chunk(reply.receipt()))
-
-
-class _Relay:
-    """Frames through, usage chunk kept."""
-
-    def __init__(self) -> None:
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         self._usage: Mapping[str, Any] = {}
+        """The router's last chunk, kept until the receipt is final."""
+
+    def whole(self, completion: Completion, receipt: Receipt) -> bytes:
+        return wire.dumps({**completion.body, "chomp": receipt_extension(receipt)})
 
     def frames(self, batch: Sequence[Delta]) -> bytes:
-        """The batch as server-sent events; bytes stay bytes."""
         out: list[bytes] = []
         for delta in batch:
             data = delta.data
             if delta.plain:
                 out += (b"data: ", data, b"\n\n")
                 continue
+            # Looked for in the bytes first: most frames have no usage, and are never parsed.
             if b'"usage"' in data and delta.is_usage_only:
                 self._usage = delta.chunk
                 continue
             out += (b"data: ", data.replace(b"\n", b"\ndata: ") if b"\n" in data else data, b"\n\n")
         return b"".join(out)
 
-    def usage_chunk(self, receipt: Receipt) -> dict[str, Any]:
-        """The router's last chunk, or one of ours where it sent none, with the receipt."""
+    def end(self, receipt: Receipt) -> bytes:
+        if not self._wants_usage:
+            return _DONE
+        # For a router that sent no such chunk one is made.
         ours = {
             "id": "chatcmpl-chomp",
             "object": "chat.completion.chunk",
@@ -112,4 +91,7 @@ class _Relay:
             "choices": [],
             "usage": openai_usage(receipt.usage),
         }
-        return {**ours, **self._usage, "chomp": receipt_extension(receipt)}
+        return server_sent({**ours, **self._usage, "chomp": receipt_extension(receipt)}) + _DONE
+
+    def failure(self, error: ChompError) -> bytes:
+        return server_sent(error.envelope()) + _DONE

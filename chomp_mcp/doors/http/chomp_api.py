@@ -70,7 +70,14 @@ class _Keys:
         if body.keys() & set(FIELDS):
             is_owner = not settings.auth_token and is_loopback(settings.host)  # where no token means the owner
             return Json(await self._issue(OWNER if is_owner else None, body))
-        return Json(await self._welcome(_keys_in(body)))
+        keys = _keys_in(body)
+        token, stranger = await self._chomp.keyring.create()
+        try:
+            await self._chomp.register_keys(keys, caller=stranger)
+        except ChompError:
+            await self._chomp.keyring.revoke(stranger)  # a token without keys would open nothing
+            raise
+        return Json({"token": token, **await self._view(stranger)})
 
     async def _issue(self, caller: Caller | None, body: Mapping[str, Any]) -> dict[str, Any]:
         """The owner's new token, with its limits."""
@@ -80,15 +87,6 @@ class _Keys:
         told = {name: body.get(name) for name in FIELDS}
         token, made = await self._chomp.issue_token(told, _keys_in(body) if has_keys else None)
         return {"token": token, **await self._view(made)}
-
-    async def _welcome(self, keys: Mapping[str, str]) -> dict[str, Any]:
-        token, caller = await self._chomp.keyring.create()
-        try:
-            await self._chomp.register_keys(keys, caller=caller)
-        except ChompError:
-            await self._chomp.keyring.revoke(caller)
-            raise
-        return {"token": token, **await self._view(caller)}
 
     async def show(self, request: Request) -> Json:
         """GET /api/keys: masked previews and `created`."""
@@ -122,9 +120,20 @@ class _Jobs:
 
     async def dispatch(self, request: Request) -> Json:
         """POST /api/dispatch: a job that runs on its own; `{"id", "model", "router", "status"}` at once."""
-        options = _unfolded(await read_json(request.receive))
-        words = {name: _text(options.pop(name, None), name) for name in ("prompt", "model", "router", "system")}
-        chat = ChatRequest.from_prompt(**words, options=options)
+        body = await read_json(request.receive)
+        options = body.pop("options", None)
+        if not isinstance(options, dict | None):
+            raise InvalidRequest("options is not an object.", hint="Give an object, or leave it out.", param="options")
+        if not isinstance(body.get("messages"), list | None):
+            raise InvalidRequest("messages is not a list.", hint="Give a list of chat messages.", param="messages")
+        fields = {**(options or {}), **body}  # all may stand in either place; beside `options` they count first
+        words: dict[str, str] = {}
+        for name in ("prompt", "model", "router", "system"):
+            value = fields.pop(name, None)
+            if not isinstance(value, str | None):
+                raise InvalidRequest(f"{name} is not text.", hint=f"Give {name} as text.", param=name)
+            words[name] = value or ""
+        chat = ChatRequest.from_prompt(**words, options=fields)
         prompt, system = words["prompt"], words["system"]
         job = await self._jobs.dispatch(caller_of(request.scope), chat, prompt=prompt, system=system, door="chomp_api")
         return Json({"id": job.id, "model": job.model, "router": job.router, "status": job.status.value})
@@ -145,22 +154,6 @@ class _Jobs:
         limit = int(number(request.query_params.get("limit"), "limit", default=50, most=_MOST_JOBS))
         jobs = await self._jobs.recent(caller_of(request.scope), limit) if limit else []
         return Json([seed_job(job) for job in jobs])
-
-
-def _unfolded(body: dict[str, Any]) -> dict[str, Any]:
-    """The body with the fields of its `options`, where it has such an object; what stands beside it counts first."""
-    options = body.pop("options", None)
-    if not isinstance(options, dict | None):
-        raise InvalidRequest("options is not an object.", hint="Give an object, or leave it out.", param="options")
-    if not isinstance(body.get("messages"), list | None):
-        raise InvalidRequest("messages is not a list.", hint="Give a list of chat messages.", param="messages")
-    return {**(options or {}), **body}
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str | None):
-        raise InvalidRequest(f"{name} is not text.", hint=f"Give {name} as text.", param=name)
-    return value or ""
 
 
 class _Models:

@@ -26,25 +26,24 @@ _LONGEST_TOOL_OUTPUT = 10_000
 
 def catalogue(models: Sequence[Model], name_of: Callable[[Model], str]) -> dict[str, Any]:
     """`{"models": […]}`, in the order of our list; `name_of` tells a model's router."""
-    return {"models": [_entry(model, name_of(model), place) for place, model in enumerate(models)]}
-
-
-def _entry(model: Model, router_name: str, priority: int) -> dict[str, Any]:
-    window = {"context_window": model.context_length} if model.context_length else {}
-    return {
-        "slug": model.ref,
-        "display_name": model.name or model.id,
-        "description": f"{model.id} of {router_name}, through chomp-mcp",
-        "supported_reasoning_levels": [{"effort": effort, "description": effort} for effort in _EFFORTS],
-        "shell_type": "unified_exec",
-        "visibility": "list",
-        "supported_in_api": True,
-        "priority": priority,
-        "base_instructions": _INSTRUCTIONS,
-        "support_verbosity": False,
-        # Freeform tools are translated for every router, so that no model is left without its editor.
-        "apply_patch_tool_type": "freeform",
-        "truncation_policy": {"mode": "tokens", "limit": _LONGEST_TOOL_OUTPUT},
-        "experimental_supported_tools": [],
-        **window,
-    }
+    entries = [
+        {
+            "slug": model.ref,
+            "display_name": model.name or model.id,
+            "description": f"{model.id} of {name_of(model)}, through chomp-mcp",
+            "supported_reasoning_levels": [{"effort": effort, "description": effort} for effort in _EFFORTS],
+            "shell_type": "unified_exec",
+            "visibility": "list",
+            "supported_in_api": True,
+            "priority": place,
+            "base_instructions": _INSTRUCTIONS,
+            "support_verbosity": False,
+            # Freeform tools are translated for every router, so that no model is left without its editor.
+            "apply_patch_tool_type": "freeform",
+            "truncation_policy": {"mode": "tokens", "limit": _LONGEST_TOOL_OUTPUT},
+            "experimental_supported_tools": [],
+            **({"context_window": model.context_length} if model.context_length else {}),
+        }
+        for place, model in enumerate(models)
+    ]
+    return {"models": entries}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, while_connected
+from chomp_mcp.doors.http.asgi import read_json
 from chomp_mcp.doors.http.chat import envelope_of, patience_of
-from chomp_mcp.doors.http.chat_completions import answer, relay
+from chomp_mcp.doors.http.chat_completions import OpenAIWords
+from chomp_mcp.doors.http.exchange import exchanged
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO, ChatRequest
 
@@ -44,7 +44,7 @@ class _Embeddings:
                 param="model",
             )
         request = replace(request, endpoint="embeddings", stream=False)
-        await while_connected(scope, receive, partial(answer, self._gateway, caller_of(scope), request, send))
+        await exchanged(self._gateway, request, OpenAIWords(body), scope, receive, send)
 
 
 class _Completions:
@@ -56,14 +56,7 @@ class _Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
         request = replace(_request(body, "prompt", scope), endpoint="completions")
-        caller = caller_of(scope)
-        if not request.stream:
-            await while_connected(scope, receive, partial(answer, self._gateway, caller, request, send))
-            return
-        events = EventStream(send)
-        wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        work = partial(relay, self._gateway, caller, request, events, wants_usage=wants_usage)
-        await while_connected(scope, receive, work, events)
+        await exchanged(self._gateway, request, OpenAIWords(body), scope, receive, send)
 
 
 def _request(body: Mapping[str, Any], content: str, scope: Scope) -> ChatRequest:

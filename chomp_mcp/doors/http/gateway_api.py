@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
+from collections.abc import Sequence
 
 import anyio
 from starlette.requests import Request
@@ -15,19 +15,16 @@ from chomp_mcp import wire
 from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.doors.http.asgi import (
-    EventStream,
     Json,
     caller_of,
     read_json,
-    send_json,
+    server_sent,
     shutting_down,
-    while_connected,
 )
-from chomp_mcp.doors.http.chat import chat_request, headers_of, openai_usage
-from chomp_mcp.errors import InvalidRequest, NotAllowed, Overloaded, StoreError
-from chomp_mcp.gateway.reply import Reply
-from chomp_mcp.gateway.status import SpendView
-from chomp_mcp.messages import OWNER, Caller, ChatRequest
+from chomp_mcp.doors.http.chat import chat_request, openai_usage
+from chomp_mcp.doors.http.exchange import Words, exchanged
+from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, Overloaded, StoreError
+from chomp_mcp.messages import OWNER, Completion, Delta, Receipt
 from chomp_mcp.telemetry.calls import Calls
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
 
@@ -65,35 +62,34 @@ class _Chat:
         if not isinstance(agent, str | None):
             raise InvalidRequest("agent_id is not text.", hint="Name the agent, or leave it out.", param="agent_id")
         request = chat_request(body, stream=self._stream_always, session=agent or "")
-        caller = caller_of(scope)
-        if not request.stream:
-            await while_connected(scope, receive, partial(self._answer, caller, request, send))
-            return
-        events = EventStream(send)
-        await while_connected(scope, receive, partial(self._stream, caller, request, events), events)
-
-    async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
-        async with self._gateway.exchange(caller, request, door="gateway_api") as reply:
-            completion = await reply.completion()
-            receipt = reply.receipt()
-            answer = {"content": completion.text, **_served(reply), "usage": openai_usage(receipt.usage)}
-            await send_json(send, wire.dumps(answer), headers_of(receipt))
-
-    async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
-        async with events, self._gateway.exchange(caller, request, door="gateway_api") as reply:
-            served = _served(reply)
-            events.last = b"data: %b\n\n" % wire.dumps({"done": True, **served})
-            await events.start(headers_of(reply.receipt()))
-            folder = Folder()
-            async for batch in reply.batches():
-                if text := folder.add(batch):
-                    await events.event({"content": text, **served})
-            if rest := folder.rest():
-                await events.event({"content": rest, **served})
+        await exchanged(self._gateway, request, _SeedWords(), scope, receive, send)
 
 
-def _served(reply: Reply) -> dict[str, str]:
-    return {"model": reply.route.model, "provider": reply.route.router.id}
+class _SeedWords(Words):
+    """`content`, `model` and `provider`; the last event of a stream, broken off or not, is `{"done": true}`."""
+
+    door = "gateway_api"
+
+    def __init__(self) -> None:
+        self._folder = Folder()
+
+    def _served(self) -> dict[str, str]:
+        return {"model": self.route.model, "provider": self.route.router.id}
+
+    def whole(self, completion: Completion, receipt: Receipt) -> bytes:
+        return wire.dumps({"content": completion.text, **self._served(), "usage": openai_usage(receipt.usage)})
+
+    def frames(self, batch: Sequence[Delta]) -> bytes:
+        text = self._folder.add(batch)
+        return server_sent({"content": text, **self._served()}) if text else b""
+
+    def end(self, receipt: Receipt) -> bytes:  # noqa: ARG002
+        rest = self._folder.rest()
+        last = server_sent({"content": rest, **self._served()}) if rest else b""
+        return last + server_sent({"done": True, **self._served()})
+
+    def failure(self, error: ChompError) -> bytes:
+        return server_sent(error.envelope()) + server_sent({"done": True, **self._served()})
 
 
 class _Views:
@@ -133,15 +129,12 @@ class _Views:
         """GET /v1/providers: calls and health per router, and the caller's spend against the budgets."""
         caller = caller_of(request.scope)
         status, calls = await self._chomp.status(caller), self._calls.of(caller)
-        return Json({**calls.totals(), "providers": calls.beside(status["routers"]), "cost": _cost(status["spend"])})
-
-
-def _cost(spend: SpendView) -> dict[str, float | None]:
-    """The caller's spend and budgets, as numbers; None: no limit."""
-    day, month = spend["daily_budget_usd"], spend["monthly_budget_usd"]
-    return {
-        "daily_spend_usd": float(spend["today_usd"]),
-        "daily_budget_usd": None if day is None else float(day),
-        "monthly_spend_usd": float(spend["month_usd"]),
-        "monthly_budget_usd": None if month is None else float(month),
-    }
+        spend = status["spend"]
+        day, month = spend["daily_budget_usd"], spend["monthly_budget_usd"]
+        cost = {
+            "daily_spend_usd": float(spend["today_usd"]),
+            "daily_budget_usd": None if day is None else float(day),  # None: no limit
+            "monthly_spend_usd": float(spend["month_usd"]),
+            "monthly_budget_usd": None if month is None else float(month),
+        }
+        return Json({**calls.totals(), "providers": calls.beside(status["routers"]), "cost": cost})

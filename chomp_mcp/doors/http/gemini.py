@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
+from functools import cached_property
 
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -15,10 +14,11 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.gemini.door_answer import ContentStream, response_of
 from chomp_mcp.dialects.gemini.door_request import chat_of
 from chomp_mcp.doors.http import google_errors
-from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
-from chomp_mcp.doors.http.chat import conversation_of, headers_of, patience_of
+from chomp_mcp.doors.http.asgi import read_json, send_json, server_sent
+from chomp_mcp.doors.http.chat import conversation_of, patience_of
+from chomp_mcp.doors.http.exchange import Words, exchanged
 from chomp_mcp.errors import ChompError, InvalidRequest
-from chomp_mcp.messages import Caller, ChatRequest, Native
+from chomp_mcp.messages import ChatRequest, Completion, Delta, Native, Receipt
 from chomp_mcp.policy.agents import stand_in
 
 __all__ = ["Gemini", "routes"]
@@ -51,50 +51,46 @@ class Gemini:
             asked = body.get("generateContentRequest") or body
             await send_json(send, wire.dumps({"totalTokens": math.ceil(len(wire.dumps(asked)) / _BYTES_PER_TOKEN)}), [])
             return
-        request = self._request(model, body, scope, stream=call == "streamGenerateContent")
-        caller = caller_of(scope)
-        if not request.stream:
-            await while_connected(scope, receive, partial(self._answer, caller, request, send))
-            return
-        events = EventStream(send)
-        events.last, events.error_frame = b"", _error_frame
-        await while_connected(scope, receive, partial(self._stream, caller, request, events), events)
-
-    def _request(self, model: str, body: Mapping[str, Any], scope: Scope, *, stream: bool) -> ChatRequest:
         chat, notes = chat_of(body)
-        return ChatRequest(
+        request = ChatRequest(
             chat,
             model=model,
-            stream=stream,
+            stream=call == "streamGenerateContent",
             session=conversation_of(scope["headers"], body),
             timeout_seconds=patience_of(scope["headers"]),
             notes=notes,
-            wishes=tuple(name for name in ("max_tokens",) if name in chat),
+            # Gemini CLI sends it to every model; one that refuses it answers without.
+            wishes=("max_tokens",) if "max_tokens" in chat else (),
             native=Native("gemini", body),
             stand_in=stand_in("gemini", model, self._settings.agents, self._settings.agent_model),
         )
-
-    async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
-        async with self._gateway.exchange(caller, request, door="gemini_api") as reply:
-            completion = await reply.completion()
-            receipt = reply.receipt()
-            body = completion.raw or wire.dumps(response_of(completion, receipt.usage, model=reply.route.model))
-            await send_json(send, body, headers_of(receipt))
-
-    async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
-        async with events, self._gateway.exchange(caller, request, door="gemini_api") as reply:
-            made, is_raw = ContentStream(model=reply.route.model), False
-            await events.start(headers_of(reply.receipt()))
-            async for batch in reply.batches():
-                frames = b"".join([delta.raw for delta in batch])
-                is_raw = is_raw or bool(frames)  # the router's own, where it speaks Gemini
-                if not is_raw:
-                    frames = b"".join([b"data: %b\n\n" % wire.dumps(each) for each in made.feed(batch)])
-                if frames:
-                    await events.write(frames)
-            if not is_raw:
-                await events.event(made.end(reply.receipt().usage))
+        await exchanged(self._gateway, request, _GoogleWords(), scope, receive, send)
 
 
-def _error_frame(error: ChompError) -> bytes:
-    return b"data: %b\n\n" % wire.dumps(google_errors.envelope(error))
+class _GoogleWords(Words):
+    """Google's: the router's own where it speaks Gemini, else made of chat completions."""
+
+    door = "gemini_api"
+
+    def __init__(self) -> None:
+        self._is_raw = False
+
+    @cached_property
+    def _made(self) -> ContentStream:
+        return ContentStream(model=self.route.model)
+
+    def whole(self, completion: Completion, receipt: Receipt) -> bytes:
+        return completion.raw or wire.dumps(response_of(completion, receipt.usage, model=self.route.model))
+
+    def frames(self, batch: Sequence[Delta]) -> bytes:
+        raw = b"".join([delta.raw for delta in batch])
+        self._is_raw = self._is_raw or bool(raw)
+        if self._is_raw:
+            return raw
+        return b"".join(map(server_sent, self._made.feed(batch)))
+
+    def end(self, receipt: Receipt) -> bytes:
+        return b"" if self._is_raw else server_sent(self._made.end(receipt.usage))
+
+    def failure(self, error: ChompError) -> bytes:
+        return server_sent(google_errors.envelope(error))

@@ -27,12 +27,12 @@ from chomp_mcp.settings import Settings
 __all__ = ["BODY_SECONDS", "MAX_BODY_BYTES", "Edge", "request_id"]
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-_GOOGLES_CALLS: Final = (":generateContent", ":streamGenerateContent", ":countTokens")
 """One request: the longest conversation with a few images in it."""
 BODY_SECONDS: Final = 30.0
 """From the end of the head to the end of the body."""
 
 _DRAIN_SECONDS = 5.0
+_GOOGLES_CALLS: Final = (":generateContent", ":streamGenerateContent", ":countTokens")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _EXPOSED = (
     "x-request-id",
@@ -94,7 +94,13 @@ class Edge:
             if answer.has_started:
                 raise
             if isinstance(error, TooLarge) and b"expect" not in headers:
-                await _drain(receive)
+                # Let the client send on for a moment: a connection that closes with unread bytes takes our answer with
+                # it. Who sent `Expect: 100-continue` has not begun.
+                left = 4 * MAX_BODY_BYTES
+                with anyio.move_on_after(_DRAIN_SECONDS):
+                    while left > 0:
+                        message = await receive()
+                        left = left - len(message.get("body", b"")) if message.get("more_body", False) else 0
             refusal = error_answer(public_error(error), scope)
             if b"origin" in headers:  # a page has to be allowed to read why
                 wrapped = CORSMiddleware(refusal, allow_origins=self._origins, expose_headers=_EXPOSED)
@@ -108,31 +114,35 @@ class Edge:
                 await (answer.finish() if answer.has_started else last(scope, receive, answer))
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
-        self._check_host(scope, headers)
-        has_origin = b"origin" in headers
-        if has_origin:
-            self._check_origin(headers)
-        _name_as_routed(scope)
+        self._check_source(scope, headers)
+        # Every path is served with a slash at its end and without; a redirect would lead from TLS to plain HTTP.
+        path = scope["path"]
+        if path.endswith("/") and len(path) > 1:
+            scope["path"] = path = path.rstrip("/") or "/"
+        if path == "/messages":  # the one that has it by name: the MCP SDK tells it to clients of /sse
+            scope["path"] = "/messages/"
+        elif path.startswith("/v1/models/") and path.endswith(_GOOGLES_CALLS):  # as Google's newer SDKs write it
+            scope["path"] = f"/v1beta/{path.removeprefix('/v1/')}"
         share: Share = scope[SHARE]
-        if not scope["path"].startswith(HEALTH_PATHS):
+        if not path.startswith(HEALTH_PATHS):  # who asks whether we live is told so under any load
             share.admit()
         announced = headers.get(b"content-length", b"0")
         if announced != b"0" and announced.isdigit():
             if int(announced) > MAX_BODY_BYTES:
                 raise _too_large()
             share.hold(int(announced))
-        app = self._cors if has_origin else self._app
+        app = self._cors if b"origin" in headers else self._app
         is_here = HANG_UP in scope
         await app(scope, receive if is_here else _BoundedBody(receive, headers, self._body_seconds, share), answer)
 
-    def _check_host(self, scope: Scope, headers: Headers) -> None:
-        """A browser may be led here by a foreign name (DNS rebinding), but has no token: where one is due, any goes."""
+    def _check_source(self, scope: Scope, headers: Headers) -> None:
+        """Which names lead here, and which pages may call; programs send no Origin."""
         if len(headers) != len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise InvalidRequest("There are two Host headers.", hint="Send one (RFC 9112, section 3.2).")
         host = headers.get(b"host")
-        if not self._minds_hosts or (host is None and scope["http_version"] == "1.0"):
-            return
-        if not _is_ours(host or b"", self._own_hosts):
+        # A browser may be led here by a foreign name (DNS rebinding), but has no token: where one is due, any goes.
+        is_minded = self._minds_hosts and not (host is None and scope["http_version"] == "1.0")
+        if is_minded and not _is_ours(host or b"", self._own_hosts):
             error = NotAllowed(
                 "The Host header names another machine.",
                 hint="Use http://127.0.0.1 or http://localhost, name that host in CHOMP_ALLOWED_HOSTS "
@@ -140,17 +150,14 @@ class Edge:
             )
             error.status = HTTPStatus.MISDIRECTED_REQUEST
             raise error
-
-    def _check_origin(self, headers: Headers) -> None:
-        origin = headers[b"origin"]
-        if "*" in self._origins or origin.decode("latin-1") in self._origins:
+        origin = headers.get(b"origin")
+        if origin is None or "*" in self._origins or origin.decode("latin-1") in self._origins:
             return
-        if origin.partition(b"://")[2].lower() == headers.get(b"host", b"\0").lower():  # a page of ours
-            return
+        is_own_page = origin.partition(b"://")[2].lower() == headers.get(b"host", b"\0").lower()
         # `null` is the origin of sandboxed frames and of files: any page can send it.
-        if self._is_local and origin != b"null" and is_loopback(_hostname(origin)):
-            return
-        raise NotAllowed("Pages of this origin may not call the gateway.", hint="Add it to CORS_ALLOWED_ORIGINS.")
+        is_local_page = self._is_local and origin != b"null" and is_loopback(_hostname(origin))
+        if not (is_own_page or is_local_page):
+            raise NotAllowed("Pages of this origin may not call the gateway.", hint="Add it to CORS_ALLOWED_ORIGINS.")
 
 
 class _Answer:
@@ -214,17 +221,6 @@ class _BoundedBody:
         return message
 
 
-async def _drain(receive: Receive) -> None:
-    """Let the client send on for a moment: a connection that closes with unread bytes takes our answer with it."""
-    left = 4 * MAX_BODY_BYTES
-    with anyio.move_on_after(_DRAIN_SECONDS):
-        while left > 0:
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if not message.get("more_body", False):
-                return
-
-
 def _too_large() -> TooLarge:
     return TooLarge(f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.", hint="Send less, or in parts.")
 
@@ -233,21 +229,6 @@ def request_id(headers: Headers) -> bytes:
     """The client's own where it is sane, else a new one."""
     given = headers.get(b"x-request-id", b"")
     return given if _SANE_ID.fullmatch(given) else b"req_" + os.urandom(16).hex().encode()
-
-
-def _name_as_routed(scope: Scope) -> None:
-    """Every path is served with a slash at its end and without; a redirect would lead from TLS to plain HTTP.
-
-    `/messages/` is the one that has it by name: the MCP SDK tells it to clients of /sse. The Gemini API is served below
-    `/v1` as well.
-    """
-    path = scope["path"]
-    if path.endswith("/") and len(path) > 1:
-        scope["path"] = path = path.rstrip("/") or "/"
-    if path == "/messages":
-        scope["path"] = "/messages/"
-    elif path.startswith("/v1/models/") and path.endswith(_GOOGLES_CALLS):  # as Google's newer SDKs write it
-        scope["path"] = f"/v1beta/{path.removeprefix('/v1/')}"
 
 
 @lru_cache(maxsize=256)

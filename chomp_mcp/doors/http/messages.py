@@ -16,18 +16,11 @@ from chomp_mcp.dialects.anthropic.door_count import estimate
 from chomp_mcp.dialects.anthropic.door_request import chat_of
 from chomp_mcp.dialects.anthropic.door_stream import PING, MessageEvents, event
 from chomp_mcp.doors.http import anthropic_errors
-from chomp_mcp.doors.http.asgi import (
-    EventStream,
-    caller_of,
-    read_json,
-    request_id_of,
-    send_json,
-    while_connected,
-)
-from chomp_mcp.doors.http.chat import conversation_of, headers_of, patience_of
-from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.gateway.reply import Reply
-from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Receipt, Translated, Usage
+from chomp_mcp.doors.http.asgi import caller_of, read_json, request_id_of, send_json, while_connected
+from chomp_mcp.doors.http.chat import conversation_of, patience_of
+from chomp_mcp.doors.http.exchange import Words, exchanged
+from chomp_mcp.errors import ChompError, InvalidRequest
+from chomp_mcp.messages import ChatRequest, Completion, Delta, Native, Receipt, Translated, Usage
 from chomp_mcp.policy.agents import stand_in, without_prefix
 from chomp_mcp.settings import Settings
 
@@ -41,6 +34,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "stream": (bool, type(None)),
     "max_tokens": (int, type(None)),
 }
+_WORDS: Mapping[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
 
 
 def routes(chomp: Chomp) -> list[Route]:
@@ -61,31 +55,7 @@ class Messages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
         request = _request(body, scope["headers"], self._settings)
-        caller = caller_of(scope)
-        if not request.stream:
-            await while_connected(scope, receive, partial(self._answer, caller, request, send))
-            return
-        events = EventStream(send)
-        events.last, events.pulse = b"", PING
-        events.error_frame = lambda error: event(anthropic_errors.envelope(error, request_id_of(scope)))
-        await while_connected(scope, receive, partial(self._stream, caller, request, events), events)
-
-    async def _answer(self, caller: Caller, request: ChatRequest, send: Send) -> None:
-        async with self._gateway.exchange(caller, request, door="messages_api") as reply:
-            completion = await reply.completion()
-            receipt = reply.receipt()
-            message = completion.raw or wire.dumps(message_of(completion, receipt.usage, model=reply.route.model))
-            await send_json(send, message, headers_of(receipt))
-
-    async def _stream(self, caller: Caller, request: ChatRequest, events: EventStream) -> None:
-        async with events, self._gateway.exchange(caller, request, door="messages_api") as reply:
-            relay = _Relay(reply, request)
-            await events.start(headers_of(reply.receipt()))
-            async for batch in reply.batches():
-                if frames := relay.frames(batch):
-                    await events.write(frames)
-            if frames := relay.end(reply.receipt()):
-                await events.write(frames)
+        await exchanged(self._gateway, request, _AnthropicWords(body, request_id_of(scope)), scope, receive, send)
 
 
 class CountTokens:
@@ -109,29 +79,36 @@ class CountTokens:
         await send_json(send, wire.dumps(counted), [])
 
 
-class _Relay:
-    """The events of one stream: the router's own where it speaks Messages, else made of chat completions' deltas."""
+class _AnthropicWords(Words):
+    """Anthropic's: the router's own where it speaks Messages, else made of chat completions."""
 
-    def __init__(self, reply: Reply, request: ChatRequest) -> None:
-        self._reply = reply
-        self._request = request
+    door = "messages_api"
+    pulse = PING
+
+    def __init__(self, body: Mapping[str, Any], request_id: str) -> None:
+        self._body = body
+        self._request_id = request_id
         self._made: MessageEvents | None = None
         self._is_raw = False
 
+    def whole(self, completion: Completion, receipt: Receipt) -> bytes:
+        return completion.raw or wire.dumps(message_of(completion, receipt.usage, model=self.route.model))
+
     def frames(self, batch: Sequence[Delta]) -> bytes:
-        if raw := b"".join([delta.raw for delta in batch]):
-            self._is_raw = True
+        raw = b"".join([delta.raw for delta in batch])
+        self._is_raw = self._is_raw or bool(raw)
         if self._is_raw:
             return raw
         if self._made is None:
-            native = self._request.native
-            counted = estimate(native.body) if native else 0
-            self._made = MessageEvents(model=self._reply.route.model, usage=Usage(input_tokens=counted))
+            # Its first event tells the input's tokens, which chat completions tell last: an estimate, set right then.
+            self._made = MessageEvents(model=self.route.model, usage=Usage(input_tokens=estimate(self._body)))
         return self._made.feed(batch)
 
     def end(self, receipt: Receipt) -> bytes:
-        """What comes once the counts are final; the router's own events have told theirs."""
         return self._made.end(receipt.usage) if self._made else b""
+
+    def failure(self, error: ChompError) -> bytes:
+        return event(anthropic_errors.envelope(error, self._request_id))
 
 
 def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], settings: Settings) -> ChatRequest:
@@ -168,6 +145,3 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], se
         wishes=_WISHES,
         native=Native("anthropic", body, passed),
     )
-
-
-_WORDS: Mapping[type, str] = {str: "text", bool: "true or false", int: "a whole number"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -18,11 +18,12 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.responses.door_answer import response, skeleton
 from chomp_mcp.dialects.responses.door_request import Chat, state_needed, to_chat
 from chomp_mcp.dialects.responses.door_stream import ResponseEvents
-from chomp_mcp.doors.http.asgi import EventStream, caller_of, read_json, send_json, while_connected
-from chomp_mcp.doors.http.chat import conversation_of, envelope_of, headers_of, patience_of
+from chomp_mcp.doors.http.asgi import read_json
+from chomp_mcp.doors.http.chat import conversation_of, envelope_of, patience_of
+from chomp_mcp.doors.http.exchange import Words, exchanged
 from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, UpstreamError
-from chomp_mcp.messages import Caller, ChatRequest, Delta, Native, Translated, Usage
+from chomp_mcp.messages import Completion, Delta, Native, Receipt, Translated
 from chomp_mcp.policy.agents import stand_in
 
 __all__ = ["Responses", "routes"]
@@ -35,9 +36,18 @@ _WISHES = ("reasoning_effort", "user")
 
 def routes(chomp: Chomp) -> list[Route]:
     """The Responses API's part of the route table."""
+
+    async def nothing_is_stored(request: Request) -> NoReturn:
+        error = InvalidRequest(
+            f"There is no {request.method} {request.url.path[:200]}: responses are not stored here.",
+            hint="Send what was said before in input of POST /v1/responses.",
+        )
+        error.status, error.code = 404, "not_found"
+        raise error
+
     return [
         Route("/v1/responses", Responses(chomp), methods=["POST"]),
-        Route("/v1/responses/{id:path}", _nothing_is_stored, methods=["GET", "POST", "DELETE"]),
+        Route("/v1/responses/{id:path}", nothing_is_stored, methods=["GET", "POST", "DELETE"]),
     ]
 
 
@@ -51,116 +61,84 @@ class Responses:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
         headers = scope["headers"]
+        words = _ResponsesWords(body)
+        request = envelope_of(
+            {name: body[name] for name in _ENVELOPE if name in body},
+            session=conversation_of(headers, body),
+            patience=patience_of(headers),
+        )
         passed = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PASSED_ON}
-        asked = _Asked(body)
-        named = conversation_of(headers, body)
-        envelope = {name: body[name] for name in _ENVELOPE if name in body}
-        request = envelope_of(envelope, session=named, patience=patience_of(headers))
         request = replace(
             request,
-            body=Translated(lambda: (asked.chat.body, asked.chat.notes)),
+            body=Translated(lambda: (words.chat.body, words.chat.notes)),
             stand_in=stand_in("codex", request.model, self._settings.agents, self._settings.agent_model),
             wishes=_WISHES,
             native=Native("responses", body, passed),
             untranslated=state_needed(body),
         )
-        caller = caller_of(scope)
         try:
-            if request.stream:
-                events, relay = EventStream(send), _Relay(asked)
-                events.last, events.error_frame = b"", relay.fail
-                work = partial(self._stream, caller, request, relay, events)
-                await while_connected(scope, receive, work, events)
-            else:
-                await while_connected(scope, receive, partial(self._answer, caller, request, asked, send))
+            await exchanged(self._gateway, request, words, scope, receive, send)
         except (BudgetExceeded, UpstreamError) as error:
             # Codex repeats a 503 up to 30 times within a minute, whatever `x-should-retry` says, and a 400 never. What
             # is left of a plan that ran out, or of a budget, is the same every time.
-            if any(name == b"originator" and value.startswith(b"codex") for name, value in scope["headers"]):
+            if any(name == b"originator" and value.startswith(b"codex") for name, value in headers):
                 error.status = 400
             raise
 
-    async def _answer(self, caller: Caller, request: ChatRequest, asked: _Asked, send: Send) -> None:
-        async with self._gateway.exchange(caller, request, door="responses_api") as reply:
-            completion = await reply.completion()
-            receipt = reply.receipt()
-            if completion.raw:
-                await send_json(send, completion.raw, headers_of(receipt))
-                return
-            answer = response(asked.chat, asked.skeleton, completion, receipt.usage, receipt.served)
-            await send_json(send, wire.dumps({**answer, "chomp": receipt_extension(receipt)}), headers_of(receipt))
 
-    async def _stream(self, caller: Caller, request: ChatRequest, relay: _Relay, events: EventStream) -> None:
-        async with events:
-            async with self._gateway.exchange(caller, request, door="responses_api") as reply:
-                receipt = reply.receipt()
-                await events.start(headers_of(receipt))
-                async for batch in reply.batches():
-                    if frames := relay.frames(batch, receipt.served):
-                        await events.write(frames)
-            if frames := relay.end(reply.receipt().usage):
-                await events.write(frames)
+class _ResponsesWords(Words):
+    """Responses: the router's own where it speaks them, else made of chat completions, of which the request was, too.
 
+    What is made of the request is made late: a route that takes it as it came needs none of it.
+    """
 
-class _Asked:
-    """A request's body, and what is made of it where no route takes it as it came."""
+    door = "responses_api"
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self._body = body
+        self._has_begun = False
+        self._first = self._last = b""
+        """Of the router's own events."""
 
     @cached_property
     def chat(self) -> Chat:
         return to_chat(self._body)
 
     @cached_property
-    def skeleton(self) -> dict[str, Any]:
+    def _skeleton(self) -> dict[str, Any]:
         return skeleton(self._body, response_id=f"resp_{uuid4().hex}", created_at=int(time.time()))
-
-
-class _Relay:
-    """The events of one stream: the router's own where it speaks Responses, else made of chat completions' deltas."""
-
-    def __init__(self, asked: _Asked) -> None:
-        self._asked = asked
-        self._has_begun = False
-        self._first = self._last = b""
-        """Of the router's own events."""
 
     @cached_property
     def _made(self) -> ResponseEvents:
-        return ResponseEvents(self._asked.chat, self._asked.skeleton)
+        return ResponseEvents(self.chat, self._skeleton)
 
-    def frames(self, batch: Sequence[Delta], route: str) -> bytes:
+    def whole(self, completion: Completion, receipt: Receipt) -> bytes:
+        if completion.raw:
+            return completion.raw
+        answer = response(self.chat, self._skeleton, completion, receipt.usage, receipt.served)
+        return wire.dumps({**answer, "chomp": receipt_extension(receipt)})
+
+    def frames(self, batch: Sequence[Delta]) -> bytes:
         raw = [delta.raw for delta in batch if delta.raw]
         if raw or self._first:
             self._first = self._first or raw[0]
             self._last = raw[-1] if raw else self._last
             return b"".join(raw)
-        begin = [] if self._has_begun else self._made.start(route)
+        begin = [] if self._has_begun else self._made.start(self.route.ref)
         self._has_begun = True
         return _frames([*begin, *self._made.take(batch)])
 
-    def end(self, usage: Usage) -> bytes:
-        """What comes once the counts are final; the router's own events have told theirs."""
-        return b"" if self._first else _frames(self._made.finish(usage))
+    def end(self, receipt: Receipt) -> bytes:
+        return b"" if self._first else _frames(self._made.finish(receipt.usage))
 
-    def fail(self, error: ChompError) -> bytes:
-        """The event of an answer that broke off; of a router's own events, it goes on where these have ended."""
-        if self._first:
-            made = ResponseEvents(to_chat({"input": "-"}), self._asked.skeleton)
-            made.go_on_after(self._first, self._last)
-            return _frames(made.fail(error))
-        return _frames(self._made.fail(error))
+    def failure(self, error: ChompError) -> bytes:
+        if not self._first:
+            return _frames(self._made.fail(error))
+        # The router's own events broke off: ours go on where these have ended.
+        made = ResponseEvents(to_chat({"input": "-"}), self._skeleton)
+        made.go_on_after(self._first, self._last)
+        return _frames(made.fail(error))
 
 
 def _frames(events: Sequence[Mapping[str, Any]]) -> bytes:
     return b"".join([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), wire.dumps(event)) for event in events])
-
-
-async def _nothing_is_stored(request: Request) -> NoReturn:
-    error = InvalidRequest(
-        f"There is no {request.method} {request.url.path[:200]}: responses are not stored here.",
-        hint="Send what was said before in input of POST /v1/responses.",
-    )
-    error.status, error.code = 404, "not_found"
-    raise error

@@ -11,11 +11,11 @@ from chomp_mcp import wire
 from chomp_mcp.doors.mcp.hosts import Host
 from chomp_mcp.doors.shown import one_line, shown
 from chomp_mcp.doors.views import job_head, job_result, model_view
-from chomp_mcp.messages import Job, JobStatus, Model, receipt_line
+from chomp_mcp.messages import Job, JobStatus, receipt_line
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.model_pages import ModelPage
-    from chomp_mcp.gateway.status import RouterStatus, StatusView
+    from chomp_mcp.gateway.status import StatusView
 
 __all__ = [
     "OUTPUTS",
@@ -146,8 +146,20 @@ def _cut(text: str, most: int) -> str:
 
 def models_listed(page: ModelPage) -> CallToolResult:
     """`list_models`: a line for each model, then the routers that failed, then how to read on."""
-    groups = [f"{group.ref} · group of {group.name}" for group in page.groups]
-    lines = [*groups, *map(_model_line, page.models)] or ["No model fits."]
+    lines = [f"{group.ref} · group of {group.name}" for group in page.groups]
+    for model in page.models:
+        parts = [model.ref]
+        if model.context_length:
+            parts.append(f"{model.context_length // 1000}k context")
+        if model.free:
+            parts.append("free")
+        elif model.price_in is not None and model.price_out is not None:
+            # `normalize` takes off zeros, and `f` keeps it from writing 1E+1.
+            parts.append(f"${model.price_in.normalize():f} in, ${model.price_out.normalize():f} out per million")
+        if model.can:
+            parts.append(", ".join(sorted(model.can)))
+        lines.append(" · ".join(parts))
+    lines = lines or ["No model fits."]
     lines += [f"{router}: {why}" for router, why in page.errors.items()]
     if page.unknown:
         lines.append(f"{page.unknown} more do not say whether they can.")
@@ -162,24 +174,20 @@ def models_listed(page: ModelPage) -> CallToolResult:
     )
 
 
-def _model_line(model: Model) -> str:
-    parts = [model.ref]
-    if model.context_length:
-        parts.append(f"{model.context_length // 1000}k context")
-    if model.free:
-        parts.append("free")
-    elif model.price_in is not None and model.price_out is not None:
-        parts.append(f"${model.price_in.normalize():f} in, ${model.price_out.normalize():f} out per million")
-    if model.can:
-        parts.append(", ".join(sorted(model.can)))
-    return " · ".join(parts)
-
-
 def status_shown(status: StatusView) -> CallToolResult:
     """`status`: the routers that can be used or are resting, those without a key, spend, jobs."""
     routers = status["routers"]
-    lines = [_router_line(router, its) for router, its in routers.items() if its["key"] or its["ready"]]
-    keyless = [router for router, its in routers.items() if its["key"] is False]
+    lines = []
+    for router, its in routers.items():
+        if its["key"] or its["ready"]:
+            ready = "ready" if its["key"] else "needs no key"
+            parts = [ready if its["ready"] else f"resting until {its['cooldown_until']} ({its['reason']})"]
+            for row in its["quota"]:
+                if row["remaining"] is not None:
+                    window = f" a {row['window']}" if row["window"] else ""
+                    parts.append(f"{row['remaining']} {row['kind']} left{window} ({row['known']})")
+            lines.append(f"{router}: {', '.join(parts)}")
+    keyless = [router for router, its in routers.items() if its["key"] is False]  # None: it needs none
     if keyless:
         lines.append(f"No key: {', '.join(keyless)}. register_keys adds one.")
     spend = status["spend"]
@@ -190,17 +198,6 @@ def status_shown(status: StatusView) -> CallToolResult:
     )
     lines += [f"{job['job_id']}: {job['status']}, {job['model']}" for job in status["jobs"]]
     return tool_result("\n".join(map(one_line, lines)), **status)
-
-
-def _router_line(router: str, its: RouterStatus) -> str:
-    ready = "ready" if its["key"] else "needs no key"
-    parts = [ready if its["ready"] else f"resting until {its['cooldown_until']} ({its['reason']})"]
-    parts += [
-        f"{row['remaining']} {row['kind']} left{' a ' + row['window'] if row['window'] else ''} ({row['known']})"
-        for row in its["quota"]
-        if row["remaining"] is not None
-    ]
-    return f"{router}: {', '.join(parts)}"
 
 
 def _schema(required: Sequence[str] = (), **properties: Mapping[str, Any]) -> dict[str, Any]:

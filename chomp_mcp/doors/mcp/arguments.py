@@ -30,30 +30,31 @@ def fitted(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
     """
     known = schema.get("properties", {})
     required = schema.get("required", ())
-    taken = {name: value for name, value in given.items() if name in known or name not in HOSTS_OWN}
     if not known:
         return {}
-    fits = {name: _fit(value, known[name].get("type")) if name in known else value for name, value in taken.items()}
-    return {name: value for name, value in fits.items() if value is not None or name in required}
+    fits: dict[str, Any] = {}
+    for name, value in given.items():
+        fit = value
+        kind = known[name].get("type") if name in known else None
+        if kind == "string":
+            fit = _text(value)
+        elif name in known and is_empty(value):
+            fit = None
+        elif kind in {"object", "array"}:
+            if isinstance(value, str):
+                with suppress(ValueError):
+                    fit = wire.loads(value)
+            if kind == "array" and not isinstance(fit, list | dict):
+                fit = [_text(fit)]
+        is_told = fit is not None or name in required
+        if is_told and (name in known or name not in HOSTS_OWN):
+            fits[name] = fit
+    return fits
 
 
 def unknown_names(given: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """What the schema does not know, sorted."""
     return sorted(set(given) - set(schema.get("properties", {})))
-
-
-def _fit(value: Any, kind: str | None) -> Any:
-    """The value as a `kind`; None for one that says nothing."""
-    if kind == "string":
-        return _text(value)
-    if is_empty(value):
-        return None
-    if kind in {"object", "array"} and isinstance(value, str):
-        with suppress(ValueError):
-            value = wire.loads(value)
-    if kind == "array" and not isinstance(value, list | dict):
-        return [_text(value)]
-    return value
 
 
 def _text(value: Any) -> Any:

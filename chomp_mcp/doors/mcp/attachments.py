@@ -17,6 +17,7 @@ from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.files import folders_for, saved, target_for, with_files
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.errors import NotAllowed
+from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
 from chomp_mcp.messages import ChatRequest, Job
 
 __all__ = ["Attachments", "SaveTo"]
@@ -87,14 +88,15 @@ class Attachments:
     def save_later(self, job: Job) -> None:
         """Write the answer of a job that this process still runs, as soon as it is there."""
         if job.save_to and not job.status.is_final:
-            task = asyncio.create_task(self._save_at_its_end(job.id))
+            caller = current_caller.get()
+
+            async def save() -> None:
+                ended = job
+                while not ended.status.is_final:
+                    ended = await self._chomp.result(job.id, wait_seconds=MAX_WAIT_SECONDS, caller=caller)
+                await saved(self._chomp, ended)
+
+            task = asyncio.create_task(save())
             # The event loop holds its tasks by weak references only.
             self._saving.add(task)
             task.add_done_callback(self._saving.discard)
-
-    async def _save_at_its_end(self, job_id: str) -> None:
-        caller = current_caller.get()
-        job = await self._chomp.result(job_id, caller=caller)
-        while not job.status.is_final:
-            job = await self._chomp.result(job_id, wait_seconds=45, caller=caller)
-        await saved(self._chomp, job)

@@ -93,26 +93,20 @@ def _whole(message: dict[str, Any]) -> dict[str, Any]:
     if is_empty(params):
         return whole
     if isinstance(params, dict):
+        if "_meta" in params:
+            params = dict(params)
+            meta = params.pop("_meta")
+            if isinstance(meta, dict):
+                params["_meta"] = meta = dict(meta)
+                # A token that is neither text nor a number names no progress: it is as if there were none.
+                token = _integral(meta.pop("progressToken", None))
+                if _is_id(token):
+                    meta["progressToken"] = token
+                if CLIENT_CAPABILITIES_META_KEY in meta:
+                    meta[CLIENT_CAPABILITIES_META_KEY] = _objects(meta[CLIENT_CAPABILITIES_META_KEY])
         mend = _BY_METHOD.get(str(whole["method"]), dict)
-        params = mend(_with_meta(params))
+        params = mend(params)
     return {**whole, "params": params}
-
-
-def _with_meta(params: dict[str, Any]) -> dict[str, Any]:
-    """A token that is neither text nor a number names no progress: it is as if there were none."""
-    if "_meta" not in params:
-        return params
-    params = dict(params)
-    meta = params.pop("_meta")
-    if not isinstance(meta, dict):
-        return params
-    meta = dict(meta)
-    token = _integral(meta.pop("progressToken", None))
-    if _is_id(token):
-        meta["progressToken"] = token
-    if CLIENT_CAPABILITIES_META_KEY in meta:
-        meta[CLIENT_CAPABILITIES_META_KEY] = _objects(meta[CLIENT_CAPABILITIES_META_KEY])
-    return {**params, "_meta": meta}
 
 
 def _objects(value: Any) -> Any:
@@ -166,10 +160,6 @@ def _completion(params: dict[str, Any]) -> dict[str, Any]:
     return {**params, "argument": {name: _text(value) for name, value in argument.items()}}
 
 
-def _cancelled(params: dict[str, Any]) -> dict[str, Any]:
-    return {**params, "requestId": _integral(params.get("requestId"))}
-
-
 def _page(params: dict[str, Any]) -> dict[str, Any]:
     params = dict(params)
     cursor = params.pop("cursor", None)
@@ -181,7 +171,7 @@ _BY_METHOD: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "tools/call": _arguments,
     "prompts/get": _prompt,
     "completion/complete": _completion,
-    "notifications/cancelled": _cancelled,
+    "notifications/cancelled": lambda params: {**params, "requestId": _integral(params.get("requestId"))},
     "tools/list": _page,
     "prompts/list": _page,
     "resources/list": _page,

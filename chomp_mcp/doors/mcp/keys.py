@@ -58,26 +58,27 @@ class KeyDesk:
             action = answer.action if isinstance(answer, ElicitResult) else "cancel"
             return await self._answered(ctx, self._pages, ctx.request_state, router, action, PATIENCE_SECONDS)
         url = await self._pages.open(current_caller.get(), router, host=(ctx.headers or {}).get("host", ""))
-        if not _opens_urls(ctx):
+        # The SDK does not look at the client's capability itself before it sends a 2025-11-25 request.
+        able = ctx.client_capabilities
+        is_modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        can_ask = host_of(ctx.request_context).reads_input_required if is_modern else ctx.session.can_send_request
+        if not can_ask or not able or not able.elicitation or able.elicitation.url is None:
             return await self._pending(url, router)
         message = f"Open this page on your machine to enter {_whose(router)} key. The chat never sees it."
-        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        if is_modern:
             page = ElicitRequest(params=ElicitRequestURLParams(message=message, url=url))
             return InputRequiredResult(input_requests={INPUT: page}, request_state=url)
-        return await self._elicited(ctx, self._pages, url, router, message)
-
-    async def _elicited(
-        self, ctx: Context[Any, Any], pages: KeyPages, url: str, router: str, message: str
-    ) -> CallToolResult:
-        """Some clients declare that they open pages, and never answer (claude-code #85442, #94806)."""
         gives_up_at = anyio.current_time() + PATIENCE_SECONDS
         try:
             with anyio.fail_after(PATIENCE_SECONDS):
-                answer = await ctx.elicit_url(message, url, _nonce(url))
-        except (MCPError, TimeoutError):  # the client said it could, and then could not
+                answered = await ctx.elicit_url(message, url, _nonce(url))
+        except (
+            MCPError,
+            TimeoutError,
+        ):  # some declare that they open pages, and never answer: claude-code #85442, #94806
             return await self._pending(url, router)
         left = max(0.0, gives_up_at - anyio.current_time())
-        result = await self._answered(ctx, pages, url, router, answer.action, left)
+        result = await self._answered(ctx, self._pages, url, router, answered.action, left)
         await ctx.session.send_elicit_complete(_nonce(url), ctx.request_id)
         return result
 
@@ -125,14 +126,6 @@ def merged(keys: Mapping[str, str], openrouter_key: str) -> dict[str, str]:
     if openrouter_key and keys.get("openrouter", openrouter_key) != openrouter_key:
         raise InvalidRequest("keys.openrouter and openrouter_key differ.", hint="Give one of them.", param="keys")
     return {**keys, **({"openrouter": openrouter_key} if openrouter_key else {})}
-
-
-def _opens_urls(ctx: Context[Any, Any]) -> bool:
-    """The SDK does not look at the client's capability itself before it sends a 2025-11-25 request."""
-    able = ctx.client_capabilities
-    modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-    can_ask = host_of(ctx.request_context).reads_input_required if modern else ctx.session.can_send_request
-    return bool(able and able.elicitation and able.elicitation.url is not None) and can_ask
 
 
 def _nonce(url: str) -> str:

@@ -56,7 +56,12 @@ class _WithoutProbes:
     async def receive(self) -> Item:
         while True:
             item = await self._read.receive()
-            if not _is_probe(item):
+            if not isinstance(item, SessionMessage) or not isinstance(item.message, JSONRPCRequest):
+                return item
+            # Only with a modern client's envelope; without one the request is the connection's own.
+            envelope = (item.message.params or {}).get("_meta")
+            is_modern = isinstance(envelope, Mapping) and PROTOCOL_VERSION_META_KEY in envelope
+            if item.message.method != "server/discover" or not is_modern:
                 return item
             await self._probes.send(item)
 
@@ -97,11 +102,3 @@ class _Shared:
 
     async def __aexit__(self, *_: object) -> None:
         pass
-
-
-def _is_probe(item: Item) -> bool:
-    if not isinstance(item, SessionMessage) or not isinstance(item.message, JSONRPCRequest):
-        return False
-    envelope = (item.message.params or {}).get("_meta")
-    is_modern = isinstance(envelope, Mapping) and PROTOCOL_VERSION_META_KEY in envelope
-    return item.message.method == "server/discover" and is_modern

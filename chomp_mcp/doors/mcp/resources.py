@@ -15,7 +15,6 @@ from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import utf8
 from chomp_mcp.doors.views import job_view, model_view, whole_job
 from chomp_mcp.errors import ChompError, RequestError
-from chomp_mcp.messages import Router
 
 __all__ = ["add_resources"]
 
@@ -32,7 +31,19 @@ def add_resources(server: MCPServer[Any], chomp: Chomp) -> None:
     async def routers() -> Any:
         """Every router: whether it has a key, where to get one, what auto prefers."""
         keys = await chomp.keyring.previews(current_caller.get())
-        return [_router(router, keys.get(router.id)) for router in chomp.routers.values()]
+        return [
+            {
+                "id": router.id,
+                "name": router.name,
+                "key": keys.get(router.id),
+                "needs_key": router.needs_key,
+                "keys_page": router.keys_page,
+                "models": list(router.models),
+                "deprecated": router.deprecated,
+                "limits": router.limits,
+            }
+            for router in chomp.routers.values()
+        ]
 
     @server.resource("chomp://models/{router}", title="A router's models", mime_type=JSON)
     @_as_json
@@ -73,16 +84,3 @@ def _as_json(read: Callable[P, Awaitable[Any]]) -> Callable[P, Awaitable[str]]:
             raise ResourceError(str(error)) from error
 
     return as_json
-
-
-def _router(router: Router, key: str | None) -> dict[str, Any]:
-    return {
-        "id": router.id,
-        "name": router.name,
-        "key": key,
-        "needs_key": router.needs_key,
-        "keys_page": router.keys_page,
-        "models": list(router.models),
-        "deprecated": router.deprecated,
-        "limits": router.limits,
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache, partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -149,7 +148,14 @@ def mcp_routes(
         host=host, max_request_body_size=max_body_bytes, stateless_http=bool(no_sessions)
     )
     if no_sessions:
-        refuse = partial(_no_sse, no_sessions)
+        reason, _, mend = no_sessions.partition("; ")
+
+        async def refuse(_request: Request) -> Response:
+            hint = f"{mend[0].upper()}{mend[1:]}."
+            error = InvalidRequest(f"SSE sessions live in one process, and {reason}.", hint=hint)
+            error.status, error.code = HTTPStatus.NOT_IMPLEMENTED, "not_implemented"
+            raise error
+
         no_sse = (Route("/sse", refuse), Route("/messages/", refuse))
         return [*map(_entered, streamable.routes), *no_sse], server.session_manager
     sse = server.sse_app(host=host, max_request_body_size=max_body_bytes)
@@ -171,7 +177,9 @@ def _entered(route: BaseRoute) -> BaseRoute:
             error = InvalidRequest("The body is not called JSON.", hint="Send content-type: application/json.")
             error.status, error.code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"
             raise error
-        scope.setdefault("user", _user(current_caller.get().id))
+        # What the SDK binds a session to, so that nobody else can go on with it.
+        mine = AccessToken(token="", client_id=current_caller.get().id, scopes=[])
+        scope.setdefault("user", AuthenticatedUser(mine))
         if scope["method"] == "GET":  # nothing is kept to be sent again, so a stream that is resumed is a new one
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
         if scope["method"] == "POST":
@@ -183,35 +191,14 @@ def _entered(route: BaseRoute) -> BaseRoute:
                 return
             # A mended body may be of another length than was announced.
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
-            receive = _replayed(text.encode("utf-8", "replace"), receive)
-        await handle(scope, receive, send)
+            first: list[Message] = [{"type": "http.request", "body": text.encode("utf-8", "replace")}]
+
+            async def replayed() -> Message:
+                return first.pop() if first else await receive()
+
+            await handle(scope, replayed, send)
+        else:
+            await handle(scope, receive, send)
 
     route.app = app
     return route
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body that was read, and whatever comes after it."""
-    was_given = False
-
-    async def replay() -> Message:
-        nonlocal was_given
-        if was_given:
-            return await receive()
-        was_given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-@lru_cache(maxsize=1024)
-def _user(caller_id: str) -> AuthenticatedUser:
-    """What the SDK binds a session to, so that nobody else can go on with it."""
-    return AuthenticatedUser(AccessToken(token="", client_id=caller_id, scopes=[]))
-
-
-async def _no_sse(why: str, _request: Request) -> Response:
-    reason, _, mend = why.partition("; ")
-    error = InvalidRequest(f"SSE sessions live in one process, and {reason}.", hint=f"{mend[0].upper()}{mend[1:]}.")
-    error.status, error.code = HTTPStatus.NOT_IMPLEMENTED, "not_implemented"
-    raise error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +49,9 @@ def serve_stdio(settings: Settings) -> None:
     """
     sys.stderr = LossyStream(sys.stderr)
     sys.stdout = sys.stderr
-    with _no_collection():
+    # Thousands of classes come to life while the SDK loads, none of them garbage; looking for some takes time.
+    gc.disable()
+    try:
         import anyio
 
         from chomp_mcp.app import Chomp
@@ -59,31 +60,28 @@ def serve_stdio(settings: Settings) -> None:
         from chomp_mcp.doors.pages.key_page import KeyPages
         from chomp_mcp.gateway.detached import Launcher
 
-        chomp = Chomp(settings, observers=_log(settings.log))
+        observers: list[Observer] = []
+        if settings.log:  # clients keep what comes on stderr: log lines only where they were asked for
+            from chomp_mcp.telemetry.log import LogObserver, configure
+
+            configure(settings.log)
+            observers = [LogObserver()]
+        try:
+            started_in = str(Path.cwd())
+        except OSError:  # it was deleted under us
+            started_in = ""
+        chomp = Chomp(settings, observers=observers)
         pages = KeyPages(chomp)
         launcher = Launcher(chomp.jobs)
-        server = build_server(chomp, pages=pages, dispatch=launcher.dispatch, started_in=_working_folder())
+        server = build_server(chomp, pages=pages, dispatch=launcher.dispatch, started_in=started_in)
         serve = partial(serve_lines, server)
+    finally:
+        # What was loaded stays for ever: no later collection has to walk through it.
+        gc.freeze()
+        gc.enable()
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
     anyio.run(_serve, serve, chomp, pages, launcher, backend_options={"use_uvloop": find_spec("uvloop") is not None})
-
-
-def _working_folder() -> str:
-    try:
-        return str(Path.cwd())
-    except OSError:  # it was deleted under us
-        return ""
-
-
-def _log(level: str) -> list[Observer]:
-    """Log lines on stderr, which clients keep; only where CHOMP_LOG asks for them."""
-    if not level:
-        return []
-    from chomp_mcp.telemetry.log import LogObserver, configure
-
-    configure(level)
-    return [LogObserver()]
 
 
 async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyPages, launcher: Launcher) -> None:
@@ -101,20 +99,20 @@ async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyP
             await chomp.close()
 
     leave = _leave_on_signals(close)
-    watching = asyncio.create_task(_watch_parent(partial(leave, 0)))
+
+    async def watch_parent() -> None:
+        """Stdin stays open where the parent was killed and one of its other children holds the pipe."""
+        parent = os.getppid()
+        while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(LOOK_SECONDS)
+        leave(0)
+
+    watching = asyncio.create_task(watch_parent())
     try:
         await serve()
     finally:
         watching.cancel()
         await close(GRACE_SECONDS)
-
-
-async def _watch_parent(leave: Callable[[], None]) -> None:
-    """Stdin stays open where the parent was killed and one of its other children holds the pipe."""
-    parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for it
-        await asyncio.sleep(LOOK_SECONDS)
-    leave()
 
 
 def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[int], None]:
@@ -146,15 +144,3 @@ def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[in
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, caught)
     return leave
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Thousands of classes come to life while the SDK loads, none of them garbage; looking for some takes time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        # What was loaded stays for ever: no later collection has to walk through it.
-        gc.freeze()
-        gc.enable()

@@ -174,7 +174,13 @@ def split_lines(read_chunk: Callable[[], bytes]) -> Iterator[bytes]:
     """The lines of what comes in, without their ends; of one that is longer than a message may be only a beginning."""
     held: list[bytes] = []
     size = 0
-    while chunk := _chunk(read_chunk):
+    while True:
+        try:
+            chunk = read_chunk()
+        except OSError:  # a terminal that is gone
+            break
+        if not chunk:
+            break
         *ended, rest = chunk.split(b"\n")
         for part in ended:
             yield b"".join([*held, part])
@@ -184,13 +190,6 @@ def split_lines(read_chunk: Callable[[], bytes]) -> Iterator[bytes]:
             held.append(rest)
     if any(held):
         yield b"".join(held)
-
-
-def _chunk(read_chunk: Callable[[], bytes]) -> bytes:
-    try:
-        return read_chunk()
-    except OSError:  # a terminal that is gone
-        return b""
 
 
 def message_of(line: bytes) -> SessionMessage | JSONRPCError | None:
@@ -210,26 +209,21 @@ _ID = re.compile(r'"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(?:(-?\d{1,18})\b|"([
 
 def refusal(error: ValidationError) -> JSONRPCError | None:
     """The JSON-RPC error for a line that is no message; None for an empty line and for answers, which get none."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    if first["type"] != "json_invalid":
-        return _no_message(error)
-    line = str(first["input"])
+    rows = error.errors(include_url=False, include_context=False)
+    if rows[0]["type"] != "json_invalid":
+        # JSON that is no JSON-RPC. pydantic tells of an object as a whole only where it misses a field.
+        whole: Any = next((row["input"] for row in rows if row["type"] == "missing"), None)
+        given = whole if isinstance(whole, Mapping) else {}
+        if "method" not in given and ("result" in given or "error" in given):
+            return None
+        name = given.get("id") if type(given.get("id")) in {str, int} else None  # True is an int, and no id
+        return _error(name, INVALID_REQUEST, "Invalid request: this is no JSON-RPC 2.0.")
+    line = str(rows[0]["input"])
     if not line.strip():
         return None
     reason = "it is nested too deeply" if "recursion limit" in str(error) else "it is not JSON"
     found = _ID.search(line) if '"method"' in line else None
     return _error((found[2] or int(found[1])) if found else None, PARSE_ERROR, f"Parse error: {reason}.")
-
-
-def _no_message(error: ValidationError) -> JSONRPCError | None:
-    """For JSON that is no JSON-RPC; pydantic tells of an object as a whole where it misses a field."""
-    rows = error.errors(include_url=False, include_context=False)
-    whole: Any = next((row["input"] for row in rows if row["type"] == "missing"), None)
-    given = whole if isinstance(whole, Mapping) else {}
-    if "method" not in given and ("result" in given or "error" in given):
-        return None
-    name = given.get("id") if type(given.get("id")) in {str, int} else None
-    return _error(name, INVALID_REQUEST, "Invalid request: this is no JSON-RPC 2.0.")
 
 
 def _error(request_id: RequestId | None, code: int, message: str) -> JSONRPCError:

@@ -7,7 +7,6 @@ drops it when its time is over. So this file keeps no state of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from mcp import MCPError
@@ -25,6 +24,7 @@ from chomp_mcp.doors.mcp.answers import settled, unfinished
 from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.tools import patience
+from chomp_mcp.doors.views import iso
 from chomp_mcp.errors import JobNotFound
 from chomp_mcp.messages import Job, JobStatus
 
@@ -129,16 +129,14 @@ class Tasks(Extension):
 
 
 def _task(job: Job) -> dict[str, Any]:
+    # With a Z, as the extension's examples have it: some that check times take no offset (zod's `datetime`).
+    created, updated = (iso(at).replace("+00:00", "Z") for at in (job.created_at, job.finished_at or job.created_at))
     task = {
         "taskId": job.id,
         "status": STATUSES[job.status],
-        "createdAt": _iso(job.created_at),
-        "lastUpdatedAt": _iso(job.finished_at or job.created_at),
+        "createdAt": created,
+        "lastUpdatedAt": updated,
         "ttlMs": KEPT_MS,
         "pollIntervalMs": POLL_MS,
     }
     return {**task, "statusMessage": f"{len(job.text)} characters so far"} if job.text else task
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -217,22 +217,19 @@ class ChompTool(Tool):
         try:
             return await super().run(given, context, convert_result)
         except ToolError as error:
-            raise self._explained(error) from error.__cause__
-
-    def _explained(self, error: ToolError) -> ToolError:
-        match error.__cause__:
-            case ChompError() as cause:
-                return ToolError(shown(utf8(str(cause))))
-            case ValidationError() as cause:
+            cause = error.__cause__
+            if isinstance(cause, ChompError):
+                raise ToolError(shown(utf8(str(cause)))) from cause
+            if isinstance(cause, ValidationError):
+                # Without the values, one of which may be a key.
                 details = cause.errors(include_url=False, include_context=False, include_input=False)
-                wrong = (
+                wrong = [
                     f"{'.'.join(map(str, each['loc']))} {_WRONG.get(each['type'], 'is wrong')}" for each in details
-                )
-                return ToolError(f"{self.name}: {', '.join(wrong)}. Correct that and call again.")
-            case _:
-                return UnexpectedToolError(
-                    f"{self.name} failed inside chomp. The server's log (stderr) says why; status shows what works."
-                )
+                ]
+                raise ToolError(f"{self.name}: {', '.join(wrong)}. Correct that and call again.") from cause
+            raise UnexpectedToolError(
+                f"{self.name} failed inside chomp. The server's log (stderr) says why; status shows what works."
+            ) from cause
 
 
 _WRONG = {

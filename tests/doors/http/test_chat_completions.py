@@ -12,8 +12,8 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from chomp_mcp.doors.http import chat_completions
-from chomp_mcp.doors.http.asgi import EventStream, header_value, while_connected
+from chomp_mcp.doors.http import asgi, chat_completions
+from chomp_mcp.doors.http.asgi import EventStream, header_value, server_sent, while_connected
 from tests.support.scripted import ScriptedRouter, chunk
 from tests.support.serving import Served, serving, settings_for
 
@@ -300,7 +300,8 @@ def test_a_header_cannot_be_split_by_anything():
     assert header_value("m\r\nx-evil: 1é") == b"m%0D%0Ax-evil: 1%C3%A9"
 
 
-async def test_a_silent_stream_is_kept_alive_with_comments():
+async def test_a_silent_stream_is_kept_alive_with_comments(monkeypatch):
+    monkeypatch.setattr(asgi, "KEEPALIVE_SECONDS", 0.001)
     sent: list[bytes] = []
     said = anyio.Event()
 
@@ -312,13 +313,15 @@ async def test_a_silent_stream_is_kept_alive_with_comments():
     async def receive():
         await anyio.sleep_forever()
 
-    stream = EventStream(send, keepalive_seconds=0.001)
+    words = chat_completions.OpenAIWords({})
+    stream = EventStream(send, words.failure, words.pulse)
 
     async def work():
         async with stream:
             await stream.start([])
-            await stream.event({"a": 1})
+            await stream.write(server_sent({"a": 1}))
             await said.wait()
+            stream.last = b"data: [DONE]\n\n"
 
     with anyio.fail_after(5):
         await while_connected({}, receive, work, stream)
@@ -329,7 +332,7 @@ async def test_a_silent_stream_is_kept_alive_with_comments():
 def test_a_frame_of_several_lines_stays_one_event():
     delta = chunk("hi")
     pretty = json.dumps(delta, indent=1).encode()
-    (frames,) = [chat_completions._Relay().frames([chat_completions.Delta(data=pretty)])]
+    frames = chat_completions.OpenAIWords({}).frames([chat_completions.Delta(data=pretty)])
     lines = frames.decode().rstrip("\n").split("\n")
     assert all(line.startswith("data: ") for line in lines)
     assert json.loads("\n".join(line[6:] for line in lines)) == delta

@@ -10,8 +10,7 @@ import anyio
 import pytest
 from anthropic import AsyncAnthropic
 
-from chomp_mcp.doors.http import messages
-from chomp_mcp.doors.http.asgi import EventStream
+from chomp_mcp.doors.http import asgi
 from tests.support.scripted import ScriptedRouter, chunk
 from tests.support.serving import Served, serving, settings_for
 
@@ -168,7 +167,7 @@ async def test_an_error_in_mid_stream_is_an_event_of_its_own(client, upstream, g
 
 
 async def test_a_silent_stream_is_kept_alive_by_pings(gateway, upstream, monkeypatch):
-    monkeypatch.setattr(messages, "EventStream", lambda send: EventStream(send, keepalive_seconds=0.05))
+    monkeypatch.setattr(asgi, "KEEPALIVE_SECONDS", 0.05)
     seen = anyio.Event()
     upstream.stream(["Hel", seen, "lo"])
     body = {"model": "lab/m", "max_tokens": 9, "messages": HELLO, "stream": True}

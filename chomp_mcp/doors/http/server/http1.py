@@ -111,7 +111,9 @@ class Protocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
             self._refuse(_head_too_large())
         elif self._is_one_too_many:
-            self._refuse(_too_many())
+            many = f"{most_connections():,} connections are open, and that is the most."
+            hint = "Ask again in a moment; the limit follows from `ulimit -n`."
+            self._refuse(Overloaded(many, hint=hint, retry_after=1.0))
         else:
             super().on_headers_complete()
             if self._is_ending and bool(self.cycle):
@@ -209,14 +211,6 @@ def most_connections() -> int:
 
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1_000_000 if files == resource.RLIM_INFINITY else max(SPARE_CONNECTIONS, (files - SPARE_FILES) // 2)
-
-
-def _too_many() -> Overloaded:
-    return Overloaded(
-        f"{most_connections():,} connections are open, and that is the most.",
-        hint="Ask again in a moment; the limit follows from `ulimit -n`.",
-        retry_after=1.0,
-    )
 
 
 def _head_too_large() -> TooLarge:

@@ -41,7 +41,9 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         self._turned_at = time.monotonic()
-        return await super().on_tick(counter) or _is_orphan()
+        # A worker whose parent is gone: nobody would stop it any more.
+        parent = multiprocessing.parent_process()
+        return await super().on_tick(counter) or (parent is not None and os.getppid() != parent.pid)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._turned_at = time.monotonic()
@@ -117,9 +119,3 @@ def configured(
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-
-
-def _is_orphan() -> bool:
-    """Whether this process is a worker whose parent is gone: nobody would stop it any more."""
-    parent = multiprocessing.parent_process()
-    return parent is not None and os.getppid() != parent.pid

@@ -44,7 +44,15 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
     _allow_many_sockets()
     if settings.store:
         _check_store(settings)
-    with _listening(settings) as listening:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidSetting(
+            f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}.",
+            hint="Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST.",
+        ) from None
+    with listening:
         settings = replace(settings, port=listening.getsockname()[1])
         configure(settings.log or "error")
         if settings.workers > 1:
@@ -86,7 +94,17 @@ def _supervise(settings: Settings, listening: socket.socket, *, as_json: bool) -
     from chomp_mcp.doors.http.server.workers import Supervisor, bind
 
     Chomp(settings)  # what is wrong is told here, and once
-    app = partial(_app, _share(settings), _state_key(settings))
+    # All workers together keep to the limits, so each has its share. On a remote store the rate limit is one for all.
+    shares = 1 if settings.store else settings.workers
+    share = replace(
+        settings,
+        rate_rps=settings.rate_rps / shares,
+        rate_burst=max(1, settings.rate_burst // shares),
+        max_requests=max(1, settings.max_requests // settings.workers),
+        max_caller_requests=-(-settings.max_caller_requests // settings.workers),  # rounded up: 0 means another default
+        max_request_bytes=settings.max_request_bytes // settings.workers,
+    )
+    app = partial(_app, share, _state_key(settings))
     patience = GRACE_SECONDS + 2 * SETTLE_SECONDS
     with bind(listening) as port:
         Supervisor(
@@ -132,30 +150,6 @@ def _announce(settings: Settings, *, as_json: bool) -> None:
 def bracketed(host: str) -> str:
     """A host as it stands in a URL."""
     return f"[{host.strip('[]')}]" if ":" in host else host
-
-
-def _share(settings: Settings) -> Settings:
-    """The settings of one worker: all of them together keep to the limits. On a remote store the rate limit is one."""
-    shares = 1 if settings.store else settings.workers
-    return replace(
-        settings,
-        rate_rps=settings.rate_rps / shares,
-        rate_burst=max(1, settings.rate_burst // shares),
-        max_requests=max(1, settings.max_requests // settings.workers),
-        max_caller_requests=-(-settings.max_caller_requests // settings.workers),
-        max_request_bytes=settings.max_request_bytes // settings.workers,
-    )
-
-
-def _listening(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2048)
-    except OSError as error:
-        raise InvalidSetting(
-            f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}.",
-            hint="Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST.",
-        ) from None
 
 
 def _allow_many_sockets() -> None:

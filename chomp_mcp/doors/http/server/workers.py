@@ -14,8 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -100,8 +99,13 @@ class Supervisor(multiprocess.Multiprocess):
         Raises:
             SystemExit: a worker could not start.
         """
-        with _metrics_folder():
-            super().run()
+        # Where the workers keep their counters, so that each of them can show the sum: telemetry/metrics.py.
+        with TemporaryDirectory(prefix="chomp-mcp-metrics-") as folder:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            try:
+                super().run()
+            finally:
+                del os.environ["PROMETHEUS_MULTIPROC_DIR"]
         if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in self.processes):
             raise SystemExit(uvicorn.config.STARTUP_FAILURE)
 
@@ -140,14 +144,3 @@ class Supervisor(multiprocess.Multiprocess):
     def handle_hup(self) -> None:
         """The terminal was closed. uvicorn would restart the workers, with the settings that they had."""
         self.handle_term()
-
-
-@contextmanager
-def _metrics_folder() -> Iterator[None]:
-    """Where the workers keep their counters, so that each of them can show the sum: telemetry/metrics.py."""
-    with TemporaryDirectory(prefix="chomp-mcp-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
