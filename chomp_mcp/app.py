@@ -158,6 +158,8 @@ class Chomp:
         self.admission = Admission(
             self.ledger, self.prices, limits, self.rates, rps=settings.rate_rps, burst=settings.rate_burst
         )
+        # Our own keys, in no prompt and no file that leaves: the routers' are in the books, these beside them.
+        held = (settings.auth_token, settings.environment.get("CHOMP_MASTER_KEY", "").strip())
         self.gateway = Gateway(
             planner=Planner(self.books, self.models, self.health, self.credit, Orders(self.prices, self.health, clock)),
             admission=self.admission,
@@ -165,7 +167,7 @@ class Chomp:
             health=self.health,
             settlement=Settlement(self.ledger, self.observers, self.receipts),
             conversations=Conversations(soft, clock=clock),
-            guards=_guards(settings, self.books),
+            guards=OutwardGuards(settings.secrets, settings.secrets_allow, held, self.books),
             client=self.client,
             tracing=Tracing(),
             clock=clock,
@@ -405,23 +407,12 @@ def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], f
     )
     runs = Runs(gateway, jobs, processes, clock=clock)
     room = Room(settings.max_requests, settings.most_of_caller, settings.max_request_bytes)
-    if not settings.store:
-        engine: Engine = Embedded(runs, jobs, processes, clock=clock)
-        return JobRunner(gateway, jobs, processes, runs, engine, room, clock=clock)
-    from chomp_mcp.gateway.cluster import Cluster
+    engine: Engine
+    if settings.store:
+        from chomp_mcp.gateway.cluster import Cluster  # late: it needs the extra `redis`
 
-    engine = Cluster(
-        settings.store,
-        runs,
-        jobs,
-        processes,
-        retries=settings.job_retries,
-        runs_jobs=settings.runs_jobs,
-        clock=clock,
-    )
+        retries, runs_jobs = settings.job_retries, settings.runs_jobs
+        engine = Cluster(settings.store, runs, jobs, processes, retries=retries, runs_jobs=runs_jobs, clock=clock)
+    else:
+        engine = Embedded(runs, jobs, processes, clock=clock)
     return JobRunner(gateway, jobs, processes, runs, engine, room, clock=clock)
-
-
-def _guards(settings: Settings, books: Books) -> OutwardGuards:
-    held = (settings.auth_token, settings.environment.get("CHOMP_MASTER_KEY", "").strip())
-    return OutwardGuards(settings.secrets, settings.secrets_allow, held, books)

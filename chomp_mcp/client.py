@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -36,7 +36,9 @@ class GatewayError(ChompError):
         self.code = error.get("code")
         self.kind = error.get("type")
         self.request_id = request_id
-        self.retry_after = _seconds(retry_after)
+        self.retry_after: float | None = None
+        with suppress(ValueError):  # RFC 9110, 10.2.3: a proxy may tell a date, of which we make nothing
+            self.retry_after = float(retry_after) if math.isfinite(float(retry_after)) else None
 
 
 class ChompClient:
@@ -88,7 +90,13 @@ class ChompClient:
         """The answer's text, piece by piece."""
         body = {**_body(messages, model, router, options), "stream": True}
         async with self._open("POST", "/v1/chat/completions", body) as response:
-            async for event in _events(response):
+            async for line in response.aiter_lines():
+                data = line.removeprefix("data: ")
+                if data in (line, "[DONE]"):  # a comment, which keeps the stream alive; a blank line; the end
+                    continue
+                event = wire.loads(data)
+                if event.get("error"):  # the status was a 200 when the answer began
+                    raise _error(event["error"], response)
                 for choice in event.get("choices") or ():
                     if text := choice["delta"].get("content"):
                         yield text
@@ -134,15 +142,19 @@ class ChompClient:
         try:
             async with self._http.stream(method, path, content=content, params=params, headers=headers) as response:
                 if response.is_error:
-                    raise _refusal(response, await response.aread())
+                    try:
+                        error = wire.loads(await response.aread())["error"]
+                    except (ValueError, KeyError, TypeError):
+                        error = {"message": f"Status {response.status_code} from something that is no gateway."}
+                    raise _error(error, response)
                 yield response
-        except httpx2.TransportError as error:
+        except httpx2.TransportError as lost:
             raise GatewayError(
-                f"The gateway at {self._http.base_url} did not answer: {str(error) or type(error).__name__}. "
+                f"The gateway at {self._http.base_url} did not answer: {str(lost) or type(lost).__name__}. "
                 "Is chomp-mcp serve running there?",
                 status=0,
                 error={"type": "connection_error"},
-            ) from error
+            ) from lost
 
 
 def _body(messages: Messages, model: str, router: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,25 +166,6 @@ def _said(**words: str) -> dict[str, str]:
     return {name: word for name, word in words.items() if word}
 
 
-async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
-    async for line in response.aiter_lines():
-        data = line.removeprefix("data: ")
-        if data in (line, "[DONE]"):
-            continue
-        event = wire.loads(data)
-        if event.get("error"):
-            raise _error(event["error"], response)
-        yield event
-
-
-def _refusal(response: httpx2.Response, body: bytes) -> GatewayError:
-    try:
-        error = wire.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
-        error = {"message": f"Status {response.status_code} from something that is no gateway."}
-    return _error(error, response)
-
-
 def _error(error: Mapping[str, Any], response: httpx2.Response) -> GatewayError:
     return GatewayError(
         str(error.get("message", "")),
@@ -181,10 +174,3 @@ def _error(error: Mapping[str, Any], response: httpx2.Response) -> GatewayError:
         request_id=response.headers.get("x-request-id", ""),
         retry_after=response.headers.get("retry-after", ""),
     )
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        return float(text) if math.isfinite(float(text)) else None
-    except ValueError:
-        return None

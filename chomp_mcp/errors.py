@@ -263,8 +263,10 @@ class UpstreamRefused(UpstreamError):
     def envelope(self) -> dict[str, Any]:
         """The router's own error object with our message, so that clients find the codes they know."""
         inner = {"type": _TYPES.get(self.status, "invalid_request_error"), "code": None, "param": None, **self.body}
-        words = {name: _word(inner[name]) for name in ("type", "code", "param")}
-        return {"error": {**inner, **words, "message": str(self)}}
+        # OpenAI's envelope has text or null where OpenRouter has a status code, and others whatever they like.
+        words = {name: inner[name] for name in ("type", "code", "param")}
+        texts = {name: word if isinstance(word, str | None) else str(word) for name, word in words.items()}
+        return {"error": {**inner, **texts, "message": str(self)}}
 
 
 class PromptTooLong(UpstreamRefused):
@@ -279,11 +281,6 @@ _TYPES: Mapping[int, str] = {
     429: "rate_limit_error",
 }
 """Where the router told no type of its own: OpenRouter tells none, and clients go by it."""
-
-
-def _word(value: Any) -> str | None:
-    """OpenAI's envelope has text or null where OpenRouter has a status code, and others whatever they like."""
-    return value if isinstance(value, str | None) else str(value)
 
 
 class UpstreamFailed(UpstreamError):

@@ -128,10 +128,6 @@ def _whole(least: int, most: int) -> Any:
     return Field(ge=least, le=most, description=f"a whole number from {least:,} to {most:,}")
 
 
-def _seconds(milliseconds: int) -> float:
-    return milliseconds / 1000
-
-
 _Money = Annotated[Decimal, _between(0, _MOST, "an amount in US dollars, such as 2.50,")]
 _Timeout = Annotated[float, _between(0.05, 86_400, "a number")]
 # What functions of ours read, which say themselves what is wrong with a text.
@@ -184,7 +180,7 @@ class _Settings(BaseModel):
     """What each process may spend while Redis is away, where there is a budget; it is booked when it is back."""
     CIRCUIT_FAILURE_THRESHOLD: Annotated[int, _whole(1, _MOST)] = 1
     """Failures in a row that open a router's breaker."""
-    CIRCUIT_RESET_TIME_MS: Annotated[int, _whole(1, _YEAR_MS), AfterValidator(_seconds)] = 1
+    CIRCUIT_RESET_TIME_MS: Annotated[int, _whole(1, _YEAR_MS), AfterValidator(lambda ms: ms / 1000)] = 1
     """How long it stays open, in milliseconds, until one probe may try."""
     CORS_ALLOWED_ORIGINS: _Origins = None
     """Pages whose scripts may call `serve`."""

@@ -114,7 +114,12 @@ class Settings:
             raise InvalidSetting("[routers] in config.toml is not a table.", hint="Write rows as [routers.<id>].")
         groups = config.pop("groups", {})
         agents = _agents(config.pop("agents", {}))
-        allow = _allowed_secrets(config.pop("secrets_allow", []))
+        allow = config.pop("secrets_allow", [])
+        if not isinstance(allow, list) or not all(isinstance(t, str) and _DIGEST.fullmatch(t) for t in allow):
+            raise InvalidSetting(
+                "secrets_allow in config.toml is no list of hashes.",
+                hint='Write them as the note about the secret does: secrets_allow = ["sha256:0a1b2c3d4e5f"].',
+            )
         # Take out what names a router's URL; the catalog reads it beside the environment's.
         urls = {
             name: _parse(name, _router_url, config.pop(name), "config.toml")
@@ -131,7 +136,17 @@ class Settings:
             **{name: (value, "config.toml") for name, value in config.items()},
             **{name: (environment[name], "the environment") for name in _SETTINGS if environment.get(name, "").strip()},
         }
-        values = _checked(given) if given else {}
+        values: dict[str, Any] = {}
+        if given:
+            # pydantic costs 75 ms, and most starts set nothing but keys.
+            from chomp_mcp.setting_fields import first_fault, parsed
+
+            texts = {name: _parse(name, str, *given[name]) for name in _SETTINGS if name in given}
+            try:
+                values = {_SETTINGS[name]: value for name, value in parsed(texts).items()}
+            except ValueError as error:
+                name, reason = first_fault(error)
+                raise _wrong(name, given[name][1], texts[name], reason) from None
         return cls(
             home=home,
             agents=agents,
@@ -139,7 +154,7 @@ class Settings:
             group_rows=groups,
             environment=environment,
             network=network,
-            secrets_allow=allow,
+            secrets_allow=tuple(allow),
             **values,
         )
 
@@ -207,15 +222,27 @@ _SETTINGS: Mapping[str, str] = {
 }
 """Variable -> field; what each must be stands in setting_fields.py."""
 
+_PLACEHOLDER = re.compile(r"\$\{.*?\}|\$\w+|%\w+%|\{\{.*?\}\}")
+"""Hosts differ in which of these they fill in, and hand on the others as they stand (claude-code #69123)."""
 _WHOLE_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|%\w+%|\{\{[^}]*\}\}")
-
+_URL_NAME = re.compile(r"OLLAMA_BASE_URL|CURSOR_ADAPTER_URL|CHOMP_ROUTER_.+_URL")
+_DIGEST = re.compile(r"sha256:[0-9a-fA-F]{12,64}")
 _SECRET = frozenset({"GATEWAY_AUTH_TOKEN", "CHOMP_STORE"})
+"""Their values are never repeated in a message."""
+_AGENTS = ("claude", "codex", "gemini")
+_AGENT_ROW = 'opus = "groq/openai/gpt-oss-120b"'
+_SHOWN = 200
+"""Characters of a wrong value that a message repeats."""
 
 
 def _home(environment: Mapping[str, str]) -> Path:
     named = environment.get("CHOMP_HOME", "").strip()
     if not named:
-        return _default_home()
+        with suppress(RuntimeError):  # a user without HOME and without an entry in the system's list
+            data = platformdirs.user_data_path("chomp-mcp", appauthor=False)
+            if data.is_absolute():  # before 4.14 platformdirs gave ~ back as it is
+                return data
+        raise InvalidSetting("This user has no home folder.", hint="Set CHOMP_HOME to a folder that it may write to.")
     if _PLACEHOLDER.search(named):
         raise InvalidSetting(
             f"CHOMP_HOME in the environment is wrong: {_short(named)} holds a placeholder that nothing filled in.",
@@ -235,28 +262,8 @@ def _home(environment: Mapping[str, str]) -> Path:
     return home
 
 
-_PLACEHOLDER = re.compile(r"\$\{.*?\}|\$\w+|%\w+%|\{\{.*?\}\}")
-"""Hosts differ in which of these they fill in, and hand on the others as they stand (claude-code #69123)."""
-
-
-def _default_home() -> Path:
-    """The user's data folder; a user without HOME and without an entry in the system's list has none."""
-    home = None
-    with suppress(RuntimeError):
-        home = platformdirs.user_data_path("chomp-mcp", appauthor=False)
-    if home is None or not home.is_absolute():  # before 4.14 platformdirs gave ~ back as it is
-        raise InvalidSetting("This user has no home folder.", hint="Set CHOMP_HOME to a folder that it may write to.")
-    return home
-
-
 def _short(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
-
-
-_SHOWN = 200
-
-
-_URL_NAME = re.compile(r"OLLAMA_BASE_URL|CURSOR_ADAPTER_URL|CHOMP_ROUTER_.+_URL")
 
 
 def _router_url(text: str) -> str:
@@ -282,22 +289,6 @@ def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:
         for tier, ref in tiers.items():
             _parse(f"{tier} of [agents.{agent}]", checked_model_ref, ref, "config.toml")
     return rows
-
-
-def _allowed_secrets(listed: Any) -> tuple[str, ...]:
-    if not isinstance(listed, list) or not all(isinstance(t, str) and _DIGEST.fullmatch(t) for t in listed):
-        raise InvalidSetting(
-            "secrets_allow in config.toml is no list of hashes.",
-            hint='Write them as the note about the secret does: secrets_allow = ["sha256:0a1b2c3d4e5f"].',
-        )
-    return tuple(listed)
-
-
-_DIGEST = re.compile(r"sha256:[0-9a-fA-F]{12,64}")
-
-
-_AGENTS = ("claude", "codex", "gemini")
-_AGENT_ROW = 'opus = "groq/openai/gpt-oss-120b"'
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -327,19 +318,6 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
             f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.",
             hint=f"Known: {', '.join((*_SETTINGS, *NETWORK))}, and rows under [routers.<id>] and [groups.<name>].",
         )
-
-
-def _checked(given: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
-    """Field -> value. pydantic costs 75 ms, and most starts set nothing but keys, so it is imported here."""
-    from chomp_mcp.setting_fields import first_fault, parsed
-
-    texts = {name: _parse(name, str, *given[name]) for name in _SETTINGS if name in given}
-    try:
-        values = parsed(texts)
-    except ValueError as error:
-        name, reason = first_fault(error)
-        raise _wrong(name, given[name][1], texts[name], reason) from None
-    return {_SETTINGS[name]: value for name, value in values.items()}
 
 
 def _parse(name: str, parse: Callable[[str], Any], value: Any, place: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -127,7 +127,11 @@ class Delta:
     def chunk(self) -> dict[str, Any]:
         """The chunk as an object; an empty one when the router sent something else."""
         if self._chunk is None:
-            self._chunk = _parse_chunk(self._data or b"")
+            try:
+                parsed = wire.loads(self._data or b"")
+            except ValueError:
+                parsed = None
+            self._chunk = parsed if isinstance(parsed, dict) else {}
         return self._chunk
 
     @property
@@ -225,14 +229,6 @@ def _characters(said: Any) -> int:
     return sum([len(text) for text in texts if isinstance(text, str)])
 
 
-def _parse_chunk(data: bytes) -> dict[str, Any]:
-    try:
-        parsed = wire.loads(data)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer: OpenAI's `chat.completion` object, and what we read of it."""
@@ -286,42 +282,30 @@ class Completion:
         """The URLs, mostly `data:` ones, of its pictures (OpenRouter's `message.images`, or parts of its content)."""
         said = self.message
         rows = [row for name in ("images", "content") if isinstance(row := said.get(name), list)]
-        return [url for row in rows for part in row if (url := _image_url(part))]
+        images = [part.get("image_url") for row in rows for part in row if isinstance(part, dict)]
+        urls = [image.get("url") if isinstance(image, dict) else image for image in images]
+        return [url for url in urls if url and isinstance(url, str)]
 
     @property
     def text(self) -> str:
         """All that the answer says, for who takes nothing but text: its words, its refusal, its tool calls as JSON.
 
-        Of its pictures it says which came.
-
-        What the model thought stands for the answer only where there is nothing else.
+        Of its pictures it says which came: `(1 picture: image/png, 12,345 bytes)`. What the model thought stands for
+        the answer only where there is nothing else.
         """
         said = self.message
         audio = said.get("audio")
         spoken = text_of(audio.get("transcript")) if isinstance(audio, dict) else ""
         calls = {name: said[name] for name in ("tool_calls", "function_call") if _is_something(said.get(name))}
         words = (text_of(said.get("content")), text_of(said.get("refusal")), spoken)
-        parts = [*words, wire.dumps(calls).decode() if calls else "", _pictures(self.images)]
+        pictures = []
+        for url in self.images:
+            head, found, data = url.partition(";base64,")
+            is_inline = found and head.startswith("data:")
+            size = f"{len(data.rstrip('=')) * 3 // 4:,} bytes"  # four characters of base64 are three bytes
+            pictures.append(f"{head.removeprefix('data:')[:60]}, {size}" if is_inline else url[:300])
+        count = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
+        seen = f"({count}: {'; '.join(pictures)})" if pictures else ""
+        parts = [*words, wire.dumps(calls).decode() if calls else "", seen]
         thought = text_of(said.get("reasoning_content")) or text_of(said.get("reasoning"))
         return "\n\n".join(part for part in parts if part) or thought
-
-
-def _image_url(part: Any) -> str:
-    image = part.get("image_url") if isinstance(part, dict) else None
-    url = image.get("url") if isinstance(image, dict) else image
-    return url if isinstance(url, str) else ""
-
-
-def _pictures(urls: Sequence[str]) -> str:
-    """`(1 picture: image/png, 12,345 bytes)`; empty without one."""
-    if not urls:
-        return ""
-    count = "1 picture" if len(urls) == 1 else f"{len(urls)} pictures"
-    return f"({count}: {'; '.join(map(_picture, urls))})"
-
-
-def _picture(url: str) -> str:
-    head, found, data = url.partition(";base64,")
-    if not (found and head.startswith("data:")):
-        return url[:300]
-    return f"{head.removeprefix('data:')[:60]}, {len(data.rstrip('=')) * 3 // 4:,} bytes"

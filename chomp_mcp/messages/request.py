@@ -180,7 +180,13 @@ class ChatRequest:
         for name, value in (("prompt", prompt), ("system", system)):
             if not isinstance(value, str):
                 raise InvalidRequest(f"{name} is not text.", hint=f"Give {name} as text.", param=name)
-        options = dict(_object(options))
+        if not isinstance(options, Mapping | None):
+            raise InvalidRequest(
+                f"options is a {type(options).__name__}, not an object.",
+                hint='Give an object such as {"temperature": 0.2}.',
+                param="options",
+            )
+        options = dict(options or {})
         history = options.pop("messages", None) or []
         if not is_conversation(history):
             raise InvalidRequest(
@@ -218,18 +224,6 @@ class ChatRequest:
 def is_conversation(messages: object) -> bool:
     """A list of message objects."""
     return isinstance(messages, list) and all(isinstance(message, Mapping) for message in messages)
-
-
-def _object(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if options is None:
-        return {}
-    if not isinstance(options, Mapping):
-        raise InvalidRequest(
-            f"options is a {type(options).__name__}, not an object.",
-            hint='Give an object such as {"temperature": 0.2}.',
-            param="options",
-        )
-    return options
 
 
 @dataclass(frozen=True, slots=True)

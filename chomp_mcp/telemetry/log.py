@@ -132,7 +132,7 @@ class _Line:
     def for_a_person(self) -> str:
         """Of an exchange who asked what, who answered, how it ended; of a breaker where it stands."""
         facts = self._facts
-        at = datetime.fromisoformat(str(facts["at"])).astimezone().strftime("%H:%M:%S")
+        at = _clock(datetime.fromisoformat(str(facts["at"])))
         if facts["event"] != "exchange":
             rest = ", ".join(f"{name} {value}" for name, value in facts.items() if name not in {"at", "level", "event"})
             return f"{at} {facts['event']} {rest}"
@@ -156,7 +156,8 @@ class _PersonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, _Line):
             return _printable(record.msg.for_a_person())
-        told = _printable(f"{_clock(record.created)} {record.levelname.lower()} {masked(record.getMessage())}")
+        at = _clock(datetime.fromtimestamp(record.created, UTC))
+        told = _printable(f"{at} {record.levelname.lower()} {masked(record.getMessage())}")
         lines = masked(self.formatException(record.exc_info)).splitlines() if record.exc_info else []
         return "\n".join([told, *map(_printable, lines)])
 
@@ -166,8 +167,8 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+def _clock(at: datetime) -> str:
+    return at.astimezone().strftime("%H:%M:%S")
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):

@@ -56,16 +56,13 @@ class LossyStream(io.StringIO):
         while True:
             text = self._waiting.get()
             with suppress(OSError, ValueError):  # the reader has gone, or the stream was closed
-                self._write_now(text)
+                try:
+                    # To the descriptor where there is one: a lock on the stream would stop the interpreter's end, too.
+                    descriptor = self._stream.fileno()
+                except (OSError, ValueError):
+                    self._stream.write(text)
+                else:
+                    left = text.encode("utf-8", "replace")
+                    while left:
+                        left = left[os.write(descriptor, left) :]
             self._waiting.task_done()
-
-    def _write_now(self, text: str) -> None:
-        try:
-            # To the descriptor where there is one: a lock on the stream would stop the interpreter's end as well.
-            descriptor = self._stream.fileno()
-        except (OSError, ValueError):
-            self._stream.write(text)
-            return
-        left = text.encode("utf-8", "replace")
-        while left:
-            left = left[os.write(descriptor, left) :]

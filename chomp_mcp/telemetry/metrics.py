@@ -89,17 +89,15 @@ class Metrics:
         self._durations[report.door,].observe(report.duration_seconds)
         attempts = report.receipt.attempts
         for attempt in attempts:
-            router = self._routers.get(attempt.router, OTHER)
-            self._attempts[router, self._model(attempt.model, attempt.outcome), attempt.outcome].inc()
-            self._upstream[router,].observe(attempt.ms / 1000)
+            tried = self._routers.get(attempt.router, OTHER)
+            self._attempts[tried, self._model(attempt.model, attempt.outcome), attempt.outcome].inc()
+            self._upstream[tried,].observe(attempt.ms / 1000)
         if len(attempts) > 1:
             for reason in _failovers(attempts):
                 self._failovers[reason,].inc()
-        if report.receipt.served:
-            self._answer(report)
-
-    def _answer(self, report: Report) -> None:
         receipt = report.receipt
+        if not receipt.served:
+            return
         served, model_id = report.served
         router, model = self._routers.get(served, OTHER), self._model(model_id, OK)
         if report.first_token_seconds is not None:
@@ -229,16 +227,17 @@ class _Page:
         yield _family(
             "chomp_quota_remaining", "What keys have left.", ["router", "kind", "window", "source"], dict(left)
         )
+        budgets: Mapping[str, Mapping[str, Decimal | None]] = self._snapshot.get("budgets", {})
         for part, text in (("limit", "May be spent."), ("spent", "Has been spent."), ("reserved", "Is held back.")):
-            yield _family(f"chomp_budget_{part}_usd", text, ["window"], self._budgets(part))
+            amounts = {(window,): amounts.get(part) for window, amounts in budgets.items()}
+            # A limit of 0 is none, and a row of 0 would read as nothing left.
+            told: dict[tuple[str, ...], Decimal] = {
+                key: usd for key, usd in amounts.items() if usd is not None and (usd or part != "limit")
+            }
+            yield _family(f"chomp_budget_{part}_usd", text, ["window"], told)
         jobs: Mapping[str, int] = self._snapshot.get("jobs", {})
         states: dict[tuple[str, ...], float] = {(state.value,): jobs.get(state.value, 0) for state in JobStatus}
         yield _family("chomp_jobs", "Jobs by state.", ["state"], states)
-
-    def _budgets(self, part: str) -> dict[tuple[str, ...], Decimal]:
-        budgets: Mapping[str, Mapping[str, Decimal | None]] = self._snapshot.get("budgets", {})
-        amounts = {(window,): amounts.get(part) for window, amounts in budgets.items()}
-        return {key: usd for key, usd in amounts.items() if usd is not None and (usd or part != "limit")}
 
 
 def _family(name: str, text: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float | Decimal]) -> Metric:

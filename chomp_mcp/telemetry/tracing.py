@@ -82,11 +82,16 @@ class Tracing:
         is_known = "opentelemetry.trace" in sys.modules or "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
         if self._provider is None and not is_known:
             return _UNTRACED
-        tracer = self._tracer or self._find()
-        if tracer is None:
-            from opentelemetry.trace import get_current_span
+        if self._tracer is None:
+            from opentelemetry import trace
 
-            context = get_current_span().get_span_context()
+            # While no provider is set, the API's stand-in looks for it, and gives a tracer that is a stand-in too.
+            self._provider = self._provider or trace.get_tracer_provider()
+            found = self._provider.get_tracer(_SCOPE)
+            if not isinstance(found, trace.ProxyTracer | trace.NoOpTracer):
+                self._tracer = found
+        if self._tracer is None:
+            context = trace.get_current_span().get_span_context()
             return _Relay(_traceparent(context)) if context.is_valid else _UNTRACED
         attributes = {
             "gen_ai.operation.name": "chat",
@@ -98,18 +103,7 @@ class Tracing:
         for field, name in _FACTS.items():
             if isinstance(body.get(field), int | float) and not isinstance(body[field], bool):
                 attributes[f"gen_ai.request.{name}"] = body[field]
-        return _Spans(tracer, self._clock_ns, attributes)
-
-    def _find(self) -> Tracer | None:
-        """While no provider is set, the API's stand-in looks for it, and gives a tracer that is a stand-in too."""
-        from opentelemetry import trace
-
-        if self._provider is None:
-            self._provider = trace.get_tracer_provider()
-        tracer = self._provider.get_tracer(_SCOPE)
-        if not isinstance(tracer, trace.ProxyTracer | trace.NoOpTracer):
-            self._tracer = tracer
-        return self._tracer
+        return _Spans(self._tracer, self._clock_ns, attributes)
 
 
 class _Relay:
@@ -195,12 +189,28 @@ class _Spans:
         if self._ended:
             return
         if self._span.is_recording():
-            self._span.set_attributes(_attributes(report))
+            receipt = report.receipt
+            router, model = report.served
+            # The names of OpenTelemetry's GenAI conventions; what they have no word for is `chomp.…`.
+            attributes: dict[str, Any] = {
+                "gen_ai.provider.name": router,
+                "gen_ai.response.model": shown(model) if receipt.served else "",
+                "gen_ai.usage.input_tokens": receipt.usage.input_tokens,
+                "gen_ai.usage.output_tokens": receipt.usage.output_tokens,
+                "gen_ai.usage.cache_read.input_tokens": receipt.usage.cached_tokens,
+                "gen_ai.response.time_to_first_chunk": report.first_token_seconds,
+                "chomp.attempts": len(receipt.attempts),
+                "chomp.cost_usd": None if receipt.cost_usd is None else float(receipt.cost_usd),
+                "chomp.price": report.price,
+                "chomp.job": report.job,
+            }
+            known = {name: value for name, value in attributes.items() if value is not None and value != ""}
+            self._span.set_attributes(known)
             if report.asked == HIDDEN:
                 self._span.update_name(f"chat {HIDDEN}")
                 for span in (self._span, *(each for _, each in self._attempts)):
                     span.set_attribute("gen_ai.request.model", HIDDEN)
-            for (started, span), attempt in zip(self._attempts, report.receipt.attempts, strict=False):
+            for (started, span), attempt in zip(self._attempts, receipt.attempts, strict=False):
                 span.set_attribute("chomp.outcome", attempt.outcome)
                 if attempt.status is not None:
                     span.set_attribute("http.response.status_code", attempt.status)
@@ -218,25 +228,6 @@ class _Spans:
         if error_type:
             _mark(self._span, error_type)
         self._span.end(now)
-
-
-def _attributes(report: Report) -> dict[str, Any]:
-    """The names of OpenTelemetry's GenAI conventions; what they have no word for is `chomp.…`."""
-    receipt = report.receipt
-    router, model = report.served
-    attributes = {
-        "gen_ai.provider.name": router,
-        "gen_ai.response.model": shown(model) if receipt.served else "",
-        "gen_ai.usage.input_tokens": receipt.usage.input_tokens,
-        "gen_ai.usage.output_tokens": receipt.usage.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": receipt.usage.cached_tokens,
-        "gen_ai.response.time_to_first_chunk": report.first_token_seconds,
-        "chomp.attempts": len(receipt.attempts),
-        "chomp.cost_usd": None if receipt.cost_usd is None else float(receipt.cost_usd),
-        "chomp.price": report.price,
-        "chomp.job": report.job,
-    }
-    return {name: value for name, value in attributes.items() if value is not None and value != ""}
 
 
 def _mark(span: Span, error_type: str) -> None:
