@@ -66,13 +66,7 @@ def build_app(
     traffic = Traffic(chomp.settings.max_requests, chomp.settings.most_of_caller, chomp.settings.max_request_bytes)
     # Pages where a person types a key: only where the server listens on this machine alone.
     pages = KeyPages(chomp, mounted=True) if is_loopback(chomp.settings.host) else None
-
-    async def load_mcp() -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
-        # The prices first: two threads in the imports of pydantic, which both need, could wait for each other.
-        await chomp.prices.load()
-        return await anyio.to_thread.run_sync(_mcp, chomp, pages, state_key)
-
-    mcp = LateMcp(load_mcp)
+    mcp = LateMcp(partial(_load_mcp, chomp, pages, state_key))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -148,6 +142,14 @@ class _App(Starlette):
             await found(scope, receive, send)
 
         return self._edge(self._authentication(app))
+
+
+async def _load_mcp(
+    chomp: Chomp, pages: KeyPages | None, state_key: bytes
+) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+    # The prices first: two threads in the imports of pydantic, which both need, could wait for each other.
+    await chomp.prices.load()
+    return await anyio.to_thread.run_sync(_mcp, chomp, pages, state_key)
 
 
 def _mcp(
