@@ -253,6 +253,31 @@ async def test_a_reservation_within_the_room_is_in_the_store_once_it_is_secured(
     assert (await Ledger(kv, clock=clock).spent("owner")).estimated_nano == 20
 
 
+async def test_reservations_that_are_secured_together_are_written_in_one_step_also_where_one_gives_up(
+    sqlite: Sqlite, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ledger_module, "BATCH_SECONDS", 60)  # nothing is written but what is secured
+
+    def commits() -> int:
+        """WAL frames that end a transaction hold the file's size, which is not 0 (sqlite.org/fileformat2.html)."""
+        log = (tmp_path / "home" / "state.db-wal").read_bytes()[32:]
+        return sum(log[at + 4 : at + 8] != bytes(4) for at in range(0, len(log), 24 + 4096))
+
+    ledger = Ledger(sqlite, clock=clock)
+    await ledger.reserve("owner", 100, WIDE, likely=10)
+    await ledger.written()
+    inside = [await ledger.reserve("owner", 100, WIDE, likely=10) for _ in range(5)]
+    before = commits()
+    tasks = [asyncio.create_task(ledger.secure(hold)) for hold in inside]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+    assert [task.cancelled() for task in tasks] == [True, False, False, False, False]
+    assert commits() == before + 1
+    clock.advance(HOLD_SECONDS)
+    assert (await Ledger(sqlite, clock=clock).spent("owner")).estimated_nano == 60
+
+
 async def test_a_store_that_cannot_be_written_costs_nobody_an_answer_and_is_tried_again(
     sqlite: Sqlite, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):

@@ -70,8 +70,7 @@ def to_chat(body: Mapping[str, Any]) -> Chat:
     chat = Chat(fields, tools)
     given = body.get("instructions")
     if isinstance(given, list):
-        # A chat of its own: a list of instructions is rare, and what it cannot carry goes untold.
-        messages = _Conversation(Chat({}, tools)).read(given)
+        messages = _Conversation(chat, "instructions").read(given)
     elif isinstance(given or "", str):
         messages = [{"role": "system", "content": given}] if given else []
     else:
@@ -192,8 +191,9 @@ def _write_text(chat: Chat, text: Any) -> None:
 class _Conversation:
     """Items -> messages. Calls, what was thought and said before them make one assistant message; results follow it."""
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, field_name: str = "input") -> None:
         self._chat = chat
+        self._field = field_name
         self._messages: list[dict[str, Any]] = []
         self._turn: dict[str, Any] = {}
         """The assistant message that is being put together."""
@@ -205,22 +205,22 @@ class _Conversation:
         if items is None or isinstance(items, str):
             return [{"role": "user", "content": items}] if items else []
         if not isinstance(items, list):
-            raise wrong("input", " is neither text nor a list.", "Send a list of items.")
+            raise wrong(self._field, " is neither text nor a list.", "Send a list of items.")
         kinds: list[str] = []
         for index, item in enumerate(items):
             if not isinstance(item, Mapping):
-                raise wrong(f"input[{index}]", " is not an object.", "Send items as objects.")
+                raise wrong(f"{self._field}[{index}]", " is not an object.", "Send items as objects.")
             kind = item.get("type") or ("message" if "role" in item else None)
             if not isinstance(kind, str):
-                why = f"input[{index}] has no type."
-                raise InvalidRequest(why, hint='Send "type".', param=f"input[{index}].type")
+                why = f"{self._field}[{index}] has no type."
+                raise InvalidRequest(why, hint='Send "type".', param=f"{self._field}[{index}].type")
             kinds.append(kind)
             if kind in ("function_call_output", "custom_tool_call_output"):
-                self._results.setdefault(_call_id(item, index), []).append((index, item))
+                self._results.setdefault(_call_id(item, f"{self._field}[{index}]"), []).append((index, item))
         for index, (kind, item) in enumerate(zip(kinds, items, strict=True)):
             take = _ITEMS.get(kind)
             if take is None:
-                self._chat.notes.append(f"input[{index}], a {kind}, is left out: a chat model cannot read it")
+                self._chat.notes.append(f"{self._field}[{index}], a {kind}, is left out: a chat model cannot read it")
             else:
                 take(self, item, index)
         self._end_turn()
@@ -230,9 +230,9 @@ class _Conversation:
         role = item.get("role")
         if role not in ("user", "assistant", "system", "developer"):
             raise InvalidRequest(
-                f"input[{index}] has the role {role!r}.",
+                f"{self._field}[{index}] has the role {role!r}.",
                 hint="Roles are user, assistant, system and developer.",
-                param=f"input[{index}].role",
+                param=f"{self._field}[{index}].role",
             )
         content = self._content(item.get("content"), index)
         if role != "assistant":
@@ -258,7 +258,7 @@ class _Conversation:
             texts = [str(part["text"]) for part in as_objects(item.get("content")) if part.get("text")]
             thought = {"reasoning_content": "\n".join(texts)} if texts else {}
             if sealed and not texts:
-                self._chat.notes.append(f"input[{index}], reasoning that only its maker can read, is left out")
+                self._chat.notes.append(f"{self._field}[{index}], reasoning that only its maker can read, is left out")
         for name, value in thought.items():  # several items in a row are the thoughts of one turn
             match self._turn.get(name), value:
                 case str(before), str(more):
@@ -271,14 +271,16 @@ class _Conversation:
     def _call(self, item: Mapping[str, Any], index: int) -> None:
         name, kind = item.get("name"), item.get("type")
         if not isinstance(name, str) or not name:
-            raise InvalidRequest(f"input[{index}] names no tool.", hint="Send its name.", param=f"input[{index}].name")
+            raise InvalidRequest(
+                f"{self._field}[{index}] names no tool.", hint="Send its name.", param=f"{self._field}[{index}].name"
+            )
         text = item.get("input" if kind == "custom_tool_call" else "arguments")
         text = text if isinstance(text, str) else wire.dumps({} if text is None else text).decode()
         function = {
             "name": self._chat.tools.function_of(name, str(item.get("namespace") or "")),
             "arguments": freeform_arguments(text) if kind == "custom_tool_call" else text or "{}",
         }
-        call_id = _call_id(item, index)
+        call_id = _call_id(item, f"{self._field}[{index}]")
         ident, count = call_id, 1
         while ident in self._ids:  # chat completions needs every id once
             count += 1
@@ -289,18 +291,21 @@ class _Conversation:
 
     def _result(self, item: Mapping[str, Any], index: int) -> None:
         """One that no call before it has taken belongs to none: told as what it is, since routers refuse it."""
-        waiting = self._results.get(_call_id(item, index), [])
+        waiting = self._results.get(_call_id(item, f"{self._field}[{index}]"), [])
         if not any(place == index for place, _ in waiting):
             return
-        if any(call["_of"] == _call_id(item, index) for call in self._turn.get("tool_calls", ())):
+        if any(call["_of"] == _call_id(item, f"{self._field}[{index}]") for call in self._turn.get("tool_calls", ())):
             self._end_turn()
             return
         self._end_turn()
         waiting.remove((index, item))
-        head, output = f"Result of the tool call {_call_id(item, index)}:", self._content(item.get("output"), index)
+        head, output = (
+            f"Result of the tool call {_call_id(item, f'{self._field}[{index}]')}:",
+            self._content(item.get("output"), index),
+        )
         said = f"{head} {output}" if isinstance(output, str) else [{"type": "text", "text": head}, *output]
         self._messages.append({"role": "user", "content": said})
-        self._chat.notes.append(f"input[{index}] is the result of no call in input: sent as text")
+        self._chat.notes.append(f"{self._field}[{index}] is the result of no call in input: sent as text")
 
     def _end_turn(self) -> None:
         """Close the assistant message; the results of its calls come right behind it, wherever they stood."""
@@ -336,7 +341,7 @@ class _Conversation:
             return wire.dumps(content).decode()
         parts: list[dict[str, Any]] = []
         for at, part in enumerate(content):
-            place = f"input[{index}].content[{at}]"
+            place = f"{self._field}[{index}].content[{at}]"
             if not isinstance(part, str | Mapping):
                 raise wrong(place, " is not an object.", "Send content as text or parts.")
             given = {"text": part} if isinstance(part, str) else part
@@ -367,10 +372,10 @@ _ITEMS: Mapping[str, Callable[[_Conversation, Mapping[str, Any], int], None]] = 
 }
 
 
-def _call_id(item: Mapping[str, Any], index: int) -> str:
+def _call_id(item: Mapping[str, Any], place: str) -> str:
     call_id = item.get("call_id") or item.get("id")
     if not isinstance(call_id, str):
-        raise InvalidRequest(f"input[{index}] has no call_id.", hint="Send it.", param=f"input[{index}].call_id")
+        raise InvalidRequest(f"{place} has no call_id.", hint="Send it.", param=f"{place}.call_id")
     return call_id
 
 

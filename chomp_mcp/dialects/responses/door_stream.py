@@ -79,11 +79,11 @@ class ResponseEvents:
                     continue
                 known = self._thought.get(name)
                 if isinstance(value, list):
-                    # A list also where it was a text before: the two do not add up.
+                    # A list where it was a text before, and the other way round: the two do not add up.
                     self._thought[name] = known if isinstance(known, list) else []
                     self._thought[name] += value
                 elif isinstance(value, str):
-                    self._thought[name] = str(known or "") + value
+                    self._thought[name] = (known if isinstance(known, str) else "") + value
                     # Its text is told once, though some routers give it under two names.
                     if name != "reasoning" or not added.get("reasoning_content"):
                         events += self._say("reasoning", value)

@@ -100,6 +100,16 @@ async def test_thinking_text_and_calls_stream_as_items_of_their_own(client, upst
     assert (second.name, second.namespace, second.call_id) == ("ask", "mcp__chomp", "c2")
 
 
+@pytest.mark.parametrize("kinds", [("t", ["u"]), (["t"], "u")], ids=["a text, then a list", "a list, then a text"])
+async def test_thoughts_that_change_their_form_in_mid_stream_break_nothing(client, upstream, kinds):
+    entries = [
+        each if isinstance(each, str) else [{"type": "reasoning.text", "text": word} for word in each] for each in kinds
+    ]
+    upstream.stream([*(chunk(reasoning_details=each) for each in entries), "Hello"])
+    _, final = await streamed(client, input="hi", include=["reasoning.encrypted_content"])
+    assert final.output_text == "Hello"
+
+
 async def test_what_was_thought_comes_back_to_the_router_that_thought_it(client, upstream):
     upstream.answer("", reasoning_content="hm", tool_calls=[tool_call(0, "ask", "{}")])
     answer = await client.responses.create(
@@ -173,6 +183,17 @@ async def test_what_does_not_travel_is_told(gateway, upstream):
     note = "the built-in tool web_search is left out: a chat model does not have it"
     assert note in answer.json()["chomp"]["notes"]
     assert answer.headers["x-chomp-notes"] == note
+
+
+async def test_what_of_a_list_of_instructions_does_not_travel_is_told_too(gateway, upstream):
+    told = [{"role": "developer", "content": "be kind"}, {"type": "computer_call"}]
+    answer = await gateway.http.post("/v1/responses", json={"model": "lab/m", "input": "hi", "instructions": told})
+    assert (
+        "instructions[1], a computer_call, is left out: a chat model cannot read it" in answer.headers["x-chomp-notes"]
+    )
+    assert [turn["content"] for turn in upstream.chats[0].json["messages"]] == ["be kind", "hi"]
+    refused = await gateway.http.post("/v1/responses", json={"model": "lab/m", "input": "hi", "instructions": [5]})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "instructions[0]")
 
 
 async def test_an_answer_that_breaks_off_fails_and_keeps_what_was_said(client, upstream):
