@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import signal
 import socket
@@ -30,6 +31,8 @@ COMMAND = [sys.executable, "-m", "chomp_mcp"]
 READ_AT_START = ("PYTHON", "LC_", "LANG")
 STARTED_WITH = dict(os.environ)
 
+logger = logging.getLogger(__name__)
+
 
 def finished(
     *arguments: str, env: Mapping[str, str], stdin: str | bytes = b"", cwd: Path = ROOT, seconds: float = 50
@@ -43,6 +46,8 @@ def finished(
         line = [*COMMAND, *arguments]
         done = subprocess.run(line, input=given, capture_output=True, check=False, cwd=cwd, env=env, timeout=seconds)
         code, out, err = done.returncode, done.stdout, done.stderr
+    # pytest shows it when the test fails: a command that printed no JSON said why on stderr.
+    logger.warning("chomp-mcp %s ended with %d%s", " ".join(arguments), code, f"\n{err.decode()}" if err else "")
     return subprocess.CompletedProcess([*COMMAND, *arguments], code, out.decode(), err.decode())
 
 
