@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NotRequired, TypedDict
 
 from chomp_mcp.doors.words import CLI, HTTP, spoken
+from chomp_mcp.gateway.status import QuotaView
 from chomp_mcp.messages import AttemptView, Job, Model, Receipt, ReceiptView
 from chomp_mcp.store.keyring import Token
 
@@ -35,6 +36,8 @@ __all__ = [
     "job_view",
     "model_view",
     "openai_model",
+    "plain_price",
+    "quota_line",
     "receipt_extension",
     "seed_job",
     "seed_model",
@@ -274,8 +277,8 @@ def command_model(model: Model) -> CommandModel:
         "context_length": model.context_length,
         "max_output": model.max_output,
         "free": model.free,
-        "price_in": _decimal(model.price_in),
-        "price_out": _decimal(model.price_out),
+        "price_in": plain_price(model.price_in),
+        "price_out": plain_price(model.price_out),
     }
     if model.can:
         view["can"] = sorted(model.can)
@@ -284,9 +287,17 @@ def command_model(model: Model) -> CommandModel:
     return view
 
 
-def _decimal(price: Decimal | None) -> str | None:
-    """Exactly, without exponents or trailing zeros."""
+def plain_price(price: Decimal | None) -> str | None:
+    """USD per million tokens, exactly, without exponents or trailing zeros."""
     return None if price is None else format(price.normalize() + 0, "f")
+
+
+def quota_line(quota: QuotaView, then: str = "") -> str:
+    """What is left of one allowance, in words; `then` says when it is new."""
+    of = f" of {quota['limit']}" if quota["limit"] is not None else ""
+    per = f" a {quota['window']}" if quota["window"] else ""
+    model = f"{quota['model']}: " if quota["model"] else ""
+    return f"{model}{quota['remaining']}{of} {quota['kind']}{per}{then} ({quota['known']})"
 
 
 def openai_model(model: Model, known_by: Mapping[str, str] | None = None) -> OpenAIModel:

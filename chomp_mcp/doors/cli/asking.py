@@ -97,7 +97,7 @@ async def run_job(args: argparse.Namespace) -> int:
 
 async def _ask(args: argparse.Namespace, prompt: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        target = (await target_for(chomp, args.save_to, folders_of(chomp))).as_json() if args.save_to else None
+        target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
         thread = await thread_of(chomp, args)
         if target:  # the answer goes into its file, and how it begins to stdout
             request = await request_of(chomp, args, prompt, thread)
@@ -168,7 +168,7 @@ async def _at_once(
 
 async def _dispatch(args: argparse.Namespace, prompt: str) -> int:
     async with Chomp(Settings.load()) as chomp:
-        target = (await target_for(chomp, args.save_to, folders_of(chomp))).as_json() if args.save_to else None
+        target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
         request = await request_of(chomp, args, prompt)
         job = await detached.Launcher(chomp.jobs).dispatch(
             OWNER, request, prompt=prompt, system=args.system, save_to=target

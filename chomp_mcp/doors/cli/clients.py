@@ -100,11 +100,6 @@ def launch_of(entry: Any) -> Launch | None:
     return Launch(tuple(map(str, words)), env, "" if words else str(url))
 
 
-def _goose(command: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    start = {"cmd": command[0], "args": list(command[1:]), "envs": dict(env)}
-    return {"name": NAME, "type": "stdio", "enabled": True, **start, "timeout": 300}
-
-
 def _below(variable: str, folder: str, *parts: str) -> Callable[[], Path]:
     """A file in a folder of the home, or in the one that the variable names instead of it."""
 
@@ -289,7 +284,15 @@ CLIENTS: Mapping[str, Client] = {
         _xdg(("Block", "goose", "config", "config.yaml"), "goose", "config.yaml"),
         form="yaml",
         section="extensions",
-        shape=_goose,
+        shape=lambda command, env: {
+            "name": NAME,
+            "type": "stdio",
+            "enabled": True,
+            "cmd": command[0],
+            "args": list(command[1:]),
+            "envs": dict(env),
+            "timeout": 300,
+        },
     ),
     "continue": Client(
         "Continue",

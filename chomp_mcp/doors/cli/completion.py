@@ -54,21 +54,20 @@ def _routers(prefix: str, **_: object) -> list[str]:
 
 def _models(prefix: str, **_: object) -> list[str]:
     """Model refs from the lists that are stored; a router is asked only where its list was never read."""
+
+    async def refs() -> list[str]:
+        async with Chomp(Settings.load()) as chomp:
+            book = await chomp.books.of(OWNER)
+            named = prefix.partition("/")[0]
+            routers = [router for router in routing.listed_routers(book) if router.startswith(named)]
+            lists = await chomp.models.soon(routers, book.keys, LIST_SECONDS)
+            listed = [model.ref for known in lists.values() if known for model in known.models]
+        return ["auto", *(f"{router}/auto" for router in routers), *listed]
+
     try:
-        return anyio.run(_refs, prefix)
-    except (ChompError, OSError):
+        return [ref for ref in anyio.run(refs) if ref.startswith(prefix)]
+    except (ChompError, OSError):  # a shell has no place for an error: it would stand in the line that is typed
         return []
-
-
-async def _refs(prefix: str) -> list[str]:
-    async with Chomp(Settings.load()) as chomp:
-        book = await chomp.books.of(OWNER)
-        named = prefix.partition("/")[0]
-        routers = [router for router in routing.listed_routers(book) if router.startswith(named)]
-        lists = await chomp.models.soon(routers, book.keys, LIST_SECONDS)
-        listed = [model.ref for known in lists.values() if known for model in known.models]
-    refs = ["auto", *(f"{router}/auto" for router in routers), *listed]
-    return [ref for ref in refs if ref.startswith(prefix)]
 
 
 _SOURCES: dict[str, Callable[..., list[str]]] = {

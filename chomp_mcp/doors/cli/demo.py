@@ -59,7 +59,24 @@ def demo(args: argparse.Namespace) -> int:
             if is_our_stdout or isinstance(cause, ChompError):
                 raise cause from None
             raise UpstreamFailed(f"The server could not be used: {cause}.", hint="Run chomp-mcp doctor.") from None
-    _next_steps(settings, seen if args.json else None)
+    ours, claude = launch.typed_command(), CLIENTS["claude-desktop"]
+    entry = install.snippet(claude, settings)
+    keys = [
+        {"router": router.id, "command": f"{ours} keys add {router.id}", "keys_page": router.keys_page}
+        for router in catalog.load(settings).values()
+        if router.needs_key and not router.deprecated
+    ]
+    if args.json:
+        show_json({**seen, "next": {"setup": f"{ours} setup", "keys": keys, "entry": json.loads(entry)}})
+        return 0
+    print("\nWith a key, the same calls reach real models. Each is typed once, hidden:")
+    for key in keys[:SHOWN_ROUTERS]:
+        print(f"  {key['command']:<{len(ours) + 21}} {key['keys_page']}")
+    if more := len(keys) - SHOWN_ROUTERS:
+        print(f"  and {more} more, several with a free tier: {ours} keys list")
+    print(f"\n`{ours} setup` is a guided walk: a key, your clients, the first question.")
+    print(f"\nPaste this into Claude Desktop ({claude.path()}) and Cursor (~/.cursor/mcp.json),")
+    print(f"or run `{ours} install claude-desktop` and `{ours} install cursor`:\n\n{entry}")
     return 0
 
 
@@ -131,26 +148,3 @@ async def _call(client: Client, tool: str, arguments: Mapping[str, Any]) -> Mapp
     if result.is_error or not isinstance(result.structured_content, dict):
         raise UpstreamFailed(" ".join(getattr(block, "text", "") for block in result.content))
     return result.structured_content
-
-
-def _next_steps(settings: Settings, seen: Mapping[str, Any] | None) -> None:
-    """The commands that lead on, for a person; or as JSON, behind what was `seen`."""
-    ours, claude = launch.typed_command(), CLIENTS["claude-desktop"]
-    entry = install.snippet(claude, settings)
-    keys = [
-        {"router": router.id, "command": f"{ours} keys add {router.id}", "keys_page": router.keys_page}
-        for router in catalog.load(settings).values()
-        if router.needs_key and not router.deprecated
-    ]
-    if seen is not None:
-        show_json({**seen, "next": {"setup": f"{ours} setup", "keys": keys, "entry": json.loads(entry)}})
-        return
-    print("\nWith a key, the same calls reach real models. Each is typed once, hidden:")
-    for key in keys[:SHOWN_ROUTERS]:
-        print(f"  {key['command']:<{len(ours) + 21}} {key['keys_page']}")
-    if more := len(keys) - SHOWN_ROUTERS:
-        print(f"  and {more} more, several with a free tier: {ours} keys list")
-    print(f"\n`{ours} setup` is a guided walk: a key, your clients, the first question.")
-    print(f"\nPaste this into Claude Desktop ({claude.path()}) and Cursor (~/.cursor/mcp.json),")
-    print(f"or run `{ours} install claude-desktop` and `{ours} install cursor`:\n")
-    print(entry)

@@ -78,7 +78,13 @@ def doctor(args: argparse.Namespace) -> int:
             here = list(shown(_installation(settings, routers, repair=args.repair)))
             doing = "asking the routers, and starting what clients start"
             found = entries()
-            around = list(shown(_together([partial(_clients, found), *_keys(settings, routers, found)])))
+
+            def clients() -> Iterator[Check]:
+                for row in client_rows(found):
+                    name, failed = CLIENTS[row.client].name, 0 if row.ok else 2
+                    yield Check.of(f"client {row.client}", f"{name}: {row.detail}", failed=failed)
+
+            around = list(shown(_together([clients, *_keys(settings, routers, found)])))
     if args.json:
         show_json([asdict(check) for check in (*here, *around)])
     worst = max((check.exit_code for check in around), default=0)
@@ -162,11 +168,6 @@ def _server(settings: Settings) -> Iterator[Check]:
     noise = server.noise
     detail = f"something prints to it: {noise[0][:60]!r}" if noise else "nothing but MCP on it"
     yield Check.of("stdout", detail, failed=2 if noise else 0)
-
-
-def _clients(found: Mapping[str, Launch | str | None]) -> Iterator[Check]:
-    for row in client_rows(found):
-        yield Check.of(f"client {row.client}", f"{CLIENTS[row.client].name}: {row.detail}", failed=0 if row.ok else 2)
 
 
 def _keys(

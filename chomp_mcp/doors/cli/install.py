@@ -140,23 +140,15 @@ def _entry(client: Client, settings: Settings, carried: Mapping[str, str]) -> di
     return client.shape(launch.lasting_command(), {**({"CHOMP_HOME": str(settings.home)} if moved else {}), **carried})
 
 
-def _merged(old: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry with all that its owner added to the one before, variables above all; nothing of a remote one."""
-    if not isinstance(old, Mapping):
-        return dict(entry)
-    kept = {name: value for name, value in old.items() if name not in REMOTE or name in entry}
-    merged: dict[str, Any] = {**kept, **entry}
-    for name in ("env", "environment", "envs"):
-        if name in entry and isinstance(old.get(name), Mapping):
-            merged[name] = {**old[name], **entry[name]}
-    return merged
-
-
 def _install(client: Client, file: ConfigFile, fresh: Mapping[str, Any], args: argparse.Namespace) -> None:
     form, where, before = edits.of(client.form), (client.section, NAME), file.text or ""
     with refused(file.path, f"Paste this into it yourself:\n{_as_text(client, fresh)}"):
-        old = edits.found(form.read(before), where)
-        entry = _merged(old, fresh)
+        old, entry = edits.found(form.read(before), where), dict(fresh)
+        if isinstance(old, Mapping):  # what its owner added to it stays, variables above all; nothing of a remote one
+            entry = {name: value for name, value in old.items() if name not in REMOTE or name in fresh} | entry
+            for name in ("env", "environment", "envs"):
+                if name in fresh and isinstance(old.get(name), Mapping):
+                    entry[name] = {**old[name], **fresh[name]}
         after = edits.merge(form, before, where, entry)
     if old == entry:
         print(f"{client.name} has it already: {file.path}")

@@ -43,31 +43,33 @@ def key_rows(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Row]:
 
 async def check_keys(args: argparse.Namespace) -> int:
     """The process: a JSON line per row."""
+
+    def tell(name: str, detail: str, code: int) -> None:
+        print(json.dumps({"name": name, "ok": not code, "detail": detail, "exit_code": code}), flush=True)
+
     shell = frozenset(filter(None, args.shell.split(",")))
     async with Chomp(Settings.load()) as chomp:
         previews = await chomp.keyring.previews(OWNER)
         owned = {r: keys for r, keys in (await chomp.keyring.keys_of(OWNER)).items() if r in chomp.routers}
+
+        async def check(router: Router, keys: tuple[str, ...], preview: str) -> None:
+            found = [await check_key(chomp.client, router, key, clock=chomp.clock) for key in keys]
+            failed = [check for check in found if not check.ok]
+            detail = f"{preview}: {'; '.join(check.detail.rstrip('.') for check in failed) or found[0].detail}"
+            again = f"chomp-mcp keys add {router.id}"
+            if any(check.is_refused for check in failed):
+                detail += f". Replace it with: {again}"
+            elif failed:
+                detail += f". Look at the way to {router.url}, and try again"
+            # It works in this try alone: a client hands its server none of the shell's variables.
+            is_shell_only = router.key_variable in shell and preview.endswith("(environment)")
+            if is_shell_only:
+                detail += f". But only this shell has {router.key_variable}, clients do not: run {again}"
+            tell(f"key {router.id}", detail, 4 if failed else 2 if is_shell_only else 0)
+
         async with anyio.create_task_group() as tasks:
             for router_id, keys in owned.items():
-                tasks.start_soon(_check, chomp, chomp.routers[router_id], keys, previews[router_id], shell)
+                tasks.start_soon(check, chomp.routers[router_id], keys, previews[router_id])
     if not owned:
-        _tell("keys", "none: only the mock router answers. Run chomp-mcp keys add ROUTER", 0)
+        tell("keys", "none: only the mock router answers. Run chomp-mcp keys add ROUTER", 0)
     return 0
-
-
-async def _check(chomp: Chomp, router: Router, keys: tuple[str, ...], preview: str, shell: frozenset[str]) -> None:
-    found = [await check_key(chomp.client, router, key, clock=chomp.clock) for key in keys]
-    failed = [check for check in found if not check.ok]
-    detail = f"{preview}: {'; '.join(check.detail.rstrip('.') for check in failed) or found[0].detail}"
-    if any(check.is_refused for check in failed):
-        detail += f". Replace it with: chomp-mcp keys add {router.id}"
-    elif failed:
-        detail += f". Look at the way to {router.url}, and try again"
-    is_shell_only = router.key_variable in shell and preview.endswith("(environment)")
-    if is_shell_only:
-        detail += f". But only this shell has {router.key_variable}, clients do not: run chomp-mcp keys add {router.id}"
-    _tell(f"key {router.id}", detail, 4 if failed else 2 if is_shell_only else 0)
-
-
-def _tell(name: str, detail: str, code: int) -> None:
-    print(json.dumps({"name": name, "ok": not code, "detail": detail, "exit_code": code}), flush=True)

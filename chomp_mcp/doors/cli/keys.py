@@ -95,24 +95,23 @@ async def store_checked(router_id: str, key: str, *, keep_others: bool = True, c
         owner = routing.owner_of_key(key, chomp.routers.values())
         if check and router is not None and (owner is None or owner is router):  # not to a stranger
             with StatusLine(lambda: f"asking {router.name} whether it takes the key"):
-                said = await _checked(chomp, router, key)
+                for each in key_shape.cleaned_keys(key):
+                    found = await check_key(chomp.client, router, each, clock=chomp.clock)
+                    told = found.detail.rstrip(".")
+                    if found.is_refused:
+                        where = f" at {router.keys_page}" if router.keys_page else ""
+                        raise UpstreamRefused(
+                            f"{router.name} refuses this key, and nothing was stored: {told}.",
+                            status=401,
+                            hint=f"Copy it anew{where}, or store it all the same with --no-check.",
+                        )
+                    # A router that is away says nothing against the key: it is stored, and doctor asks again.
+                    said = f"It could not be checked: {told}. Try later: chomp-mcp doctor"
+                    if not found.ok:
+                        break
+                    said = f"Checked: {told}. Ask it: chomp-mcp ask hi -r {router.id}"
         previews = await chomp.register_keys({router_id: key}, keep_others=keep_others)
     return Stored(previews.get(router_id, "stored"), said)
-
-
-async def _checked(chomp: Chomp, router: Router, key: str) -> str:
-    for each in key_shape.cleaned_keys(key):
-        found = await check_key(chomp.client, router, each, clock=chomp.clock)
-        if found.is_refused:
-            where = f" at {router.keys_page}" if router.keys_page else ""
-            raise UpstreamRefused(
-                f"{router.name} refuses this key, and nothing was stored: {found.detail.rstrip('.')}.",
-                status=401,
-                hint=f"Copy it anew{where}, or store it all the same with --no-check.",
-            )
-        if not found.ok:
-            return f"It could not be checked: {found.detail.rstrip('.')}. Try later: chomp-mcp doctor"
-    return f"Checked: {found.detail.rstrip('.')}. Ask it: chomp-mcp ask hi -r {router.id}"
 
 
 def import_keys(args: argparse.Namespace) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from decimal import Decimal
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import spoken
-from chomp_mcp.doors.views import command_model
+from chomp_mcp.doors.views import command_model, plain_price
 from chomp_mcp.errors import UpstreamFailed
 from chomp_mcp.messages import AUTO
 from chomp_mcp.settings import Settings
@@ -37,7 +36,10 @@ async def models(args: argparse.Namespace) -> int:
         return 0
     if shown:
         rows = [
-            (m.ref, m.context_length, m.max_output, _price(m.price_in), _price(m.price_out), m.free, ", ".join(can))
+            (
+                *(m.ref, m.context_length, m.max_output),
+                *(plain_price(m.price_in), plain_price(m.price_out), m.free, ", ".join(can)),
+            )
             for m, can in ((each, sorted(each.can)) for each in shown)
         ]
         headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE", "CAN")
@@ -53,7 +55,3 @@ async def models(args: argparse.Namespace) -> int:
     if page.unknown:
         remark(f"{page.unknown} more do not say whether they can.")
     return 4 if all_failed else 0
-
-
-def _price(price: Decimal | None) -> str | None:
-    return None if price is None else f"{price.normalize():f}"

@@ -67,16 +67,14 @@ def show_json(value: Any) -> None:
     """Indented JSON on stdout; amounts of money as strings."""
     import json
 
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=_jsonable)
+    # What is neither an amount nor a read-only mapping is our mistake, and `dict` says so with a TypeError.
+    text = json.dumps(
+        value,
+        indent=2,
+        ensure_ascii=False,
+        default=lambda each: format(each, "f") if isinstance(each, Decimal) else dict(each),
+    )
     print(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def room_on(stream: TextIO) -> int:

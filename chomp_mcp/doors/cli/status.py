@@ -9,6 +9,7 @@ from datetime import datetime
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import as_typed, clock, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
+from chomp_mcp.doors.views import quota_line
 from chomp_mcp.gateway.status import RouterStatus
 from chomp_mcp.settings import Settings
 
@@ -84,11 +85,8 @@ def _quota(row: RouterStatus) -> str:
     for reading in row["quota"]:
         if reading["remaining"] is None:
             continue
-        of = "" if reading["limit"] is None else f" of {reading['limit']}"
-        per = f" a {reading['window']}" if reading["window"] else ""
-        until = f", new at {clock(_at(reading['resets_at']))}" if reading["resets_at"] else ""
-        model = f"{reading['model']}: " if reading["model"] else ""
-        known.append(f"{model}{reading['remaining']}{of} {reading['kind']}{per}{until} ({reading['known']})")
+        new = f", new at {clock(_at(reading['resets_at']))}" if reading["resets_at"] else ""
+        known.append(quota_line(reading, new))
     return "; ".join(known)
 
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from chomp_mcp.doors.files.folders import Folders, folders_for
 from chomp_mcp.doors.files.reading import with_files
-from chomp_mcp.doors.files.saving import Target, saved, target_for
+from chomp_mcp.doors.files.saving import saved, target_for
 
-__all__ = ["Folders", "Target", "folders_for", "saved", "target_for", "with_files"]
+__all__ = ["Folders", "folders_for", "saved", "target_for", "with_files"]

@@ -123,8 +123,14 @@ def folders_for(named: Sequence[Path], roots: Iterable[str], started_in: str, ho
     `roots` are file: URIs. A home, or what is above one, is no place that somebody chose by starting a program there.
     """
     chosen = list(named) or root_folders(roots)
-    if not chosen and started_in and not _is_wide(Path(os.path.realpath(started_in))):
-        chosen = [Path(started_in)]
+    if not chosen and started_in:
+        start = Path(os.path.realpath(started_in))
+        try:
+            own = Path(os.path.realpath(Path.home()))
+        except RuntimeError:  # a user without one
+            own = start
+        is_wide = own.is_relative_to(start) or start == Path(start.anchor) or str(start.parent) in _OTHER_HOMES
+        chosen = [] if is_wide else [start]
     real = (Path(os.path.realpath(each)) for each in chosen)
     return Folders(tuple(dict.fromkeys(each for each in real if each.is_dir())), (Path(os.path.realpath(home)),))
 
@@ -137,11 +143,3 @@ def root_folders(roots: Iterable[str]) -> list[Path]:
         if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
             found.append(Path(url2pathname(parts.path) if os.name == "nt" else unquote(parts.path)))
     return found
-
-
-def _is_wide(folder: Path) -> bool:
-    try:
-        home = Path(os.path.realpath(Path.home()))
-    except RuntimeError:  # a user without one
-        home = folder
-    return home.is_relative_to(folder) or folder == Path(folder.anchor) or str(folder.parent) in _OTHER_HOMES

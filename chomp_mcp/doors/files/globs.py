@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -43,44 +44,40 @@ def places(names: Sequence[str], folders: Folders) -> Iterator[Found]:
             raise InvalidRequest("files holds an empty name.", hint="Give paths or globs.", param="files")
         place = folders.place(name)
         is_glob = bool(_GLOB & set(name)) and not (place and place.path.exists())
-        found = _matches(name, folders, walk) if is_glob else iter([_named(name, place, folders)])
+        if is_glob:
+            found = _matches(name, folders, walk)
+        elif place is None:
+            folders.refuse(name)
+        elif not place.path.exists():
+            raise InvalidRequest(
+                f"There is no file {name[:200]!r} in {', '.join(map(str, folders.paths))}.",
+                hint="Check the path; relative ones begin in these folders.",
+                param="files",
+            )
+        elif place.path.is_dir():
+            hint = f'Give a glob, such as "{name.rstrip("/")[:200]}/**/*.py".'
+            raise InvalidRequest(f"{name[:200]!r} is a folder.", hint=hint, param="files")
+        else:
+            found = [place]
+        given = Path(os.path.normpath(name)).parts
         for match in found:
             count += 1
             if count > MOST_FILES:
                 raise InvalidRequest(
                     f"files matches more than {MOST_FILES} files.", hint="Give a narrower glob.", param="files"
                 )
-            yield Found(match, is_glob, not is_glob and _is_by_its_name(name, match))
+            # A link with a harmless name does not name the secret that it leads to.
+            length = min(len(given), len(match.parts))
+            yield Found(match, is_glob, not is_glob and given[-length:] == match.parts[-length:])
 
 
-def _is_by_its_name(name: str, place: Place) -> bool:
-    """A link with a harmless name does not name the secret that it leads to."""
-    given = Path(os.path.normpath(name)).parts
-    length = min(len(given), len(place.parts))
-    return given[-length:] == place.parts[-length:]
-
-
-def _named(name: str, place: Place | None, folders: Folders) -> Place:
-    if place is None:
-        folders.refuse(name)
-    if not place.path.exists():
-        raise InvalidRequest(
-            f"There is no file {name[:200]!r} in {', '.join(map(str, folders.paths))}.",
-            hint="Check the path; relative ones begin in these folders.",
-            param="files",
-        )
-    if place.path.is_dir():
-        hint = f'Give a glob, such as "{name.rstrip("/")[:200]}/**/*.py".'
-        raise InvalidRequest(f"{name[:200]!r} is a folder.", hint=hint, param="files")
-    return place
-
-
-def _matches(pattern: str, folders: Folders, walk: _Walk) -> Iterator[Place]:
+def _matches(pattern: str, folders: Folders, walk: _Walk) -> list[Place]:
     """The files that a glob finds, in the order of their names, without those that a link leads outside to."""
     path = Path(pattern).expanduser()
     if path.is_absolute():
-        fixed = Path(*_before_glob(path.parts))
-        if not any(_is_related(Path(os.path.realpath(fixed)), folder) for folder in folders.paths):
+        # Below what stands before the first wildcard nothing is looked at, unless a folder is there or leads there.
+        fixed = Path(os.path.realpath(Path(*takewhile(lambda part: not _GLOB & set(part), path.parts))))
+        if not any(fixed.is_relative_to(each) or each.is_relative_to(fixed) for each in folders.paths):
             folders.refuse(pattern)
     roots = [folder for folder in folders.paths if folder != Path(folder.anchor)] or folders.paths
     starts = [Path(path.anchor)] if path.is_absolute() else roots
@@ -89,18 +86,7 @@ def _matches(pattern: str, folders: Folders, walk: _Walk) -> Iterator[Place]:
     inside = [place for place in found if place]
     if not inside:
         raise InvalidRequest(f"{pattern[:200]!r} matches no file inside the allowed folders.", hint="Check the glob.")
-    yield from inside
-
-
-def _before_glob(parts: Sequence[str]) -> Iterator[str]:
-    for part in parts:
-        if _GLOB & set(part):
-            return
-        yield part
-
-
-def _is_related(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
+    return inside
 
 
 @dataclass(slots=True)
@@ -133,18 +119,19 @@ class _Walk:
 
     def _entries(self, folder: Path, pattern: str) -> list[os.DirEntry[str]]:
         """Those that match; hidden ones only where the pattern begins with the dot as well."""
+        found = []
         try:
             with os.scandir(folder) as entries:
-                found = [self._count(entry) for entry in entries]
-        except OSError:
+                for entry in entries:
+                    self.left -= 1
+                    if self.left < 0:
+                        raise InvalidRequest(
+                            f"The globs look through more than {MOST_LOOKED_AT:,} files.",
+                            hint="Give narrower ones.",
+                            param="files",
+                        )
+                    found.append(entry)
+        except OSError:  # one that may not be read is passed over, as a shell does
             return []
         shown = [entry for entry in found if pattern.startswith(".") or not entry.name.startswith(".")]
         return sorted((each for each in shown if fnmatchcase(each.name, pattern)), key=lambda entry: entry.name)
-
-    def _count(self, entry: os.DirEntry[str]) -> os.DirEntry[str]:
-        self.left -= 1
-        if self.left < 0:
-            raise InvalidRequest(
-                f"The globs look through more than {MOST_LOOKED_AT:,} files.", hint="Give narrower ones.", param="files"
-            )
-        return entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -64,38 +64,31 @@ async def with_files(
     # The files first and the question last; parts where words alone cannot carry them.
     texts = [f'<file path="{file.shown}">\n{file.text}\n</file>' for file in read if not file.media_type]
     words = "\n\n".join([*texts, prompt])
-    parts = [_part(file) for file in read if file.media_type]
+    parts: list[dict[str, Any]] = []
+    for file in read:
+        url = f"data:{file.media_type};base64,{base64.b64encode(file.data).decode()}" if file.media_type else ""
+        if file.media_type.startswith("image/"):
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+        elif file.media_type:
+            parts.append({"type": "file", "file": {"filename": file.shown.rpartition("/")[2], "file_data": url}})
     content = [*parts, {"type": "text", "text": words}] if parts else words
     messages = [*request.body["messages"]]
     if messages and messages[-1].get("role") == "user" and messages[-1].get("content") == prompt:
         messages.pop()
     body = {**request.body, "messages": [*messages, {"role": "user", "content": content}]}
-    whole = replace(request, body=body, notes=(*request.notes, *_notes(read, left_out)))
+    total = sum(len(file.data) for file in read)
+    size = f"{total / 1e6:.1f} MB" if total >= MEGA / 10 else f"{total / 1e3:.1f} kB"
+    notes = [f"sent {len(read)} file{'s' * (len(read) != 1)} ({size}): {_listed([file.shown for file in read])}"]
+    if left_out:
+        notes.append(f"left out: {_listed(left_out)}")
+    whole = replace(request, body=body, notes=(*request.notes, *notes))
     await _check_context(chomp, caller, whole, sum(len(file.data) for file in read if file.text))
     return whole
-
-
-def _part(file: _File) -> dict[str, Any]:
-    url = f"data:{file.media_type};base64,{base64.b64encode(file.data).decode()}"
-    if file.media_type.startswith("image/"):
-        return {"type": "image_url", "image_url": {"url": url}}
-    return {"type": "file", "file": {"filename": file.shown.rpartition("/")[2], "file_data": url}}
-
-
-def _notes(files: Sequence[_File], left_out: Sequence[str]) -> Iterator[str]:
-    size = sum(len(file.data) for file in files)
-    yield f"sent {len(files)} file{'s' * (len(files) != 1)} ({_size(size)}): {_listed([file.shown for file in files])}"
-    if left_out:
-        yield f"left out: {_listed(left_out)}"
 
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return ", ".join(names[:SHOWN_NAMES]) + more
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= MEGA / 10 else f"{size / 1e3:.1f} kB"
 
 
 async def _check_secrets(chomp: Chomp, caller: Caller, request: ChatRequest, files: Sequence[_File]) -> None:
@@ -146,7 +139,13 @@ def _read_all(
                 raise
             left_out.append(f"{place.shown} ({error.reason})")
             continue
-        _check_sizes(files.values())
+        # After each file, so that no more is ever held than one file over the limit.
+        text = sum(len(file.data) for file in files.values() if not file.media_type)
+        media = sum(len(file.data) for file in files.values() if file.media_type)
+        if text > MAX_PROMPT_BYTES:
+            raise _too_large("The text files together have", text, MAX_PROMPT_BYTES)
+        if media > MAX_MEDIA_BYTES:
+            raise _too_large("The images and PDFs together have", media, MAX_MEDIA_BYTES)
     if not files:
         raise InvalidRequest(
             f"Nothing can be sent: {_listed(left_out)}." if left_out else "files names no file.",
@@ -162,15 +161,6 @@ class _Unsuitable(InvalidRequest):
     def __init__(self, shown: str, reason: str, hint: str) -> None:
         super().__init__(f"{shown} was not sent: {reason}.", hint=hint, param="files")
         self.reason = reason
-
-
-def _check_sizes(files: Iterable[_File]) -> None:
-    text = sum(len(file.data) for file in files if not file.media_type)
-    media = sum(len(file.data) for file in files if file.media_type)
-    if text > MAX_PROMPT_BYTES:
-        raise _too_large("The text files together have", text, MAX_PROMPT_BYTES)
-    if media > MAX_MEDIA_BYTES:
-        raise _too_large("The images and PDFs together have", media, MAX_MEDIA_BYTES)
 
 
 def _too_large(what: str, size: int, limit: int) -> TooLarge:
@@ -191,7 +181,12 @@ def _read(place: Place, keys: Sequence[str], scanner: Scanner, *, is_named: bool
         media_type = "image/webp"
     if media_type:
         return _File(place.shown, data, media_type=media_type)
-    text = _text_of(place, data)
+    try:
+        text = data.decode("utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise _Unsuitable(place.shown, "it is neither text in UTF-8, an image nor a PDF", "Convert it first.")
     if any(key in text for key in keys):
         raise _Unsuitable(place.shown, "a router key of yours is in it", "Take the key out first.")
     secrets = scanner.scan(text.encode())
@@ -200,19 +195,9 @@ def _read(place: Place, keys: Sequence[str], scanner: Scanner, *, is_named: bool
     return _File(place.shown, data, text=text, secrets=secrets)
 
 
-def _text_of(place: Place, data: bytes) -> str:
-    try:
-        text = data.decode("utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise _Unsuitable(place.shown, "it is neither text in UTF-8, an image nor a PDF", "Convert it first.")
-    return text
-
-
 def _bytes_of(place: Place) -> bytes:
     """The file's bytes, of one moment."""
-    try:
+    try:  # without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
         descriptor = place.open(os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise InvalidRequest(

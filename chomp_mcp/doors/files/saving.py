@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,26 +17,17 @@ from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.messages import Job, JobStatus
 from chomp_mcp.policy.secret_files import secret_name
 
-__all__ = ["Target", "saved", "target_for"]
+__all__ = ["saved", "target_for"]
 
 SHOWN_LINES: Final = 5
 SHOWN_CHARACTERS: Final = 400
 MAX_BYTES: Final = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where an answer goes."""
+async def target_for(chomp: Chomp, text: str, folders: Folders) -> dict[str, object]:
+    """The file that `save_to` names, as a job keeps it, if an answer may be written there as things are now.
 
-    place: Place
-
-    def as_json(self) -> dict[str, object]:
-        """What a job keeps of it."""
-        return {"folder": str(self.place.folder), "parts": list(self.place.parts)}
-
-
-async def target_for(chomp: Chomp, text: str, folders: Folders) -> Target:
-    """The file that `save_to` names, if an answer may be written there as things are now.
+    {folder, parts}: the allowed folder, resolved, and the path in it.
 
     Raises:
         InvalidRequest: outside of the allowed folders, in a folder that is not there, a secret or a file of version
@@ -45,7 +36,7 @@ async def target_for(chomp: Chomp, text: str, folders: Folders) -> Target:
     """
     place = await anyio.to_thread.run_sync(_looked_at, text, folders)
     await _check_ours(chomp, place)
-    return Target(place)
+    return {"folder": str(place.folder), "parts": list(place.parts)}
 
 
 def _looked_at(text: str, folders: Folders) -> Place:
@@ -136,24 +127,20 @@ def _put(place: Place, content: bytes, is_new: bool) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        _move(fresh, place, is_new)
+        if os.link not in os.supports_dir_fd:
+            (fresh.path.rename if is_new else fresh.path.replace)(place.path)  # Windows: rename fails where a file is
+            return
+        parent = place.open_parent()
+        try:
+            source, target = fresh.parts[-1], place.parts[-1]
+            if is_new:
+                os.link(source, target, src_dir_fd=parent, dst_dir_fd=parent)  # fails where a file is
+                os.unlink(source, dir_fd=parent)
+            else:
+                os.replace(source, target, src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            os.close(parent)
     except BaseException:
         with suppress(OSError):
             fresh.path.unlink()
         raise
-
-
-def _move(fresh: Place, place: Place, is_new: bool) -> None:
-    if os.link not in os.supports_dir_fd:
-        (fresh.path.rename if is_new else fresh.path.replace)(place.path)  # Windows: rename fails where a file is
-        return
-    parent = place.open_parent()
-    try:
-        source, target = fresh.parts[-1], place.parts[-1]
-        if is_new:
-            os.link(source, target, src_dir_fd=parent, dst_dir_fd=parent)  # fails where a file is
-            os.unlink(source, dir_fd=parent)
-        else:
-            os.replace(source, target, src_dir_fd=parent, dst_dir_fd=parent)
-    finally:
-        os.close(parent)

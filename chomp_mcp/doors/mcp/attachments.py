@@ -60,7 +60,7 @@ class Attachments:
         target = await target_for(self._chomp, save_to, folders) if save_to.strip() else None
         if files:
             request = await with_files(self._chomp, current_caller.get(), request, prompt, files, folders)
-        return request, target.as_json() if target else None
+        return request, target
 
     async def _roots(self, ctx: Context[Any, Any]) -> Iterable[str] | InputRequiredResult:
         """What the client says that it works in; nothing where the user has said it, or the client cannot."""

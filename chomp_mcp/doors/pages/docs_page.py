@@ -30,13 +30,23 @@ def routes(chomp: Chomp) -> list[Route]:
         return Json(described)
 
     async def as_page(request: Request) -> HTMLResponse:
-        info = described["info"]
+        info, groups = described["info"], []
+        for tag in described["tags"]:
+            name = tag["name"]
+            operations = [
+                _operation(method, path, {"parameters": [], **shared, **shared[method]}, described, request)
+                for path, shared in described["paths"].items()
+                for method in METHODS
+                if method in shared and name in shared[method]["tags"]
+            ]
+            heading = f'<h2 id="about-{name}">{name}</h2><p>{_prose(tag["description"])}</p>'
+            groups.append(f'<section aria-labelledby="about-{name}">{heading}{"".join(operations)}</section>')
         return frame.page(
             "docs",
             version=escape(info["version"]),
             about=_prose(info["description"]),
             groups="\n".join(f'<li><a href="#about-{tag["name"]}">{tag["name"]}</a></li>' for tag in described["tags"]),
-            operations="\n".join(_group(tag, described, frame.address(request)) for tag in described["tags"]),
+            operations="\n".join(groups),
             shapes="\n".join(
                 f'<details><summary><code>{name}</code></summary><div id="{name}">{_shape(schema)}</div></details>'
                 for name, schema in described["components"]["schemas"].items()
@@ -46,24 +56,20 @@ def routes(chomp: Chomp) -> list[Route]:
     return [Route("/openapi.json", as_json), Route("/docs", as_page)]
 
 
-def _group(tag: Mapping[str, str], described: dict[str, Any], address: str) -> str:
-    name = tag["name"]
-    operations = [
-        _operation(method, path, {"parameters": [], **shared, **shared[method]}, described, address)
-        for path, shared in described["paths"].items()
-        for method in METHODS
-        if method in shared and name in shared[method]["tags"]
-    ]
-    heading = f'<h2 id="about-{name}">{name}</h2><p>{_prose(tag["description"])}</p>'
-    return f'<section aria-labelledby="about-{name}">{heading}{"".join(operations)}</section>'
-
-
-def _operation(method: str, path: str, operation: Mapping[str, Any], described: dict[str, Any], address: str) -> str:
+def _operation(
+    method: str, path: str, operation: Mapping[str, Any], described: dict[str, Any], request: Request
+) -> str:
     """Closed, one line; opened, all that a caller must know."""
     parameters = [resolved(each, described) for each in operation["parameters"]]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     parts = [f"<p>{_prose(operation['description'])}</p>" if "description" in operation else ""]
-    parts.append(f'<pre tabindex="0"><code>{escape(_curl(method, address + path, parameters, body))}</code></pre>')
+    url = frame.address(request) + path
+    for each in parameters:
+        url = url.replace(f"{{{each['name']}}}", str(each.get("example", each["name"].upper())))
+    words = ["curl", *(() if method in {"get", "post"} else ("-X", method.upper())), shlex.quote(url)]
+    if method == "post":
+        words += ["-H", "'content-type: application/json'", "-d", shlex.quote(json.dumps(body.get("example", {})))]
+    parts.append(f'<pre tabindex="0"><code>{escape(" ".join(words))}</code></pre>')
     if parameters:
         rows = ((each["name"], each["in"], each["schema"], each.get("description", "")) for each in parameters)
         parts.append(
@@ -87,15 +93,6 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], described: 
     )
     title = f'<code><b class="method">{method.upper()}</b> {escape(path)}</code> {escape(operation["summary"])}'
     return f'<details id="{operation["operationId"]}"><summary>{title}</summary>{"".join(parts)}</details>'
-
-
-def _curl(method: str, url: str, parameters: list[dict[str, Any]], body: Mapping[str, Any]) -> str:
-    for each in parameters:
-        url = url.replace(f"{{{each['name']}}}", str(each.get("example", each["name"].upper())))
-    words = ["curl", *(() if method in {"get", "post"} else ("-X", method.upper())), shlex.quote(url)]
-    if method == "post":
-        words += ["-H", "'content-type: application/json'", "-d", shlex.quote(json.dumps(body.get("example", {})))]
-    return " ".join(words)
 
 
 def _shape(schema: Mapping[str, Any]) -> str:

@@ -24,15 +24,29 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-def page(name: str, **parts: str) -> HTMLResponse:
-    """`name`.html with home.css, `name`.js where there is one, and the parts, which are HTML already."""
-    style, script = text("home.css"), text(f"{name}.js")
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
-        "connect-src 'self'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
-    )
+_POLICY: Final = (
+    "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+    "connect-src 'self'; img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def page(
+    name: str,
+    *,
+    sheet: str = "home.css",
+    policy: str = _POLICY,
+    headers: Mapping[str, str] = HEADERS,
+    status: int = 200,
+    **parts: str,
+) -> HTMLResponse:
+    """`name`.html with its style sheet, `name`.js where there is one, and the parts, which are HTML already.
+
+    `policy` is the content security policy, in which `{style}` and `{script}` are the hashes of the two.
+    """
+    style, script = text(sheet), text(f"{name}.js")
+    told = policy.format(style=_digest(style), script=_digest(script))
     content = filled(f"{name}.html", style=style, script=script, **parts)
-    return HTMLResponse(content, headers={**HEADERS, "Content-Security-Policy": policy})
+    return HTMLResponse(content, status, {**headers, "Content-Security-Policy": told})
 
 
 def filled(name: str, **parts: str) -> str:

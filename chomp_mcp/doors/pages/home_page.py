@@ -50,12 +50,15 @@ class _HomePage:
         kept = (
             "what was asked and answered for a day" if self._chomp.settings.keep_bodies else "no prompt and no answer"
         )
+        book = await self._chomp.books.of(OWNER)
+        lists = await self._chomp.models.soon(routing.listed_routers(book), book.keys, LIST_SECONDS)
+        found = await self._chomp.priced([model for known in lists.values() if known for model in known.models])
         return frame.page(
             "home",
             version=version("chomp-mcp"),
             now=datetime.now().astimezone().strftime("%H:%M:%S"),
             panel=await panel(self._chomp, OWNER, bodies=True),
-            models=await self._models(),
+            models=home_parts.section("Models", home_parts.models(found)),
             snippets=home_parts.section(
                 "Connect a client", home_parts.snippets(self._snippets(frame.address(request)))
             ),
@@ -82,13 +85,6 @@ class _HomePage:
                 spoke_at = now
                 yield ": still here\n\n"
             await asyncio.sleep(STOP_SECONDS)
-
-    async def _models(self) -> str:
-        chomp = self._chomp
-        book = await chomp.books.of(OWNER)
-        lists = await chomp.models.soon(routing.listed_routers(book), book.keys, LIST_SECONDS)
-        found = await chomp.priced([model for known in lists.values() if known for model in known.models])
-        return home_parts.section("Models", home_parts.models(found))
 
     def _snippets(self, address: str) -> Mapping[str, str]:
         from chomp_mcp.doors.cli import install

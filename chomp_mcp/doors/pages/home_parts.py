@@ -9,8 +9,9 @@ from html import escape as html_escape
 
 from chomp_mcp.doors.pages.frame import table
 from chomp_mcp.doors.shown import shown
+from chomp_mcp.doors.views import plain_price, quota_line
 from chomp_mcp.gateway.receipt_log import ExchangeView
-from chomp_mcp.gateway.status import QuotaView, RouterStatus, SpendView, StatusView
+from chomp_mcp.gateway.status import RouterStatus, SpendView, StatusView
 from chomp_mcp.messages import Model, receipt_line
 
 __all__ = ["exchanges", "jobs", "models", "routers", "section", "snippets", "spend"]
@@ -66,19 +67,30 @@ def _short(usd: str) -> str:
 
 def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> str:
     """Every router that can be used, its keys by their ends, and what is left; the others in a line."""
-    used = {router: row for router, row in rows.items() if row["key"] is not False}
-    cells = [
-        (
-            escape(row["name"]),
-            escape(previews.get(router, "none needed")),
-            _usable(row),
-            "<br>".join(escape(_left(each)) for each in row["quota"] if each["remaining"] is not None)
-            or f'<span class="dim">{escape(row["limits"]) + " (documented)" if row["limits"] else "unknown"}</span>',
-            f"${escape(_short(row['spent_today_usd']))}",
+    cells, others = [], []
+    for router, row in rows.items():
+        if row["key"] is False:
+            others.append(router)
+            continue
+        if row["ready"]:
+            usable = '<span class="good">yes</span>'
+        elif row["key"] is None and not row["reason"]:
+            usable = '<span class="off">not running</span>'
+        else:
+            reason = (row["reason"] or "no key").replace("_", " ")
+            until = f" until {_clock(row['cooldown_until'])}" if row["cooldown_until"] else ""
+            usable = f'<span class="bad">{escape(reason + until)}</span>'
+        limits = escape(row["limits"]) + " (documented)" if row["limits"] else "unknown"
+        left = [escape(quota_line(each)) for each in row["quota"] if each["remaining"] is not None]
+        cells.append(
+            (
+                escape(row["name"]),
+                escape(previews.get(router, "none needed")),
+                usable,
+                "<br>".join(left) or f'<span class="dim">{limits}</span>',
+                f"${escape(_short(row['spent_today_usd']))}",
+            )
         )
-        for router, row in used.items()
-    ]
-    others = [router for router in rows if router not in used]
     below = (
         f'<p class="dim">Without a key: {escape(", ".join(others))}. Add one: <code>chomp-mcp keys add</code></p>'
         if others
@@ -86,23 +98,6 @@ def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> st
     )
     headers = ("Router", "Key", "Usable", "Left", "Spent today")
     return table(headers, cells, has_number=True) + below
-
-
-def _usable(row: RouterStatus) -> str:
-    if row["ready"]:
-        return '<span class="good">yes</span>'
-    if row["key"] is None and not row["reason"]:
-        return '<span class="off">not running</span>'
-    reason = (row["reason"] or "no key").replace("_", " ")
-    until = f" until {_clock(row['cooldown_until'])}" if row["cooldown_until"] else ""
-    return f'<span class="bad">{escape(reason + until)}</span>'
-
-
-def _left(quota: QuotaView) -> str:
-    of = f" of {quota['limit']}" if quota["limit"] is not None else ""
-    per = f" a {quota['window']}" if quota["window"] else ""
-    model = f"{quota['model']}: " if quota["model"] else ""
-    return f"{model}{quota['remaining']}{of} {quota['kind']}{per} ({quota['known']})"
 
 
 def exchanges(rows: Iterable[ExchangeView]) -> str:
@@ -155,18 +150,13 @@ def models(found: Sequence[Model]) -> str:
         (
             escape(model.ref),
             str(model.context_length or "-"),
-            "free" if model.free else _price(model.price_in),
-            "free" if model.free else _price(model.price_out),
+            *("free" if model.free else plain_price(price) or "-" for price in (model.price_in, model.price_out)),
         )
         for model in found[:MOST_MODELS]
     ]
     more = f", {MOST_MODELS} of them shown" if len(found) > MOST_MODELS else ""
     listed = table(("Model", "Context", "$ per million in", "out"), rows)
     return f'<details id="all-models"><summary>{len(found)} models within reach{more}</summary>{listed}</details>'
-
-
-def _price(price: Decimal | None) -> str:
-    return "-" if price is None else format(price.normalize() + 0, "f")
 
 
 def snippets(texts: Mapping[str, str]) -> str:

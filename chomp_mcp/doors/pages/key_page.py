@@ -8,23 +8,19 @@ starts with the first page.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-from collections.abc import Iterable, Mapping
-from functools import cache
-from importlib.resources import files
-from string import Template
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from chomp_mcp.doors.http.auth import is_loopback
 from chomp_mcp.doors.http.server.listener import Listener
+from chomp_mcp.doors.pages import frame
 from chomp_mcp.doors.shown import shown
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
@@ -40,6 +36,10 @@ POLL_SECONDS = 0.2
 """How often a page is looked at while somebody waits for its key."""
 BODY_LIMIT = 64 * 1024
 """A router, a key and nothing else."""
+_POLICY = "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+# Not "no-referrer": under that, browsers send `Origin: null` with the form (Fetch, "serializing a request origin"), and
+# the same-origin check could not tell our form from a stranger's.
+_HEADERS = {**frame.HEADERS, "Referrer-Policy": "same-origin"}
 
 
 class KeyTaker(Protocol):
@@ -115,7 +115,11 @@ class KeyPages:
 
     async def _serve(self, request: Request) -> Response:
         """Host, page, origin: in this order, so that a stranger learns nothing."""
-        if not is_loopback(_hostname(request)):
+        try:  # what the browser called this machine: anything but a name of itself is DNS rebinding
+            host = urlsplit(f"//{request.headers.get('host', '')}").hostname or "?"
+        except ValueError:
+            host = "?"
+        if not is_loopback(host):
             return _said(421, "Not here", "This page opens only on the machine that runs chomp.")
         nonce = request.path_params["nonce"]
         page = await self._pages.find(nonce)
@@ -142,7 +146,10 @@ class KeyPages:
             guess = routing.owner_of_key(fields.get("key", ""), self._takers().values())
             return self._form(page, problem=str(error), router=guess.id if guess else fields.get("router", ""))
         await self._pages.save(nonce, router.id)
-        if problem := await self._refusal(page.caller, router):
+        problem = ""
+        with anyio.move_on_after(CHECK_SECONDS):  # a router that cannot be asked in a moment speaks not against it
+            problem = await self._chomp.refusal_of(router.id, caller=page.caller)
+        if problem:
             return _said(
                 200,
                 f"{html.escape(router.name)} does not take this key",
@@ -172,28 +179,29 @@ class KeyPages:
         await self._chomp.register_keys({router: key}, caller=caller, keep_others=True)
         return self._chomp.routers[router]
 
-    async def _refusal(self, caller: Caller, router: Router) -> str:
-        """Why the router does not take the key; empty where it does, or cannot be asked in a moment."""
-        with anyio.move_on_after(CHECK_SECONDS):
-            return await self._chomp.refusal_of(router.id, caller=caller)
-        return ""
-
     def _form(self, page: Page, *, problem: str = "", router: str = "") -> Response:
         takers = self._takers().values()
-        content = _template("key_form.html").substitute(
+        chosen = router or page.router
+        options = [
+            f'<option value="{html.escape(each.id)}"{" selected" if each.id == chosen else ""}>'
+            f"{html.escape(each.name)}</option>"
+            for each in takers
+        ]
+        if not chosen:
+            options.insert(0, '<option value="" selected>told by how the key begins</option>')
+        links = [
+            f'<li><a href="{html.escape(each.keys_page)}" target="_blank" rel="noopener noreferrer">'
+            f"{html.escape(each.name)}</a></li>"
+            for each in takers
+            if each.keys_page
+        ]
+        content = frame.filled(
+            "key_form.html",
             alert=f'<p role="alert">{html.escape(shown(problem))}</p>\n' if problem else "",
-            options=_options(takers, router or page.router),
-            links=_links(takers),
+            options="\n".join(options),
+            links="\n".join(links),
         )
         return _page(400 if problem else 200, "Add a router key", content)
-
-
-def _hostname(request: Request) -> str:
-    """What the browser called this machine; anything but a name of itself is DNS rebinding."""
-    try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname or "?"
-    except ValueError:
-        return "?"
 
 
 async def _fields(request: Request) -> dict[str, str]:
@@ -207,36 +215,6 @@ async def _fields(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in parsed.items()}
 
 
-def _options(routers: Iterable[Router], chosen: str) -> str:
-    told = "" if chosen else '<option value="" selected>told by how the key begins</option>\n'
-    return told + "\n".join(
-        f'<option value="{html.escape(router.id)}"{" selected" if router.id == chosen else ""}>'
-        f"{html.escape(router.name)}</option>"
-        for router in routers
-    )
-
-
-def _links(routers: Iterable[Router]) -> str:
-    return "\n".join(
-        f'<li><a href="{html.escape(router.keys_page)}" target="_blank" rel="noopener noreferrer">'
-        f"{html.escape(router.name)}</a></li>"
-        for router in routers
-        if router.keys_page
-    )
-
-
-@cache
-def _template(name: str) -> Template:
-    return Template((files("chomp_mcp.doors.pages") / name).read_text(encoding="utf-8"))
-
-
-@cache
-def _style() -> tuple[str, str]:
-    """The style sheet, and its hash for the content security policy."""
-    text = (files("chomp_mcp.doors.pages") / "key_page.css").read_text(encoding="utf-8").strip()
-    return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 def _used_up() -> Response:
     return _said(410, "This page is used up", "It works once and for ten minutes. Ask for a new one in the chat.")
 
@@ -246,18 +224,6 @@ def _said(status: int, title: str, sentence: str) -> Response:
 
 
 def _page(status: int, title: str, content: str) -> Response:
-    style, digest = _style()
-    return HTMLResponse(
-        _template("key_page.html").substitute(title=title, style=style, content=content),
-        status_code=status,
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
-            "frame-ancestors 'none'; base-uri 'none'",
-            # Not "no-referrer": under that, browsers send `Origin: null` with the form (Fetch, "serializing a request
-            # origin"), and the same-origin check could not tell our form from a stranger's.
-            "Referrer-Policy": "same-origin",
-            "X-Content-Type-Options": "nosniff",
-            "Cross-Origin-Opener-Policy": "same-origin",
-        },
+    return frame.page(
+        "key_page", sheet="key_page.css", policy=_POLICY, headers=_HEADERS, status=status, title=title, content=content
     )
