@@ -14,7 +14,7 @@ from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_usage
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder
 from chomp_mcp.dialects.stream.framing import Objects
-from chomp_mcp.dialects.values import as_list
+from chomp_mcp.dialects.values import OURS, as_list, as_objects
 from chomp_mcp.messages import (
     ChatRequest,
     Completion,
@@ -34,7 +34,6 @@ __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
 _WAIT_MS = 115_000
 """How long the adapter may keep us waiting: less than its own and our limit of 120 s, so that it is heard."""
 
-_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
 _READ = frozenset({"messages", "agent_id", "context", "priority", "user"})
 _MODEL = "cursor-agent"
 
@@ -43,10 +42,16 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /v1/complete or /v1/stream; the model is never sent, and every call has an id of its own."""
     given = request.body
     history = fit(route.router, as_list(given.get("messages")), frozenset())
+    messages = []
+    for message in as_objects(history.messages):  # text alone: it has no parts, and its agent sees no pictures
+        text = message.get("content")
+        if not isinstance(text, str):
+            text = "\n".join(str(part["text"]) for part in as_objects(text) if part.get("text"))
+        messages.append({"role": str(message.get("role", "user")), "content": text})
     body = {
         "request_id": f"cursor-{uuid4().hex}",
         "agent_id": str(given.get("agent_id") or given.get("user") or "chomp"),
-        "messages": [_message(message) for message in history.messages if isinstance(message, Mapping)],
+        "messages": messages,
         "priority": str(given.get("priority") or "normal"),
         "wait_timeout_ms": _WAIT_MS,
         **({"context": given["context"]} if given.get("context") is not None else {}),
@@ -54,7 +59,7 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {route.key}"} if route.key else {})}
     headers |= {name.lower(): value for name, value in route.router.headers.items()}
     url = route.router.url.removesuffix("/v1") + ("/v1/stream" if request.stream else "/v1/complete")
-    lost = [name for name, value in given.items() if value is not None and name not in _OURS | _READ]
+    lost = [name for name, value in given.items() if value is not None and name not in OURS | _READ]
     lost += sorted(history.lost)
     notes = (f"{route.router.id} takes text only, no {', '.join(lost)}: dropped",) if lost else ()
     return WireRequest("POST", url, headers, wire.dumps(body), notes)
@@ -70,8 +75,11 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
         return nonsense(body)
     if error := _error(answer):
         return error
-    if answer.get("status") != "completed":
-        return _unfinished(answer.get("status"))
+    if (status := answer.get("status")) in ("pending", "processing"):
+        told = f"The Cursor adapter was still {status} after {_WAIT_MS // 1000} s."
+        return Failed(FailureKind.TIMEOUT, told, status=504)
+    if status != "completed":
+        return Failed(FailureKind.TRANSIENT, "The Cursor adapter answered without a status that it is completed.")
     top = head(str(answer.get("request_id", "")), str(answer.get("model") or _MODEL))
     return answered(completion(top, {"content": str(answer.get("content") or "")}, "stop", _usage(answer)))
 
@@ -124,21 +132,7 @@ def _error(answer: Mapping[str, Any]) -> ErrorObject | None:
     return ErrorObject(error or "The adapter reported an error without a reason.")
 
 
-def _unfinished(status: Any) -> Failed:
-    if status in ("pending", "processing"):
-        text = f"The Cursor adapter was still {status} after {_WAIT_MS // 1000} s."
-        return Failed(FailureKind.TIMEOUT, text, status=504)
-    return Failed(FailureKind.TRANSIENT, "The Cursor adapter answered without a status that it is completed.")
-
-
 def _usage(answer: Mapping[str, Any]) -> Usage | None:
     """Its counts, where it counted: zeros are no counts."""
     usage = read_usage(answer.get("usage"))
     return usage if usage and (usage.input_tokens or usage.output_tokens) else None
-
-
-def _message(message: Mapping[str, Any]) -> dict[str, str]:
-    """Text alone: the adapter has no parts, and its agent sees no pictures."""
-    content = message.get("content")
-    text = "\n".join(str(part["text"]) for part in as_list(content) if isinstance(part, Mapping) and part.get("text"))
-    return {"role": str(message.get("role", "user")), "content": content if isinstance(content, str) else text}

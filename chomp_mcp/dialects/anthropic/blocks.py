@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 
-__all__ = ["as_input", "blocks_of", "marked"]
+__all__ = ["blocks_of", "marked"]
 
 _NATIVE = ("image", "document", "tool_result", "tool_use", "search_result")
 """Blocks of Messages itself, which travel as they came."""
@@ -39,17 +38,6 @@ def blocks_of(content: Any, lost: set[str]) -> list[Any]:
         elif part.get("type") != "text":
             lost.add(f"messages[].{part.get('type')}")
     return blocks
-
-
-def as_input(arguments: Any) -> Mapping[str, Any]:
-    """A call's arguments as an object, for Messages takes nothing else; words that are none travel inside one."""
-    try:
-        value = loads(arguments.encode()) if isinstance(arguments, str) and arguments.strip() else arguments or {}
-    except ValueError:
-        value = arguments
-    if isinstance(value, str) and not value.strip():
-        return {}
-    return value if isinstance(value, Mapping) else {"arguments": value}
 
 
 def marked(block: Mapping[str, Any], marks: Mapping[str, Any]) -> dict[str, Any]:

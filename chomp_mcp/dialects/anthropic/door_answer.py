@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chomp_mcp.dialects.anthropic.blocks import as_input
 from chomp_mcp.dialects.anthropic.signatures import sign
+from chomp_mcp.dialects.openai.text import as_input
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Usage
 

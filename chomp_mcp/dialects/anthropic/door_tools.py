@@ -39,9 +39,25 @@ class Tools:
         ]
         if deferred:
             self.notes.append(f"{len(deferred)} deferred tools wait until a tool_reference names them")
-        if functions:
-            names = {function["function"]["name"] for function in functions}
-            self.fields = {"tools": functions, **self._choice(body.get("tool_choice"), names)}
+        if not functions:  # routers refuse a choice without tools
+            return
+        self.fields["tools"] = functions
+        if (choice := body.get("tool_choice")) is None:
+            return
+        kind = choice.get("type") if isinstance(choice, Mapping) else None
+        if kind not in (*_WORDS, "tool"):
+            raise InvalidRequest(
+                "tool_choice is none of auto, any, tool and none.", hint='Send {"type": "auto"}.', param="tool_choice"
+            )
+        if kind != "tool":
+            self.fields["tool_choice"] = _WORDS[kind]
+        elif (name := str(choice.get("name"))) in {function["function"]["name"] for function in functions}:
+            self.fields["tool_choice"] = {"type": "function", "function": {"name": name}}
+        else:  # left out or deferred: chat completions refuses a choice that is not among the tools
+            self.notes.append(f"tool_choice names {name[:100]}, which is not sent: auto")
+            self.fields["tool_choice"] = "auto"
+        if choice.get("disable_parallel_tool_use"):
+            self.fields["parallel_tool_calls"] = False
 
     def _function(self, tool: Mapping[str, Any], index: int) -> dict[str, Any] | None:
         """None for a tool that only Anthropic runs or knows the schema of."""
@@ -67,19 +83,3 @@ class Tools:
             self.notes.append("input_examples of tools have no place in chat completions: left out")
         marks = {"cache_control": tool["cache_control"]} if tool.get("cache_control") else {}
         return {"type": "function", "function": function, **marks}
-
-    def _choice(self, given: Any, names: Collection[str]) -> dict[str, Any]:
-        if given is None:
-            return {}
-        kind = given.get("type") if isinstance(given, Mapping) else None
-        if kind not in (*_WORDS, "tool"):
-            raise InvalidRequest(
-                "tool_choice is none of auto, any, tool and none.", hint='Send {"type": "auto"}.', param="tool_choice"
-            )
-        parallel = {"parallel_tool_calls": False} if given.get("disable_parallel_tool_use") else {}
-        if kind != "tool":
-            return {"tool_choice": _WORDS[kind], **parallel}
-        if (name := str(given.get("name"))) not in names:
-            self.notes.append(f"tool_choice names {name[:100]}, which is not sent: auto")
-            return {"tool_choice": "auto", **parallel}
-        return {"tool_choice": {"type": "function", "function": {"name": name}}, **parallel}

@@ -7,15 +7,14 @@ answer ended, an error.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic import answer
 from chomp_mcp.dialects.anthropic.signatures import without_ours
 from chomp_mcp.dialects.anthropic.stream import MessageDecoder
 from chomp_mcp.dialects.openai.request import session_of
-from chomp_mcp.dialects.stream.relayed import Relayed
-from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
+from chomp_mcp.dialects.stream.relayed import Relayed, as_it_came
+from chomp_mcp.messages import ChatRequest, Delta, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode", "encode_count"]
 
@@ -32,10 +31,7 @@ def encode_count(route: Route, request: ChatRequest) -> WireRequest:
     return _call(route, request, "/messages/count_tokens", _body(route, request, stream=False))
 
 
-def decode(body: bytes) -> Completion | Failed | ErrorObject:
-    """The answer as the router wrote it, and what the gateway reads of it."""
-    outcome = answer.decode(body)
-    return replace(outcome, raw=body) if isinstance(outcome, Completion) else outcome
+decode = as_it_came(answer.decode)
 
 
 def decoder() -> NativeDecoder:

@@ -13,7 +13,7 @@ from chomp_mcp.dialects.anthropic.request_tools import tools_of
 from chomp_mcp.dialects.anthropic.schemas import closed
 from chomp_mcp.dialects.anthropic.turns import has_bare_calls, turns_of
 from chomp_mcp.dialects.openai.history import fit
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Route
 
 __all__ = ["Translated", "translate"]
@@ -35,7 +35,6 @@ _AS_THEY_ARE = ("thinking", "cache_control", "output_config", "container")
 _TRANSLATED = frozenset(
     {"messages", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "parallel_tool_calls", "user"}
 )
-_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
 _SYSTEM = ("system", "developer")
 _PERSONAL = re.compile(r"@|^\+?[\d\s().-]{7,}$")
 _LONGEST_USER = 256
@@ -107,7 +106,7 @@ def _fields_lost(given: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]
     sent |= {"n"} if given.get("n") == 1 else set()
     metadata = given.get("metadata")
     sent |= {"metadata"} if isinstance(metadata, Mapping) and set(metadata) == {"user_id"} else set()
-    return [name for name in given if name not in sent | _OURS]
+    return [name for name in given if name not in sent | OURS]
 
 
 def _most_output(route: Route) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from chomp_mcp.dialects.anthropic.blocks import marked
 from chomp_mcp.dialects.anthropic.schemas import closed
 from chomp_mcp.dialects.openai.allowed_tools import allowed
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import as_mapping, as_objects
 
 __all__ = ["tools_of"]
 
@@ -18,35 +18,30 @@ _FUNCTION = frozenset({"name", "description", "strict", "parameters", "cache_con
 
 def tools_of(given: Mapping[str, Any], lost: set[str], moved: set[str]) -> dict[str, Any]:
     """`tools` and `tool_choice`; empty without tools. `lost` and `moved` as in the request."""
-    tools = [_tool(tool, lost, moved) for tool in as_list(given.get("tools"))]
-    kept = [tool for tool in tools if tool]
-    choice, names = _choice(given.get("tool_choice", "auto"))
-    if names:
-        kept = [tool for tool in kept if str(tool.get("name")) in names]
+    kept: list[Mapping[str, Any]] = []
+    for tool in as_objects(given.get("tools")):
+        function = tool.get("function")
+        if isinstance(function, Mapping):
+            lost.update(f"tools[].function.{name}" for name in function.keys() - _FUNCTION)
+            names = ("name", "description", "strict")
+            made = {name: function[name] for name in names if function.get(name) is not None}
+            parameters = as_mapping(function.get("parameters"))
+            schema = {"type": "object", **(parameters or {"properties": {}})}  # Messages insists on a type
+            if parameters and function.get("strict") is True:
+                schema = closed(schema, moved)
+            kept.append(marked({**made, "input_schema": schema}, {**function, **tool}))
+        elif isinstance(tool.get("custom"), Mapping):  # OpenAI's free-form tools have no place
+            lost.add("tools[].custom")
+        elif tool:  # one of Messages' own, as it came
+            kept.append(tool)
+    choice, wanted = _choice(given.get("tool_choice", "auto"))
+    if wanted:
+        kept = [tool for tool in kept if str(tool.get("name")) in wanted]
     if not kept:
         return {}
     if given.get("parallel_tool_calls") is False and choice["type"] != "none":
         choice["disable_parallel_tool_use"] = True
     return {"tools": kept, "tool_choice": choice} if choice != {"type": "auto"} else {"tools": kept}
-
-
-def _tool(tool: Any, lost: set[str], moved: set[str]) -> Mapping[str, Any]:
-    """A function as Messages writes it; its own tools as they came. OpenAI's free-form ones have no place."""
-    if not isinstance(tool, Mapping):
-        return {}
-    function = tool.get("function")
-    if not isinstance(function, Mapping):
-        if isinstance(tool.get("custom"), Mapping):
-            lost.add("tools[].custom")
-            return {}
-        return tool
-    lost.update(f"tools[].function.{name}" for name in function.keys() - _FUNCTION)
-    kept = {name: function[name] for name in ("name", "description", "strict") if function.get(name) is not None}
-    parameters = as_mapping(function.get("parameters"))
-    schema = {"type": "object", **(parameters or {"properties": {}})}  # Messages insists on a type
-    if parameters and function.get("strict") is True:
-        schema = closed(schema, moved)
-    return marked({**kept, "input_schema": schema}, {**function, **tool})
 
 
 def _choice(wanted: Any) -> tuple[dict[str, Any], set[str]]:

@@ -52,7 +52,12 @@ def closed(schema: Mapping[str, Any], moved: set[str], depth: int = _DEPTH) -> d
             if value not in (False, None, True):
                 words[name] = value
         elif name in _KEPT or (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1)):
-            kept[name] = _inner(name, value, moved, depth)
+            if name in _BY_NAME and isinstance(value, Mapping):
+                kept[name] = {key: _one(each, moved, depth) for key, each in value.items()}
+            elif name in _LISTS and isinstance(value, list):
+                kept[name] = [_one(each, moved, depth) for each in value]
+            else:
+                kept[name] = _one(value, moved, depth) if name == "items" else value
         else:
             words[name] = value
     kind = kept.get("type")
@@ -65,18 +70,9 @@ def closed(schema: Mapping[str, Any], moved: set[str], depth: int = _DEPTH) -> d
     return kept
 
 
-def _inner(name: str, value: Any, moved: set[str], depth: int) -> Any:
-    if not depth:
-        return value
-    if name in _BY_NAME and isinstance(value, Mapping):
-        return {key: _one(each, moved, depth) for key, each in value.items()}
-    if name in _LISTS and isinstance(value, list):
-        return [_one(each, moved, depth) for each in value]
-    return _one(value, moved, depth) if name == "items" else value
-
-
 def _one(value: Any, moved: set[str], depth: int) -> Any:
-    return closed(value, moved, depth - 1) if isinstance(value, Mapping) else value
+    # What is nested deeper goes as it is: it is the router's to refuse, and Python's stack has an end.
+    return closed(value, moved, depth - 1) if depth and isinstance(value, Mapping) else value
 
 
 def _written(value: Any) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chomp_mcp.dialects.anthropic.blocks import as_input, blocks_of, marked
+from chomp_mcp.dialects.anthropic.blocks import blocks_of, marked
 from chomp_mcp.dialects.anthropic.stream import THINKING
+from chomp_mcp.dialects.openai.text import as_input
 from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 
 __all__ = ["has_bare_calls", "turns_of"]

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chomp_mcp import wire
 from chomp_mcp.dialects.gemini.contents import signed
 from chomp_mcp.dialects.gemini.request import encode
 from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.answer import answered, error_in, nonsense
 from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.request import list_url
-from chomp_mcp.dialects.openai.shapes import head, usage_object, usage_piece
+from chomp_mcp.dialects.openai.shapes import call, head, usage_object, usage_piece
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.openai.usage import read_cost
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, Model, Router, Usage, WireRequest
 
 __all__ = ["ContentDecoder", "decode", "decode_list", "decoder", "encode", "encode_list"]
@@ -52,8 +51,8 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
     choices = []
     for choice in _choices(told, calls):
         message = dict(choice["delta"])
-        for call in message.get("tool_calls", ()):
-            del call["index"]
+        for each in message.get("tool_calls", ()):
+            del each["index"]
         message = {"role": "assistant", "content": None if "tool_calls" in message else "", **message}
         choices.append({"index": choice["index"], "message": message, "finish_reason": choice["finish_reason"]})
     usage = usage_of(told.get("usageMetadata"))
@@ -153,35 +152,28 @@ def _choices(response: Mapping[str, Any], calls: dict[int, int]) -> list[dict[st
     candidates = [each for each in as_list(response.get("candidates")) if isinstance(each, Mapping)]
     if not candidates and as_mapping(response.get("promptFeedback")).get("blockReason"):
         return [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]
-    return [_choice(candidate, place, calls) for place, candidate in enumerate(candidates)]
-
-
-def _choice(candidate: Mapping[str, Any], place: int, calls: dict[int, int]) -> dict[str, Any]:
-    index = candidate.get("index")
-    index = index if isinstance(index, int) else place
-    delta: dict[str, Any] = {}
-    for part in as_list(as_mapping(candidate.get("content")).get("parts")):
-        if not isinstance(part, Mapping):
-            continue
-        data = as_mapping(part.get("inlineData"))
-        if isinstance(part.get("functionCall"), Mapping):
-            call = _call(part["functionCall"], calls.get(index, 0))
-            calls[index] = call["index"] + 1
-            delta.setdefault("tool_calls", []).append(signed(call, part.get("thoughtSignature")))
-        elif isinstance(text := part.get("text"), str) and text:
-            name = "reasoning_content" if part.get("thought") else "content"
-            delta[name] = delta.get(name, "") + text
-        elif data and not part.get("thought"):
-            url = f"data:{data.get('mimeType')};base64,{data.get('data')}"
-            delta.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
-    reason = candidate.get("finishReason")
-    finish = _FINISH.get(reason, "stop") if isinstance(reason, str) else None
-    if finish == "stop" and calls.get(index):
-        finish = "tool_calls"
-    return {"index": index, "delta": delta, "finish_reason": finish}
-
-
-def _call(call: Mapping[str, Any], index: int) -> dict[str, Any]:
-    arguments = wire.dumps(call.get("args") or {}).decode()
-    function = {"name": as_text(call.get("name")), "arguments": arguments}
-    return {"index": index, "id": as_text(call.get("id")) or new_id(), "type": "function", "function": function}
+    choices = []
+    for place, candidate in enumerate(candidates):
+        index = candidate.get("index")
+        index = index if isinstance(index, int) else place
+        delta: dict[str, Any] = {}
+        for part in as_objects(as_mapping(candidate.get("content")).get("parts")):
+            data = as_mapping(part.get("inlineData"))
+            if isinstance(told := part.get("functionCall"), Mapping):
+                whole = call(as_text(told.get("id")) or new_id(), as_text(told.get("name")), told.get("args"))
+                count = calls.get(index, 0)
+                calls[index] = count + 1
+                made = signed({"index": count, **whole}, part.get("thoughtSignature"))
+                delta.setdefault("tool_calls", []).append(made)
+            elif isinstance(text := part.get("text"), str) and text:
+                name = "reasoning_content" if part.get("thought") else "content"
+                delta[name] = delta.get(name, "") + text
+            elif data and not part.get("thought"):
+                url = f"data:{data.get('mimeType')};base64,{data.get('data')}"
+                delta.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
+        reason = candidate.get("finishReason")
+        finish = _FINISH.get(reason, "stop") if isinstance(reason, str) else None
+        if finish == "stop" and calls.get(index):  # it has no reason of its own for an answer that calls
+            finish = "tool_calls"
+        choices.append({"index": index, "delta": delta, "finish_reason": finish})
+    return choices

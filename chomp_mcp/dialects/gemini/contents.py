@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chomp_mcp.dialects.openai.text import loads
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.openai.text import as_input
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import text_of
 
 __all__ = ["contents_of", "signed"]
@@ -50,9 +50,24 @@ def contents_of(messages: Iterable[Any], lost: set[str], *, is_signed: bool) -> 
         if role in _SYSTEM:
             system += _parts(content, lost)
         elif role == "tool":
-            _add(turns, "user", _result(message, names, lost))
+            # The result of a call is an object here, and its pictures stand beside it.
+            call_id = as_text(message.get("tool_call_id"))
+            result = {
+                "name": names.get(call_id) or as_text(message.get("name")) or call_id or "result",
+                "response": {"output": text_of(content)},
+            }
+            media = [part for part in _parts(content, lost) if "text" not in part] if isinstance(content, list) else []
+            _add(turns, "user", [{"functionResponse": result}, *media])
         elif role == "assistant":
-            calls = [_call(call, names) for call in as_list(message.get("tool_calls")) if isinstance(call, Mapping)]
+            calls: list[_Part] = []
+            for call in as_objects(message.get("tool_calls")):
+                function = as_mapping(call.get("function"))
+                named = names[as_text(call.get("id"))] = as_text(function.get("name"))
+                made: _Part = {"functionCall": {"name": named, "args": as_input(function.get("arguments"))}}
+                google = as_mapping(as_mapping(call.get("extra_content")).get("google"))
+                if signature := as_text(google.get("thought_signature")):
+                    made["thoughtSignature"] = signature
+                calls.append(made)
             if is_signed and calls and not any("thoughtSignature" in call for call in calls):
                 calls[0]["thoughtSignature"] = _UNSIGNED  # of calls side by side the first bears it
             _add(turns, "model", [*_parts(content or message.get("refusal"), lost), *calls])
@@ -69,27 +84,6 @@ def _add(turns: list[_Part], role: str, parts: list[_Part]) -> None:
         turns[-1]["parts"] += parts
     else:
         turns.append({"role": role, "parts": parts})
-
-
-def _call(call: Mapping[str, Any], names: dict[str, str]) -> _Part:
-    function = as_mapping(call.get("function"))
-    name = as_text(function.get("name"))
-    names[as_text(call.get("id"))] = name
-    try:
-        arguments = loads(as_text(function.get("arguments")).encode() or b"{}")
-    except ValueError:
-        arguments = function.get("arguments")
-    args = arguments if isinstance(arguments, Mapping) else {"arguments": arguments}
-    signature = as_text(as_mapping(as_mapping(call.get("extra_content")).get("google")).get("thought_signature"))
-    return {"functionCall": {"name": name, "args": args}, **({"thoughtSignature": signature} if signature else {})}
-
-
-def _result(message: Mapping[str, Any], names: Mapping[str, str], lost: set[str]) -> list[_Part]:
-    """The result of a call is an object here; its pictures stand beside it."""
-    content, call_id = message.get("content"), as_text(message.get("tool_call_id"))
-    name = names.get(call_id) or as_text(message.get("name")) or call_id or "result"
-    media = [part for part in _parts(content, lost) if "text" not in part] if isinstance(content, list) else []
-    return [{"functionResponse": {"name": name, "response": {"output": text_of(content)}}}, *media]
 
 
 def _parts(content: Any, lost: set[str]) -> list[_Part]:

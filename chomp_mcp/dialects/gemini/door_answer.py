@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp.dialects.openai.collect import Folder
-from chomp_mcp.dialects.openai.text import loads
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.openai.text import as_input
+from chomp_mcp.dialects.values import as_mapping, as_objects
 from chomp_mcp.messages import Completion, Delta, Usage
 
 __all__ = ["ContentStream", "response_of"]
@@ -72,15 +72,9 @@ def _texts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    calls = as_list(message.get("tool_calls"))
-    return [{"functionCall": _call(call)} for call in calls if isinstance(call, Mapping)]
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = as_mapping(call.get("function"))
-    try:
-        arguments = loads(str(function.get("arguments") or "{}").encode())
-    except ValueError:
-        arguments = function.get("arguments")
-    args = arguments if isinstance(arguments, Mapping) else {"arguments": arguments}
-    return {"id": str(call.get("id") or ""), "name": str(function.get("name") or ""), "args": args}
+    calls = []
+    for call in as_objects(message.get("tool_calls")):
+        function = as_mapping(call.get("function"))
+        made = {"id": str(call.get("id") or ""), "name": str(function.get("name") or "")}
+        calls.append({"functionCall": {**made, "args": as_input(function.get("arguments"))}})
+    return calls

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.openai.shapes import call
 from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.errors import InvalidRequest
 
@@ -49,7 +50,12 @@ def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     notes = history.notes + [f"{name} has no place in chat completions: left out" for name in body if name not in _READ]
     config = as_mapping(body.get("generationConfig"))
     chat |= {ours: config[theirs] for theirs, ours in _CONFIG.items() if config.get(theirs) is not None}
-    chat |= _format(config)
+    schema = config.get("responseJsonSchema") or _lowered(config.get("responseSchema"))
+    if isinstance(schema, Mapping) and schema:
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        chat["response_format"] = form
+    elif config.get("responseMimeType") == "application/json":
+        chat["response_format"] = {"type": "json_object"}
     unknown = [name for name in config if name not in _CONFIG and name not in _SCHEMAS]
     notes += [f"generationConfig.{name} has no place in chat completions: left out" for name in unknown]
     return {**chat, **_tools(body, notes)}, tuple(dict.fromkeys(notes))
@@ -69,7 +75,19 @@ class _History:
         given = [part for part in as_list(content.get("parts")) if isinstance(part, Mapping)]
         parts = [made for part in given if not part.get("thought") and (made := self._part(part))]
         if role == "assistant":
-            self._answer(given, parts)
+            calls = []
+            for told in (part["functionCall"] for part in given if isinstance(part.get("functionCall"), Mapping)):
+                self._count += 1
+                name, call_id = str(told.get("name") or ""), str(told.get("id") or f"call_{self._count}")
+                self._open.append((name, call_id))
+                calls.append(call(call_id, name, told.get("args")))
+            text = "".join(part["text"] for part in parts if part["type"] == "text")
+            message: _Part = {"role": "assistant", "content": text or (None if calls else "")}
+            if thought := "".join(str(part.get("text") or "") for part in given if part.get("thought")):
+                message["reasoning_content"] = thought
+            if calls:
+                message["tool_calls"] = calls
+            self.messages.append(message)
             return
         for part in given:
             if isinstance(part.get("functionResponse"), Mapping):
@@ -77,26 +95,6 @@ class _History:
         if parts:
             plain = len(parts) == 1 and parts[0]["type"] == "text"
             self.messages.append({"role": role, "content": parts[0]["text"] if plain else parts})
-
-    def _answer(self, given: list[Mapping[str, Any]], parts: list[_Part]) -> None:
-        calls = [self._call(part["functionCall"]) for part in given if isinstance(part.get("functionCall"), Mapping)]
-        thought = "".join(str(part.get("text") or "") for part in given if part.get("thought"))
-        text = "".join(part["text"] for part in parts if part["type"] == "text")
-        self.messages.append(
-            {
-                "role": "assistant",
-                "content": text or (None if calls else ""),
-                **({"reasoning_content": thought} if thought else {}),
-                **({"tool_calls": calls} if calls else {}),
-            }
-        )
-
-    def _call(self, call: Mapping[str, Any]) -> _Part:
-        self._count += 1
-        name, call_id = str(call.get("name") or ""), str(call.get("id") or f"call_{self._count}")
-        self._open.append((name, call_id))
-        arguments = wire.dumps(call.get("args") or {}).decode()
-        return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
     def _result(self, result: Mapping[str, Any]) -> None:
         name, given = str(result.get("name") or ""), str(result.get("id") or "")
@@ -122,13 +120,6 @@ class _History:
         if not {"functionCall", "functionResponse"} & set(part):
             self.notes.append(f"a part with {', '.join(sorted(part))[:100]} has no place in chat completions: left out")
         return None
-
-
-def _format(config: Mapping[str, Any]) -> dict[str, Any]:
-    schema = config.get("responseJsonSchema") or _lowered(config.get("responseSchema"))
-    if isinstance(schema, Mapping) and schema:
-        return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
-    return {"response_format": {"type": "json_object"}} if config.get("responseMimeType") == "application/json" else {}
 
 
 def _tools(body: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:

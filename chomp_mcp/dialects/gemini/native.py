@@ -6,11 +6,11 @@ Only the model and the key are ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from chomp_mcp.dialects.gemini import answer
 from chomp_mcp.dialects.gemini.request import call
-from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
+from chomp_mcp.dialects.stream.relayed import as_it_came
+from chomp_mcp.messages import ChatRequest, Delta, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode"]
 
@@ -21,10 +21,7 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     return call(route, request, "streamGenerateContent?alt=sse" if request.stream else "generateContent", body)
 
 
-def decode(body: bytes) -> Completion | Failed | ErrorObject:
-    """The answer as the router wrote it, and what the gateway reads of it."""
-    outcome = answer.decode(body)
-    return replace(outcome, raw=body) if isinstance(outcome, Completion) else outcome
+decode = as_it_came(answer.decode)
 
 
 def decoder() -> NativeDecoder:

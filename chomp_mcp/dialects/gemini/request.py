@@ -16,7 +16,7 @@ from chomp_mcp.dialects.openai.allowed_tools import allowed
 from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.request import headers_of
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import OURS, as_list, as_mapping, as_text
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
 __all__ = ["call", "encode"]
@@ -37,7 +37,6 @@ _READ = frozenset(
         *("tools", "tool_choice"),
     }
 )
-_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
 _MODES: Mapping[Any, str] = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 _HAS_BUDGET = re.compile(r"gemini-(?:1|2)")
 """Models that take a budget of thinking; later ones take a level, and insist on the signatures of their calls."""
@@ -66,7 +65,7 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
         **_tools(given, lost),
         **({"generationConfig": config} if config else {}),
     }
-    lost |= {name for name in given if name not in _READ | _OURS} | history.lost
+    lost |= {name for name in given if name not in _READ | OURS} | history.lost
     dropped = [f"{route.router.id} takes no {', '.join(sorted(lost))}: dropped"] if lost else []
     wired = call(route, request, "streamGenerateContent?alt=sse" if request.stream else "generateContent", body)
     return replace(wired, notes=(*dropped, *notes, *history.notes))
@@ -89,24 +88,18 @@ def _config(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
         config["maxOutputTokens"] = limit
     if stop := given.get("stop"):
         config["stopSequences"] = [stop] if isinstance(stop, str) else stop
-    if thinking := _thinking(route.model, as_text(given.get("reasoning_effort"))):
-        config["thinkingConfig"] = thinking
+    if (effort := as_text(given.get("reasoning_effort"))) in _BUDGETS:
+        # In the model's own words; what was thought is shown where an effort was asked for.
+        least = "minimal" if "flash" in route.model else "low"  # later ones cannot be told not to think
+        has_budget = _HAS_BUDGET.search(route.model)
+        depth = {"thinkingBudget": _BUDGETS[effort]} if has_budget else {"thinkingLevel": _LEVELS.get(effort, least)}
+        config["thinkingConfig"] = {**depth, "includeThoughts": effort != "none"}
     wanted = as_mapping(given.get("response_format"))
     if wanted.get("type") in ("json_object", "json_schema"):
         config["responseMimeType"] = "application/json"
         if isinstance(schema := as_mapping(wanted.get("json_schema")).get("schema"), Mapping):
             config["responseJsonSchema"] = schema
     return config
-
-
-def _thinking(model: str, effort: str) -> dict[str, Any]:
-    """The effort in the model's own words; what was thought is shown where an effort was asked for."""
-    if effort not in _BUDGETS:
-        return {}
-    if _HAS_BUDGET.search(model):
-        return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}
-    least = "minimal" if "flash" in model else "low"  # they cannot be told not to think
-    return {"thinkingLevel": _LEVELS.get(effort, least), "includeThoughts": effort != "none"}
 
 
 def _tools(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.ollama import native as ollama_native
@@ -14,7 +13,7 @@ from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.stream.framing import Either
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import as_mapping, as_objects
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
 __all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
@@ -32,7 +31,8 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     sentences: tuple[str, ...] = ()
     if request.body.get("tool_choice") not in (None, "auto", "none"):
         sentences += (f"{route.router.id} heeds no tool_choice: the model decides",)
-    if any(map(_wants_detail, as_list(request.body.get("messages")))):
+    parts = (part for each in as_objects(request.body.get("messages")) for part in as_objects(each.get("content")))
+    if any(as_mapping(part.get("image_url")).get("detail") not in (None, "auto") for part in parts):
         sentences += (f"{route.router.id} heeds no image_url.detail",)
     if _is_native(request) and (lost := ollama_native.left_out(request.body, route.router.drop)):
         sentences += (f"{route.router.id} takes no {', '.join(lost)} with options: dropped",)
@@ -111,13 +111,6 @@ class _Decoder(StreamDecoder):
 
 def _is_native(request: ChatRequest) -> bool:
     return any(request.body.get(name) is not None for name in _NATIVE)
-
-
-def _wants_detail(message: Any) -> bool:
-    content = message.get("content") if isinstance(message, dict) else None
-    return isinstance(content, list) and any(
-        as_mapping(as_mapping(part).get("image_url")).get("detail") not in (None, "auto") for part in content
-    )
 
 
 def _root(router: Router) -> str:

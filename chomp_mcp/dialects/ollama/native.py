@@ -7,9 +7,9 @@ from typing import Any
 
 from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.shapes import completion, head, piece, usage_piece
-from chomp_mcp.dialects.openai.text import loads
+from chomp_mcp.dialects.openai.text import as_input
 from chomp_mcp.dialects.openai.tool_calls import mend_arguments, new_id
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Delta, Usage
 
 __all__ = ["Pieces", "body_of", "completion_of", "is_native", "left_out", "usage_of"]
@@ -135,13 +135,19 @@ def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any
     `tools` is filled on the way: the id of each call so far -> the name of its tool.
     """
     content = message.get("content")
-    parts = [part for part in as_list(content) if isinstance(part, Mapping)]
+    parts = as_objects(content)
     text = content if isinstance(content, str) else "".join(str(p["text"]) for p in parts if p.get("text"))
     native: dict[str, Any] = {"role": message.get("role"), "content": text}
-    if images := [image for part in parts if (image := _image(part))]:
-        native["images"] = images
-    if calls := [as_mapping(call) for call in as_list(message.get("tool_calls"))]:
-        native["tool_calls"] = [{"id": call.get("id"), "function": _function(call, tools)} for call in calls]
+    for image in (part.get("image_url") for part in parts):
+        url = image.get("url") if isinstance(image, Mapping) else image
+        # It takes the base64 of a data URL, and fetches nothing from the web.
+        if data := as_text(url).partition(";base64,")[2] if as_text(url).startswith("data:") else "":
+            native.setdefault("images", []).append(data)
+    for call in map(as_mapping, as_list(message.get("tool_calls"))):
+        function = as_mapping(call.get("function"))
+        name = tools[str(call.get("id"))] = function.get("name")
+        made = {"name": name, "arguments": as_input(function.get("arguments"))}
+        native.setdefault("tool_calls", []).append({"id": call.get("id"), "function": made})
     if call_id := message.get("tool_call_id"):
         native["tool_call_id"] = call_id
     # It knows a result by the name of its tool, not by the id of the call.
@@ -150,21 +156,3 @@ def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any
     if thought := next((message[each] for each in _THOUGHTS if message.get(each)), None):
         native["thinking"] = thought
     return native
-
-
-def _function(call: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any]:
-    function = as_mapping(call.get("function"))
-    tools[str(call.get("id"))] = function.get("name")
-    arguments = function.get("arguments")
-    try:
-        arguments = loads(arguments.encode()) if isinstance(arguments, str) else arguments
-    except ValueError:
-        arguments = {"arguments": arguments}
-    return {"name": function.get("name"), "arguments": arguments or {}}
-
-
-def _image(part: Mapping[str, Any]) -> str:
-    """The base64 of a data URL; Ollama fetches nothing from the web."""
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, Mapping) else image
-    return url.partition(";base64,")[2] if isinstance(url, str) and url.startswith("data:") else ""

@@ -35,9 +35,23 @@ class Folder:
 
     def add(self, deltas: Iterable[Delta]) -> str:
         """Take these in; returns the text they carried (choice 0)."""
-        text = "".join([self._add(delta) for delta in deltas])
-        self._returned.append(text)
-        return text
+        texts = []
+        for delta in deltas:
+            # Such a frame was never parsed: its text is all that it says, and parsing it for more would cost the
+            # stream.
+            if self._head and (text := delta.plain):
+                self._plain.append(text)
+                texts.append(text)
+                continue
+            chunk = delta.chunk
+            if not self._head:
+                self._head = {name: chunk.get(name) for name in ("id", "created", "model")}
+            self._usage = chunk.get("usage") or self._usage
+            for choice in delta.choices:
+                self._add_choice(choice)
+            texts.append(delta.text)
+        self._returned.append(whole := "".join(texts))
+        return whole
 
     def rest(self) -> str:
         """At the end: what the answer says beyond the text that `add` returned, tool calls as JSON."""
@@ -49,20 +63,6 @@ class Folder:
         choices = [self._choice(index) for index in sorted(self._choices)] or [self._choice(0)]
         body = {**self._head, "object": "chat.completion", "choices": choices}
         return {**body, "usage": self._usage} if self._usage else body
-
-    def _add(self, delta: Delta) -> str:
-        # Such a frame was never parsed: its text is all that it says, and parsing it for more would cost the
-        # stream.
-        if self._head and (text := delta.plain):
-            self._plain.append(text)
-            return text
-        chunk = delta.chunk
-        if not self._head:
-            self._head = {name: chunk.get(name) for name in ("id", "created", "model")}
-        self._usage = chunk.get("usage") or self._usage
-        for choice in delta.choices:
-            self._add_choice(choice)
-        return delta.text
 
     def _add_choice(self, choice: Mapping[str, Any]) -> None:
         index = choice.get("index")

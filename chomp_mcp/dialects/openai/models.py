@@ -156,10 +156,16 @@ def _prices(router: Router, row: Mapping[str, Any]) -> dict[str, Decimal]:
     None at all in another currency, or in a unit that nobody knows: unknown, never taken for dollars or for free.
     """
     pricing = row.get("pricing")
-    unit = _unit(pricing, row) if isinstance(pricing, Mapping) else 0
     currencies = [as_mapping(place).get("currency") for place in (pricing, row)]
-    is_usd = all(as_text(currency).strip().upper() in _USD for currency in currencies if currency)
-    if unit is None or not is_usd:
+    if not all(as_text(currency).strip().upper() in _USD for currency in currencies if currency):
+        return {}
+    places = (pricing, row) if isinstance(pricing, Mapping) else ()
+    words = [place.get("unit") or place.get("pricing_unit") for place in places]
+    # How many tokens a price is for by the list's own word; 0 where it says nothing.
+    unit = 0
+    if said := next((word for word in words if isinstance(word, str) and word), "").lower():
+        unit = next((tokens for name, tokens in _UNITS.items() if name in said), -1)
+    if unit < 0:
         return {}
     per_million_from = _PER_MILLION_FROM[router.price_unit]
     prices = {}
@@ -185,15 +191,6 @@ _UNITS: Mapping[str, int] = {
     "token": 1,
 }
 """What a unit's name has in it, in the order of looking -> tokens."""
-
-
-def _unit(*places: Mapping[str, Any]) -> int | None:
-    """How many tokens a price is for by the list's own word; 0 where it says nothing, None for an unknown word."""
-    words = [place.get("unit") or place.get("pricing_unit") for place in places]
-    unit = next((word for word in words if isinstance(word, str) and word), "").lower()
-    if not unit:
-        return 0
-    return next((tokens for name, tokens in _UNITS.items() if name in unit), None)
 
 
 def _rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:

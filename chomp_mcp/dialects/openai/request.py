@@ -16,7 +16,7 @@ from chomp_mcp.dialects.openai.history import History, fit
 from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.paths import without
 from chomp_mcp.dialects.openai.stream import StreamDecoder
-from chomp_mcp.dialects.values import as_list
+from chomp_mcp.dialects.values import OURS, as_list
 from chomp_mcp.messages import LOOKING_FOR, ChatRequest, Model, Route, Router, WireRequest
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "session_of",
 ]
 
-_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
 """Fields that the gateway sets or reads itself."""
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
@@ -73,7 +72,7 @@ def session_of(route: Route, request: ChatRequest) -> dict[str, str]:
 def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The request's fields as this router takes them, without ours and nulls; and the notes on it."""
     drop = _parsed(route.router.drop)
-    body = {k: v for k, v in request.body.items() if v is not None and k not in _OURS and k not in drop.fields}
+    body = {k: v for k, v in request.body.items() if v is not None and k not in OURS and k not in drop.fields}
     history = fit(route.router, _messages(body), drop.in_messages)
     body["messages"] = history.messages
     wanted = route.router.max_tokens

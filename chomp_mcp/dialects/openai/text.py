@@ -9,7 +9,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.values import as_list
 
-__all__ = ["Halves", "loads", "read"]
+__all__ = ["Halves", "as_input", "loads", "read"]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -36,6 +36,22 @@ def read(data: bytes) -> tuple[Any, bool]:
         return json.loads(text, parse_constant=lambda _: None), False
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def as_input(arguments: Any) -> Mapping[str, Any]:
+    """A call's arguments as an object, for dialects that take nothing else; words that are none travel inside one.
+
+    Blank text, `null` and an empty array (what PHP makes of an empty object) are no arguments: an empty object.
+    """
+    value = arguments
+    if isinstance(arguments, str):
+        try:
+            value = loads(arguments.encode()) if arguments.strip() else None
+        except ValueError:  # words, or half an emoji, which has no UTF-8
+            value = arguments
+    if value is None or value == [] or (isinstance(value, str) and not value.strip()):
+        return {}
+    return value if isinstance(value, Mapping) else {"arguments": value}
 
 
 class Halves:

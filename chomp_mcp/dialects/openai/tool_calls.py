@@ -14,6 +14,8 @@ __all__ = ["CallStream", "mend_arguments", "mend_message", "new_id"]
 
 _NOTHING = "{}"
 """The arguments of a call without any: a client parses them as JSON, and the empty text is none."""
+_NO_ARGUMENTS = ("", "null")
+"""What some models write for none; a tool takes an object."""
 
 
 def new_id() -> str:
@@ -38,24 +40,14 @@ def mend_message(message: dict[str, Any]) -> bool:
         if _mend_function(call, whole=True):
             call.setdefault("type", "function")
             changed = True
-    kept = list(filter(_is_call, kept))
+    # A call is a function, or what else its type names (`custom`), with a body.
+    bodies = [(call.get("function"), call.get(as_text(call.get("type")))) for call in kept]
+    kept = [call for call, few in zip(kept, bodies, strict=True) if any(isinstance(body, dict) for body in few)]
     if kept != calls:
         message["tool_calls"] = kept
         changed = True
-    return _mend_ids(kept) or changed
-
-
-def _is_call(call: dict[str, Any]) -> bool:
-    """A function, or what else its type names (`custom`), with a body."""
-    kind = call.get("type")
-    names = ["function", *([kind] if isinstance(kind, str) else [])]
-    return any(isinstance(call.get(name), dict) for name in names)
-
-
-def _mend_ids(calls: list[dict[str, Any]]) -> bool:
     taken: set[str] = set()
-    changed = False
-    for call in calls:
+    for call in kept:
         call_id = _text(call.get("id"))
         if not call_id or call_id in taken:
             call_id = new_id()
@@ -99,9 +91,9 @@ def mend_arguments(function: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mend_arguments(function: dict[str, Any], *, whole: bool) -> bool:
-    """Arguments as a text: of a whole call always JSON, of a piece maybe nothing."""
+    """Arguments as a text: of a whole call always JSON and never `null`, of a piece maybe nothing."""
     arguments = function.get("arguments")
-    if isinstance(arguments, str) and (arguments.strip() or not whole):
+    if isinstance(arguments, str) and (arguments.strip() not in _NO_ARGUMENTS or not whole):
         return False
     if arguments is None or isinstance(arguments, str):
         function["arguments"] = _NOTHING if whole else ""
@@ -181,6 +173,8 @@ class CallStream:
         if type(arguments) is not str or not (piece.get("index") == last.theirs == last.index and last.is_announced):
             return False
         if arguments:
+            if arguments == "null" and not last.arguments:
+                return False
             last.arguments.append(arguments)
         return True
 
@@ -196,13 +190,21 @@ class CallStream:
         arguments = _text(function.get("arguments")) if isinstance(function, dict) else ""
         index = theirs if _is_number(theirs) else None
         call = _meant(calls, index, call_id, name, arguments)
+        # Arguments that begin with `null` are nothing else: `unargued` makes them an object at the end.
+        if arguments.strip() == "null" and not (call and call.arguments) and isinstance(function, dict):
+            function["arguments"] = arguments = ""
         if call is None:
             is_taken = any(other.id == call_id for other in calls)
             call = _Call(len(calls), index, call_id, name, is_announced=False)
             calls.append(call)
         else:
             is_taken = call_id != call.id
-            _tell_name_once(piece, call, name)
+            if isinstance(function, dict) and "name" in function:
+                # A piece that goes on brings no name but what is still missing of it.
+                if not name or name == call.name or (call.name and call.arguments):
+                    del function["name"]
+                else:
+                    call.name += name
         if call.is_announced:
             piece.pop("id", None)
         elif call_id or name:
@@ -213,17 +215,6 @@ class CallStream:
             call.arguments.append(arguments)
         piece["index"] = call.index
         return piece
-
-
-def _tell_name_once(piece: dict[str, Any], call: _Call, name: str) -> None:
-    """A piece that goes on brings no name but what is still missing of it."""
-    function = piece.get("function")
-    if not isinstance(function, dict) or "name" not in function:
-        return
-    if not name or name == call.name or (call.name and call.arguments):
-        del function["name"]
-    else:
-        call.name += name
 
 
 def _meant(calls: list[_Call], index: int | None, call_id: str, name: str, arguments: str) -> _Call | None:

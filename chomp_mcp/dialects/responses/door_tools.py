@@ -106,7 +106,14 @@ class Tools:
         if not isinstance(name, str) or not name:
             raise InvalidRequest(f"{place} has no name.", hint="Give every tool a name.", param=f"{place}.name")
         descriptions = [str(row["description"])] if row.get("description") else []
-        function: dict[str, Any] = {"name": self._register(Tool(kind, name, namespace))}
+        if (namespace, name) in self._by_tool:
+            raise InvalidRequest(
+                f"There are two tools named {name!r}.", hint="Give every tool a name of its own.", param="tools"
+            )
+        ours = self._name(Tool(kind, name, namespace))
+        self._by_tool[namespace, name] = ours
+        self._by_function[ours] = Tool(kind, name, namespace)
+        function: dict[str, Any] = {"name": ours}
         if about:
             descriptions.insert(0, f"({namespace}: {about})")
         if kind == "custom":
@@ -125,17 +132,6 @@ class Tools:
         if descriptions:
             function["description"] = "\n\n".join(descriptions)
         self.functions.append({"type": "function", "function": function})
-
-    def _register(self, tool: Tool) -> str:
-        key = (tool.namespace, tool.name)
-        if key in self._by_tool:
-            raise InvalidRequest(
-                f"There are two tools named {tool.name!r}.", hint="Give every tool a name of its own.", param="tools"
-            )
-        name = self._name(tool)
-        self._by_tool[key] = name
-        self._by_function[name] = tool
-        return name
 
     def _name(self, tool: Tool) -> str:
         """A name that chat routers take and that no other tool has here; the same in every turn of a conversation."""

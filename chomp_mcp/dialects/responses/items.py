@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp.dialects.responses.reasoning import items_in
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 
 __all__ = ["items_of"]
 
@@ -44,23 +44,19 @@ def items_of(messages: Iterable[Any], ref: str, lost: set[str]) -> list[dict[str
                 parts.append({"type": "refusal", "refusal": refusal})
             if parts:
                 items.append({"type": "message", "role": "assistant", "content": parts})
-            calls = [_call(call) for call in as_list(message.get("tool_calls")) if isinstance(call, Mapping)]
-            custom.update(call["call_id"] for call in calls if call["type"] == "custom_tool_call")
-            items += calls
+            for call in as_objects(message.get("tool_calls")):
+                call_id, own = as_text(call.get("id")), as_mapping(call.get("custom"))
+                if call.get("type") == "custom" and own:
+                    custom.add(call_id)
+                    kind, body = "custom_tool_call", {"input": as_text(own.get("input"))}
+                else:
+                    own = as_mapping(call.get("function"))
+                    kind, body = "function_call", {"arguments": as_text(own.get("arguments")) or "{}"}
+                items.append({"type": kind, "call_id": call_id, "name": as_text(own.get("name")), **body})
         else:
             parts = _parts(content, "input_text", lost)
             items.append({"type": "message", "role": role, "content": content if isinstance(content, str) else parts})
     return items
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    own = as_mapping(call.get("custom"))
-    if call.get("type") == "custom" and own:
-        head = {"type": "custom_tool_call", "call_id": as_text(call.get("id")), "name": as_text(own.get("name"))}
-        return {**head, "input": as_text(own.get("input"))}
-    function = as_mapping(call.get("function"))
-    head = {"type": "function_call", "call_id": as_text(call.get("id")), "name": as_text(function.get("name"))}
-    return {**head, "arguments": as_text(function.get("arguments")) or "{}"}
 
 
 def _parts(content: Any, text_type: str, lost: set[str]) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ Only the model and the key are ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from chomp_mcp import wire
@@ -15,8 +14,8 @@ from chomp_mcp.dialects.responses import answer
 from chomp_mcp.dialects.responses.door_request import is_ours
 from chomp_mcp.dialects.responses.stream import ResponseDecoder
 from chomp_mcp.dialects.stream.decoder import Whole
-from chomp_mcp.dialects.stream.relayed import Relayed
-from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
+from chomp_mcp.dialects.stream.relayed import Relayed, as_it_came
+from chomp_mcp.messages import ChatRequest, Delta, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode"]
 
@@ -37,10 +36,7 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     return WireRequest("POST", f"{route.router.url}/responses", headers, wire.dumps(given), notes)
 
 
-def decode(body: bytes) -> Completion | Failed | ErrorObject:
-    """The answer as the router wrote it, and what the gateway reads of it."""
-    outcome = answer.decode(body)
-    return replace(outcome, raw=body) if isinstance(outcome, Completion) else outcome
+decode = as_it_came(answer.decode)
 
 
 def decoder() -> NativeDecoder:

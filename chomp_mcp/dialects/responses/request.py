@@ -14,7 +14,7 @@ from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.request import headers_of
 from chomp_mcp.dialects.responses.items import items_of
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
 __all__ = ["body_of", "encode"]
@@ -44,7 +44,6 @@ _READ = frozenset(
         *("response_format", "text", "verbosity", "reasoning", "reasoning_effort", "include", "logprobs"),
     }
 )
-_OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _LEAST_OUTPUT = 16
 """Responses refuses a lower limit."""
@@ -67,47 +66,36 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
     router, lost = route.router, set[str]()
     given = {name: value for name, value in request.body.items() if value is not None}
     history = fit(router, as_list(given.get("messages")), frozenset(), tool_ids="plain", keeps_sealed=True)
+    # OpenRouter's `reasoning` object, as far as it is the same here, and chat completions' effort.
+    reasoning = {name: value for name, value in as_mapping(given.get("reasoning")).items() if name in _REASONING}
+    if effort := given.get("reasoning_effort"):
+        reasoning["effort"] = effort
+    limit = next((given[name] for name in _LIMITS if given.get(name)), None)
     body: dict[str, Any] = {
         "model": route.model,
         "input": items_of(history.messages, route.ref, lost),
         "store": False,
         **{name: given[name] for name in _AS_THEY_ARE if name in given},
         **_tools(given, lost),
-        **_limit(given),
-        **_reasoning(given),
+        **({"reasoning": reasoning} if reasoning else {}),
         **_text(given),
         **_include(route, given),
         **({"stream": True} if request.stream else {}),
     }
+    if limit:
+        body["max_output_tokens"] = max(limit, _LEAST_OUTPUT) if isinstance(limit, int) else limit
     if "tools" not in body:
         body.pop("parallel_tool_calls", None)
     if "include_obfuscation" in request.stream_options:
         body["stream_options"] = {"include_obfuscation": request.stream_options["include_obfuscation"]}
-    lost |= {name for name in given.keys() - _READ - _OURS if name != "n" or given["n"] != 1}
+    lost |= {name for name in given.keys() - _READ - OURS if name != "n" or given["n"] != 1}
     dropped = [name for name in router.drop if name in body]
     names = [*dropped, *sorted(history.lost | lost)]
     notes = [f"{router.id} takes no {', '.join(names)}: dropped"] if names else []
-    if body.get("max_output_tokens") != (limit := _limit_of(given)):
+    if body.get("max_output_tokens") != limit:
         notes.append(f"{router.id} takes no limit of {limit} tokens: {_LEAST_OUTPUT} was sent")
     sent = {name: value for name, value in body.items() if name not in router.drop}
     return sent, (*notes, *history.notes)
-
-
-def _limit_of(given: Mapping[str, Any]) -> Any:
-    return next((given[name] for name in _LIMITS if given.get(name)), None)
-
-
-def _limit(given: Mapping[str, Any]) -> dict[str, Any]:
-    limit = _limit_of(given)
-    return {"max_output_tokens": max(limit, _LEAST_OUTPUT) if isinstance(limit, int) else limit} if limit else {}
-
-
-def _reasoning(given: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenRouter's `reasoning` object, as far as it is the same here, and chat completions' effort."""
-    reasoning = {name: value for name, value in as_mapping(given.get("reasoning")).items() if name in _REASONING}
-    if effort := given.get("reasoning_effort"):
-        reasoning["effort"] = effort
-    return {"reasoning": reasoning} if reasoning else {}
 
 
 def _include(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:

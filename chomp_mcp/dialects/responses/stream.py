@@ -82,7 +82,15 @@ class ResponseDecoder(ObjectDecoder):
                 goes_on = event.get("summary_index") and "summary" in self._thinks.get(place, "")
                 return (piece(self._top, {"reasoning_content": "\n\n"}),) if goes_on else ()
             case "response.completed" | "response.incomplete":
-                return self._end(response)
+                # The whole Response stands here once more, for some tell their items nowhere else.
+                output = as_list(response.get("output"))
+                told = [delta for at, each in enumerate(output) for delta in self._done(as_mapping(each), at)]
+                finish = finish_of(response, has_calls=bool(self._calls))
+                self.finished = self.done = True
+                self.is_mute = finish in MUTE_ENDS or acts(output)
+                self.usage, self.cost_usd = usage_of(response), read_cost(response)
+                told.append(piece(self._top, {}, finish))
+                return [*told, usage_piece(self._top, self.usage)] if self.usage else told
             case "response.failed":
                 self.usage = usage_of(response) or self.usage
                 unnamed = {"message": "The router ended the answer as failed and gave no reason."}
@@ -127,17 +135,6 @@ class ResponseDecoder(ObjectDecoder):
                 if text := "".join(as_text(part.get(theirs)) for part in parts):
                     delta[ours] = text
         return [piece(self._top, delta)] if delta else []
-
-    def _end(self, response: Mapping[str, Any]) -> list[Delta]:
-        """The whole Response stands here once more, for some tell their items nowhere else."""
-        output = as_list(response.get("output"))
-        told = [delta for place, item in enumerate(output) for delta in self._done(as_mapping(item), place)]
-        finish = finish_of(response, has_calls=bool(self._calls))
-        self.finished = self.done = True
-        self.is_mute = finish in MUTE_ENDS or acts(output)
-        self.usage, self.cost_usd = usage_of(response), read_cost(response)
-        told.append(piece(self._top, {}, finish))
-        return [*told, usage_piece(self._top, self.usage)] if self.usage else told
 
 
 _WORDS: Mapping[str, str] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -76,7 +77,11 @@ class FrameDecoder(ABC):
             return self._whole(self._decode(bytes(self._frames.body)))
         deltas: list[Delta] = []
         for name, data in self._frames.close():
-            if name == b"error" or _is_whole(data) or not self._seen:
+            is_whole = data.strip() == b"[DONE]"
+            with suppress(ValueError):
+                is_whole = is_whole or isinstance(loads(data), dict)
+            # Half a frame behind whole ones is dropped; where nothing else came, it says what went wrong.
+            if name == b"error" or is_whole or not self._seen:
                 deltas += self._frame(name, data)
         if not self._seen:
             self.error = nonsense(b"")
@@ -134,12 +139,3 @@ class ObjectDecoder(FrameDecoder):
     @abstractmethod
     def _take(self, value: Mapping[str, Any]) -> Iterable[Delta]:
         """The deltas of one object."""
-
-
-def _is_whole(data: bytes) -> bool:
-    if data.strip() == b"[DONE]":
-        return True
-    try:
-        return isinstance(loads(data), dict)
-    except ValueError:
-        return False

@@ -62,7 +62,10 @@ class Events:
             self._measure(len(self.body))
             return []
         if self._cr or b"\r" in chunk:
-            chunk = self._normal(chunk)
+            # Line feeds as line ends; a carriage return at the very end waits for what follows it.
+            chunk = b"\r" + chunk if self._cr else chunk
+            self._cr = chunk.endswith(b"\r")
+            chunk = chunk.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._rest:
             # The blank line may begin with the last byte of what came before.
             start = len(self._rest) - 1
@@ -76,7 +79,11 @@ class Events:
         if rest := blocks.pop():
             self._rest += rest
         if len(chunk) > MAX_ANSWER_BYTES:
-            blocks = self._measured(blocks)
+            self._measure(len(self._rest))
+            for at, block in enumerate(blocks):
+                if len(block) > MAX_ANSWER_BYTES:
+                    self.overflow = True
+                    return _events(blocks[:at])
         return _events(blocks)
 
     def close(self) -> list[Event]:
@@ -98,26 +105,9 @@ class Events:
             self.body = None if chunk[0] in _SSE_STARTS else bytearray()
         return chunk
 
-    def _normal(self, chunk: bytes) -> bytes:
-        """Line feeds as line ends; a carriage return at the very end waits for what follows it."""
-        if self._cr:
-            chunk = b"\r" + chunk
-        self._cr = chunk.endswith(b"\r")
-        if self._cr:
-            chunk = chunk[:-1]
-        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
     def _measure(self, size: int) -> None:
         if size > MAX_ANSWER_BYTES:
             self.overflow = True
-
-    def _measured(self, blocks: list[bytes]) -> list[bytes]:
-        for at, block in enumerate(blocks):
-            if len(block) > MAX_ANSWER_BYTES:
-                self.overflow = True
-                return blocks[:at]
-        self._measure(len(self._rest))
-        return blocks
 
 
 def _events(blocks: list[bytes]) -> list[Event]:
@@ -125,21 +115,17 @@ def _events(blocks: list[bytes]) -> list[Event]:
     for block in blocks:
         if block.startswith(b"data: ") and b"\n" not in block:  # nearly all of them
             events.append((b"", block[6:]))
-        elif event := _fields(block):
-            events.append(event)
+            continue
+        name, data = b"", []
+        for line in block.split(b"\n"):
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                data.append(value.removeprefix(b" "))
+            elif field == b"event":
+                name = value.strip()
+        if (joined := b" ".join(data)).strip():
+            events.append((name, joined))
     return events
-
-
-def _fields(block: bytes) -> Event | None:
-    name, data = b"", []
-    for line in block.split(b"\n"):
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            data.append(value.removeprefix(b" "))
-        elif field == b"event":
-            name = value.strip()
-    joined = b" ".join(data)
-    return (name, joined) if joined.strip() else None
 
 
 _TOKENS = re.compile(rb'["{}]|\\(?s:.)?')
@@ -167,9 +153,13 @@ class Objects:
             if token[0] == b"\\":  # its other half has not come yet
                 break
             self._seen = token.end()
-            if self._closes(token[0]):
-                frames.append((b"", bytes(self._rest[start : self._seen]).strip()))
-                start = self._seen
+            if token[0] == b'"':
+                self._in_string = not self._in_string
+            elif not self._in_string and token[0] in b"{}":
+                self._depth = max(0, self._depth + (1 if token[0] == b"{" else -1))
+                if not self._depth:  # the end of an outermost object
+                    frames.append((b"", bytes(self._rest[start : self._seen]).strip()))
+                    start = self._seen
         else:
             self._seen = len(self._rest)
         del self._rest[:start]
@@ -181,15 +171,6 @@ class Objects:
         """What is left: nothing, an object that was cut, or something else."""
         rest = bytes(self._rest).strip()
         return [(b"", rest)] if rest else []
-
-    def _closes(self, token: bytes) -> bool:
-        """Take one quote, brace or escape; true when it ends an outermost object."""
-        if token == b'"':
-            self._in_string = not self._in_string
-        elif not self._in_string and token in b"{}":
-            self._depth = max(0, self._depth + (1 if token == b"{" else -1))
-            return self._depth == 0
-        return False
 
 
 class Either:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.stream.decoder import ObjectDecoder
+from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.values import as_mapping
-from chomp_mcp.messages import Delta
+from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed
 
-__all__ = ["Relayed"]
+__all__ = ["Relayed", "as_it_came"]
 
 _NOTHING: dict[str, Any] = {}
+
+
+def as_it_came(decode: Whole) -> Whole:
+    """A dialect's `decode` whose completions also hold the body as the router wrote it, for the client."""
+
+    def decoded(body: bytes) -> Completion | Failed | ErrorObject:
+        outcome = decode(body)
+        return replace(outcome, raw=body) if isinstance(outcome, Completion) else outcome
+
+    return decoded
 
 
 class Relayed(ObjectDecoder):
