@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -19,7 +19,7 @@ from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.dns import LookUps
 from chomp_mcp.routers.response import MAX_BODY_BYTES, Response, Unreachable
 from chomp_mcp.routers.sockets import listens
-from chomp_mcp.routers.target import PORTS, proxy_from_environment, target_of
+from chomp_mcp.routers.target import PORTS
 
 if TYPE_CHECKING:
     from chomp_mcp.dialects.mock import Script
@@ -48,22 +48,17 @@ class Client:
         self._connections = connections
         self._look_ups = LookUps()
         self._session: Session | None = None
-        self._proxies: dict[tuple[str, str, int], SplitResult | None] = {}
         self._probed: dict[str, tuple[float, bool]] = {}
 
     async def send(self, request: WireRequest) -> Response:
         """Send, and wait for the headers. `Unreachable` when they do not come."""
         if request.url.startswith(MOCK_SCHEME):
             return _play(request)
-        target = target_of(request.url)
-        origin = target[:3]
-        if origin not in self._proxies:
-            self._proxies[origin] = proxy_from_environment(target)
         if self._session is None:
             from chomp_mcp.routers.connector import Session  # loads aiohttp, which a start does not wait for
 
             self._session = Session(patience=self._patience, connections=self._connections, look_ups=self._look_ups)
-        return await self._session.send(request, target, self._proxies[origin])
+        return await self._session.send(request)
 
     async def reachable(self, url: str) -> bool:
         """Whether anything listens there, or did two seconds ago."""

@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import os
 import socket
 import ssl
-from functools import lru_cache, partial
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.http import StreamWriter
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 from yarl import URL
 
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.dns import LookUps
 from chomp_mcp.routers.response import Response, Unreachable
 from chomp_mcp.routers.sockets import socks_errors, through_socks, watch, watched_socket
-from chomp_mcp.routers.target import Target, basic_credentials, head
+from chomp_mcp.routers.target import Target, basic_credentials, head, proxy_from_environment, target_of
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
+    from aiohttp.http import RawResponseMessage
 
 __all__ = ["Session"]
 
@@ -41,15 +44,22 @@ UNANSWERED_SECONDS = 10.0
 """How long what was sent may stay unacknowledged by the other machine before the connection counts as dead."""
 MAX_HEAD_LINES, MAX_HEAD_LINE_BYTES = 256, 32 * 1024
 FIRST_FINAL_STATUS = 200
-"""101 is one: nobody asked for another protocol."""
+SWITCHING_PROTOCOLS = 101
+"""Final as well, and wrong: nobody asked for another protocol."""
 LARGE_BODY_BYTES = 1024 * 1024
 """From here on in pieces, so that others have their turn between them."""
 CHUNK_BYTES = 64 * 1024
 """Read ahead of whoever asked: twice that, then the router has to wait."""
+MOST_WAYS = 1024
 
 
 class Session:
-    """Connections to all routers of one event loop. TLS is verified with the operating system's own trust store."""
+    """Connections to all routers of one event loop. TLS is verified with the operating system's own trust store.
+
+    Of aiohttp it is the connector (pool, TLS, proxies, DNS), the parser and the reader. Its `ClientSession` does for
+    every request what ours never need (cookies, redirects, URLs that are joined, headers that are made up), which takes
+    as long as all the rest.
+    """
 
     def __init__(self, *, patience: float, connections: int, look_ups: LookUps) -> None:
         self._patience = patience
@@ -63,58 +73,70 @@ class Session:
             ttl_dns_cache=DNS_SECONDS,
             resolver=_Resolver(self._look_ups),
         )
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, ceil_threshold=CONNECT_SECONDS),
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            request_class=_Request,
-            middlewares=(self._deliver,),
-            read_bufsize=CHUNK_BYTES,
-            max_line_size=MAX_HEAD_LINE_BYTES,
-            max_field_size=MAX_HEAD_LINE_BYTES,
-            max_headers=MAX_HEAD_LINES,
-        )
+        self._ways: dict[str, _Request] = {}
+        """By URL."""
+        self._proxies: dict[tuple[str, str, int], SplitResult | None] = {}
+        """By origin: what the environment said when it was first called."""
         self._tls: ssl.SSLContext | None = None
 
-    async def send(self, request: WireRequest, target: Target, proxy: SplitResult | None) -> Response:
+    async def send(self, request: WireRequest) -> Response:
         """Send, and wait for the headers. `Unreachable` when they do not come."""
-        headers = head(request, target)
-        options: dict[str, Any] = {}
-        if target.scheme == "https" or (proxy and proxy.scheme == "https"):
-            options["ssl"] = self._verified()
-        if proxy is not None:
-            if proxy.scheme not in {"http", "https"}:
-                self._connector.socks[target.host, target.port] = proxy
-            else:
-                options["proxy"] = URL(proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl())
-                if credentials := basic_credentials(proxy):
-                    to_proxy = headers if target.scheme == "http" else options.setdefault("proxy_headers", {})
-                    to_proxy["proxy-authorization"] = credentials
-        answer = await self._session.request(
-            request.method,
-            _url(target.url),
-            headers=headers,
-            data=(request.body if len(request.body) < LARGE_BODY_BYTES else io.BytesIO(request.body)) or None,
-            allow_redirects=False,
-            **options,
-        )
-        if answer.status < FIRST_FINAL_STATUS:
-            _hang_up(answer)
-            raise Unreachable(FailureKind.TRANSIENT, f"{target.name} sent something that is no HTTP.")
+        way = self._ways.get(request.url)
+        if way is None:
+            if len(self._ways) >= MOST_WAYS:
+                self._ways.clear()
+            way = self._ways[request.url] = self._way(request.url)
+        sent = way.begun(request)
+        try:
+            async with asyncio.timeout(self._patience):
+                message = await self._exchange(sent)
+        except TimeoutError as error:
+            self._connector.drop_idle(sent)
+            raise self._too_late(sent, error) from None
+        except _failures() as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                self._connector.clear_dns_cache(sent.url.raw_host, sent.port)
+            raise _unreachable(error, sent) from None
+        if message.code < FIRST_FINAL_STATUS:
+            sent.hang_up()
+            raise Unreachable(FailureKind.TRANSIENT, f"{sent.target.name} sent something that is no HTTP.")
         return Response(
-            answer.status,
-            {name.lower(): value for name, value in answer.headers.items()},
-            partial(_next_bytes, answer, target.name),
-            host=target.name,
+            message.code,
+            {name.lower(): value for name, value in message.headers.items()},
+            sent.next_bytes,
+            host=sent.target.name,
             patience=self._patience,
-            at_once=partial(_at_once, answer),
-            close=partial(_hang_up, answer),
+            at_once=sent.at_once,
+            close=sent.hang_up,
         )
+
+    async def _exchange(self, sent: _Request) -> RawResponseMessage:
+        """The answer's head; a request that met the end of an old connection goes out once more.
+
+        A router, or whatever stands before it, may close or forget a connection at any time between two exchanges
+        (RFC 9112, 9.3.1). Where no byte of an answer came, nothing has been said twice; nor is it the router's failure.
+        """
+        try:
+            return await sent.exchanged(await self._connector.connected(sent))
+        except (aiohttp.ClientConnectionError, OSError):
+            if not sent.was_lost:
+                raise
+        sent.is_resent = True
+        return await sent.exchanged(await self._connector.connected(sent))
+
+    def _way(self, url: str) -> _Request:
+        """The request that all to this URL are copies of."""
+        target = target_of(url)
+        origin = target[:3]
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_from_environment(target)
+        proxy = self._proxies[origin]
+        is_tls = target.scheme == "https" or (proxy is not None and proxy.scheme == "https")
+        return _Request(target, proxy, self._verified() if is_tls else True)
 
     async def close(self) -> None:
         """End all connections, those in use as well."""
-        await self._session.close()
+        await self._connector.close()
         await asyncio.sleep(0)  # so that the event loop lets go of the sockets
 
     def _verified(self) -> ssl.SSLContext:
@@ -129,36 +151,8 @@ class Session:
                 raise Unreachable(FailureKind.TRANSIENT, _WRONG_CERTIFICATES) from None
         return self._tls
 
-    async def _deliver(self, request: ClientRequest, deliver: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """The answer from its head on; a request that met the end of an old connection goes out once more.
-
-        A router, or whatever stands before it, may close or forget a connection at any time between two exchanges
-        (RFC 9112, 9.3.1). Where no byte of an answer came, nothing has been said twice; nor is it the router's failure.
-        """
-        sent = cast("_Request", request)
-        try:
-            async with asyncio.timeout(self._patience):
-                try:
-                    return await deliver(sent)
-                except (aiohttp.ClientConnectionError, OSError):
-                    if not sent.was_lost:
-                        raise
-                sent.is_resent = True
-                return await deliver(sent)
-        except TimeoutError as error:
-            sent.hang_up()
-            self._connector.drop_idle(sent)
-            raise self._too_late(sent, error) from None
-        except _failures() as error:
-            if isinstance(error, aiohttp.ClientConnectorError):
-                self._connector.clear_dns_cache(sent.url.raw_host, sent.port)
-            raise _unreachable(error, sent) from None
-        except BaseException:
-            sent.hang_up()
-            raise
-
     def _too_late(self, sent: _Request, error: TimeoutError) -> Unreachable:
-        host = sent.name
+        host = sent.target.name
         if sent.protocol is not None:
             reason = f"{host} sent nothing for {self._patience:g} s."
             return Unreachable(FailureKind.TIMEOUT, reason, resent=sent.is_resent)
@@ -178,22 +172,119 @@ class _Request(ClientRequest):
     is_resent = False
     is_connecting = False
     protocol: _Exchanges | None = None
-    transport: asyncio.Transport | None = None
-    """Both of the connection that carries it, once it has one."""
+    """Of the connection that carries it, or has carried it."""
+    connection: Connection | None = None
+    """While it is not over."""
+    content: aiohttp.StreamReader
+    """Of the answer, from its head on."""
+    sending: asyncio.Task[None] | None = None
+    """Of a large body: an answer may come before its end."""
+    head = b""
+    data = b""
 
-    @property
-    def name(self) -> str:
-        return self.headers["host"]
+    def __init__(self, target: Target, proxy: SplitResult | None, tls: ssl.SSLContext | bool) -> None:
+        """Only the way that it takes: what the connector reads of it."""
+        self.target = target
+        self.socks = proxy if proxy and proxy.scheme not in {"http", "https"} else None
+        self.to_proxy: dict[str, str] = {}
+        """Headers for a proxy that passes on what it reads."""
+        options: dict[str, Any] = {}
+        if proxy is not None and self.socks is None:
+            options["proxy"] = URL(proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl())
+            if credentials := basic_credentials(proxy):
+                to_proxy = {"proxy-authorization": credentials}
+                if target.scheme == "http":
+                    self.to_proxy = to_proxy
+                else:
+                    options["proxy_headers"] = to_proxy
+        loop = asyncio.get_running_loop()
+        super().__init__("GET", URL(target.url, encoded=True), loop=loop, ssl=tls, **options)
+        # RFC 9112, 3.2.2: such a proxy is told the whole URL.
+        self.path = target.url if self.proxy and not self.is_ssl() else self.url.raw_path_qs
+        _ = self.connection_key  # so that the copies have it, too
+
+    def begun(self, request: WireRequest) -> _Request:
+        """This request on the way of another; what aiohttp works out of a URL is worked out once."""
+        made = object.__new__(_Request)
+        made.__dict__.update(self.__dict__)
+        made.head, made.data = head(request, self.target, self.path, self.to_proxy), request.body
+        return made
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        return super().connection_key
 
     @property
     def was_lost(self) -> bool:
         """It met a connection that had carried others, and that ended before a byte of the answer came."""
         return self.protocol is not None and self.protocol.exchanges > 1 and not self.protocol.has_answered
 
+    async def exchanged(self, connection: Connection) -> RawResponseMessage:
+        """The answer's head; its body is `content` then."""
+        self.connection = connection
+        self.protocol = protocol = cast("_Exchanges", connection.protocol)
+        try:
+            protocol.set_response_params(
+                read_until_eof=True,
+                read_bufsize=CHUNK_BYTES,
+                max_line_size=MAX_HEAD_LINE_BYTES,
+                max_field_size=MAX_HEAD_LINE_BYTES,
+                max_headers=MAX_HEAD_LINES,
+            )
+            if len(self.data) >= LARGE_BODY_BYTES:
+                self.sending = asyncio.create_task(self._send_large(protocol))
+            elif protocol.transport is not None:  # it may have ended just now: then reading says why
+                protocol.transport.write(self.head + self.data)
+            message, self.content = await protocol.read()
+            while message.code < FIRST_FINAL_STATUS and message.code != SWITCHING_PROTOCOLS:
+                message, self.content = await protocol.read()
+        except BaseException:
+            self.hang_up()
+            raise
+        self.content.on_eof(self._ended)
+        return message
+
+    async def _send_large(self, protocol: _Exchanges) -> None:
+        """In pieces, so that others have their turn between them."""
+        writer, data = StreamWriter(protocol, self.loop), memoryview(self.data)
+        with suppress(aiohttp.ClientConnectionError):  # whoever reads the answer learns of it
+            await writer.write(self.head)
+            for start in range(0, len(data), CHUNK_BYTES):
+                await writer.write(data[start : start + CHUNK_BYTES])
+                await asyncio.sleep(0)
+
+    async def next_bytes(self) -> bytes:
+        try:
+            return await self.content.readany()
+        except aiohttp.ClientPayloadError as error:
+            is_packed_wrong = isinstance(error.__cause__, ContentEncodingError)
+            what = "sent something that cannot be unpacked." if is_packed_wrong else "broke the connection off."
+            raise Unreachable(FailureKind.TRANSIENT, f"{self.target.name} {what}") from None
+        except (aiohttp.ClientError, HttpProcessingError, OSError):
+            raise Unreachable(FailureKind.TRANSIENT, f"{self.target.name} broke the connection off.") from None
+
+    def at_once(self) -> bytes | None:
+        """The whole body, where it has come."""
+        return self.content.read_nowait() if self.content.is_eof() and self.content.exception() is None else None
+
+    def _ended(self) -> None:
+        """The answer is there: its connection is free for others, unless some of the request is still unsent."""
+        if self.sending is not None and not self.sending.done():
+            self.hang_up()
+        elif self.connection is not None:
+            self.connection.release()
+            self.connection = None
+
     def hang_up(self) -> None:
-        """At once, also where some of the request is still unsent."""
-        if self.transport is not None:
-            self.transport.abort()
+        """At once, also where some of the request is still unsent; nothing after the end of the answer."""
+        connection, self.connection = self.connection, None
+        if self.sending is not None:
+            self.sending.cancel()
+        if connection is None:
+            return
+        if connection.transport is not None:
+            connection.transport.abort()
+        connection.close()
 
 
 class _Exchanges(ResponseHandler):
@@ -229,21 +320,22 @@ class _Connector(aiohttp.TCPConnector):
         self._factory = cast("partial[ResponseHandler]", partial(_Exchanges, loop=self._loop))
         self._look_ups = look_ups
         self._unanswered_seconds = unanswered_seconds
-        self.socks: dict[tuple[str, int], SplitResult] = {}
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, ceil_threshold=CONNECT_SECONDS)
 
-    async def connect(self, req: ClientRequest, *how: Any, **named: Any) -> Connection:
-        request = cast("_Request", req)
-        request.protocol = request.transport = None
+    async def connected(self, request: _Request) -> Connection:
+        """A connection for it, from the pool if it may be an old one."""
         if request.is_resent:
+            request.protocol = None
             self.drop_idle(request)
         while True:
-            connection = await super().connect(req, *how, **named)
+            try:
+                connection = await self.connect(request, [], self._timeout)
+            except TimeoutError as error:
+                raise aiohttp.ConnectionTimeoutError from error
             protocol = cast("_Exchanges", connection.protocol)
-            if protocol.exchanges and (request.is_resent or protocol.should_close):
-                connection.close()
-                continue
-            request.protocol, request.transport = protocol, connection.transport
-            return connection
+            if not protocol.exchanges or not (request.is_resent or protocol.should_close):
+                return connection
+            connection.close()
 
     def drop_idle(self, request: ClientRequest) -> None:
         """The other unused connections to the same place have most likely ended in the same way."""
@@ -255,8 +347,9 @@ class _Connector(aiohttp.TCPConnector):
         super()._release(key, protocol, should_close=should_close)
 
     async def _create_connection(self, req: ClientRequest, *how: Any) -> ResponseHandler:
-        cast("_Request", req).is_connecting = True
-        proxy = self.socks.get((req.url.raw_host or "", req.url.port or 0))
+        request = cast("_Request", req)
+        request.is_connecting = True
+        proxy = request.socks
         if proxy is None:
             return await super()._create_connection(req, *how)
         [(_, address), *_] = await self._look_ups.addresses(proxy.hostname or "")
@@ -291,43 +384,14 @@ class _Resolver(AbstractResolver):
         """A thread that waits for the system cannot be stopped."""
 
 
-@lru_cache(maxsize=1024)
-def _url(url: str) -> URL:
-    return URL(url, encoded=True)
-
-
-async def _next_bytes(answer: aiohttp.ClientResponse, host: str) -> bytes:
-    try:
-        return await answer.content.readany()
-    except aiohttp.ClientPayloadError as error:
-        broken = f"{host} sent something that cannot be unpacked."
-        if not isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
-            broken = f"{host} broke the connection off."
-        raise Unreachable(FailureKind.TRANSIENT, broken) from None
-    except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError):
-        raise Unreachable(FailureKind.TRANSIENT, f"{host} broke the connection off.") from None
-
-
-def _at_once(answer: aiohttp.ClientResponse) -> bytes | None:
-    content = answer.content
-    return content.read_nowait() if content.is_eof() and content.exception() is None else None
-
-
-def _hang_up(answer: aiohttp.ClientResponse) -> None:
-    connection = answer.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    answer.close()
-
-
 def _failures() -> tuple[type[Exception], ...]:
     """What may be raised on the way to an answer's head."""
-    return aiohttp.ClientError, OSError, ValueError, *socks_errors()
+    return aiohttp.ClientError, HttpProcessingError, OSError, ValueError, *socks_errors()
 
 
 def _unreachable(error: Exception, sent: _Request) -> Unreachable:
     """What went wrong, in words that hold neither the request nor what aiohttp knows about it."""
-    host = sent.name
+    host = sent.target.name
     cause = _cause(error)
     if isinstance(error, socks_errors()):
         if isinstance(error, OSError):
@@ -347,7 +411,7 @@ def _unreachable(error: Exception, sent: _Request) -> Unreachable:
             reason = f"{host} cannot be reached{cause}. Does your company sign it? {_COMPANY}"
         case aiohttp.ClientConnectorError() | ssl.SSLError():
             reason = f"{host} cannot be reached{cause}."
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             reason = f"{host} sent something that is no HTTP."
     return Unreachable(FailureKind.TRANSIENT, reason, resent=sent.is_resent)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -30,7 +31,6 @@ class Target(NamedTuple):
     credentials: str
 
 
-@lru_cache(maxsize=1024)
 def target_of(url: str) -> Target:
     """`Unreachable` for what is no http or https URL."""
     try:
@@ -52,8 +52,8 @@ _UNQUOTED = "%/?:@!$&'()*+,;=-._~"
 """What may stand in a path and a query (RFC 3986, 3.3 and 3.4), and the sign of what is quoted already."""
 
 
-def head(request: WireRequest, target: Target) -> dict[str, str]:
-    """The headers, names in lower case. `Unreachable` for one that cannot be sent.
+def head(request: WireRequest, target: Target, path: str, more: Mapping[str, str]) -> bytes:
+    """The request's line and headers (RFC 9112), names in lower case. `Unreachable` for one that cannot be sent.
 
     Lists are large and worth packing; a packed stream may wait in somebody's buffer.
     """
@@ -62,19 +62,29 @@ def head(request: WireRequest, target: Target) -> dict[str, str]:
         "user-agent": _user_agent(),
         "accept": "*/*",
         "accept-encoding": "identity" if request.body else "gzip",
+        **more,
     }
     if target.credentials:
         headers["authorization"] = target.credentials
     for name, value in request.headers.items():
         headers[name.lower()] = value
-    for name, value in headers.items():
-        # A token (RFC 9110, 5.6.2), and none of those that say where a request ends.
-        if name in _FRAMING or not (value.isascii() and value.isprintable() and _TOKEN.fullmatch(name)):
-            if name in _KEY_HEADERS:
-                raise Unreachable(FailureKind.BAD_KEY, "The key has characters that no header can carry: replace it.")
-            wrong = f"The header {name} cannot be sent like that: correct it in the router's row."
-            raise Unreachable(FailureKind.TRANSIENT, wrong)
-    return headers
+    if not _FRAMING.isdisjoint(headers) or not _can_stand("".join(headers), "".join(headers.values())):
+        for name, value in headers.items():
+            if name in _FRAMING or not _can_stand(name, value):
+                if name in _KEY_HEADERS:
+                    unfit = "The key has characters that no header can carry: replace it."
+                    raise Unreachable(FailureKind.BAD_KEY, unfit)
+                wrong = f"The header {name} cannot be sent like that: correct it in the router's row."
+                raise Unreachable(FailureKind.TRANSIENT, wrong)
+    if request.body or request.method != "GET":
+        headers["content-length"] = str(len(request.body))
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{request.method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def _can_stand(name: str, value: str) -> bool:
+    """A token (RFC 9110, 5.6.2) and what may follow one; of several at once, joined, as well."""
+    return value.isascii() and value.isprintable() and _TOKEN.fullmatch(name) is not None
 
 
 @cache
@@ -85,7 +95,8 @@ def _user_agent() -> str:
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_FRAMING = frozenset({"", "connection", "content-length", "transfer-encoding"})
+"""Those that say where a request ends; and what is no name."""
 _KEY_HEADERS = frozenset({"authorization", "x-api-key"})
 """Where dialects put keys; what is wrong with any other header is not the key's fault."""
 
