@@ -88,6 +88,40 @@ def test_nothing_is_asserted_in_the_product():
     assert found == []
 
 
+MAY_NAME_ROUTERS = {
+    # Its key once had a field of its own, `openrouter_key`, which is still read, here and where it was stored.
+    **dict.fromkeys(
+        ("doors/http/chomp_api.py", "doors/mcp/keys.py", "store/keyring.py", "store/sealing.py"), "openrouter"
+    ),
+    # The demo asks the router that is built in.
+    "doors/cli/demo.py": "mock",
+}
+OTHER_NAMES = {"openai", "anthropic", "gemini", "ollama", "cursor", "lmstudio", "mock"}
+"""Routers called as a dialect, a door or a program is: of these it is looked for what compares a router's id."""
+
+
+def test_what_is_believed_of_a_router_stands_in_the_catalog_alone():
+    ids = set(tomllib.loads((SOURCE / "routers" / "catalog.toml").read_text(encoding="utf-8"))["routers"])
+    assert OTHER_NAMES | set(MAY_NAME_ROUTERS.values()) <= ids
+
+    def named(node: ast.AST) -> set[str]:
+        texts = {str(each.value) for each in ast.walk(node) if isinstance(each, ast.Constant)}
+        return {text.partition("/")[0] for text in texts if re.fullmatch(r"[a-z0-9-]+(/\S*)?", text)} & ids
+
+    found = []
+    for path in MODULES:
+        allowed = {MAY_NAME_ROUTERS.get(path.relative_to(SOURCE).as_posix())}
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            wrong: set[str] = set()
+            if isinstance(node, ast.Constant):
+                wrong = named(node) - OTHER_NAMES
+            elif isinstance(node, ast.Compare):
+                sides = [ast.unparse(each) for each in (node.left, *node.comparators)]
+                wrong = named(node) if any(re.search(r"router\w*(\.id)?$", side) for side in sides) else wrong
+            found += [f"{name(path)}:{node.lineno} {router}" for router in wrong - allowed]
+    assert not found, "facts about a router belong into a field of its row in catalog.toml"
+
+
 def test_the_changelog_knows_this_version():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert f"\n## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

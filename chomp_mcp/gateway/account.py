@@ -69,11 +69,8 @@ class CreditReader:
         """An account page never stops a request: where there is no answer, that is what is stored."""
         data = None
         with suppress(Unreachable, ValueError, TimeoutError), anyio.fail_after(FETCH_SECONDS):
-            response = await self._client.send(account_page.page_of(router, key))
-            try:
-                body = wire.loads(await response.read(MAX_BYTES))
-            finally:
-                response.close()
+            response, page = await self._client.fetch(account_page.page_of(router, key), MAX_BYTES)
+            body = wire.loads(page)
             data = body.get("data") if response.is_success and isinstance(body, Mapping) else None
         stored = {"data": data, "at": self._clock()}
         with suppress(StoreError):  # it is asked again

@@ -81,11 +81,7 @@ async def _fetched(client: Client, url: str) -> bytes:
     request = WireRequest("GET", url, {"accept": "application/json"})
     try:
         with anyio.fail_after(_SECONDS):
-            response = await client.send(request)
-            try:
-                body = await response.read()
-            finally:
-                response.close()
+            response, body = await client.fetch(request)
     except TimeoutError:
         raise UpstreamFailed(f"{url} did not answer within {_SECONDS:g} s.", hint=_HINT) from None
     except (Unreachable, ValueError) as error:

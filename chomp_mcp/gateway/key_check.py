@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import anyio
 
 from chomp_mcp.dialects import dialect, speech
-from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Model, Route, Router, WireRequest
+from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Route, Router, WireRequest
 from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers.account_page import page_of
 from chomp_mcp.routers.client import Client, Unreachable
@@ -71,16 +71,14 @@ class _Check:
         open_list = speak.encode_list(router, "") if request else None
         if open_list and isinstance(await self._send(open_list), Failed):
             return KeyCheck(ok=True, detail="its list of models came")
-        return await self._token(speak.decode_list(router, listed))
-
-    async def _token(self, models: tuple[Model, ...]) -> KeyCheck:
-        ids = [model.id for model in models]
-        name = next((name for name in self._router.models if name in ids), next(iter([*ids, *self._router.models]), ""))
+        # The list is everybody's, and says nothing of the key: a token does, of a model that is listed where one is.
+        ids = [model.id for model in speak.decode_list(router, listed)]
+        name = next((name for name in router.models if name in ids), next(iter([*ids, *router.models]), ""))
         if not name:
             return KeyCheck(ok=True, detail="it lists no model to try the key with")
-        route = Route(self._router.serving(name), name, self._key)
-        request = ChatRequest.from_prompt("Hi", options={"max_tokens": 1})
-        answer = await self._send(speech(route, request).encode(route, request))
+        route = Route(router.serving(name), name, self._key)
+        asked = ChatRequest.from_prompt("Hi", options={"max_tokens": 1})
+        answer = await self._send(speech(route, asked).encode(route, asked))
         if isinstance(answer, Failed):
             return self._failed(answer)
         return KeyCheck(ok=True, detail=f"{name} answered")
@@ -94,9 +92,5 @@ class _Check:
         )
 
     async def _send(self, request: WireRequest) -> bytes | Failed:
-        response = await self._client.send(request)
-        try:
-            body = await response.read(MAX_BYTES)
-        finally:
-            response.close()
+        response, body = await self._client.fetch(request, MAX_BYTES)
         return body if response.is_success else judge(response.status, response.headers, body, self._clock())

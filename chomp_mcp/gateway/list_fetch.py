@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -87,28 +87,21 @@ class ListFetcher:
             with suppress(Unreachable, TimeoutError), anyio.fail_after(CHECK_SECONDS):
                 asking = {"authorization": f"Bearer {key}", "accept": "application/json"}
                 asked = WireRequest("GET", router.url + router.key_check, asking)
-                status, headers, body = await self._send(asked, MAX_CHECK_BYTES)
-                failed = judge(status, headers, body, self._clock()) if status in _REFUSED_STATUSES else None
-                if failed and failed.kind in {FailureKind.BAD_KEY, FailureKind.REFUSED_HERE}:
-                    raise _Refused(failed)
-        status, headers, body = await self._send(request, MAX_LIST_BYTES)
-        if status not in _SUCCESS:
-            raise _Refused(judge(status, headers, body, self._clock()))
+                told, body = await self._client.fetch(asked, MAX_CHECK_BYTES)
+                if told.status in _REFUSED_STATUSES:
+                    failed = judge(told.status, told.headers, body, self._clock())
+                    if failed.kind in {FailureKind.BAD_KEY, FailureKind.REFUSED_HERE}:
+                        raise _Refused(failed)
+        told, body = await self._client.fetch(request, MAX_LIST_BYTES)
+        if not told.is_success:
+            raise _Refused(judge(told.status, told.headers, body, self._clock()))
         found: dict[str, Model] = {}
         vectors = embedders(router, body) if "embeddings" in router.endpoints else ()
         for model in (*speak.decode_list(router, body), *vectors):
             found.setdefault(model.id, model)  # some list an id once for each of their servers
         return tuple(found.values())
 
-    async def _send(self, request: WireRequest, most: int) -> tuple[int, Mapping[str, str], bytes]:
-        response = await self._client.send(request)
-        try:
-            return response.status, response.headers, await response.read(most)
-        finally:
-            response.close()
 
-
-_SUCCESS = range(200, 300)
 _PRICES = ("price_in", "price_out", "price_cached", "price_cache_write", "price_request")
 
 

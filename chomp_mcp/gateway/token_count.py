@@ -28,11 +28,8 @@ async def count_tokens(
     if guard is not None:
         wired, _ = guard.checked(route, wired)
     try:
-        response = await client.send(wired)
-        try:
-            count = wire.loads(await response.read(MAX_BYTES))
-        finally:
-            response.close()
+        response, body = await client.fetch(wired, MAX_BYTES)
+        count = wire.loads(body)
     except (Unreachable, ValueError):
         return None
     counted = isinstance(count, Mapping) and isinstance(count.get("input_tokens"), int)

@@ -104,6 +104,8 @@ class Router:
     """A sentence for the receipt whenever this router answers."""
     free: bool = False
     """Costs nothing by nature (the user's own machine)."""
+    free_models: tuple[str, ...] = ("*:free",)
+    """Glob patterns of listed ids that cost nothing, whatever the list says of prices; `:free` is OpenRouter's word."""
     local: bool = False
     """What it is sent stays on this machine, as long as its address is one of this machine; no proxy, no adapter."""
     local_except: tuple[str, ...] = ()
@@ -140,6 +142,8 @@ class Router:
     """Where `prices` were read, and when."""
     models_dev: str = ""
     """Its provider id at models.dev; empty: it is not there."""
+    subscription: bool = False
+    """It is paid by the month: nobody is billed the prices that models.dev writes there."""
     known: Mapping[str, Model] = field(default_factory=dict, repr=False, compare=False)
     """What public data says of its models, by id (routers/model_facts.py). Set by the catalog, no field of a row."""
 

@@ -60,6 +60,18 @@ class Client:
             self._session = Session(patience=self._patience, connections=self._connections, look_ups=self._look_ups)
         return await self._session.send(request)
 
+    async def fetch(self, request: WireRequest, most: int = MAX_BODY_BYTES) -> tuple[Response, bytes]:
+        """Send, read all of the body and close: the response is for its status and its headers.
+
+        Raises:
+            Unreachable: it did not come, or was more than `most` bytes.
+        """
+        response = await self.send(request)
+        try:
+            return response, await response.read(most)
+        finally:
+            response.close()
+
     async def reachable(self, url: str) -> bool:
         """Whether anything listens there, or did two seconds ago."""
         if url.startswith(MOCK_SCHEME):

@@ -67,10 +67,6 @@ def read(body: Any, status: int | None) -> ErrorFacts:
         names.add("moderation")
     elif details.get("provider_name"):  # a router behind OpenRouter said it, to OpenRouter's own key or the user's BYOK
         names.add("upstream_provider")
-    # Zen: `{"type": "error", "error": {"type": "SomeError"}}`; Anthropic's types are some_error.
-    kind = str(error.get("type", ""))
-    if as_mapping(body).get("type") == "error" and kind.endswith("Error") and kind[:1].isupper():
-        names.add("zen")
     if status is None or status < FIRST_ERROR_STATUS:
         # One that stands in the error object: OpenRouter's `code`, a number or a text, Cerebras' `status_code`.
         texts = [str(error.get(name, "")) for name in ("code", "status", "status_code")]

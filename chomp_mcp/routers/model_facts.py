@@ -33,8 +33,6 @@ FILE = "models.json"
 _SHIPPED = Path(__file__).with_name("models.json")
 _FORMAT = 1
 _DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
-_UNPRICED = frozenset({"ollama-cloud"})
-"""Subscriptions: what models.dev writes there nobody is billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +165,7 @@ def _of_models_dev(router: Router, name: str, row: Mapping[str, Any]) -> Model:
         "json_schema": row.get("structured_output") or None,
     }
     limit, cost = as_mapping(row.get("limit")), as_mapping(row.get("cost"))
-    prices = ("input", "output", "cache_read") if router.id not in _UNPRICED else ()
+    prices = () if router.subscription else ("input", "output", "cache_read")
     price_in, price_out, cached = [*(dollars(cost.get(each), MOST_PRICE) for each in prices), None, None, None][:3]
     return Model(
         router.id,

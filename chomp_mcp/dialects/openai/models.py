@@ -107,7 +107,7 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
         return None
     prices = _prices(router, row)
     fee = prices.get("request")
-    is_free = model_id.endswith(":free") or model_id == "openrouter/free"
+    is_free = any(fnmatchcase(model_id, pattern) for pattern in router.free_models)
     is_free = is_free or ({"prompt", "completion"} <= prices.keys() and not any(prices.values()))
     can, cannot = abilities(row)
     name = row.get("name") or row.get("display_name")
