@@ -91,12 +91,14 @@ class Prices:
     async def filled(self, models: Iterable[Model], book: Book) -> list[Model]:
         """The models with the prices that a receipt would reckon with, where their list tells none."""
         await self.load()
-        return [model if model.free or model.price_in is not None else self._filled(model, book) for model in models]
-
-    def _filled(self, model: Model, book: Book) -> Model:
-        key, key_id = next(iter(book.keys.get(model.router, ())), ("", ""))
-        price = self._price(Route(book.routers[model.router], model.id, key, key_id, model), model)
-        return model if price is None else replace(model, price_in=price.input, price_out=price.output)
+        found = []
+        for model in models:
+            price = None
+            if not model.free and model.price_in is None:
+                key, key_id = next(iter(book.keys.get(model.router, ())), ("", ""))
+                price = self._price(Route(book.routers[model.router], model.id, key, key_id, model), model)
+            found.append(replace(model, price_in=price.input, price_out=price.output) if price else model)
+        return found
 
     def estimate(self, route: Route, body: Mapping[str, Any], most_input: int) -> Estimate:
         """What this call may cost, for the reservation; `most_input` is the body's, by policy/estimate.py."""

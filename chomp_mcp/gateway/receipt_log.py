@@ -64,7 +64,9 @@ class ReceiptLog:
     def said(self, request: Mapping[str, Any], answer: str, status: str) -> None:
         """The texts of the exchange that is reported next. What was refused for a secret in it is not kept."""
         prompt = "" if status == "secret_found" else _prompt(request)
-        self._said = {"prompt": prompt, "answer": _beginning(answer)}
+        near = masked(answer[: 2 * MOST_CHARACTERS])  # before the cut: half a key looks like none
+        begin = near if len(answer) <= MOST_CHARACTERS else f"{near[:MOST_CHARACTERS]}…"
+        self._said = {"prompt": prompt, "answer": begin}
 
     def exchange(self, report: Report) -> None:
         self._fresh.append((report, self._said))
@@ -89,7 +91,13 @@ class ReceiptLog:
         rows = sorted(seen, key=lambda row: row["at"], reverse=True)[:limit]
         names = [row["body"] for row in rows if isinstance(row.get("body"), str)] if bodies and self._bodies else []
         found = await self._bodies.of(names) if self._bodies and names else {}
-        return [_with_body(row, found, is_wanted=bodies and self.keeps_bodies) for row in rows]
+        told: list[Any] = [{name: value for name, value in row.items() if name != "body"} for row in rows]
+        for view, row in zip(told, rows, strict=True):
+            body = row.get("body")  # their name in the store, or the texts that are still to be written
+            body = found.get(body) if isinstance(body, str) else body
+            if body and bodies and self.keeps_bodies:
+                view["body"] = body
+        return told
 
     async def close(self) -> None:
         """Write what is still to be written."""
@@ -124,15 +132,6 @@ class ReceiptLog:
             await self._bodies.forget(caller_id[:SHOWN_CALLER])
 
 
-def _with_body(row: Any, found: Mapping[str, Body], *, is_wanted: bool) -> ExchangeView:
-    body = row.get("body")
-    told: ExchangeView = {name: value for name, value in row.items() if name != "body"}  # type: ignore[assignment]
-    body = found.get(body) if isinstance(body, str) else body
-    if body and is_wanted:
-        told["body"] = body
-    return told
-
-
 def _prompt(request: Mapping[str, Any]) -> str:
     """The end of what was asked, a line for each message."""
     messages = request.get("messages") or request.get("contents") or request.get("input")
@@ -149,11 +148,6 @@ def _prompt(request: Mapping[str, Any]) -> str:
 def _end(text: str) -> str:
     near = masked(text[-2 * MOST_CHARACTERS :])  # before the cut: half a key looks like none
     return near if len(text) <= MOST_CHARACTERS else f"…{near[-MOST_CHARACTERS:]}"
-
-
-def _beginning(text: str) -> str:
-    near = masked(text[: 2 * MOST_CHARACTERS])
-    return near if len(text) <= MOST_CHARACTERS else f"{near[:MOST_CHARACTERS]}…"
 
 
 def _view(report: Report) -> ExchangeView:

@@ -30,7 +30,7 @@ def load(settings: Settings) -> dict[str, Router]:
     """
     rows = dict(_built_in())
     for router_id, row in settings.router_rows.items():
-        rows[router_id] = _merged(rows.get(router_id), _users_row(router_id, row))
+        rows[router_id] = _users_row(router_id, row, rows.get(router_id))
     routers = {}
     for router_id, row in rows.items():
         if not row.get("url"):
@@ -38,12 +38,25 @@ def load(settings: Settings) -> dict[str, Router]:
             raise InvalidSetting(message, hint='Add url = "https://…/v1", the base URL of its API.')
         routers[router_id] = Router(id=router_id, **{"name": router_id, **row})
     _override(routers, settings.environment)
-    _fill_in(routers, settings.environment)
     facts = model_facts.current(settings.home).routers
-    routers = {name: replace(router, known=facts.get(name, {})) for name, router in routers.items()}
     for router_id, router in routers.items():
+        changed: dict[str, Any] = {"known": facts.get(router_id, {})}
+        if found := _VARIABLE.search(router.url):  # such as `{CLOUDFLARE_ACCOUNT_ID}`
+            name = found[1]
+            value = settings.environment.get(name, "").strip()
+            if value and not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
+                message = f"{name} in the environment holds characters that no address has."
+                raise InvalidSetting(message, hint=f"Correct or remove {name}.")
+            changed["url_lacks"] = "" if value else name
+            for field in ("url", "models_path"):
+                changed[field] = getattr(router, field).replace(found[0], value or found[0])
+        router = routers[router_id] = replace(router, **changed)  # noqa: PLW2901 - as it stands from now on
         if router.speaks:
-            routers[router_id] = replace(router, spoken={each: _speaking(router, each) for each in router.speaks})
+            # What a row says of the wire is about its own dialect: its models of another one see the defaults.
+            plain = Router(router_id, router.name, router.url)
+            of_the_wire = {name: getattr(plain, name) for name in _WIRE_FIELDS}
+            spoken = {each: replace(router, dialect=each, speaks={}, **of_the_wire) for each in router.speaks}
+            routers[router_id] = replace(router, spoken=spoken)
     _refuse_unknown_routers(settings, routers)
     return routers
 
@@ -87,21 +100,6 @@ def _refuse_unknown_routers(settings: Settings, routers: Mapping[str, Router]) -
 _VARIABLE = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
 
 
-def _fill_in(routers: dict[str, Router], environment: Mapping[str, str]) -> None:
-    """Variables in URLs, such as `{CLOUDFLARE_ACCOUNT_ID}`."""
-    for router in list(routers.values()):
-        if found := _VARIABLE.search(router.url):
-            name = found[1]
-            value = environment.get(name, "").strip()
-            if value and not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
-                message = f"{name} in the environment holds characters that no address has."
-                raise InvalidSetting(message, hint=f"Correct or remove {name}.")
-            urls = {
-                field: getattr(router, field).replace(found[0], value or found[0]) for field in ("url", "models_path")
-            }
-            routers[router.id] = replace(router, **urls, url_lacks="" if value else name)
-
-
 _WIRE_FIELDS = (
     "max_tokens",
     "drop",
@@ -118,39 +116,30 @@ _WIRE_FIELDS = (
 """What a row says of its own dialect's wire."""
 
 
-def _speaking(router: Router, dialect: str) -> Router:
-    """The router as its models of another dialect see it."""
-    plain = Router(router.id, router.name, router.url)
-    return replace(router, dialect=dialect, speaks={}, **{name: getattr(plain, name) for name in _WIRE_FIELDS})
-
-
 _CATALOG = Path(__file__).with_name("catalog.toml")
 
 
 @cache
 def _built_in() -> Mapping[str, Mapping[str, Any]]:
     """The catalog as we ship it, which the tests check as a user's rows are checked at run time."""
-    rows = tomllib.loads(_CATALOG.read_text(encoding="utf-8"), parse_float=Decimal)["routers"]
-    return {router_id: _values(row) for router_id, row in rows.items()}
-
-
-def _values(row: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
-    if "headers" in values:
-        values["headers"] = {name.lower(): text for name, text in values["headers"].items()}
-    if "speaks" in values:
-        values["speaks"] = {dialect: tuple(patterns) for dialect, patterns in values["speaks"].items()}
-    if "key" in values:
-        values["key_variable"] = values.pop("key")
-    return values
+    rows: dict[str, dict[str, Any]] = {}
+    for router_id, row in tomllib.loads(_CATALOG.read_text(encoding="utf-8"), parse_float=Decimal)["routers"].items():
+        values = rows[router_id] = {name: tuple(each) if isinstance(each, list) else each for name, each in row.items()}
+        if "headers" in values:
+            values["headers"] = {name.lower(): text for name, text in values["headers"].items()}
+        if "speaks" in values:
+            values["speaks"] = {dialect: tuple(patterns) for dialect, patterns in values["speaks"].items()}
+        if "key" in values:
+            values["key_variable"] = values.pop("key")
+    return rows
 
 
 _ID = re.compile(r"[a-z0-9_-]+")
 _HERE = "config.toml"
 
 
-def _users_row(router_id: str, row: Any) -> dict[str, Any]:
-    """The row's values, checked; nothing is filled in."""
+def _users_row(router_id: str, row: Any, built_in: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The user's values, checked, over the built-in ones."""
     if not _ID.fullmatch(router_id) or router_id == AUTO:
         why = "is reserved" if router_id == AUTO else "may hold only a-z, 0-9, - and _"
         raise InvalidSetting(f"[routers.{router_id}] in {_HERE}: the id {why}.", hint="Choose another id for the row.")
@@ -158,17 +147,13 @@ def _users_row(router_id: str, row: Any) -> dict[str, Any]:
         raise InvalidSetting(f"routers.{router_id} in {_HERE} is not a table.", hint=f"Write [routers.{router_id}].")
     from chomp_mcp.routers.rows import checked_row
 
-    return checked_row(router_id, row, _HERE)
-
-
-def _merged(built_in: Mapping[str, Any] | None, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's fields over the built-in ones."""
+    values = checked_row(router_id, row, _HERE)
     if built_in is None:
-        return {"max_tokens": "", **row}  # an unknown server gets the output limit as the caller wrote it
-    merged = {**built_in, **row}
-    if row.get("url", built_in["url"]) != built_in["url"]:
+        return {"max_tokens": "", **values}  # an unknown server gets the output limit as the caller wrote it
+    merged = {**built_in, **values}
+    if merged["url"] != built_in["url"]:
         merged["url_from"] = _HERE
-        if "models_path" not in row:
+        if "models_path" not in values:
             merged["models_path"] = _own_path(merged.get("models_path", _LIST))
     return merged
 

@@ -90,7 +90,21 @@ class _Rows(Mapping[str, Model]):
     def __getitem__(self, name: str) -> Model:
         made = self._made.get(name)
         if made is None:
-            made = self._made[name] = _model(self._router, name, as_mapping(self._rows[name]))
+            row = as_mapping(self._rows[name])
+            prices = [dollars(each, MOST_PRICE) for each in as_list(row.get("price"))]
+            price_in, price_out, cached = [*prices, None, None, None][:3]
+            made = self._made[name] = Model(
+                self._router,
+                name,
+                context_length=tokens(row.get("context")) or None,
+                max_output=tokens(row.get("output")) or None,
+                price_in=price_in,
+                price_out=price_out,
+                price_cached=cached,
+                # Needs that a newer version has added say nothing to this one.
+                can=frozenset(need for need in as_list(row.get("can")) if need in NEEDS),
+                cannot=frozenset(need for need in as_list(row.get("cannot")) if need in NEEDS),
+            )
         return made
 
     def __iter__(self) -> Iterator[str]:
@@ -136,10 +150,19 @@ def written(facts: ModelFacts) -> bytes:
     """The file, a model a line, so that changes can be read."""
     parts = []
     for router, models in facts.routers.items():
-        lines = ",\n".join(
-            f"{json.dumps(name)}:{wire.dumps(_row(model)).decode()}" for name, model in sorted(models.items())
-        )
-        parts.append(f"{json.dumps(router)}:{{\n{lines}\n}}")
+        lines = []
+        for name, model in sorted(models.items()):
+            prices = [float(each) for each in (model.price_in, model.price_out, model.price_cached) if each is not None]
+            row = {
+                "can": sorted(model.can),
+                "cannot": sorted(model.cannot),
+                "context": model.context_length,
+                "output": model.max_output,
+                "price": prices if model.price_in is not None and model.price_out is not None else None,
+            }
+            told = {field: value for field, value in row.items() if value}
+            lines.append(f"{json.dumps(name)}:{wire.dumps(told).decode()}")
+        parts.append(f"{json.dumps(router)}:{{\n" + ",\n".join(lines) + "\n}")
     head = f'"format":{_FORMAT},"date":{json.dumps(facts.date)},"source":{json.dumps(facts.source)}'
     return f'{{{head},"routers":{{\n{",".join(parts)}\n}}}}\n'.encode()
 
@@ -178,35 +201,3 @@ def _of_models_dev(router: Router, name: str, row: Mapping[str, Any]) -> Model:
         can=frozenset(need for need, can in said.items() if can is True),
         cannot=frozenset(need for need, can in said.items() if can is False),
     )
-
-
-def _row(model: Model) -> dict[str, Any]:
-    prices = [float(each) for each in (model.price_in, model.price_out, model.price_cached) if each is not None]
-    row = {
-        "can": sorted(model.can),
-        "cannot": sorted(model.cannot),
-        "context": model.context_length,
-        "output": model.max_output,
-        "price": prices if model.price_in is not None and model.price_out is not None else None,
-    }
-    return {name: value for name, value in row.items() if value}
-
-
-def _model(router: str, name: str, row: Mapping[str, Any]) -> Model:
-    prices = [dollars(each, MOST_PRICE) for each in as_list(row.get("price"))]
-    price_in, price_out, cached = [*prices, None, None, None][:3]
-    return Model(
-        router,
-        name,
-        context_length=tokens(row.get("context")) or None,
-        max_output=tokens(row.get("output")) or None,
-        price_in=price_in,
-        price_out=price_out,
-        price_cached=cached,
-        can=_needs(row.get("can")),
-        cannot=_needs(row.get("cannot")),
-    )
-
-
-def _needs(names: Any) -> frozenset[str]:
-    return frozenset(name for name in as_list(names) if name in NEEDS)

@@ -37,7 +37,12 @@ def checked_row(router_id: str, row: Mapping[str, Any], place: str) -> dict[str,
         known = ", ".join(_SPELLINGS.get(field, field) for field in _Row.model_fields)
         raise InvalidSetting(message, hint=f"Known: {known}.")
     is_ours = fault["type"] == "value_error"
-    reason = str(fault["ctx"]["error"]) if is_ours else f"must be {_description(name)}"
+    reason = str(fault["ctx"]["error"]) if is_ours else ""
+    if not is_ours:
+        named = next(each.name for each in fields(Router) if _SPELLINGS.get(each.name, each.name) == name)
+        hint = get_type_hints(Router)[named]
+        told = _OTHER_DESCRIPTIONS.get(named) or _DESCRIPTIONS.get(hint) or _DESCRIPTIONS.get(get_origin(hint))
+        reason = f"must be {told or 'one of ' + ', '.join(map(repr, get_args(hint)))}"
     raise InvalidSetting(f"[routers.{router_id}] in {place}: {name} {reason}.", hint=f"Correct or remove {name}.")
 
 
@@ -152,12 +157,3 @@ def _build() -> type[BaseModel]:
 
 
 _Row = _build()
-
-
-def _description(name: str) -> str:
-    field = next(each for each in fields(Router) if _SPELLINGS.get(each.name, each.name) == name)
-    if field.name in _OTHER_DESCRIPTIONS:
-        return _OTHER_DESCRIPTIONS[field.name]
-    hint = get_type_hints(Router)[field.name]
-    known = _DESCRIPTIONS.get(hint) or _DESCRIPTIONS.get(get_origin(hint))
-    return known or f"one of {', '.join(repr(each) for each in get_args(hint))}"

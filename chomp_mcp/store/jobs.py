@@ -11,7 +11,7 @@ from typing import Any
 
 from chomp_mcp.errors import NewerRecord
 from chomp_mcp.messages import Job, JobStatus
-from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Value, Write, delete_all
 
 __all__ = ["FINISHED_SECONDS", "UNFINISHED_SECONDS", "Jobs", "new_id"]
 
@@ -118,8 +118,7 @@ class Jobs:
     async def delete_all(self, caller_id: str) -> None:
         """Forget every job of the caller."""
         for prefix in (_key(caller_id, ""), _asked(caller_id, "")):
-            while entries := await self._kv.list(prefix, limit=_PAGE):
-                await self._kv.update([entry.key for entry in entries], lambda old: [Write(None) for _ in old])
+            await delete_all(self._kv, prefix)
 
 
 def _key(caller_id: str, job_id: str) -> str:

@@ -118,7 +118,9 @@ class MasterKeys:
             return (), f"{VARIABLE} is not set"
         told = ""
         try:
-            if text := _Keychain(self.home).read():
+            with _keychain() as backend:
+                text = backend.get_password(_SERVICE, str(self.home)) or ""
+            if text:
                 return tuple(parsed(each, "The keychain's entry") for each in text.splitlines()), "the OS keychain"
         except _NoKeychain as error:
             told = str(error)
@@ -136,7 +138,11 @@ class MasterKeys:
         """
         if "key file" not in place:
             try:
-                _Keychain(self.home).write("\n".join(texts))
+                with _keychain() as backend:
+                    if texts:
+                        backend.set_password(_SERVICE, str(self.home), "\n".join(texts))
+                    elif backend.get_password(_SERVICE, str(self.home)) is not None:
+                        backend.delete_password(_SERVICE, str(self.home))
             except _NoKeychain as error:
                 if place:
                     raise StoreError(f"The new key was not kept: {error}.", hint="Unlock it, and try again.") from None
@@ -153,8 +159,8 @@ class MasterKeys:
 
     def kept(self) -> list[str]:
         """What stands in the keychain, else in the key file, as text."""
-        with suppress(_NoKeychain):
-            if text := _Keychain(self.home).read():
+        with suppress(_NoKeychain), _keychain() as backend:
+            if text := backend.get_password(_SERVICE, str(self.home)):
                 return text.splitlines()
         return self._read_file().splitlines()
 
@@ -187,34 +193,13 @@ class _NoKeychain(Exception):
     """There is none that can be used, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Keychain:
-    """macOS Keychain, Windows Credential Locker, Secret Service or KWallet, by the `keyring` library.
+@contextmanager
+def _keychain() -> Iterator[KeyringBackend]:
+    """MacOS Keychain, Windows Credential Locker, Secret Service or KWallet, by the `keyring` library.
 
-    A backend may fail with any error of the library behind it, and none of that is ours to mend.
+    A backend may fail with any error of the library behind it, and none of that is ours to mend: all that goes wrong in
+    the block, or before it, is `_NoKeychain`.
     """
-
-    home: Path
-
-    def read(self) -> str:
-        backend = _backend()
-        try:
-            return backend.get_password(_SERVICE, str(self.home)) or ""
-        except Exception as error:  # noqa: BLE001 - see above
-            raise _no_answer(error) from None
-
-    def write(self, text: str) -> None:
-        backend = _backend()
-        try:
-            if text:
-                backend.set_password(_SERVICE, str(self.home), text)
-            elif backend.get_password(_SERVICE, str(self.home)) is not None:
-                backend.delete_password(_SERVICE, str(self.home))
-        except Exception as error:  # noqa: BLE001 - see above
-            raise _no_answer(error) from None
-
-
-def _backend() -> KeyringBackend:
     try:
         import keyring
         from keyring.backends.fail import Keyring as NoBackend
@@ -222,12 +207,9 @@ def _backend() -> KeyringBackend:
         raise _NoKeychain("no OS keychain: pip install 'chomp-mcp[keychain]'") from None
     try:
         backend = keyring.get_keyring()
-    except Exception as error:  # noqa: BLE001 - see _Keychain
-        raise _no_answer(error) from None
-    if isinstance(backend, NoBackend):
-        raise _NoKeychain("no OS keychain can be reached from here")
-    return backend
-
-
-def _no_answer(error: Exception) -> _NoKeychain:
-    return _NoKeychain(f"the OS keychain does not answer ({type(error).__name__})")
+        if not isinstance(backend, NoBackend):
+            yield backend
+            return
+    except Exception as error:  # noqa: BLE001 - see above
+        raise _NoKeychain(f"the OS keychain does not answer ({type(error).__name__})") from None
+    raise _NoKeychain("no OS keychain can be reached from here")

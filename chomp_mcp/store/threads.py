@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Value, delete_all
 
 __all__ = ["Thread", "Threads"]
 
@@ -18,7 +18,6 @@ LAST = "last"
 LAST_SECONDS = 86_400.0
 """How long that one is kept, as finished jobs are."""
 NAMED_SECONDS = 90 * 86_400.0
-_PAGE = 500
 _NAME = re.compile(r"[\w.-]{1,64}")
 
 
@@ -68,8 +67,7 @@ class Threads:
 
     async def delete_all(self, caller_id: str) -> None:
         """Forget every conversation of the caller."""
-        while entries := await self._kv.list(_key(caller_id, ""), limit=_PAGE):
-            await self._kv.update([entry.key for entry in entries], lambda old: [Write(None) for _ in old])
+        await delete_all(self._kv, _key(caller_id, ""))
 
 
 def checked(name: str) -> str:

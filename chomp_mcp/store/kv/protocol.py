@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["KV", "Change", "Entry", "Value", "Write"]
+__all__ = ["KV", "Change", "Entry", "Value", "Write", "delete_all"]
 
 Value = Mapping[str, Any]
 
@@ -60,3 +60,12 @@ class KV(Protocol):
         """
 
     async def close(self) -> None: ...
+
+
+async def delete_all(kv: KV, prefix: str) -> None:
+    """Delete the entries whose key starts with `prefix`, a page of them at a time."""
+    while entries := await kv.list(prefix, limit=_PAGE):
+        await kv.update([entry.key for entry in entries], lambda old: [Write(None) for _ in old])
+
+
+_PAGE = 500
