@@ -1,8 +1,6 @@
-"""The ollama dialect: /v1 as a rule, /api/chat where a context length is asked for."""
+"""Ollama by /api/chat, where a context length is asked for."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,49 +8,10 @@ from hypothesis import strategies as st
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.ollama import compatible as ollama
-from chomp_mcp.messages import ChatRequest, Completion, Failed, FailureKind, Route, Usage
-from chomp_mcp.routers.catalog import load
-from chomp_mcp.settings import Settings
+from chomp_mcp.messages import Completion, Failed, FailureKind, Usage
 from tests.dialects.chunking import outcome, pieces, read, singly
 from tests.dialects.judging import judged
-
-ROUTER = load(Settings(home=Path("nowhere")))["ollama"]
-HELLO = {"messages": [{"role": "user", "content": "hello"}]}
-TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
-
-
-def sent(body=HELLO, *, router=ROUTER, stream=False):
-    request = ollama.encode(Route(router, "qwen3"), ChatRequest(body=body, stream=stream))
-    return request.url, wire.loads(request.body)
-
-
-def told(body):
-    return ollama.encode(Route(ROUTER, "qwen3"), ChatRequest(body=body)).notes
-
-
-# ---- what is sent
-
-
-def test_a_plain_question_goes_to_v1():
-    url, body = sent({**HELLO, "max_completion_tokens": 5, "n": 2}, stream=True)
-    assert url == "http://localhost:11434/v1/chat/completions"
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    assert body == {**HELLO, "model": "qwen3", "max_tokens": 5, **options}
-    assert told({**HELLO, "n": 2}) == ("ollama takes no n: dropped",)
-
-
-def test_the_url_may_be_written_with_v1_too():
-    router = load(Settings(home=Path("nowhere"), environment={"OLLAMA_BASE_URL": "box:11434/v1/"}))["ollama"]
-    assert sent(router=router)[0] == "http://box:11434/v1/chat/completions"
-    assert ollama.encode_list(router, "").url == "http://box:11434/api/tags"
-
-
-def test_the_choice_of_no_tool_sends_no_tools():
-    assert sent({**HELLO, "tools": TOOLS, "tool_choice": "none"})[1] == sent()[1]
-    forced = {**HELLO, "tools": TOOLS, "tool_choice": "required"}
-    assert sent(forced)[1]["tools"] == TOOLS
-    assert told(forced) == ("ollama heeds no tool_choice: the model decides",)
-    assert told({**forced, "num_ctx": 8192}) == ("ollama heeds no tool_choice: the model decides",)
+from tests.dialects.ollama.router import HELLO, TOOLS, sent, told
 
 
 @pytest.mark.parametrize("more", [{"num_ctx": 32_768}, {"options": {"num_ctx": 32_768}}])
@@ -135,9 +94,6 @@ def test_messages_of_any_shape_are_the_routers_to_judge(odd):
     told(body)
 
 
-# ---- whole answers
-
-
 NATIVE = {
     "model": "qwen3",
     "created_at": "2026-11-01T10:00:00Z",
@@ -147,13 +103,6 @@ NATIVE = {
     "prompt_eval_count": 7,
     "eval_count": 3,
 }
-
-
-def test_an_answer_of_v1_is_taken_as_it_is():
-    body = {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
-    answer = ollama.decode(wire.dumps(body))
-    assert isinstance(answer, Completion)
-    assert (answer.body, answer.usage) == (body, Usage(7, 3))
 
 
 def test_an_answer_of_its_own_becomes_a_completion():
@@ -184,9 +133,6 @@ def test_a_limit_that_was_hit_is_told():
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"error": "model \'x\' not found"}'])
 def test_a_200_that_is_no_answer_is_a_failure(body):
     assert isinstance(judged(ollama.decode(body)), Failed)
-
-
-# ---- streams
 
 
 def line(content="", done=False, **more):
@@ -223,13 +169,6 @@ def test_a_stream_of_its_own_becomes_chunks():
     assert (decoder.usage, decoder.finished, decoder.done) == (Usage(7, 3), True, True)
 
 
-def test_a_stream_of_v1_is_relayed():
-    frame = b'{"choices":[{"index":0,"delta":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
-    decoder = ollama.decoder()
-    deltas = read(decoder, b"data: " + frame + b"\n\n", b"data: [DONE]\n\n")
-    assert (deltas[0].data, decoder.finished, decoder.done) == (frame, True, True)
-
-
 def test_an_error_line_ends_the_stream():
     decoder = ollama.decoder()
     deltas = read(decoder, line("hi"), b'{"error": "out of memory"}\n', line("more"))
@@ -248,12 +187,6 @@ def test_the_last_line_may_lack_its_end():
     decoder = ollama.decoder()
     read(decoder, line("hi"), line(done=True).strip())
     assert decoder.finished
-
-
-def test_one_answer_of_v1_instead_of_a_stream_is_an_answer_too():
-    decoder = ollama.decoder()
-    deltas = read(decoder, b'{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}')
-    assert (deltas[0].text, decoder.finished) == ("hi", True)
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"<html>", b"{]}", b'{"a": 1}', b"Bad gateway"])
@@ -285,20 +218,3 @@ def test_any_bytes_end_in_deltas_or_an_error(noise):
     decoder = ollama.decoder()
     read(decoder, noise)
     assert decoder.error is None or judged(decoder.error).message
-
-
-# ---- lists
-
-
-def test_the_list_holds_what_is_pulled_and_chats():
-    rows = [
-        {"name": "qwen3:8b", "model": "qwen3:8b", "details": {"family": "qwen3"}},
-        {"name": "nomic-embed-text:latest", "model": "nomic-embed-text:latest"},
-        {"name": "mxbai:latest", "model": "mxbai:latest", "details": {"family": "bert"}},
-        {"size": 3},
-    ]
-    (model,) = ollama.decode_list(ROUTER, wire.dumps({"models": rows}))
-    assert (model.ref, model.free) == ("ollama/qwen3:8b", True)
-    assert ollama.decode_list(ROUTER, b'{"models": []}') == ()
-    with pytest.raises(ValueError, match="model list"):
-        ollama.decode_list(ROUTER, b"<html>")

@@ -10,26 +10,7 @@ from hypothesis import strategies as st
 
 from chomp_mcp.dialects.responses.door_request import seal, state_needed, to_chat, unseal
 from chomp_mcp.errors import InvalidRequest
-
-ASK = {"type": "function", "name": "ask", "parameters": {"type": "object", "properties": {}}, "strict": False}
-PATCH = {
-    "type": "custom",
-    "name": "apply_patch",
-    "description": "Edit files.",
-    "format": {"type": "grammar", "syntax": "lark", "definition": "start: begin"},
-}
-
-
-def call(call_id: str, name: str = "ask", **more: object) -> dict:
-    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": "{}", **more}
-
-
-def output(call_id: str, said: object = "done") -> dict:
-    return {"type": "function_call_output", "call_id": call_id, "output": said}
-
-
-def messages(*items: object, **body: object) -> list[dict]:
-    return to_chat({"input": list(items), **body}).body["messages"]
+from tests.dialects.responses.door import ASK, PATCH, call, messages, output
 
 
 def test_text_is_one_message_and_instructions_stand_before_it():
@@ -95,65 +76,6 @@ def test_two_calls_of_one_id_stay_two_pairs():
     ]
 
 
-def test_a_freeform_tool_is_a_function_with_one_text_and_its_grammar_in_words():
-    chat = to_chat({"input": "hi", "tools": [PATCH]})
-    function = chat.body["tools"][0]["function"]
-    assert function["name"] == "apply_patch"
-    assert function["parameters"]["required"] == ["input"]
-    assert "start: begin" in function["description"]
-
-
-@given(st.text())
-def test_nothing_of_a_freeform_text_is_lost_on_its_way_there_and_back(text):
-    item = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": text}
-    chat = to_chat({"input": [item], "tools": [PATCH]})
-    sent = chat.body["messages"][0]["tool_calls"][0]["function"]
-    assert chat.tools.call(sent["name"], sent["arguments"]).text == text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ('{"input": "x"}', "x"),
-        ('{"patch": "x"}', "x"),
-        ('"x"', "x"),
-        ("*** Begin Patch", "*** Begin Patch"),
-        ('{"input": "x", "note": "y"}', "x"),
-        ('{"a": "x", "b": "y"}', '{"a": "x", "b": "y"}'),
-    ],
-)
-def test_models_write_a_freeform_input_in_many_ways(arguments, text):
-    chat = to_chat({"input": "hi", "tools": [PATCH]})
-    assert chat.tools.call("apply_patch", arguments).text == text
-
-
-def test_a_namespaces_tool_finds_its_way_back():
-    tools = [{"type": "namespace", "name": "mcp__chomp", "description": "Models.", "tools": [ASK]}, ASK]
-    chat = to_chat({"input": [call("a", namespace="mcp__chomp"), output("a")], "tools": tools})
-    names = [tool["function"]["name"] for tool in chat.body["tools"]]
-    assert names == ["mcp__chomp__ask", "ask"]
-    assert chat.body["messages"][0]["tool_calls"][0]["function"]["name"] == "mcp__chomp__ask"
-    back = chat.tools.call("mcp__chomp__ask", "{}").tool
-    assert (back.namespace, back.name) == ("mcp__chomp", "ask")
-
-
-@pytest.mark.parametrize("name", ["x" * 80, "über.tool", "a b"])
-def test_names_that_no_router_takes_are_shortened_and_stay_apart(name):
-    tools = [{"type": "namespace", "name": "n", "tools": [{**ASK, "name": name}, {**ASK, "name": name + "!"}]}]
-    chat = to_chat({"input": "hi", "tools": tools})
-    first, second = (tool["function"]["name"] for tool in chat.body["tools"])
-    assert first != second
-    assert len(first) <= 64
-    assert first.replace("_", "").replace("-", "").isascii()
-    assert chat.tools.call(first, "{}").tool.name == name
-
-
-def test_built_in_tools_are_left_out_and_named():
-    chat = to_chat({"input": "hi", "tools": [{"type": "web_search", "external_web_access": True}, ASK]})
-    assert len(chat.body["tools"]) == 1
-    assert chat.notes == ["the built-in tool web_search is left out: a chat model does not have it"]
-
-
 def test_fields_find_their_place_and_unknown_ones_travel():
     chat = to_chat(
         {
@@ -184,14 +106,6 @@ def test_fields_find_their_place_and_unknown_ones_travel():
     assert chat.notes == []
     assert chat.keeps_reasoning
     assert chat.summarizes
-
-
-def test_allowed_tools_leave_the_others_out():
-    other = {**ASK, "name": "other"}
-    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "other"}]}
-    chat = to_chat({"input": "hi", "tools": [ASK, other], "tool_choice": choice})
-    assert [tool["function"]["name"] for tool in chat.body["tools"]] == ["other"]
-    assert chat.body["tool_choice"] == "required"
 
 
 @pytest.mark.parametrize(
@@ -261,8 +175,6 @@ def test_reasoning_that_we_sealed_comes_back_and_foreign_one_is_named():
 def test_a_seal_that_is_none_is_no_reasoning(text):
     assert unseal(text) is None
 
-
-# ---- any history
 
 IDS = st.integers(0, 3).map("c{}".format)
 TEXT = st.text("aé😀 ", max_size=9).map("w{}w".format)
