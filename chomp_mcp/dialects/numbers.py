@@ -22,6 +22,8 @@ _MOST_CHARACTERS = 64
 
 def tokens(value: Any) -> int | None:
     """A count of tokens, 0 to a billion."""
+    if type(value) is int:  # nearly all
+        return value if 0 <= value <= MOST_TOKENS else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_TOKENS:
         return None
     return int(value)

@@ -183,24 +183,30 @@ class Delta:
         return not self.plain and bool(self.chunk.get("usage")) and not self.choices
 
 
-_REAL = (
-    "content",
-    "reasoning",
-    "reasoning_content",
-    "reasoning_details",
-    "thinking_blocks",
-    "tool_calls",
-    "function_call",
-    "refusal",
-    "audio",
-    "images",
+_REAL = frozenset(
+    {
+        "content",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "thinking_blocks",
+        "tool_calls",
+        "function_call",
+        "refusal",
+        "audio",
+        "images",
+    }
 )
 MUTE_ENDS = frozenset({"length", "content_filter"})
 """Whoever has no tokens left, or may not speak, has answered without a word."""
 
 
 def _says(said: Any) -> bool:
-    return isinstance(said, dict) and any(_is_something(said[name]) for name in _REAL if name in said)
+    if isinstance(said, dict):
+        for name, value in said.items():
+            if value and name in _REAL and _is_something(value):
+                return True
+    return False
 
 
 def _is_something(value: Any) -> bool:
@@ -220,13 +226,17 @@ def text_of(content: Any) -> str:
 def _characters(said: Any) -> int:
     if not isinstance(said, dict):
         return 0
-    reasoning = said.get("reasoning_content") or said.get("reasoning")
-    texts = [text_of(said.get("content")), reasoning, said.get("refusal")]
+    count = len(text_of(said.get("content")))
+    for text in (said.get("reasoning_content") or said.get("reasoning"), said.get("refusal")):
+        if isinstance(text, str):
+            count += len(text)
     calls = said.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
-        texts.append(function.get("arguments") if isinstance(function, dict) else None)
-    return sum([len(text) for text in texts if isinstance(text, str)])
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if isinstance(arguments, str):
+            count += len(arguments)
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,21 +271,20 @@ class Completion:
     def characters(self) -> int:
         """How much it says: text, reasoning and arguments of tool calls, of all choices."""
         choices = self.body.get("choices")
-        return sum(
-            _characters(choice.get("message")) or len(text_of(choice.get("text")))
-            for choice in (choices if isinstance(choices, list) else ())
-            if isinstance(choice, dict)
-        )
+        count = 0
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                count += _characters(choice.get("message")) or len(text_of(choice.get("text")))
+        return count
 
     @property
     def is_answer(self) -> bool:
         """At least one choice says, calls or refuses something, or tells why it cannot."""
         choices = self.body.get("choices")
-        return any(
-            _says(choice.get("message")) or choice.get("finish_reason") in MUTE_ENDS
-            for choice in (choices if isinstance(choices, list) else ())
-            if isinstance(choice, dict)
-        )
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and (_says(choice.get("message")) or choice.get("finish_reason") in MUTE_ENDS):
+                return True
+        return False
 
     @property
     def images(self) -> list[str]:

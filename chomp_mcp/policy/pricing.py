@@ -42,7 +42,12 @@ ASSUMED = Price(Decimal(3), Decimal(15), source="assumed")
 def cost(price: Price, usage: Usage) -> Decimal:
     """USD of one exchange; `usage.input_tokens` includes what was read from the cache and put into it."""
     price = price.service_tiers.get(usage.service_tier, price)
-    price = next((above for start, above in price.tiers if usage.input_tokens > start), price)
+    for start, above in price.tiers:
+        if usage.input_tokens > start:
+            price = above
+            break
+    if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens):
+        return (usage.input_tokens * price.input + usage.output_tokens * price.output) / _MILLION + price.request
     cached = min(usage.cached_tokens, usage.input_tokens)
     written = min(usage.cache_write_tokens, usage.input_tokens - cached)
     for_an_hour = min(usage.cache_write_hour_tokens, written)

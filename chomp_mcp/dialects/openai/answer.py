@@ -79,7 +79,9 @@ def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:
     OpenRouter and Groq put errors into a 200 or into the stream, Groq as `x_groq.error`, Cerebras nested or flat with
     a `status_code`, vLLM as `object: "error"`, OpenRouter also inside the choice.
     """
-    error = answer.get("error") or as_mapping(answer.get("x_groq")).get("error")
+    error = answer.get("error")
+    if not error and "x_groq" in answer:
+        error = as_mapping(answer["x_groq"]).get("error")
     if not error and "choices" in answer:
         for choice in as_list(answer["choices"]):
             if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):

@@ -39,6 +39,8 @@ class History:
     """Paths such as `messages[].reasoning_content`."""
     notes: list[str] = field(default_factory=list)
     """Sentences on what goes out although it fits nothing."""
+    is_plain: bool = True
+    """Every message is a role and a text, as most are."""
 
 
 def fit(
@@ -61,28 +63,30 @@ def fit(
     Raises:
         InvalidRequest: a message holds nothing but a file or a picture that this router cannot take.
     """
-    fitting = _Fitting(router, dropped, keeps_sealed)
-    history = History([], fitting.lost)
-    has_calls, roles = False, router.roles
-    for message in messages:
-        if not isinstance(message, dict) or _is_plain(message, roles):
-            history.messages.append(message)
-            continue
-        fitted = fitting.message(message)
+    history, roles = History(list(messages)), router.roles
+    odd = [
+        place
+        for place, message in enumerate(history.messages)
+        if isinstance(message, dict)
+        and not (
+            len(message) == len(_PLAIN)
+            and type(message.get("content")) is str
+            and type(role := message.get("role")) is str
+            and role != "tool"
+            and role not in roles
+        )
+    ]
+    if not odd:
+        return history
+    history.is_plain, has_calls = False, False
+    fitting = _Fitting(router, dropped, keeps_sealed, history.lost)
+    for place in odd:
+        history.messages[place] = fitted = fitting.message(history.messages[place])
         has_calls = has_calls or "tool_calls" in fitted or fitted.get("role") == "tool"
-        history.messages.append(fitted)
     if has_calls:
         history.notes = Ids(tool_ids or router.tool_ids).pair(history.messages)
     history.notes += [f"reasoning that only {ref} can read is left out" for ref in sorted(fitting.makers)]
     return history
-
-
-def _is_plain(message: dict[str, Any], roles: Mapping[str, str]) -> bool:
-    """A role that the router knows, a text, and nothing else: nearly all messages."""
-    if len(message) != len(_PLAIN):
-        return False
-    role = message.get("role")
-    return type(message.get("content")) is str and type(role) is str and role != "tool" and role not in roles
 
 
 @dataclass(slots=True)
@@ -90,7 +94,7 @@ class _Fitting:
     router: Router
     dropped: frozenset[str]
     keeps_sealed: bool
-    lost: set[str] = field(default_factory=set)
+    lost: set[str]
     makers: set[str] = field(default_factory=set)
     """Routes whose sealed reasoning was left out."""
 

@@ -16,7 +16,7 @@ from chomp_mcp.dialects.openai.history import History, fit
 from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.paths import without
 from chomp_mcp.dialects.openai.stream import StreamDecoder
-from chomp_mcp.dialects.values import OURS, as_list
+from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import LOOKING_FOR, ChatRequest, Model, Route, Router, WireRequest
 
 __all__ = [
@@ -53,7 +53,8 @@ def headers_of(route: Route, request: ChatRequest) -> dict[str, str]:
     }
     if route.key:
         headers["authorization"] = f"Bearer {route.key}"
-    headers.update(session_of(route, request))
+    if route.router.session_header:
+        headers.update(session_of(route, request))
     for name, value in route.router.headers.items():
         headers[name.lower()] = value
     return headers
@@ -72,16 +73,17 @@ def session_of(route: Route, request: ChatRequest) -> dict[str, str]:
 def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The request's fields as this router takes them, without ours and nulls; and the notes on it."""
     drop = _parsed(route.router.drop)
-    body = {k: v for k, v in request.body.items() if v is not None and k not in OURS and k not in drop.fields}
-    history = fit(route.router, _messages(body), drop.in_messages)
+    body = {k: v for k, v in request.body.items() if v is not None and k not in drop.unsent}
+    history = fit(route.router, as_list(body.get("messages")), drop.in_messages)
     body["messages"] = history.messages
     wanted = route.router.max_tokens
     for name in _LIMITS if wanted else ():  # one spelling; a row without one leaves the caller's
         if name != wanted and name in body:
             limit = body.pop(name)
             body.setdefault(wanted, limit)
-    body |= {field: value for field, _refused_value, value in _replaced(route, body)}
-    if not route.router.knows_allowed_tools and (found := allowed(body.get("tool_choice"))):
+    replaced = _replaced(route, body)
+    body |= {name: value for name, _refused_value, value in replaced}
+    if "tool_choice" in body and not route.router.knows_allowed_tools and (found := allowed(body["tool_choice"])):
         mode, names = found
         body["tool_choice"] = mode
         body["tools"] = [tool for tool in as_list(body.get("tools")) if name_of(tool) in names]
@@ -91,30 +93,33 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         if "stream_options" not in drop.fields:
             body["stream_options"] = {**request.stream_options, "include_usage": True}
     cut: list[tuple[str, ...]] = []
-    for path in drop.paths:
-        body, was_there = without(body, path)
-        cut += [path] if was_there else []
-    return body, _notes(route, request, drop, history, cut)
+    for field, path in drop.deeper:
+        if field in body and not (history.is_plain and field == "messages"):
+            body, was_there = without(body, path)
+            cut += [path] if was_there else []
+    return body, _notes(route, request, drop, history, replaced, cut)
 
 
 def _notes(
-    route: Route, request: ChatRequest, drop: _Drop, history: History, cut: Sequence[tuple[str, ...]]
+    route: Route,
+    request: ChatRequest,
+    drop: _Drop,
+    history: History,
+    replaced: Sequence[tuple[str, str, str]],
+    cut: Sequence[tuple[str, ...]],
 ) -> tuple[str, ...]:
     """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
     router = route.router
-    if not (history.lost or history.notes or cut or router.replace or request.stream_options):
-        dropped = _present(request.body, drop.fields)
-        names = ", ".join(name for name in router.drop if name in dropped)
-        return (f"{router.id} takes no {names}: dropped",) if dropped else ()
-    lost = {*_present(request.body, drop.fields), *history.lost}
+    dropped = _present(request.body, drop.fields)
+    if not (dropped or history.lost or history.notes or cut or replaced or request.stream_options):
+        return ()
+    lost = {*dropped, *history.lost}
     given = {**request.body, **({"stream_options": request.stream_options} if request.stream_options else {})}
     lost |= {"stream_options"} & drop.fields if request.stream_options.keys() - {"include_usage"} else set()
     lost.update(".".join(path) for path in cut if without(given, path)[1])
     in_order = [*(name for name in router.drop if name in lost), *sorted(lost - set(router.drop))]
     sentences = [f"{router.id} takes no {', '.join(in_order)}: dropped"] if in_order else []
-    sentences += [
-        f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in _replaced(route, given)
-    ]
+    sentences += [f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in replaced]
     return (*sentences, *history.notes)
 
 
@@ -126,13 +131,11 @@ def choices_of(route: Route, body: Mapping[str, Any]) -> int:
 
 def must_be_whole(route: Route, body: Mapping[str, Any]) -> bool:
     """This router refuses to stream such a request, by its row's `no_stream_with`."""
-    return any(all(_asks(body, name) for name in names.split("+")) for names in route.router.no_stream_with)
-
-
-def _asks(body: Mapping[str, Any], name: str) -> bool:
-    value = body.get(name)
-    is_plain = name == "response_format" and isinstance(value, Mapping) and value.get("type") == "text"
-    return bool(value) and not is_plain
+    is_text = as_mapping(body.get("response_format")).get("type") == "text"  # which asks for nothing
+    for names in route.router.no_stream_with:
+        if all(body.get(name) and not (is_text and name == "response_format") for name in names.split("+")):
+            return True
+    return False
 
 
 def decoder() -> StreamDecoder:
@@ -167,7 +170,7 @@ def _replaced(route: Route, body: Mapping[str, Any]) -> list[tuple[str, str, str
     return [
         (field, body[field], values[body[field]])
         for pattern, fields in route.router.replace.items()
-        if fnmatchcase(route.model, pattern)
+        if not fields.keys().isdisjoint(body) and fnmatchcase(route.model, pattern)
         for field, values in fields.items()
         if isinstance(body.get(field), str) and body[field] in values
     ]
@@ -177,17 +180,16 @@ def _turns(said: Mapping[str, Any]) -> list[Any]:
     return as_list(said.get("messages", said.get("input")))
 
 
-def _messages(body: Mapping[str, Any]) -> list[Any]:
-    return as_list(body.get("messages"))
-
-
 @dataclass(frozen=True, slots=True)
 class _Drop:
     """What a row drops: fields of the body, fields of its messages, and what lies deeper."""
 
     fields: frozenset[str]
+    unsent: frozenset[str]
+    """These, and what the gateway sets itself."""
     in_messages: frozenset[str]
-    paths: tuple[tuple[str, ...], ...]
+    deeper: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each with the field of the body that it begins in."""
 
 
 @lru_cache(maxsize=1024)
@@ -200,8 +202,8 @@ def _parsed(drop: tuple[str, ...]) -> _Drop:
         elif len(steps) == 2 and steps[0] == "messages[]":  # noqa: PLR2004 - the list, and the field
             inside.add(steps[1])
         else:
-            deeper.append(steps)
-    return _Drop(frozenset(fields), frozenset(inside), tuple(deeper))
+            deeper.append((steps[0].removesuffix("[]"), steps))
+    return _Drop(frozenset(fields), OURS | fields, frozenset(inside), tuple(deeper))
 
 
 def _present(place: Mapping[str, Any], names: frozenset[str]) -> list[str]:

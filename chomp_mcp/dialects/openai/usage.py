@@ -19,7 +19,7 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
     None where it counts nothing that can be meant, as `{"prompt_tokens": null}`: then the tokens are estimated, never
     taken for none. `service_tier` is what the answer says beside it.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, (dict, Mapping)):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     asked, answered = tokens(prompt), tokens(completion)
@@ -53,8 +53,10 @@ def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
     (openrouter.ai/docs, BYOK; forgecode #1641).
     """
     usage = as_mapping(answer.get("usage"))
-    in_usage = usage.get("cost")
-    cost = _amount(answer.get("cost") if in_usage is None else in_usage)
+    told = usage.get("cost")
+    if told is None and (told := answer.get("cost")) is None and "is_byok" not in usage:
+        return None
+    cost = _amount(told)
     if usage.get("is_byok") is not True:
         return cost
     upstream = _amount(as_mapping(usage.get("cost_details")).get("upstream_inference_cost"))
