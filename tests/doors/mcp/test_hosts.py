@@ -15,7 +15,7 @@ from mcp.types import CallToolResult, Implementation
 
 from chomp_mcp.doors.mcp.hosts import host_named
 from chomp_mcp.doors.mcp.server import build_server
-from tests.doors.mcp.test_http import TRANSPORTS, connected
+from tests.doors.mcp.test_server_http import TRANSPORTS, connected
 from tests.doors.mcp.test_tasks import Task, TaskClient, TaskState, request
 from tests.support.mcp_doors import MODES, running, stdio, text_of
 from tests.support.scripted import ScriptedRouter

@@ -11,8 +11,11 @@ import pytest
 
 from chomp_mcp import ChompClient, ChompError
 from chomp_mcp.client import GatewayError
+from tests.doors.conftest import gateway, upstream
 from tests.support.scripted import chunk
 from tests.support.serving import serving, settings_for
+
+__all__ = ["gateway", "upstream"]
 
 pytestmark = pytest.mark.anyio
 
