@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -137,9 +137,8 @@ class _App(Starlette):
         routed = ExceptionMiddleware(self.router, handlers=self.exception_handlers)
         direct = self._direct
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            found = direct.get((scope.get("method", ""), scope.get("path", "")), routed)
-            await found(scope, receive, send)
+        def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            return direct.get((scope.get("method", ""), scope.get("path", "")), routed)(scope, receive, send)
 
         return self._edge(self._authentication(app))
 

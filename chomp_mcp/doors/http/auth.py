@@ -157,6 +157,8 @@ class Authentication:
             except ValueError:
                 shown = []
         shown += [value.strip() for name, value in headers if name in _KEY_HEADERS][:1]
+        if not shown:
+            return b""
         ours = (each for each in shown if (token := _bare(each)).startswith(_TOKEN) or self._is_owners(token))
         return next(ours, next(filter(None, shown), b""))
 

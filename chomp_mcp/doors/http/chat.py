@@ -24,12 +24,7 @@ __all__ = [
     "patience_of",
 ]
 
-_ENVELOPE: Mapping[str, tuple[type, ...]] = {
-    "model": (str, type(None)),
-    "router": (str, type(None)),
-    "stream": (bool, type(None)),
-    "stream_options": (dict, type(None)),
-}
+_ENVELOPE: Mapping[str, type] = {"model": str, "router": str, "stream": bool, "stream_options": dict}
 """The fields that we interpret, and so take out; everything else is between the caller and the router."""
 
 MOST_NOTES = 4096
@@ -65,11 +60,14 @@ def envelope_of(
     Raises:
         InvalidRequest: a field of ours has the wrong type; `param` names it.
     """
-    for name, types in _ENVELOPE.items():
-        if not isinstance(body.get(name), types):
-            raise InvalidRequest(f"{name} is not {_WORDS[types[0]]}.", hint=f"Correct {name}.", param=name)
+    rest = {}
+    for name, value in body.items():
+        if name not in _ENVELOPE:
+            rest[name] = value
+        elif value is not None and not isinstance(value, _ENVELOPE[name]):
+            raise InvalidRequest(f"{name} is not {_WORDS[_ENVELOPE[name]]}.", hint=f"Correct {name}.", param=name)
     return ChatRequest(
-        body={name: value for name, value in body.items() if name not in _ENVELOPE},
+        body=rest,
         model=body.get("model") or "",
         router=body.get("router") or AUTO,
         stream=bool(body.get("stream")) if stream is None else stream,
@@ -97,13 +95,14 @@ def conversation_of(headers: Iterable[tuple[bytes, bytes]], body: Mapping[str, A
     """The name that a program gives its conversation: by a header, `prompt_cache_key` or `metadata.user_id`."""
     named = dict(headers)
     metadata = body.get("metadata")
-    user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
-    names = [
-        *(named[name].decode("latin-1") for name in _SESSION_HEADERS if name in named),
-        body.get("prompt_cache_key"),
-        user,
-    ]
-    return next((name[:_LONGEST_NAME] for name in names if name and isinstance(name, str)), "")
+    user = metadata.get("user_id") if isinstance(metadata, (dict, Mapping)) else None
+    for name in _SESSION_HEADERS:
+        if found := named.get(name):
+            return found.decode("latin-1")[:_LONGEST_NAME]
+    for told in (body.get("prompt_cache_key"), user):
+        if told and isinstance(told, str):
+            return told[:_LONGEST_NAME]
+    return ""
 
 
 def list_errors(page: ModelPage) -> dict[str, dict[str, str]]:

@@ -42,7 +42,7 @@ class ChatCompletions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
         is_dry = body.pop("dry_run", None)
-        if not isinstance(is_dry, bool | None):
+        if not (is_dry is None or isinstance(is_dry, bool)):
             raise InvalidRequest("dry_run is not true or false.", hint="Correct dry_run.", param="dry_run")
         headers = scope["headers"]
         request = chat_request(body, session=conversation_of(headers, body), patience=patience_of(headers))

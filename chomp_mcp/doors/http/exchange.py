@@ -54,11 +54,17 @@ async def exchanged(
     """
     caller = caller_of(scope)
 
-    async def answer() -> None:
-        async with gateway.exchange(caller, request, door=words.door) as reply:
-            completion = await reply.completion()
-            receipt, words.route = reply.receipt(), reply.route
-            await send_json(send, words.whole(completion, receipt), headers_of(receipt))
+    if not request.stream:
+
+        async def answer() -> None:
+            async with gateway.exchange(caller, request, door=words.door) as reply:
+                completion = await reply.completion()
+                receipt, words.route = reply.receipt(), reply.route
+                await send_json(send, words.whole(completion, receipt), headers_of(receipt))
+
+        await while_connected(scope, receive, answer)
+        return
+    events = EventStream(send, words.failure, words.pulse)
 
     async def relay() -> None:
         async with events:
@@ -71,8 +77,4 @@ async def exchanged(
             # Only here, behind the exchange: what it left behind is settled, and the receipt final.
             events.last = words.end(reply.receipt())
 
-    if request.stream:
-        events = EventStream(send, words.failure, words.pulse)
-        await while_connected(scope, receive, relay, events)
-    else:
-        await while_connected(scope, receive, answer)
+    await while_connected(scope, receive, relay, events)

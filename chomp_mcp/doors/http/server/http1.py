@@ -47,6 +47,7 @@ class Joining:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
+        self.is_closing = transport.is_closing
         self._loop = loop
         self._head = b""
 
@@ -107,7 +108,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._unclaimed = 0
-        size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
+        size = len(self.url)
+        for name, value in self.headers:
+            size += len(name) + len(value)
         if len(self.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
             self._refuse(_head_too_large())
         elif self._is_one_too_many:
