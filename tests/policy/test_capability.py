@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chomp_mcp.dialects.openai.abilities import abilities
-from chomp_mcp.errors import InvalidRequest, NotCapable, PromptTooLong
-from chomp_mcp.messages import AUTO, NEEDS, ChatRequest, Failed, FailureKind, Model, Plan, Route, Router
-from chomp_mcp.policy import capability, routing
-from chomp_mcp.policy.roster import Roster
-from chomp_mcp.policy.routing import Book
+from chomp_mcp.errors import InvalidRequest, PromptTooLong
+from chomp_mcp.messages import NEEDS, ChatRequest, Failed, FailureKind, Model, Plan, Route, Router
+from chomp_mcp.policy import capability
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
 PDF = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA"}}
@@ -48,33 +44,6 @@ def test_needs_are_read_from_the_body(asked: ChatRequest, needs: set[str]) -> No
 @pytest.mark.parametrize("odd", [None, 1, "x", [1, None, {"type": []}, {"type": {}}, {"type": "text", "text": 7}]])
 def test_what_is_odd_in_a_message_needs_nothing(odd: Any) -> None:
     assert capability.demand_of(ChatRequest({"messages": [{"role": "user", "content": odd}]})).needs == frozenset()
-
-
-@pytest.mark.parametrize(
-    ("row", "can", "cannot"),
-    [
-        ({"id": "m"}, set(), set()),
-        (
-            {"supported_parameters": ["tools", "reasoning"], "architecture": {"input_modalities": ["text", "image"]}},
-            {"tools", "reasoning", "vision"},
-            {"json_schema"},
-        ),
-        (
-            {"supported_parameters": ["max_tokens"], "architecture": {"input_modalities": ["text"]}},
-            set(),
-            {"tools", "parallel_tools", "reasoning", "vision", "json_schema"},
-        ),
-        ({"capabilities": {"function_calling": True, "vision": False}}, {"tools"}, {"vision"}),
-        ({"capabilities": {"image_input": {"supported": True}}}, {"vision"}, set()),
-        ({"capabilities": ["completion", "tools"]}, {"tools"}, set()),
-        ({"supported_features": ["tools"]}, {"tools"}, {"json_schema"}),
-        ({"input_modalities": ["text", "file"]}, {"documents"}, {"vision"}),
-        ({"supported_parameters": None, "capabilities": "x", "architecture": 3, "input_modalities": {}}, set(), set()),
-        ({"supportsTools": False}, set(), {"tools", "parallel_tools"}),
-    ],
-)
-def test_lists_say_what_a_model_can(row: dict[str, Any], can: set[str], cannot: set[str]) -> None:
-    assert abilities(row) == (can, cannot)
 
 
 REFUSED = [
@@ -117,66 +86,7 @@ def test_unknown_needs_are_named() -> None:
         capability.checked_needs(["tools,eyes"])
 
 
-IDS = ("a", "b", "c", "d")
-flags = st.dictionaries(st.sampled_from(NEEDS), st.booleans())
-models = st.lists(st.tuples(st.sampled_from(IDS), flags), max_size=4, unique_by=lambda each: each[0])
 ROUTERS = {name: Router(name, name, "http://x", key_variable="K", models=("a", "b")) for name in ("one", "two")}
-refusals = st.dictionaries(
-    st.tuples(st.sampled_from(list(ROUTERS)), st.sampled_from(IDS)).map("/".join), st.sets(st.sampled_from(NEEDS))
-)
-
-
-def roster(router: str, rows: list[tuple[str, dict[str, bool]]]) -> Roster:
-    def those(told: dict[str, bool], which: bool) -> frozenset[str]:
-        return frozenset(need for need, can in told.items() if can is which)
-
-    return Roster(Model(router, name, can=those(told, True), cannot=those(told, False)) for name, told in rows)
-
-
-@given(models, models, refusals, st.frozensets(st.sampled_from(NEEDS)), st.sampled_from(["auto", "a", "one/c"]))
-def test_nobody_who_cannot_is_planned_and_the_unknown_come_after_the_known(
-    first: list[Any], second: list[Any], unable: dict[str, set[str]], needs: frozenset[str], ref: str
-) -> None:
-    its_list = {f"{router}/{name}": its for router, rows in (("one", first), ("two", second)) for name, its in rows}
-    book = Book(ROUTERS, dict.fromkeys(ROUTERS, (("k", "k"),)), unable=unable)
-    lists = {"one": roster("one", first), "two": roster("two", second)}
-    target = routing.resolve(ref, AUTO, book, lists, needs)
-
-    def can(name: str, need: str) -> bool | None:
-        return False if need in unable.get(name, ()) else its_list.get(name, {}).get(need)
-
-    def rank(name: str) -> int:
-        answers = {can(name, need) for need in needs}
-        return 2 if False in answers else 1 if None in answers else 0
-
-    try:
-        plain = [route.ref for route in routing.plan(replace(target, needs=frozenset()), book, lists).routes]
-    except routing.UnknownModel:
-        return
-    try:
-        plan = routing.plan(target, book, lists)
-    except NotCapable as error:
-        assert all(rank(each) == 2 for each in plain)
-        if ref == AUTO:
-            assert all(
-                rank(each) == 2 for each in its_list if each.partition("/")[0] in {p.partition("/")[0] for p in plain}
-            )
-        told = str(error)
-    else:
-        told = ""
-    if told:
-        assert plain[0] in told
-        return
-    ranks = [rank(route.ref) for route in plan.routes]
-    assert 2 not in ranks
-    assert ranks == sorted(ranks)
-    planned = [route.ref for route in plan.routes]
-    assert {each for each in plain if rank(each) < 2} <= set(planned)
-    for level in (0, 1):
-        kept = [each for each in planned if rank(each) == level and each in plain]
-        assert kept == [each for each in plain if rank(each) == level]
-    dropped = [each for each in plain if rank(each) == 2]
-    assert all(any(each in note for note in plan.notes) for each in dropped[:4])
 
 
 @given(st.lists(st.none() | st.integers(1, 60), min_size=1, max_size=5), st.integers(0, 60), st.integers(1, 9))

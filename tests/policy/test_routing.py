@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from chomp_mcp.errors import InvalidRequest, NoRouterKey, RequestError, UnknownModel
 from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
-from chomp_mcp.policy.routing import MAX_REF, MOST_ROUTERS, Book, Plan, auto_order, lists_needed, plan, resolve
+from chomp_mcp.policy.routing import MAX_REF, Book, Plan, lists_needed, plan, resolve
 
 
 def router(router_id: str, **fields: object) -> Router:
@@ -83,22 +82,6 @@ def test_a_named_router_without_a_key_is_an_error_that_says_where_the_key_goes()
         refs("openai/gpt-oss-120b", book("groq"), groq=listed("groq", "openai/gpt-oss-120b"))
     assert caught.value.router == "openai"
     assert "groq/openai/gpt-oss-120b" in caught.value.hint
-
-
-def test_auto_takes_the_provider_then_the_fallbacks_then_the_catalog() -> None:
-    known = book("zen", "groq", "cerebras", "openrouter", provider="cerebras", fallbacks=("openrouter", "zen/glm"))
-    assert auto_order(known) == ("cerebras", "openrouter", "zen", "groq")
-
-
-def test_ollama_joins_auto_when_it_answers_or_when_it_is_named() -> None:
-    assert "ollama" not in auto_order(book("groq"))
-    assert auto_order(book("groq", reachable=frozenset({"ollama"}))) == ("groq", "ollama")
-    assert auto_order(book("groq", provider="ollama")) == ("ollama", "groq")
-
-
-def test_deprecated_routers_never_answer_auto() -> None:
-    assert auto_order(book("openai")) == ("mock",)
-    assert refs("openai/gpt-4o", book("openai")) == ["openai/gpt-4o"]
 
 
 def mock_note(model: str, known: Book) -> str:
@@ -213,25 +196,6 @@ def test_what_can_be_no_name_is_refused_before_anybody_is_asked(odd: str) -> Non
     assert refs(f" groq/{'x' * (MAX_REF - 5)}\n", known)
 
 
-def test_a_list_of_ten_thousand_models_is_walked_once_for_all_requests() -> None:
-    class Walked(Roster):
-        walks = 0
-
-        def __iter__(self) -> Iterator[Model]:
-            type(self).walks += 1
-            return super().__iter__()
-
-    known = book("groq", "openrouter")
-    lists = {"openrouter": Walked(listed("openrouter", *(f"maker/m{n}" for n in range(10_000))))}
-    walks = Walked.walks
-    for n in range(9_000, 9_020):
-        assert refs(f"m{n}", known, **lists) == [f"openrouter/maker/m{n}"]
-        assert refs(f"maker/m{n}", known, **lists) == [f"openrouter/maker/m{n}"]
-        assert refs(f"openrouter/maker/m{n}", known, **lists) == [f"openrouter/maker/m{n}"]
-    assert refs("openrouter/auto", known, **lists)
-    assert Walked.walks - walks <= 1, "auto alone looks at the first few"
-
-
 def test_several_keys_of_a_router_are_tried_side_by_side() -> None:
     known = book(keys={"groq": (("secret-one", "1"), ("secret-two", "2"))})
     found = plan(resolve("groq/llama", "auto", known), known, {})
@@ -270,13 +234,3 @@ def test_every_ref_has_a_plan_or_an_error_that_the_caller_can_mend(
     assert found.routes
     assert all(route.router.id in keyed or not route.router.needs_key for route in found.routes)
     assert all(not route.router.deprecated for route in found.routes) or len({r.router.id for r in found.routes}) == 1
-
-
-def test_auto_looks_at_the_first_of_very_many_routers_and_reads_no_other_list():
-    many = {f"r{number:03}": router(f"r{number:03}", key_variable="", models=("m",)) for number in range(1000)}
-    known = Book(many)
-    first = list(many)[:MOST_ROUTERS]
-    assert lists_needed(resolve("auto", "auto", known), known) == tuple(first)
-    assert refs("auto", known) == [f"{name}/m" for name in first]
-    assert refs("r999/m", known) == ["r999/m"]
-    assert refs("m", known, **{name: listed(name, "m") for name in many}) == [f"{name}/m" for name in first]
