@@ -1,20 +1,25 @@
-"""The backends that the contract tests run against."""
+"""The backends that the contract tests run against, and ledgers on them."""
 
 from __future__ import annotations
 
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis as RedisClient
 
+from chomp_mcp.store.journal import Journal
 from chomp_mcp.store.kv.protocol import KV
+from chomp_mcp.store.kv.redis import Redis
 from chomp_mcp.store.kv.sqlite import Sqlite
+from chomp_mcp.store.ledger import Ledger
 from tests.store.other_process import open_store
 from tests.support.clock import Clock
+from tests.support.wire_between import Wire
 
 BACKENDS = ("json", "sqlite", "redis")
 
@@ -64,3 +69,37 @@ async def sqlite(tmp_path: Path, clock: Clock) -> AsyncIterator[Sqlite]:
     store = Sqlite(tmp_path / "home" / "state.db", clock=clock)
     yield store
     await store.close()
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def ledger(kv: KV, clock: Clock) -> Ledger:
+    return Ledger(kv, clock=clock)
+
+
+@pytest.fixture
+async def wire(redis_url: str) -> AsyncIterator[Wire]:
+    async with Wire(redis_url) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def ledger_on(tmp_path: Path, clock: Clock) -> AsyncIterator[Callable[[str], Ledger]]:
+    """Each is a process of its own, with the same journal folder; none of them closes properly."""
+    stores: list[Redis] = []
+
+    def make(url: str) -> Ledger:
+        stores.append(Redis(url, clock=clock))
+        return Ledger(stores[-1], clock=clock, journal=Journal(tmp_path / "journal"), away_nano=1_000)
+
+    yield make
+    for store in stores:
+        await store.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -12,37 +12,14 @@ import pytest
 from chomp_mcp.errors import StoreAway
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy.budget import Limits
-from chomp_mcp.store.journal import Journal
-from chomp_mcp.store.kv.redis import Redis
 from chomp_mcp.store.ledger import Ledger, Settled
 from tests.support.clock import Clock
 from tests.support.wire_between import Wire
 
 pytestmark = pytest.mark.anyio
-
 LIMITS = Limits(day_nano=9_000, month_nano=9_000)
 """So little that no room is left for calls to come."""
 USAGE = Usage(10, 20)
-
-
-@pytest.fixture
-async def wire(redis_url: str) -> AsyncIterator[Wire]:
-    async with Wire(redis_url) as wire:
-        yield wire
-
-
-@pytest.fixture
-async def ledger_on(tmp_path: Path, clock: Clock) -> AsyncIterator[Callable[[str], Ledger]]:
-    """Each is a process of its own, with the same journal folder; none of them closes properly."""
-    stores: list[Redis] = []
-
-    def make(url: str) -> Ledger:
-        stores.append(Redis(url, clock=clock))
-        return Ledger(stores[-1], clock=clock, journal=Journal(tmp_path / "journal"), away_nano=1_000)
-
-    yield make
-    for store in stores:
-        await store.close()
 
 
 def died(ledger: Ledger) -> None:
@@ -96,28 +73,6 @@ async def test_what_is_spent_while_the_store_is_away_is_booked_once_when_it_is_b
     await ledger.close()
 
 
-async def test_what_a_process_left_that_died_while_the_store_was_away_is_booked_once_by_the_next(
-    ledger_on: Callable[[str], Ledger], wire: Wire, redis_url: str, tmp_path: Path
-):
-    first = ledger_on(wire.url)
-    known = await first.reserve("me", 100, LIMITS, likely=50)  # the store knows of it
-    wire.cut()
-    first.note("me", Settled(known, 70, USAGE, "groq"))
-    await call(first, 300, 200)
-    under_way = await first.reserve("me", 300, LIMITS, likely=33)
-    await first.secure(under_way)
-    await first.written()
-    died(first)
-    wire.mend()
-
-    second = ledger_on(redis_url)
-    second.recover()
-    await spent_is(second, 70 + 200 + 33, 3)
-    assert not list((tmp_path / "journal").glob("*"))
-    assert (await second.spent("me")).held_nano == 0
-    await second.close()
-
-
 async def test_what_was_estimated_before_the_journal_came_is_corrected_by_it(
     ledger_on: Callable[[str], Ledger], wire: Wire, redis_url: str, clock: Clock
 ):
@@ -152,20 +107,3 @@ async def test_a_step_whose_answer_was_lost_with_the_store_is_not_taken_twice(
 
     await spent_is(ledger, 70, 1)
     await ledger.close()
-
-
-async def test_a_live_process_that_others_took_for_dead_takes_back_what_they_booked(
-    ledger_on: Callable[[str], Ledger], wire: Wire, redis_url: str, clock: Clock
-):
-    ledger, other = ledger_on(wire.url), ledger_on(redis_url)
-    hold = await ledger.reserve("me", 100, LIMITS, likely=50)
-    wire.cut()
-    clock.advance(16 * 60)
-    assert (await other.spent("me")).day_nano == 50
-    ledger.note("me", Settled(hold, 70, USAGE, "groq"))
-    await ledger.written()
-    wire.mend()
-
-    await spent_is(ledger, 70, 1)
-    await ledger.close()
-    await other.close()

@@ -20,7 +20,7 @@ from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chomp_mcp.errors import InvalidSetting, StoreAway
+from chomp_mcp.errors import StoreAway
 from chomp_mcp.store.kv.protocol import Write
 from chomp_mcp.store.kv.redis import Redis
 from tests.store.other_process import increased
@@ -29,7 +29,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed"),
 ]
-
 Started = Callable[..., int]
 
 
@@ -244,23 +243,3 @@ async def test_what_is_no_redis_for_us_is_told_at_the_start(answer: bytes, says:
     ):
         with pytest.raises(StoreAway, match=says), anyio.fail_after(5):
             await store.check()
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://h",
-        "redis://",
-        "redis://h:0/0",
-        "redis://h:x",
-        "redis://a,b/0",
-        "redis://h/zero",
-        "redis+sentinel://h:26379",
-        "redis+cluster://h/3",
-        "redis+magic://h",
-        "redis://h /0",
-    ],
-)
-async def test_a_url_that_names_no_store_is_a_wrong_setting(url: str):
-    with pytest.raises(InvalidSetting, match=r"redis\+sentinel://"):
-        Redis(url)
