@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
 import pytest
 
-from chomp_mcp.errors import JobNotFound, NoRouterKey, Overloaded, RateLimited, StoreError, UpstreamError
-from chomp_mcp.gateway import runs
+from chomp_mcp.errors import JobNotFound, NoRouterKey, Overloaded, RateLimited, UpstreamError
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, JobStatus
+from tests.gateway.conftest import Store
 from tests.support.world import world
 
 pytestmark = pytest.mark.anyio
-
 ASKED = ChatRequest.from_prompt("hi", model="groq/m")
-
-Store = Mapping[str, str]
-
-
-@pytest.fixture(params=["embedded", "docket"])
-def store(request: pytest.FixtureRequest) -> Store:
-    """Settings: jobs run in the process that accepts them, or on any that shares a Redis."""
-    if request.param == "embedded":
-        return {}
-    url = request.getfixturevalue("redis_url")
-    return {"CHOMP_STORE": url, "CHOMP_MASTER_KEY": "m" * 32, "CHOMP_JOB_TAKEOVER_SECONDS": "1"}
 
 
 async def test_ask_gives_the_answer_when_it_comes_in_time_and_stores_no_job(home, store: Store) -> None:
@@ -49,34 +35,6 @@ async def test_ask_hands_over_a_running_job_at_the_deadline_with_the_text_so_far
             done = await w.chomp.jobs.result(OWNER, job.id, 5)
         assert (done.status, done.text) == (JobStatus.DONE, "first second")
         assert len(w.groq.chats) == 1
-
-
-async def test_ask_tells_how_far_it_is(home, store: Store) -> None:
-    go_on = anyio.Event()
-    told = []
-
-    async def progress(characters: int) -> None:
-        told.append(characters)
-        go_on.set()
-
-    async with world(home, "groq", **store) as w:
-        w.groq.stream(["12345", go_on, "67890"])
-        with anyio.fail_after(5):
-            await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=5, on_progress=progress)
-    assert told[0] == 5
-    assert told == sorted(told)
-
-
-async def test_a_cancelled_ask_stops_the_router(home, store: Store) -> None:
-    async with world(home, "groq", **store) as w:
-        w.groq.hang(after=["x"])
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lambda: w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=30))
-            with anyio.fail_after(5):
-                await w.groq.saw_request()
-                tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
-            await w.groq.saw_disconnect()
 
 
 async def test_dispatch_returns_at_once_and_the_result_waits(home, store: Store) -> None:
@@ -133,18 +91,6 @@ async def test_a_job_is_read_and_cancelled_by_another_process_on_the_same_home(h
             assert (await w.chomp.jobs.result(OWNER, job.id, 5)).status is JobStatus.CANCELLED
 
 
-async def test_a_gateway_that_stops_says_so_in_its_jobs(home) -> None:
-    async with world(home, "groq") as w:
-        w.groq.hang(after=["partial"])
-        job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
-        with anyio.fail_after(5):
-            await w.groq.saw_request()
-    async with world(home) as later:
-        told = await later.chomp.jobs.result(OWNER, job.id)
-    assert told.status is JobStatus.ERROR
-    assert "stopped" in told.error
-
-
 async def test_jobs_belong_to_their_caller(home, store: Store) -> None:
     async with world(home, "groq", **store) as w:
         job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
@@ -153,17 +99,6 @@ async def test_jobs_belong_to_their_caller(home, store: Store) -> None:
                 await stranger_asks(Caller("stranger"), job.id)
         with pytest.raises(JobNotFound):
             await w.chomp.jobs.result(OWNER, "../../etc/passwd")
-
-
-async def test_a_queued_job_is_run_once_by_whoever_takes_it_up(home, store: Store) -> None:
-    async with world(home, "groq", **store) as w:
-        job = await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi")
-        assert job.status is JobStatus.QUEUED
-        with anyio.fail_after(5):
-            done = await w.chomp.jobs.run_queued(OWNER, job.id)
-            again = await w.chomp.jobs.run_queued(OWNER, job.id)
-        assert (done.text, again.text) == ("hello", "hello")
-        assert len(w.groq.chats) == 1
 
 
 async def test_a_job_that_was_deleted_with_its_caller_does_not_come_back(home, store: Store) -> None:
@@ -190,52 +125,6 @@ async def test_a_dispatch_over_the_rate_limit_is_refused_and_no_job(home, store:
         assert len(await w.chomp.jobs.recent(hasty)) == 1
 
 
-async def test_an_answer_is_not_lost_when_its_end_cannot_be_stored_at_once(home) -> None:
-    go_on = anyio.Event()
-    async with world(home, "groq") as w:
-        w.groq.stream(["hello", go_on])
-        job = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
-        with anyio.fail_after(5):
-            while (await w.chomp.jobs.result(OWNER, job.id)).text != "hello":
-                await w.chomp.jobs.result(OWNER, job.id, 0.1)
-        with sqlite3.connect(home / "state.db", isolation_level=None) as broken:
-            broken.execute("ALTER TABLE kv RENAME TO elsewhere")
-            go_on.set()
-            with anyio.fail_after(5):
-                while (told := await w.chomp.jobs.result(OWNER, job.id, 0.2)).status is JobStatus.RUNNING:
-                    pass
-            assert (told.status, told.text) == (JobStatus.DONE, "hello")
-            broken.execute("ALTER TABLE elsewhere RENAME TO kv")
-        broken.close()
-        with anyio.fail_after(5):
-            while (await w.chomp.jobs.recent(OWNER))[0].status is not JobStatus.DONE or w.chomp.jobs.counts()[
-                "running"
-            ]:
-                await anyio.lowlevel.checkpoint()
-
-
-@pytest.mark.parametrize("call", ["dispatch", "ask"])
-async def test_a_run_that_cannot_be_stored_is_stopped_and_told(home, call: str) -> None:
-    """Nobody could ever collect it, and so it must not go on spending."""
-    async with world(home, "groq") as w:
-        w.groq.hang(after=["partial"])
-        await w.chomp.jobs.recent(OWNER)  # the store is open, and was whole
-        with sqlite3.connect(home / "state.db", isolation_level=None) as broken:
-            broken.execute("ALTER TABLE kv RENAME TO elsewhere")
-            with anyio.fail_after(10), pytest.raises(StoreError):
-                if call == "dispatch":
-                    await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
-                else:
-                    await w.chomp.jobs.ask(OWNER, ASKED, prompt="hi", deadline_seconds=0.3)
-            broken.execute("ALTER TABLE elsewhere RENAME TO kv")
-        broken.close()
-        assert w.chomp.jobs.counts()["running"] == 0
-        if w.groq.chats:
-            with anyio.fail_after(5):
-                await w.groq.saw_disconnect()
-        assert await w.chomp.jobs.recent(OWNER) == []
-
-
 async def test_more_jobs_than_may_run_at_once_are_told_to_come_back(home: Path) -> None:
     async with world(home, "groq", CHOMP_MAX_REQUESTS="4", CHOMP_MAX_REQUEST_BYTES="100000") as w:
         w.groq.hang()
@@ -253,13 +142,3 @@ async def test_more_jobs_than_may_run_at_once_are_told_to_come_back(home: Path) 
             await w.chomp.dispatch("hi", model="groq/m")
         await w.chomp.jobs.cancel(OWNER, jobs[0].id)
         await w.chomp.dispatch("hi", model="groq/m")
-
-
-async def test_a_long_answer_is_not_written_whole_at_every_telling(home: Path, monkeypatch) -> None:
-    monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
-    async with world(home, "groq") as w:
-        w.groq.stream(["x" * 1_000_000, 0.05] * 8)
-        job = await w.chomp.dispatch("hi", model="groq/m")
-        done = await w.chomp.result(job.id, wait_seconds=40)
-        assert len(done.text) == 8_000_000
-        assert (home / "state.db-wal").stat().st_size < 4 * len(done.text)

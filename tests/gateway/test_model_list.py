@@ -10,11 +10,10 @@ from typing import Any
 import anyio
 import pytest
 
-from chomp_mcp.app import Chomp
 from chomp_mcp.gateway import model_list
 from chomp_mcp.gateway.book import key_id
 from chomp_mcp.gateway.model_list import FRESH_SECONDS, ModelList
-from chomp_mcp.messages import OWNER, Caller, ChatRequest
+from chomp_mcp.messages import OWNER, Caller
 from tests.support.clock import Clock
 from tests.support.world import World, world
 
@@ -141,23 +140,6 @@ async def test_what_a_router_sends_in_place_of_a_list_hides_its_own_models_alone
         assert "cannot be understood" not in str(page.errors), "each has its own reason"
 
 
-async def test_a_key_that_a_router_quotes_is_not_told_with_the_failure(home: Path) -> None:
-    async with world(home, "groq", GROQ_API_KEY="hunter2-lab") as w:
-        w.groq.on(path="/models").fail(401, {"error": {"message": "unknown token hunter2-lab"}})
-        page = await w.chomp.list_models("groq")
-        assert page.errors == {"groq": "unknown token …"}
-        stored = await w.chomp.models._kv.list("models:")
-        assert "hunter2" not in repr([entry.value for entry in stored])
-
-
-async def test_a_bad_key_hides_no_router_from_others(home: Path) -> None:
-    async with world(home, "groq") as w:
-        other = await stranger(w, groq="bad-key-of-theirs")
-        w.groq.on(path="/models", key="bad-key-of-theirs").fail(401, {"error": {"message": "no"}})
-        assert (await w.chomp.list_models("groq", caller=other)).errors == {"groq": "no"}
-        assert (await w.chomp.list_models("groq")).errors == {}
-
-
 async def test_closing_gives_up_what_is_still_being_read(home: Path) -> None:
     async with world(home, "groq") as w:
         w.groq.on(path="/models").hang()
@@ -196,58 +178,6 @@ async def test_many_keys_with_the_same_list_hold_it_once_and_the_oldest_make_roo
         assert len(models._failed) == 10
 
 
-PRICED = {"id": "v/m", "pricing": {"prompt": "0.000001", "completion": "0.000001"}}
-FREE = {"id": "v/m", "pricing": {"prompt": "0", "completion": "0"}}
-
-
-async def cost_of(w: World, *, caller: Caller = OWNER, tokens: tuple[int, int] = (1_000, 1_000)) -> Any:
-    for upstream in w:
-        upstream.clear()
-        upstream.answer(usage=tokens)
-    request = ChatRequest.from_prompt("hi", model="openrouter/v/m", options={"max_tokens": 10}).with_stream(False)
-    async with w.chomp.gateway.exchange(caller, request) as reply:
-        await reply.completion()
-        return reply.receipt().as_dict()["cost_usd"]
-
-
-async def test_a_price_from_an_old_list_is_read_again(home: Path) -> None:
-    clock = Clock()
-    async with world(home, "openrouter", clock=clock) as w:
-        w.openrouter.models([FREE])
-        assert await cost_of(w) == "0"
-        w.openrouter.models([PRICED])
-        assert await cost_of(w) == "0", "the list is fresh"
-        clock.advance(FRESH_SECONDS)
-        await cost_of(w)
-        await settled(w.chomp.models)
-        assert await cost_of(w) == "0.002"
-        w.openrouter.on(path="/models").fail(500)
-        clock.advance(FRESH_SECONDS)
-        for _ in range(2):
-            assert await cost_of(w) == "0.002", "an old price is better than none"
-            await settled(w.chomp.models)
-
-
-async def test_the_price_of_every_key_of_a_router_is_known(home: Path) -> None:
-    async with world(home, "openrouter", OPENROUTER_API_KEY="one-key,two-key") as w:
-        w.openrouter.models([PRICED])
-        w.openrouter.on(key="one-key").fail(429)
-        assert await cost_of(w) == "0.002"
-
-
-# Nobody waits for a list.
-
-
-async def test_a_list_that_hangs_is_not_waited_for_where_another_router_can_answer(home: Path) -> None:
-    async with world(home, "groq", "cerebras") as w:
-        w.groq.models(["openai/gpt-oss-120b", "m"])
-        w.cerebras.on(path="/models").hang()
-        for ref in ("auto", "m", "auto"):
-            with anyio.fail_after(5):
-                assert (await w.chomp.ask("hi", model=ref)).receipt["served"].startswith("groq/")
-        assert len([each for each in w.cerebras.requests if each.method == "GET"]) == 1
-
-
 async def test_processes_that_come_after_know_that_a_list_is_late_and_do_not_wait_at_all(home: Path) -> None:
     async with world(home, "groq", "cerebras") as w:
         w.groq.models(["m"])
@@ -260,25 +190,6 @@ async def test_processes_that_come_after_know_that_a_list_is_late_and_do_not_wai
         assert found["cerebras"]
         assert found["cerebras"].is_late
         assert len([each for each in w.cerebras.requests if each.method == "GET"]) == 1
-
-
-async def test_a_name_that_only_a_late_list_knows_is_waited_for(home: Path) -> None:
-    async with world(home, "groq", "cerebras") as w:
-        w.groq.models(["m"])
-        listed = anyio.Event()
-        w.cerebras.on(path="/models").reply(body={"data": [{"id": "only-here"}]}, before=listed)
-        await w.chomp.ask("hi", model="auto")
-        async with Chomp(w.chomp.settings) as other, anyio.create_task_group() as tasks:
-
-            async def ask() -> None:
-                receipt = (await other.ask("hi", model="only-here")).receipt
-                assert receipt["served"] == "cerebras/only-here"
-
-            tasks.start_soon(ask)
-            with anyio.fail_after(5):
-                while len([each for each in w.cerebras.requests if each.method == "GET"]) < 2:
-                    await anyio.lowlevel.checkpoint()
-            listed.set()
 
 
 async def test_failures_of_a_list_are_remembered_longer_each_time_by_all_processes(home: Path) -> None:
@@ -305,45 +216,3 @@ async def test_an_old_list_serves_on_while_its_router_fails_and_says_so(home: Pa
         assert [model.id for model in page.models] == ["m"]
         assert "old one" in page.errors["groq"]
         assert (await w.chomp.ask("hi", model="m")).receipt["served"] == "groq/m"
-
-
-async def test_with_several_keys_the_next_one_lists_and_the_bad_one_is_named_without_being_told(home: Path) -> None:
-    bad, good = "gsk_bad0123456789abcd", "gsk_good0123456789efgh"
-    async with world(home, "groq", GROQ_API_KEY=f"{bad},{good}") as w:
-        w.groq.models(["m"])
-        w.groq.on(path="/models", key=bad).fail(401, {"error": {"message": f"Invalid API Key {bad}"}})
-        page = await w.chomp.list_models("groq")
-        assert [model.id for model in page.models] == ["m"]
-        assert page.errors["groq"].startswith("the key gsk_…abcd: Invalid API Key")
-        assert bad not in page.errors["groq"]
-        assert (await w.chomp.ask("hi", model="m")).receipt["served"] == "groq/m"
-
-
-@pytest.mark.parametrize(("router", "path"), [("openrouter", "/key"), ("zen", "/usage")])
-async def test_a_bad_key_of_a_router_whose_list_is_everybodys_shows(home: Path, router: str, path: str) -> None:
-    async with world(home, router) as w:
-        upstream = w.routers[router]
-        upstream.models(["m"])
-        upstream.on(path=path).fail(401, {"error": {"message": "Missing Authentication header", "code": 401}})
-        assert (await w.chomp.list_models(router)).errors
-        upstream.on(path=path).clear()
-        upstream.on(path=path).fail(500)
-        await w.chomp.register_keys({router: f"key-{router}"})
-        assert not (await w.chomp.list_models(router)).errors, "what goes wrong there is no verdict on the key"
-
-
-async def test_an_id_that_is_listed_three_times_is_one_model(home: Path) -> None:
-    async with world(home, "groq") as w:
-        w.groq.models(["m", "n", "m", "m"])
-        assert await names(w, "groq") == ["m", "n"]
-
-
-async def test_an_account_page_that_hangs_is_not_waited_for_either(home: Path) -> None:
-    async with world(home, "openrouter") as w:
-        w.openrouter.models(["openrouter/auto"])
-        w.openrouter.on(path="/key").hang()
-        for _ in range(2):
-            with anyio.fail_after(4):
-                assert (await w.chomp.ask("hi", model="openrouter/auto")).receipt[
-                    "served"
-                ] == "openrouter/openrouter/auto"

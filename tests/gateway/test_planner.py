@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.errors import InvalidRequest, NoRouterKey
+from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway import planner
 from chomp_mcp.gateway.model_list import FRESH_SECONDS
 from chomp_mcp.messages import AUTO, OWNER, Caller, ChatRequest, Failed, FailureKind, Plan
@@ -22,7 +22,6 @@ from tests.support.scripted import ScriptedRouter
 from tests.support.world import World, environment, world
 
 pytestmark = pytest.mark.anyio
-
 GONE = Failed(FailureKind.NO_SUCH_MODEL, "gone", 404)
 
 
@@ -99,43 +98,10 @@ async def test_a_router_that_contradicts_its_prefix_once_its_list_has_changed_is
             await planned(w.chomp, "cerebras/m", "groq")
 
 
-async def test_other_keys_make_another_plan_and_each_caller_has_their_own(home: Path) -> None:
-    async with world(home, "groq") as w:
-        _, other = await w.chomp.keyring.create()
-        assert [route.key for route in (await planned(w.chomp, "groq/m")).routes] == ["key-groq"]
-        with pytest.raises(NoRouterKey):
-            await planned(w.chomp, "groq/m", caller=other)
-        await w.chomp.register_keys({"groq": "one,two"}, caller=other)
-        assert [route.key for route in (await planned(w.chomp, "groq/m", caller=other)).routes] == ["one", "two"]
-        await w.chomp.register_keys({"groq": "three"}, caller=other)
-        assert [route.key for route in (await planned(w.chomp, "groq/m", caller=other)).routes] == ["three"]
-        await w.chomp.keyring.revoke(other)
-        with pytest.raises(NoRouterKey):
-            await planned(w.chomp, "groq/m", caller=other)
-
-
 def keys_in_plans() -> set[str]:
     """Of every plan in memory, wherever it is held."""
     gc.collect()
     return {route.key for each in gc.get_objects() if isinstance(each, Plan) for route in each.routes}
-
-
-async def test_no_plan_in_memory_has_the_old_key_once_it_was_replaced_or_the_caller_forgotten(home: Path) -> None:
-    async with world(home, "groq") as w:
-        _, other = await w.chomp.keyring.create()
-        await w.chomp.register_keys({"groq": "old-key"}, caller=other)
-        for caller in (OWNER, other):
-            for ref in ("groq/m", "groq/auto", "auto"):
-                await planned(w.chomp, ref, caller=caller)
-        assert keys_in_plans() >= {"key-groq", "old-key"}
-        await w.chomp.register_keys({"groq": "new-key"}, caller=other)
-        assert "old-key" not in keys_in_plans()
-        await planned(w.chomp, "groq/m", caller=other)
-        assert keys_in_plans() >= {"key-groq", "new-key"}
-        await w.chomp.forget(other)
-        assert "new-key" not in keys_in_plans()
-        assert "key-groq" in keys_in_plans(), "others keep theirs"
-        assert other.id not in w.chomp.books._books
 
 
 async def test_a_plan_whose_key_is_replaced_while_lists_are_read_is_not_remembered(home: Path) -> None:

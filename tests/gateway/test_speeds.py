@@ -14,7 +14,6 @@ from chomp_mcp.store.kv.sqlite import Sqlite
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
-
 ROUTE = Route(Router("groq", "Groq", "https://groq.test/v1"), "m")
 
 
@@ -91,14 +90,4 @@ async def test_what_an_older_version_wrote_is_read(tmp_path: Path, clock: Clock)
     store = Sqlite(tmp_path / "state.db", clock=clock)
     await store.update([f"speed:{ROUTE.ref}"], lambda _: [Write({"stream": [0.4, clock()]}, 900.0)])
     assert await one(Speeds(store, clock=clock)) == Speed(0.4, 0.4)
-    await store.close()
-
-
-async def test_a_cannot_that_was_learned_ends(tmp_path: Path, clock: Clock) -> None:
-    store = Sqlite(tmp_path / "state.db", clock=clock)
-    unable = Inabilities(store, clock=clock)
-    await unable.learn(ROUTE, "tools")
-    assert await unable.known() == {ROUTE.ref: {"tools"}}
-    clock.advance(REMEMBERED_SECONDS)
-    assert await unable.known() == {}
     await store.close()

@@ -8,14 +8,10 @@ import json
 import anyio
 import pytest
 
-from chomp_mcp.messages import OWNER, Attempt, Caller, Receipt
-from chomp_mcp.telemetry import calls
-from chomp_mcp.telemetry.report import Report
 from tests.support.scripted import ScriptedRouter
 from tests.support.serving import serving, settings_for
 
 pytestmark = pytest.mark.anyio
-
 ASKED = {"agent_id": "agent-7", "model": "lab/m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.2}
 
 
@@ -114,17 +110,6 @@ async def test_callers_see_their_own_calls_and_the_owner_sees_all(gateway):
     seen = [(await gateway.http.get("/v1/providers", headers=each)).json() for each in (*headers, {})]
     assert [told["total_calls"] for told in seen] == [2, 0, 3]
     assert [told["providers"]["lab"]["calls"] for told in seen] == [2, 0, 3]
-
-
-def test_callers_are_counted_apart_in_bounded_memory(monkeypatch):
-    monkeypatch.setattr(calls, "MOST_CALLERS", 2)
-    counted = calls.Calls()
-    for caller in ("a" * 64, "b" * 64, "a" * 64, "c" * 64):
-        receipt = Receipt(asked="lab/m", attempts=(Attempt("lab", "m", "ok"),))
-        counted.exchange(Report(door="chat", caller_id=caller, asked="lab/m", receipt=receipt))
-    totals = {name: counted.of(Caller(name * 64)).totals()["total_calls"] for name in "abc"}
-    assert totals == {"a": 2, "b": 0, "c": 1}
-    assert counted.of(OWNER).totals()["total_calls"] == 4
 
 
 async def test_metrics_count_what_went_through_every_door(gateway):

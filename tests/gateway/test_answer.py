@@ -1,0 +1,68 @@
+"""What a router said: an answer, or none."""
+
+from __future__ import annotations
+
+import pytest
+
+from chomp_mcp.errors import UpstreamError
+from chomp_mcp.messages import OWNER, ChatRequest
+from tests.support.world import world
+
+pytestmark = pytest.mark.anyio
+
+
+def request(model: str, *, stream: bool = True, **options: object) -> ChatRequest:
+    return ChatRequest.from_prompt("hi", model=model, options=options).with_stream(stream)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda s: s.html(),
+        lambda s: s.empty(),
+        lambda s: s.garbage(),
+        lambda s: s.fail(500),
+        lambda s: s.cut(after=0),
+        lambda s: s.error_event({"message": "upstream died", "code": 502}),
+    ],
+    ids=["html", "nothing", "garbage", "500", "connection cut", "an error as first event"],
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_a_broken_router_sends_is_a_clear_error_that_names_it(home, answer, stream) -> None:
+    async with world(home, "groq") as w:
+        answer(w.groq)
+        with pytest.raises(UpstreamError) as caught:
+            async with w.chomp.gateway.exchange(OWNER, request("groq/m", stream=stream)):
+                pass
+    assert "groq/m" in str(caught.value)
+    assert caught.value.hint
+    assert "key-groq" not in str(caught.value)
+    assert caught.value.receipt
+    assert {a.outcome for a in caught.value.receipt.attempts} == {"transient"}
+    assert len(w.groq.chats) == 2, "transient failures are tried once more on the same route"
+
+
+async def test_a_router_that_ignores_stream_is_heard_all_the_same(home) -> None:
+    async with world(home, "groq") as w:
+        body = {
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "whole"}, "finish_reason": "stop"}]
+        }
+        w.groq.reply(
+            200, body | {"usage": {"prompt_tokens": 2, "completion_tokens": 1}}, {"content-type": "application/json"}
+        )
+        async with w.chomp.gateway.exchange(OWNER, request("groq/m")) as reply:
+            assert (await reply.completion()).text == "whole"
+            assert reply.receipt().usage.input_tokens == 2
+
+
+async def test_a_stream_that_ends_before_it_said_anything_is_nobodys_answer_yet(home) -> None:
+    async with world(home, "groq", "cerebras") as w:
+        for upstream in w:
+            upstream.models(["gpt-oss-120b"])
+        w.groq.stream(
+            [{"choices": [{"index": 0, "delta": {"role": "assistant"}}]}], usage=None, finish=None, done=False
+        )
+        w.cerebras.answer("mine")
+        async with w.chomp.gateway.exchange(OWNER, request("gpt-oss-120b")) as reply:
+            assert (await reply.completion()).text == "mine"
+        assert [a.outcome for a in reply.receipt().attempts] == ["transient", "transient", "ok"]

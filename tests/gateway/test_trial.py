@@ -1,0 +1,43 @@
+"""One route is tried: how it ends, and what is told of it."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from chomp_mcp.errors import UpstreamError
+from chomp_mcp.messages import OWNER, ChatRequest
+from tests.support.world import world
+
+pytestmark = pytest.mark.anyio
+
+
+def request(model: str, *, stream: bool = True, **options: object) -> ChatRequest:
+    return ChatRequest.from_prompt("hi", model=model, options=options).with_stream(stream)
+
+
+async def test_a_call_that_is_cancelled_before_the_first_byte_stops_the_router(home) -> None:
+    async with world(home, "groq") as w:
+        w.groq.hang()
+        async with anyio.create_task_group() as tasks:
+
+            async def call() -> None:
+                async with w.chomp.gateway.exchange(OWNER, request("groq/m")):
+                    raise AssertionError("nothing was answered")
+
+            tasks.start_soon(call)
+            with anyio.fail_after(5):
+                await w.groq.saw_request()
+                tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await w.groq.saw_disconnect()
+        assert [a.outcome for a in w.reports[0].receipt.attempts] == ["hung_up"]
+
+
+async def test_a_key_that_a_router_repeats_is_not_told_on(home) -> None:
+    async with world(home, "groq", GROQ_API_KEY="hunter2-lab") as w:
+        w.groq.fail(400, {"error": {"message": "unknown token hunter2-lab", "param": "hunter2-lab"}})
+        with pytest.raises(UpstreamError) as caught:
+            async with w.chomp.gateway.exchange(OWNER, request("groq/m")):
+                pass
+        assert "hunter2" not in str(caught.value) + repr(caught.value.envelope()) + repr(w.reports[0])
