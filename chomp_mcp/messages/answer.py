@@ -197,6 +197,7 @@ _REAL = frozenset(
         "images",
     }
 )
+_LABELS = frozenset({"type", "index", "format"})
 MUTE_ENDS = frozenset({"length", "content_filter"})
 """Whoever has no tokens left, or may not speak, has answered without a word."""
 
@@ -209,9 +210,17 @@ def _says(said: Any) -> bool:
     return False
 
 
-def _is_something(value: Any) -> bool:
-    """An object whose every field is blank (Snowflake fills in all that there are) is nothing."""
-    return any(value.values()) if isinstance(value, dict) else bool(value)
+def _is_something(value: Any, depth: int = 8) -> bool:
+    """An object whose every field is blank (Snowflake fills in all that there are) is nothing; so is a list of such.
+
+    A part or a piece of a tool call may name its kind and its place for ever, and say nothing. What lies deeper than
+    any API nests it counts as something.
+    """
+    if isinstance(value, dict):
+        value = [each for name, each in value.items() if name not in _LABELS]
+    if isinstance(value, list) and depth:
+        return any(_is_something(each, depth - 1) for each in value)
+    return bool(value)
 
 
 def text_of(content: Any) -> str:

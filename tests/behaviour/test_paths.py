@@ -17,7 +17,9 @@ pytestmark = pytest.mark.anyio
 COMMENT = b": OPENROUTER PROCESSING\n\n"
 EMPTY = sse({"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": ""}}]})
 ROLE = sse(chunk(role="assistant"))
-SIGNS_OF_LIFE = pytest.mark.parametrize("sign", [COMMENT, EMPTY, ROLE, b"data: {}\n\n", b"\n"])
+CALL = sse(chunk(tool_calls=[{"index": 0, "type": "function", "function": {"arguments": ""}}]))
+PART = sse(chunk(content=[{"type": "text", "text": ""}]))
+SIGNS_OF_LIFE = pytest.mark.parametrize("sign", [COMMENT, EMPTY, ROLE, CALL, PART, b"data: {}\n\n", b"\n"])
 
 
 def for_ever(sign: bytes) -> list[bytes | float]:

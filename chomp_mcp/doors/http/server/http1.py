@@ -24,6 +24,8 @@ LINGER_SECONDS = 0.5
 """How long an idle connection still takes a request while the server ends."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
+MAX_PIPELINED = 32
+"""How many requests of one connection may wait for the answer to an earlier one; no client in use sends many."""
 SPARE_FILES = 32
 """For the store, logs and modules that are loaded late."""
 SPARE_CONNECTIONS = 8
@@ -84,6 +86,8 @@ class Protocol(HttpToolsProtocol):
     _told_at = 0.0
     """Of all connections of the process."""
     _is_ending = False
+    _is_full = False
+    """More requests came than may wait: the last that may is the connection's last, and no more is read."""
     _unclaimed = 0
     """Bytes that came in since a head, a body or a part of one was complete: an endless head, chunk or trailer."""
 
@@ -100,6 +104,8 @@ class Protocol(HttpToolsProtocol):
         self._mind_the_head()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_full:
+            return
         self._unclaimed += len(data)
         super().data_received(data)
         self._mind_the_head()
@@ -108,6 +114,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._unclaimed = 0
+        if self._is_full:
+            return
         size = len(self.url)
         for name, value in self.headers:
             size += len(name) + len(value)
@@ -117,6 +125,10 @@ class Protocol(HttpToolsProtocol):
             many = f"{most_connections():,} connections are open, and that is the most."
             hint = "Ask again in a moment; the limit follows from `ulimit -n`."
             self._refuse(Overloaded(many, hint=hint, retry_after=1.0))
+        elif len(self.pipeline) >= MAX_PIPELINED:
+            # RFC 9112, 9.3.2: a client asks again what a closed connection has left unanswered. One packet may hold
+            # thousands of requests of thirty bytes, which are kilobytes each as soon as they are read.
+            self._is_full, self.cycle.keep_alive = True, False
         else:
             super().on_headers_complete()
             if self._is_ending and bool(self.cycle):
@@ -124,7 +136,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unclaimed = 0
-        if self.cycle is not None:  # None after a refused head
+        if not self._is_full and self.cycle is not None:  # None after a refused head
             super().on_body(body)
 
     def pause_writing(self) -> None:
@@ -146,12 +158,17 @@ class Protocol(HttpToolsProtocol):
         uvicorn stops to read at a large body until somebody takes it, and would not see that end.
         """
         self._unclaimed = 0
-        if self.transport.is_closing():
-            return  # a refused head
+        if self.transport.is_closing() or self._is_full:
+            return  # a refused head, or what nobody reads
         super().on_message_complete()
         cast("dict[str, Any]", self.scope)[HANG_UP] = self._hang_up
         if not self.pipeline:
             self.flow.resume_reading()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:  # uvicorn reads on after each answer, while the requests that wait only become more
+            self.flow.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._relax()

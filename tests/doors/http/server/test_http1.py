@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import anyio
 import pytest
@@ -80,3 +81,23 @@ async def test_more_connections_than_the_files_allow_are_told_to_come_back_and_t
             while (await gateway.http.get("/healthz")).status_code != 200:
                 pass
     assert [record.message for record in caplog.records if "raise ulimit -n" in record.message]
+
+
+async def test_requests_that_do_not_wait_for_their_answers_are_answered_in_order_and_do_not_pile_up(home) -> None:
+    async with serving(settings_for(home)) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.chomp.settings.port)
+        with anyio.fail_after(20):
+            writer.write(b"".join(get(number) for number in range(10)))
+            few = b""
+            while few.count(b"HTTP/1.1 ") < 10:
+                few += await reader.read(65_536)
+            writer.write(b"".join(get(number) for number in range(10, 200)))  # in one packet, more than may wait
+            many = await reader.read()
+        writer.close()
+        ids = [int(each) for each in re.findall(rb"x-request-id: n-(\d+)", few + many)]
+        assert ids == list(range(10 + 1 + http1.MAX_PIPELINED)), "in their order, and then the connection ends"
+        assert (await gateway.http.get("/healthz")).status_code == 200
+
+
+def get(number: int) -> bytes:
+    return f"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-request-id: n-{number}\r\n\r\n".encode()
