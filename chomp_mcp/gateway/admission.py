@@ -71,12 +71,13 @@ class Admission:
         Raises:
             BudgetExceeded: not even a free route is left.
         """
-        if all(route.router.free for route in plan.routes):
+        if not [route for route in plan.routes if not route.router.free]:
             return plan, None
         await self._prices.load(plan.routes)
         tokens = most_input(request.said)
         estimates = [self._prices.estimate(route, request.said, tokens) for route in plan.routes]
-        most, least, likely = (budget.nano(max(figures)) for figures in list(zip(*estimates, strict=True))[:3])
+        dearest, least_usd, likely_usd, _ = map(max, zip(*estimates, strict=True))
+        most, least, likely = budget.nano(dearest), budget.nano(least_usd), budget.nano(likely_usd)
         if most == 0:
             return plan, None
         try:

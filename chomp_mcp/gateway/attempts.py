@@ -67,7 +67,11 @@ class Attempts:
         index = await self._first_ready(range(len(self.plan.routes)))
         while index is not None:
             try:
-                outcome = await (self._raced(index, self._hedge) if self._hedge else self._alone(index))
+                if self._hedge:
+                    outcome = await self._raced(index, self._hedge)
+                else:
+                    trial = self._trial(index)
+                    outcome = await self._outcome(trial, index, await trial.run())
             except StayLocal as error:
                 index = await self._first_ready(self._go_on_here(index, error))
                 continue
@@ -83,10 +87,6 @@ class Attempts:
         self._probing.discard(index)
         self._tried.add(index)
         return Trial(route, self._request, self.plan.needs, self._means, self.record, is_probe=is_probe)
-
-    async def _alone(self, index: int) -> Answer | Mapping[int, Failed]:
-        trial = self._trial(index)
-        return await self._outcome(trial, index, await trial.run())
 
     async def _outcome(self, trial: Trial, index: int, outcome: Answer | Failed) -> Answer | Mapping[int, Failed]:
         """The answer, its speed measured where a group reads it; or what failed at which place of the plan."""
@@ -230,8 +230,8 @@ class Attempts:
 
     def _tell_substitution(self, route: Route) -> None:
         """What was passed over, and why; a caller must never wonder who answered."""
-        self.record.note(
-            *(f"{passed.ref} rests ({rest.words})" for passed, rest in self._rests if passed.ref != route.ref)
-        )
+        for passed, rest in self._rests:
+            if passed.ref != route.ref:
+                self.record.note(f"{passed.ref} rests ({rest.words})")
         if route.router.note:
             self.record.note(route.router.note)

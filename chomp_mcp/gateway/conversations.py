@@ -49,7 +49,7 @@ class Conversations:
 
     async def with_kept(self, name: str, plan: Plan) -> Plan:
         """The plan with the conversation's route in front, as far as it is still in it."""
-        known = await self._kv.get(name) if name else None
+        known = await self._kv.get(name)
         if not known:
             return plan
         kept = next((r for r in plan.routes if r.ref == known.get("route") and r.key_id == known.get("key")), None)
@@ -61,7 +61,7 @@ class Conversations:
     async def keep(self, name: str, plan: Plan, route: Route) -> None:
         """This route answers: the next turn goes there first."""
         now = self._clock()
-        if not name or (route is plan.kept and now - plan.kept_at < REFRESH_SECONDS):
+        if route is plan.kept and now - plan.kept_at < REFRESH_SECONDS:
             return
         value = {"route": route.ref, "key": route.key_id, "at": now}
         try:

@@ -102,8 +102,7 @@ class Health:
 
         `mind_quota`: leave it alone also when its quota reads as used up. `only_look`: take no probe's place.
         """
-        router, now = route.router.id, self._clock()
-        names = (_rest_name(router, route.key_id), _breaker_name(route), _quota_name(route))
+        now, names = self._clock(), _names(route)
         rested, tripped, readings = await self._kv.get_many(names)
         if rested:
             rests = _rests(rested, now)
@@ -164,7 +163,7 @@ class Health:
 
     async def readings(self, routes: Sequence[Route]) -> list[tuple[Reading, ...]]:
         """Route by route, what is known of the quota that it takes from."""
-        names = [_quota_name(route) for route in routes]
+        names = [_names(route)[2] for route in routes]
         asked, now = list(dict.fromkeys(names)), self._clock()
         found = dict(zip(asked, await self._kv.get_many(asked), strict=True))
         return [_readings(found[name], now) for name in names]
@@ -175,10 +174,14 @@ class Health:
         states = {router: BreakerState.from_value(value) for router, value in zip(routers, stored, strict=True)}
         return {router: (state, breaker.open_until(state, self._rules)) for router, state in states.items()}
 
-    @_bookkeeping
     async def succeeded(self, route: Route) -> None:
         """The router answered to the end: its failures are forgotten, and so are doubts in the key."""
-        name, rests = _breaker_name(route), _rest_name(route.router.id, route.key_id)
+        rests, name, _ = _names(route)
+        if name not in self._clean or rests in self._doubted:
+            await self._forget(route, name, rests)
+
+    @_bookkeeping
+    async def _forget(self, route: Route, name: str, rests: str) -> None:
         if name not in self._clean and await self._kv.get(name) is not None:
             await self._change_breaker(route, lambda s, _: (True, breaker.after_success(s)))
         if rests in self._doubted:
@@ -218,7 +221,7 @@ class Health:
         """Keep what an answer's headers said of the key's quota."""
         if not readings:
             return
-        name = _quota_name(route)
+        name = _names(route)[2]
         now = self._clock()
         is_used_up = quota.exhausted(readings, now) is not None
         if not is_used_up and 0 <= now - self._quota_written.get(name, 0.0) < QUOTA_WRITE_SECONDS:
@@ -249,7 +252,7 @@ class Health:
         self, route: Route, change: Callable[[BreakerState, float], tuple[bool, BreakerState]]
     ) -> bool:
         """One atomic step of a breaker; observers hear of a new position."""
-        name = _breaker_name(route)
+        name = _names(route)[1]
         self._clean.discard(name)
         now = self._clock()
         seen: list[tuple[bool, BreakerState, BreakerState]] = []
@@ -290,17 +293,25 @@ class Health:
                 refused_at = now
             return [_record(kept, refused_at, now)]
 
-        await self._kv.update([_rest_name(route.router.id, route.key_id)], step)
+        await self._kv.update([_names(route)[0]], step)
 
 
 _READING = tuple(each.name for each in fields(Reading))
 """What we know of a reading; another version that shares the store may know more."""
 
 
-def _breaker_name(route: Route) -> str:
-    """One breaker for each router; the mock's models fail on purpose, each by itself."""
-    is_mock = route.router.dialect == "mock"
-    return f"health:{route.router.id}:{route.model}" if is_mock else f"health:{route.router.id}"
+def _names(route: Route) -> tuple[str, str, str]:
+    """The records of its rests, of its breaker and of its quota.
+
+    One breaker for each router; the mock's models fail on purpose, each by itself. Quotas are counted per key, and per
+    model where the router says so.
+    """
+    router, key_id, model = route.router, route.key_id, route.model
+    return (
+        f"rest:{router.id}:{key_id}",
+        f"health:{router.id}:{model}" if router.dialect == "mock" else f"health:{router.id}",
+        f"quota:{router.id}:{key_id}:{model if router.quota_scope == 'model' else ''}",
+    )
 
 
 def _rest_name(router: str, key_id: str) -> str:
@@ -310,12 +321,6 @@ def _rest_name(router: str, key_id: str) -> str:
 def _gone_name(router: str, key_id: str) -> str:
     """By key: "does not exist" often means "or you do not have access"."""
     return f"gone:{router}:{key_id}"
-
-
-def _quota_name(route: Route) -> str:
-    """Quotas are counted per key, and per model where the router says so."""
-    model = route.model if route.router.quota_scope == "model" else ""
-    return _quotas_of(route.router, route.key_id) + model
 
 
 def _quotas_of(router: Router, key_id: str) -> str:

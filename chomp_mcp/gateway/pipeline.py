@@ -84,7 +84,8 @@ class Gateway:
         """Where the request would go now, and why each route stands where it does; no router is called for it."""
         await self.admission.let_in(caller)
         plan = await self.plan(caller, request)
-        plan = await self.conversations.with_kept(self.conversations.name_of(caller, request, plan), plan)
+        if talk := self.conversations.name_of(caller, request, plan):
+            plan = await self.conversations.with_kept(talk, plan)
         return await Explainer(self.planner.orders, self.health).of(plan, request)
 
     async def count_tokens(self, caller: Caller, request: ChatRequest) -> Mapping[str, Any] | None:
@@ -182,7 +183,8 @@ class Exchange:
         if request.native and not any(map(request.is_native_to, self._plan.routes)):
             _ = len(request.body)  # what cannot be translated is refused here, before anything is held for it
         talk = gateway.conversations.name_of(self._caller, request, self._plan)
-        self._plan = await gateway.conversations.with_kept(talk, self._plan)
+        if talk:
+            self._plan = await gateway.conversations.with_kept(talk, self._plan)
         grant = (await gateway.planner.books.as_read(self._caller)).grant
         plan, self._hold = await gateway.admission.reserve(self._caller, request, self._plan, grant)
         # Before the request leaves: from then on its router may bill it, and this process be killed.
@@ -206,7 +208,8 @@ class Exchange:
                 close = await gateway.planner.close_to(self._caller, last[0])
                 error.hint = f"Did you mean {' or '.join(close)}?" if close else error.hint
             raise
-        await gateway.conversations.keep(talk, plan, answer.route)
+        if talk:
+            await gateway.conversations.keep(talk, plan, answer.route)
         self._reply = Reply(
             self._attempts,
             answer,

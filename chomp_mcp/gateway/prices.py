@@ -50,6 +50,8 @@ class Prices:
             for route in routes
             if not (route.router.free or route.listed or self._models.has_read(route.router.id, route.key_id))
         ]
+        if not unread:
+            return
         unknown = [route for route in unread if self.of(route) is None]
         for route in unread:
             self._models.start(route.router.id, _keys_of(route))

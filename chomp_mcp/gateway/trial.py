@@ -81,7 +81,9 @@ class Record:
         self.done.insert(place, Attempt(route.router.id, route.model, outcome, status, ms, message[:300]))
 
     def note(self, *sentences: str) -> None:
-        self.notes += [note for note in dict.fromkeys(sentences) if note not in self.notes]
+        for sentence in sentences:
+            if sentence not in self.notes:
+                self.notes.append(sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class Trial:
         self._asked = asked
         self._request = means.seals.fitted(route, means.wishes.fitted(route, asked))
         """As it is put to the route: perhaps without some of its wishes, or what another route has sealed."""
+        self._is_whole = False
+        """It is asked for whole, for the router refuses to stream it; known once it was encoded."""
         self._needs = needs
         self._means = means
         self._record = record
@@ -216,42 +220,40 @@ class Trial:
 
     def _encode(self) -> WireRequest | Failed:
         """The call, its notes told; a failed attempt where this router cannot take what the request holds."""
-        route, means = self.route, self._means
-        speak = speech(route, self._request)
-        request = self._request.with_stream(False) if self._must_be_whole else self._request
+        route, means, request = self.route, self._means, self._request
+        is_native = request.is_native_to(route)
+        self._is_whole = not is_native and must_be_whole(route, request.body)
+        if self._is_whole:
+            request = request.with_stream(False)
         try:
-            wired = speak.encode(route, request)
+            wired = speech(route, request).encode(route, request)
         except InvalidRequest as error:
             return Failed(FailureKind.NOT_TAKEN, error.message, body={"hint": error.hint, "param": error.param})
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"The request cannot be sent as JSON: {error}.", hint="Send plain JSON.") from None
-        unmet = [
-            f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name not in request.wishes
-        ]
-        if not request.is_native_to(route):
+        if not is_native:
+            left = set(self._asked.wishes).difference(request.wishes)
+            unmet = [f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name in left]
             self._record.note(*request.all_notes, *unmet)
         elif request.native is not self._asked.native:
             self._record.note(LEFT_OUT)
-        self._record.note(*wired.notes)
+        if wired.notes:
+            self._record.note(*wired.notes)
         means.trace.attempt(route.router.id, route.model)
         means.trace.inject(wired.headers)
         if means.guard is not None:
             wired, note = means.guard.checked(route, wired)
-            self._record.note(*([note] if note else []))
+            if note:
+                self._record.note(note)
         return wired
-
-    @property
-    def _must_be_whole(self) -> bool:
-        is_native = self._request.is_native_to(self.route)
-        return not is_native and must_be_whole(self.route, self._request.body)
 
     async def _read(self, response: Response) -> Answer | Failed:
         route, now = self.route, self._means.clock()
-        readings = quota_headers.read(response.headers, now, windows=route.router.quota_windows)
-        await self._means.health.learned(route, readings)
+        if readings := quota_headers.read(response.headers, now, windows=route.router.quota_windows):
+            await self._means.health.learned(route, readings)
         if not response.is_success:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
-        if self._request.stream and not self._must_be_whole:
+        if self._request.stream and not self._is_whole:
             return await self._peek(response)
         outcome = whole(speech(route, self._request), response.headers, await response.read(MAX_ANSWER_BYTES))
         if not isinstance(outcome, Completion):
