@@ -96,6 +96,10 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
         self._together: asyncio.Task[None] | None = None
         """Begins in the next turn of the event loop, and then writes what is noted."""
+        self._securing: list[asyncio.Future[None]] = []
+        """Whoever waits for it."""
+        self._holds = 0
+        """Made by this process."""
         self._renewer: asyncio.Task[None] | None = None
         self._wrote_at = 0.0
         self._is_closing = False
@@ -136,18 +140,30 @@ class Ledger:
         if held is None or hold.id not in held.unwritten:
             return
         # Whoever comes in the same turn of the event loop is written in the same step. A caller that hangs up takes
-        # nobody else's step with it.
+        # nobody else's step with it, so that each waits for a future of its own.
         if self._together is None:
             self._together = asyncio.create_task(self._write_together())
-        await asyncio.shield(self._together)
+        written = asyncio.get_running_loop().create_future()
+        self._securing.append(written)
+        await written
         if self._journal is not None and hold.id in held.unwritten and hold.id not in self._journaled:
             row = Row(records_of(hold.caller_id, self._clock()), self._next(), hold=hold)
             self._journaled[hold.id] = row.number
             await self._journal_rows([row])
 
     async def _write_together(self) -> None:
-        self._together = None
-        await self.written()
+        self._together, waiting = None, self._securing
+        self._securing = []
+        try:
+            await self.written()
+        except Exception as error:
+            for each in waiting:
+                if not each.done():
+                    each.set_exception(error)
+            raise
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
 
     def _within_room(self, caller_id: str, nano_usd: int, likely: int) -> Hold | None:
         """A reservation that others count already; not while a record is written that does not know of it."""
@@ -156,7 +172,11 @@ class Ledger:
         held = self._held.get(names[2])
         if held is None or not held.has_room(nano_usd, now):
             return None
-        return self._place_later(names, Hold(secrets.token_hex(6), caller_id, nano_usd, likely))
+        return self._place_later(names, Hold(self._hold_id(), caller_id, nano_usd, likely))
+
+    def _hold_id(self) -> str:
+        self._holds += 1
+        return f"{self._process}-{self._holds:x}"
 
     def _place_later(self, names: Names, hold: Hold) -> Hold:
         held = self._held.setdefault(names[2], Held())
@@ -168,7 +188,7 @@ class Ledger:
 
     async def _reserve(self, caller_id: str, wish: _Wish) -> Hold:
         names = records_of(caller_id, self._clock())
-        hold = Hold(secrets.token_hex(6), caller_id, wish.most, wish.likely)
+        hold = Hold(self._hold_id(), caller_id, wish.most, wish.likely)
         try:
             await self._write_refused()
             return await self._write(names, self._taken(names), hold, wish) or hold
@@ -343,11 +363,11 @@ class Ledger:
         row = Row(names, number, calls)
         now = self._clock()
         mine = self._held.get(names[2]) or Held()
-        ended = _ended(calls)
+        ended, excess = _ended(calls), sum(map(_excess, calls))
         # A hold that stands in the journal under a later number is not in this step.
         under_way = [each for each in mine.without(ended) if self._journaled.get(each.id, 0) <= number]
         kept = sum(each.nano_usd for each in under_way)
-        rest = mine.granted - mine.held_for(ended) - sum(map(_excess, calls)) if now < mine.granted_until else 0
+        rest = mine.granted - mine.held_for(ended) - excess if now < mine.granted_until else 0
         granted, until, placed = max(kept, rest), now + ROOM_SECONDS, hold
 
         def book(old: Sequence[Value | None]) -> Sequence[Write | None]:
@@ -399,7 +419,8 @@ class Ledger:
         record = row.names[2]
         held = self._held.setdefault(record, Held())
         held.end(_ended(row.calls))
-        held.overdrawn = max(0, held.overdrawn - sum(map(_excess, row.calls)))
+        if held.overdrawn:
+            held.overdrawn = max(0, held.overdrawn - sum(map(_excess, row.calls)))
         held.granted, held.granted_until = granted, until
         held.unwritten = {each for each in held.unwritten if self._journaled.get(each, 0) > row.number}
         if hold is not None:

@@ -26,12 +26,13 @@ class Calls:
 
     def exchange(self, report: Report) -> None:
         self._all.add(report)
-        if report.caller_id not in self._of:
-            self._of[report.caller_id] = Counts()
+        counts = self._of.get(report.caller_id)
+        if counts is None:
+            counts = self._of[report.caller_id] = Counts()
+            if len(self._of) > MOST_CALLERS:
+                self._of.popitem(last=False)
         self._of.move_to_end(report.caller_id)
-        self._of[report.caller_id].add(report)
-        if len(self._of) > MOST_CALLERS:
-            self._of.popitem(last=False)
+        counts.add(report)
 
     def transition(self, transition: Transition) -> None:
         """Breakers are read as they stand."""
@@ -52,13 +53,12 @@ class Counts:
 
     def add(self, report: Report) -> None:
         attempts = report.receipt.attempts
-        routes = set()
         for attempt in attempts:
-            routes.add((attempt.router, attempt.model))
             self._calls[attempt.router] += 1
             self._failures[attempt.router] += attempt.outcome not in NO_FAILURES
-        self._exchanges += bool(attempts)
-        self._failovers += max(0, len(routes) - 1)
+        if attempts:
+            self._exchanges += 1
+            self._failovers += len({(attempt.router, attempt.model) for attempt in attempts}) - 1
 
     def totals(self) -> dict[str, int]:
         return {"total_calls": self._exchanges, "failovers": self._failovers}

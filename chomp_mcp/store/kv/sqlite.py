@@ -210,7 +210,7 @@ class Sqlite:
         connection.execute("BEGIN IMMEDIATE")
         try:
             old = self._live(keys, self._read(connection, keys))
-            now = self._clock()
+            now, rows = self._clock(), []
             for key, write in zip(keys, change(old), strict=True):
                 if write is None:
                     continue
@@ -218,8 +218,10 @@ class Sqlite:
                     connection.execute("DELETE FROM kv WHERE key = ?", (key,))
                     self._remember(connection, key, None)
                 else:
-                    end = None if write.expires_in is None else now + write.expires_in
-                    self._store(connection, key, (encode(write.value), end))
+                    row = encode(write.value), None if write.expires_in is None else now + write.expires_in
+                    rows.append((key, *row))
+                    self._remember(connection, key, row)
+            connection.executemany(_PUT, rows)
             connection.execute("COMMIT")
         except BaseException:
             self._rows.clear()
