@@ -21,6 +21,7 @@ from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.store.recovery import book_orphans, stepped, tally_writes
 from chomp_mcp.store.spend import HOLD, Names, Spend, dollars, exceeded, records_of
 from chomp_mcp.store.tally import NO_USAGE, Settled, added, by_router, cost_of, tally
+from chomp_mcp.store.together import Together
 
 __all__ = ["HOLD_SECONDS", "NO_USAGE", "Hold", "Ledger", "Settled", "Spend"]
 
@@ -94,10 +95,7 @@ class Ledger:
         """What they cost in all."""
         self._one_writer = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
-        self._together: asyncio.Task[None] | None = None
-        """Begins in the next turn of the event loop, and then writes what is noted."""
-        self._securing: list[asyncio.Future[None]] = []
-        """Whoever waits for it."""
+        self._together = Together(self.written)
         self._holds = 0
         """Made by this process."""
         self._renewer: asyncio.Task[None] | None = None
@@ -139,31 +137,11 @@ class Ledger:
         held = self._held.get(f"{HOLD}{hold.caller_id}")
         if held is None or hold.id not in held.unwritten:
             return
-        # Whoever comes in the same turn of the event loop is written in the same step. A caller that hangs up takes
-        # nobody else's step with it, so that each waits for a future of its own.
-        if self._together is None:
-            self._together = asyncio.create_task(self._write_together())
-        written = asyncio.get_running_loop().create_future()
-        self._securing.append(written)
-        await written
+        await self._together.run()
         if self._journal is not None and hold.id in held.unwritten and hold.id not in self._journaled:
             row = Row(records_of(hold.caller_id, self._clock()), self._next(), hold=hold)
             self._journaled[hold.id] = row.number
             await self._journal_rows([row])
-
-    async def _write_together(self) -> None:
-        self._together, waiting = None, self._securing
-        self._securing = []
-        try:
-            await self.written()
-        except Exception as error:
-            for each in waiting:
-                if not each.done():
-                    each.set_exception(error)
-            raise
-        for each in waiting:
-            if not each.done():
-                each.set_result(None)
 
     def _within_room(self, caller_id: str, nano_usd: int, likely: int) -> Hold | None:
         """A reservation that others count already; not while a record is written that does not know of it."""
