@@ -34,7 +34,7 @@ SLOW = (
     "tests/bench/",
     "tests/conformance/",
     "tests/doors/cli/",
-    "tests/doors/http/server/",
+    "tests/doors/http/server/test_workers.py",
     "tests/doors/http/test_many_streams.py",
     "tests/doors/mcp/test_server_sessions.py",
     "tests/doors/mcp/test_stdio",

@@ -1,12 +1,7 @@
-"""The one app: bad input, Host and Origin, CORS, bodies, request ids, start and stop."""
+"""The one app: bad input, Host and Origin, CORS, bodies, request ids."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import signal
-import socket
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -14,20 +9,13 @@ import anyio
 import httpx2
 import pytest
 
-from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http.server import http1 as protocol
-from chomp_mcp.doors.http.server import process as http_process
-from chomp_mcp.doors.http.server.serve import bracketed, serve
-from chomp_mcp.errors import InvalidSetting
-from tests.support.serving import process, serving, settings_for, url_of
+from tests.support.serving import serving, settings_for
 
 pytestmark = pytest.mark.anyio
-
 CHAT = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "hi"}]
 OK = {"model": "lab/m", "messages": HELLO}
 DEEP = b'{"messages":' + b"[" * 100_000
-
 BAD_INPUT = [
     # method, path, body, status, code
     *(("POST", path, b"{not json", 400, "invalid_request") for path in (CHAT, "/v1/chat", "/v1/chat/stream")),
@@ -206,56 +194,6 @@ async def test_a_slow_body_is_given_up(home, path, framing):
     assert b'"code":"request_timeout"' in answer
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"\x16\x03\x01 this is TLS\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost localhost\r\n\r\n",
-        b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nnope\r\n",
-    ],
-)
-async def test_what_is_no_http_is_told_so_in_the_envelope(gateway, sent):
-    async with raw(gateway, sent) as stream:
-        head, _, body = (await everything(stream)).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400 ")
-    assert b"\r\nx-request-id: req_" in head
-    assert b"\r\nconnection: close" in head
-    assert json.loads(body)["error"]["code"] == "invalid_request"
-
-
-@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"])
-async def test_a_head_that_never_ends_is_given_up(home, monkeypatch, before):
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
-    async with serving(settings_for(home)) as gateway, raw(gateway, before) as stream:
-        if before:
-            assert b'{"status":"ok"}' in await stream.receive()
-        await stream.send(b"GET /healthz HTTP/1.1\r\nhost: local")
-        answer = await everything(stream)
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"request_timeout"' in answer
-
-
-async def test_a_connection_that_never_says_anything_is_closed(home, monkeypatch):
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
-    async with serving(settings_for(home)) as gateway, raw(gateway, b"\r\n") as stream:
-        assert await everything(stream) == b""
-
-
-async def test_an_answer_may_take_longer_than_a_head(home, upstream, monkeypatch):
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
-    upstream.stream(["Hel", 0.2, "lo"])
-    async with serving(settings_for(home, lab=upstream.url)) as gateway:
-        for _ in range(2):
-            assert (await gateway.chat()).json()["choices"][0]["message"]["content"] == "Hello"
-
-
-async def test_who_waits_for_100_continue_never_sends_too_much(gateway):
-    head = b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 50000000\r\n\r\n"
-    async with raw(gateway, head) as stream:
-        answer = await everything(stream)
-    assert answer.startswith(b"HTTP/1.1 413 ")
-
-
 async def test_a_client_that_leaves_within_its_body_does_no_harm(gateway):
     async with raw(gateway, b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{"):
         pass
@@ -278,116 +216,6 @@ async def test_our_own_mistakes_are_told_without_their_insides(gateway, caplog):
     assert "RuntimeError" in caplog.text
 
 
-async def test_jobs_that_cannot_finish_are_marked_at_shutdown(home, upstream):
-    upstream.hang(after=["Hello"])
-    settings = settings_for(home, lab=upstream.url)
-    async with serving(settings) as gateway:
-        job = (await gateway.http.post("/api/dispatch", json={"prompt": "hi", "model": "lab/m"})).json()
-        with anyio.fail_after(5):
-            await upstream.saw_request()
-    async with Chomp(settings) as chomp:
-        stopped = await chomp.result(job["id"])
-    assert stopped.status == "error"
-    assert "Dispatch it again" in stopped.error
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops_accepting_and_lets_answers_finish(home, upstream, number):
-    go = anyio.Event()
-    upstream.stream(["Hel", go, "lo"])
-    async with process(home, "--port", "0", CHOMP_ROUTER_GROQ_URL=upstream.url, GROQ_API_KEY="gsk_1") as started:
-        url = await url_of(started)
-        async with httpx2.AsyncClient(base_url=url) as client:
-            body = {"model": "groq/m", "messages": HELLO, "stream": True}
-            async with client.stream("POST", CHAT, json=body) as answer:
-                pieces = answer.aiter_bytes()
-                got = await anext(pieces)
-                started.send_signal(number)
-                with anyio.fail_after(10):
-                    await refused(url)
-                    go.set()
-                    got += b"".join([piece async for piece in pieces])
-        with anyio.fail_after(10):
-            assert await started.wait() == 0
-        assert b'"Hel"' in got
-        assert got.endswith(b"data: [DONE]\n\n")
-        assert b"Traceback" not in await started.stderr.read()
-
-
-@pytest.mark.parametrize("size", [10, 100_000, 1_000_000])
-@pytest.mark.parametrize("piece", [1_000, 10_000_000])
-async def test_however_a_request_came_in_its_client_is_missed_when_it_leaves(gateway, upstream, size, piece):
-    upstream.hang()
-    body = json.dumps({**OK, "user": size * "x"}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-    sent = f"{head}\r\n\r\n".encode() + body
-    _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
-    for at in range(0, len(sent), piece):
-        writer.write(sent[at : at + piece])
-        await writer.drain()
-        await asyncio.sleep(0)
-    await upstream.saw_request()
-    writer.transport.abort()
-    await upstream.saw_disconnect()
-
-
-@pytest.mark.parametrize("path", [CHAT, "/v1/chat/stream"])
-async def test_streams_that_outlast_a_shutdown_are_told_so_and_end(home, upstream, monkeypatch, capsys, path):
-    monkeypatch.setattr(http_process, "GRACE_SECONDS", 0.1)
-    upstream.hang(after=["Hello"])
-    got = ""
-    with anyio.fail_after(5):
-        async with (
-            httpx2.AsyncClient() as client,
-            anyio.create_task_group() as group,
-            serving(settings_for(home, lab=upstream.url)) as gateway,
-        ):
-            begun = anyio.Event()
-
-            async def listen():
-                nonlocal got
-                async with client.stream("POST", gateway.url + path, json={**OK, "stream": True}) as answer:
-                    async for text in answer.aiter_text():
-                        got += text
-                        begun.set()
-
-            group.start_soon(listen)
-            await begun.wait()
-        await upstream.saw_disconnect()
-    *_, error, last = [line[6:] for line in got.splitlines() if line.startswith("data: ")]
-    assert json.loads(error)["error"]["code"] == "overloaded"
-    assert "shutting down" in error
-    assert last == "[DONE]" or json.loads(last)["done"]
-    assert "Traceback" not in capsys.readouterr().err
-    async with Chomp(settings_for(home)) as chomp:
-        assert (await chomp.status())["spend"]["calls_today"] == 1
-
-
-async def test_answers_that_outlast_a_shutdown_are_told_so(home, upstream, monkeypatch, capsys):
-    monkeypatch.setattr(http_process, "GRACE_SECONDS", 0.1)
-    upstream.hang()
-    answers = []
-    with anyio.fail_after(5):
-        async with (
-            httpx2.AsyncClient() as client,
-            anyio.create_task_group() as group,
-            serving(settings_for(home, lab=upstream.url)) as gateway,
-        ):
-
-            async def ask():
-                answers.append(await client.post(gateway.url + CHAT, json=OK))
-
-            group.start_soon(ask)
-            await upstream.saw_request()
-        await upstream.saw_disconnect()
-    (answer,) = answers
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["x-request-id"]
-    assert "Traceback" not in capsys.readouterr().err
-
-
 async def refused(url: str) -> None:
     """Wait until nobody accepts connections any more."""
     while True:
@@ -396,45 +224,3 @@ async def refused(url: str) -> None:
                 await client.get(f"{url}/healthz")
         except httpx2.TransportError:  # refused, or reset while it waited to be accepted
             return
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-async def test_a_signal_ends_open_mcp_sessions_without_a_murmur(home):
-    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
-    hello["params"] = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    accept = {"accept": "application/json, text/event-stream"}
-    async with process(home, "--port", "0") as started:
-        async with httpx2.AsyncClient(base_url=await url_of(started)) as client:
-            session = (await client.post("/mcp", json=hello, headers=accept)).headers["mcp-session-id"]
-            listening = {"accept": "text/event-stream", "mcp-session-id": session}
-            async with (
-                client.stream("GET", "/sse") as events,
-                client.stream("GET", "/mcp", headers=listening) as notices,
-            ):
-                assert (events.status_code, notices.status_code) == (200, 200)
-                await anext(events.aiter_bytes())
-                started.send_signal(signal.SIGTERM)
-                with anyio.fail_after(8):
-                    assert await started.wait() == 0
-        assert (await started.stderr.read()).decode() == ""
-
-
-async def test_serving_strangers_without_a_token_is_refused_at_start(home):
-    async with process(home, "--host", "0.0.0.0", "--port", "0") as started:
-        with anyio.fail_after(20):
-            told = (await started.stderr.read()).decode()
-            assert await started.wait() == 2
-    assert "GATEWAY_AUTH_TOKEN" in told
-    assert "Traceback" not in told
-
-
-@pytest.mark.parametrize("host", ["::1", "[::1]"])
-def test_an_ipv6_address_is_in_brackets_once(host):
-    assert bracketed(host) == "[::1]"
-
-
-def test_a_port_that_is_taken_is_told(home):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        settings = replace(settings_for(home), port=taken.getsockname()[1])
-        with pytest.raises(InvalidSetting, match=r"cannot be bound.*GATEWAY_PORT"):
-            serve(settings)

@@ -14,7 +14,6 @@ from tests.support.scripted import chunk
 from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
-
 ASK = {"type": "function", "name": "ask", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}
 PATCH = {
     "type": "custom",
@@ -222,15 +221,6 @@ async def test_state_is_refused_with_the_reason(client):
     assert refused.value.param == "previous_response_id"
     with pytest.raises(openai.NotFoundError, match="not stored"):
         await client.responses.retrieve("resp_1")
-
-
-async def test_codex_reads_the_models_in_its_own_shape(gateway, upstream):
-    upstream.models([{"id": "m", "context_length": 32_000}])
-    listed = await gateway.http.get("/v1/models", params={"client_version": "0.171.0"})
-    entry = {model["slug"]: model for model in listed.json()["models"]}["lab/m"]
-    assert entry["context_window"] == 32_000
-    assert entry["apply_patch_tool_type"] == "freeform"
-    assert entry["visibility"] == "list"
 
 
 async def test_a_model_name_of_the_agent_stands_for_what_the_user_chose(home, upstream):

@@ -1,8 +1,9 @@
-"""How an answer's pieces go out: the head with the first of its body, and by itself where no body is there yet."""
+"""HTTP/1.1 as the server speaks it: heads that are bounded, and how the pieces of an answer go out."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import anyio
@@ -10,10 +11,11 @@ import pytest
 
 from chomp_mcp.doors.http.server import http1
 from chomp_mcp.doors.http.server.http1 import Joining
+from tests.doors.http.test_app import everything, raw
+from tests.doors.http.test_guard import exchange
 from tests.support.serving import serving, settings_for
 
 pytestmark = pytest.mark.anyio
-
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 
@@ -101,3 +103,112 @@ async def test_requests_that_do_not_wait_for_their_answers_are_answered_in_order
 
 def get(number: int) -> bytes:
     return f"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-request-id: n-{number}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01 this is TLS\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost localhost\r\n\r\n",
+        b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nnope\r\n",
+    ],
+)
+async def test_what_is_no_http_is_told_so_in_the_envelope(gateway, sent):
+    async with raw(gateway, sent) as stream:
+        head, _, body = (await everything(stream)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nx-request-id: req_" in head
+    assert b"\r\nconnection: close" in head
+    assert json.loads(body)["error"]["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_a_head_that_never_ends_is_given_up(home, monkeypatch, before):
+    monkeypatch.setattr(http1, "HEAD_SECONDS", 0.05)
+    async with serving(settings_for(home)) as gateway, raw(gateway, before) as stream:
+        if before:
+            assert b'{"status":"ok"}' in await stream.receive()
+        await stream.send(b"GET /healthz HTTP/1.1\r\nhost: local")
+        answer = await everything(stream)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in answer
+
+
+async def test_a_connection_that_never_says_anything_is_closed(home, monkeypatch):
+    monkeypatch.setattr(http1, "HEAD_SECONDS", 0.05)
+    async with serving(settings_for(home)) as gateway, raw(gateway, b"\r\n") as stream:
+        assert await everything(stream) == b""
+
+
+async def test_an_answer_may_take_longer_than_a_head(home, upstream, monkeypatch):
+    monkeypatch.setattr(http1, "HEAD_SECONDS", 0.05)
+    upstream.stream(["Hel", 0.2, "lo"])
+    async with serving(settings_for(home, lab=upstream.url)) as gateway:
+        for _ in range(2):
+            assert (await gateway.chat()).json()["choices"][0]["message"]["content"] == "Hello"
+
+
+async def test_who_waits_for_100_continue_never_sends_too_much(gateway):
+    head = b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 50000000\r\n\r\n"
+    async with raw(gateway, head) as stream:
+        answer = await everything(stream)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+CHAT = "/v1/chat/completions"
+PROBE = {"model": "mock/echo", "messages": [{"role": "user", "content": "hi"}]}
+
+# Heads
+ENDLESS = [
+    pytest.param(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"x: " + b"a" * 997, id="one header"),
+    pytest.param(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"x: y\r\n" * 100, id="many headers"),
+    pytest.param(b"GET /", b"a" * 1000, id="the path"),
+    pytest.param(
+        b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+        b"x: " + b"a" * 997,
+        id="the trailer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "more"), ENDLESS)
+async def test_a_head_is_bounded_in_size(gateway, first, more):
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.chomp.settings.port)
+    sent = 0
+    with anyio.fail_after(20):
+        try:
+            writer.write(first)
+            while not reader.at_eof() and sent < 50_000_000:
+                writer.write(more)
+                await writer.drain()
+                sent += len(more)
+                await asyncio.sleep(0)
+        except ConnectionError:
+            pass
+    writer.close()
+    assert sent < 5_000_000  # what the sockets hold, and not what the server does
+
+
+@pytest.mark.parametrize("count", [129, 1000])
+async def test_a_head_is_bounded_in_headers(gateway, count):
+    headers = "".join(f"x-{i}: y\r\n" for i in range(count))
+    answer = await exchange(gateway, f"GET /healthz HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"code":"request_too_large"' in answer
+
+
+async def test_a_head_of_a_busy_connection_is_bounded_too(gateway, upstream):
+    upstream.hang()
+    body = json.dumps({**PROBE, "model": "lab/m"}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.chomp.settings.port)
+    with anyio.fail_after(20):
+        writer.write(head + body)
+        await upstream.saw_request()
+        with pytest.raises(ConnectionError):
+            writer.write(b"GET / HTTP/1.1\r\nx: ")
+            while True:
+                writer.write(b"a" * 10_000)
+                await writer.drain()
+                await asyncio.sleep(0)
+    writer.close()
