@@ -155,7 +155,9 @@ class ChatRequest:
     @property
     def all_notes(self) -> tuple[str, ...]:
         """`notes`, and those of the translation."""
-        return (*self.notes, *self.body.read()[1]) if isinstance(self.body, Translated) else self.notes
+        if type(self.body) is dict or not isinstance(self.body, Translated):
+            return self.notes
+        return (*self.notes, *self.body.read()[1])
 
     def is_native_to(self, route: Route) -> bool:
         """The route speaks the dialect that the request was written in."""

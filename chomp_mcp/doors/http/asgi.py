@@ -25,6 +25,7 @@ from chomp_mcp.messages import Caller
 
 __all__ = [
     "HANG_UP",
+    "HEADERS",
     "KEEPALIVE_SECONDS",
     "LAST_WORDS_SECONDS",
     "EventStream",
@@ -52,6 +53,9 @@ LAST_WORDS_SECONDS = 1.0
 
 HANG_UP: Final = "chomp.hang_up"
 """In the scope of a request that has come in whole: the `HangUp` of its connection. See server/http1.py."""
+
+HEADERS: Final = "chomp.headers"
+"""In the scope of a request: its headers by their names, in lower case."""
 
 T = TypeVar("T")
 

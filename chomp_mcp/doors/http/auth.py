@@ -11,7 +11,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chomp_mcp.doors.caller import current_caller
-from chomp_mcp.doors.http.asgi import HANG_UP
+from chomp_mcp.doors.http.asgi import HANG_UP, HEADERS
 from chomp_mcp.doors.http.protected_resource import BROWSER_PATHS
 from chomp_mcp.doors.http.traffic import SHARE
 from chomp_mcp.errors import InvalidSetting, NotAllowed, NotAuthenticated
@@ -54,6 +54,7 @@ A path that is in no row is for tokens that open every door.
 
 _OWNER = replace(OWNER, limited=True)
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
+_CREDENTIALS = _KEY_HEADERS | {b"authorization"}
 _TOKEN = b"chomp_"
 """The prefix of the tokens that POST /api/keys gives."""
 
@@ -148,6 +149,8 @@ class Authentication:
 
     def _credential(self, scope: Scope) -> bytes:
         """`Authorization`, or Anthropic's and Google's own headers. Claude Code may send two: ours counts."""
+        if _CREDENTIALS.isdisjoint(scope[HEADERS]):
+            return b""
         headers = scope["headers"]
         shown = [value.strip() for name, value in headers if name == b"authorization"][:1]
         if scope.get("path") in BROWSER_PATHS and shown and shown[0][:6].lower() == b"basic ":
@@ -157,8 +160,6 @@ class Authentication:
             except ValueError:
                 shown = []
         shown += [value.strip() for name, value in headers if name in _KEY_HEADERS][:1]
-        if not shown:
-            return b""
         ours = (each for each in shown if (token := _bare(each)).startswith(_TOKEN) or self._is_owners(token))
         return next(ours, next(filter(None, shown), b""))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp.doors.http.asgi import header_value
@@ -43,7 +43,7 @@ def chat_request(
     """
     request = envelope_of(body, stream=stream, session=session, patience=patience)
     messages = body.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
+    if not isinstance(messages, list) or not messages or [each for each in messages if not isinstance(each, dict)]:
         raise InvalidRequest(
             "messages is not a list with at least one message object.",
             hint='Send "messages": [{"role": "user", "content": "…"}].',
@@ -77,11 +77,13 @@ def envelope_of(
     )
 
 
-def patience_of(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+def patience_of(headers: Mapping[bytes, bytes]) -> float | None:
     """How long the client waits for an answer, as OpenAI's SDKs tell it (`x-stainless-read-timeout`, seconds)."""
-    timeouts = [value for name, value in headers if name == b"x-stainless-read-timeout"]
+    timeout = headers.get(b"x-stainless-read-timeout")
+    if timeout is None:
+        return None
     try:
-        seconds = float(timeouts[0]) if timeouts else 0.0
+        seconds = float(timeout)
     except ValueError:
         return None
     return seconds if 0 < seconds < math.inf else None
@@ -91,14 +93,13 @@ _SESSION_HEADERS = (b"x-claude-code-session-id", b"x-session-id", b"session-id")
 _LONGEST_NAME = 1024
 
 
-def conversation_of(headers: Iterable[tuple[bytes, bytes]], body: Mapping[str, Any]) -> str:
+def conversation_of(headers: Mapping[bytes, bytes], body: Mapping[str, Any]) -> str:
     """The name that a program gives its conversation: by a header, `prompt_cache_key` or `metadata.user_id`."""
-    named = dict(headers)
-    metadata = body.get("metadata")
-    user = metadata.get("user_id") if isinstance(metadata, (dict, Mapping)) else None
     for name in _SESSION_HEADERS:
-        if found := named.get(name):
+        if found := headers.get(name):
             return found.decode("latin-1")[:_LONGEST_NAME]
+    metadata = body.get("metadata")
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
     for told in (body.get("prompt_cache_key"), user):
         if told and isinstance(told, str):
             return told[:_LONGEST_NAME]

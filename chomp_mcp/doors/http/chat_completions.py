@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http.asgi import caller_of, read_json, send_json, server_sent
+from chomp_mcp.doors.http.asgi import HEADERS, caller_of, read_json, send_json, server_sent
 from chomp_mcp.doors.http.chat import (
     chat_request,
     conversation_of,
@@ -44,7 +44,7 @@ class ChatCompletions:
         is_dry = body.pop("dry_run", None)
         if not (is_dry is None or isinstance(is_dry, bool)):
             raise InvalidRequest("dry_run is not true or false.", hint="Correct dry_run.", param="dry_run")
-        headers = scope["headers"]
+        headers = scope[HEADERS]
         request = chat_request(body, session=conversation_of(headers, body), patience=patience_of(headers))
         if is_dry:
             await send_json(send, wire.dumps(await self._gateway.explain(caller_of(scope), request)), [])

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.http.asgi import read_json
+from chomp_mcp.doors.http.asgi import HEADERS, read_json
 from chomp_mcp.doors.http.chat import envelope_of, patience_of
 from chomp_mcp.doors.http.chat_completions import OpenAIWords
 from chomp_mcp.doors.http.exchange import exchanged
@@ -64,4 +64,4 @@ def _request(body: Mapping[str, Any], content: str, scope: Scope) -> ChatRequest
         raise InvalidRequest(
             f"{content} is empty.", hint=f"Send a text or a list of texts as {content}.", param=content
         )
-    return envelope_of(body, patience=patience_of(scope["headers"]))
+    return envelope_of(body, patience=patience_of(scope[HEADERS]))

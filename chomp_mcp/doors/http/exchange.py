@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.types import Receive, Scope, Send
 
@@ -43,9 +43,9 @@ class Words(ABC):
         """What it ends with where it breaks off."""
 
 
-async def exchanged(
+def exchanged(
     gateway: Gateway, request: ChatRequest, words: Words, scope: Scope, receive: Receive, send: Send
-) -> None:
+) -> Awaitable[None]:
     """Ask, and tell the answer for as long as the client is there.
 
     Raises:
@@ -62,8 +62,7 @@ async def exchanged(
                 receipt, words.route = reply.receipt(), reply.route
                 await send_json(send, words.whole(completion, receipt), headers_of(receipt))
 
-        await while_connected(scope, receive, answer)
-        return
+        return while_connected(scope, receive, answer)
     events = EventStream(send, words.failure, words.pulse)
 
     async def relay() -> None:
@@ -77,4 +76,4 @@ async def exchanged(
             # Only here, behind the exchange: what it left behind is settled, and the receipt final.
             events.last = words.end(reply.receipt())
 
-    await while_connected(scope, receive, relay, events)
+    return while_connected(scope, receive, relay, events)

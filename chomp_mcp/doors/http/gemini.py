@@ -14,7 +14,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.gemini.door_answer import ContentStream, response_of
 from chomp_mcp.dialects.gemini.door_request import chat_of
 from chomp_mcp.doors.http import google_errors
-from chomp_mcp.doors.http.asgi import read_json, send_json, server_sent
+from chomp_mcp.doors.http.asgi import HEADERS, read_json, send_json, server_sent
 from chomp_mcp.doors.http.chat import conversation_of, patience_of
 from chomp_mcp.doors.http.exchange import Words, exchanged
 from chomp_mcp.errors import ChompError, InvalidRequest
@@ -56,8 +56,8 @@ class Gemini:
             chat,
             model=model,
             stream=call == "streamGenerateContent",
-            session=conversation_of(scope["headers"], body),
-            timeout_seconds=patience_of(scope["headers"]),
+            session=conversation_of(scope[HEADERS], body),
+            timeout_seconds=patience_of(scope[HEADERS]),
             notes=notes,
             # Gemini CLI sends it to every model; one that refuses it answers without.
             wishes=("max_tokens",) if "max_tokens" in chat else (),

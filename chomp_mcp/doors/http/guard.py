@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chomp_mcp.doors.http.asgi import HANG_UP, LAST_WORDS_SECONDS, error_answer, public_error, shutting_down
+from chomp_mcp.doors.http.asgi import HANG_UP, HEADERS, LAST_WORDS_SECONDS, error_answer, public_error, shutting_down
 from chomp_mcp.doors.http.auth import HEALTH_PATHS, is_loopback
 from chomp_mcp.doors.http.traffic import SHARE, Share, Traffic
 from chomp_mcp.errors import InvalidRequest, NotAllowed, TooLarge, TooSlow
@@ -81,6 +81,7 @@ class Edge:
         # RFC 9110, 5.5: blanks around a value are not part of it; httptools leaves those at its end.
         scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]
         headers: Headers = dict(scope["headers"])
+        scope[HEADERS] = headers
         scope.setdefault("state", {})["request_id"] = named = request_id(headers)
         answer = _Answer(send, [(b"x-request-id", named)])
         try:
@@ -113,7 +114,8 @@ class Edge:
                 last = error_answer(shutting_down(), scope)
                 await (answer.finish() if answer.has_started else last(scope, receive, answer))
 
-    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
+    def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> Awaitable[None]:
+        """What the app makes of it, unless it is refused here."""
         self._check_source(scope, headers)
         # Every path is served with a slash at its end and without; a redirect would lead from TLS to plain HTTP.
         path = scope["path"]
@@ -133,7 +135,7 @@ class Edge:
             share.hold(int(announced))
         app = self._cors if b"origin" in headers else self._app
         is_here = HANG_UP in scope
-        await app(scope, receive if is_here else _BoundedBody(receive, headers, self._body_seconds, share), answer)
+        return app(scope, receive if is_here else _BoundedBody(receive, headers, self._body_seconds, share), answer)
 
     def _check_source(self, scope: Scope, headers: Headers) -> None:
         """Which names lead here, and which pages may call; programs send no Origin."""

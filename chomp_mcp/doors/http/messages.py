@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from chomp_mcp.dialects.anthropic.door_count import estimate
 from chomp_mcp.dialects.anthropic.door_request import chat_of
 from chomp_mcp.dialects.anthropic.door_stream import PING, MessageEvents, event
 from chomp_mcp.doors.http import anthropic_errors
-from chomp_mcp.doors.http.asgi import caller_of, read_json, request_id_of, send_json, while_connected
+from chomp_mcp.doors.http.asgi import HEADERS, caller_of, read_json, request_id_of, send_json, while_connected
 from chomp_mcp.doors.http.chat import conversation_of, patience_of
 from chomp_mcp.doors.http.exchange import Words, exchanged
 from chomp_mcp.errors import ChompError, InvalidRequest
@@ -54,7 +54,7 @@ class Messages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        request = _request(body, scope["headers"], self._settings)
+        request = _request(body, scope[HEADERS], self._settings)
         await exchanged(self._gateway, request, _AnthropicWords(body, request_id_of(scope)), scope, receive, send)
 
 
@@ -70,7 +70,7 @@ class CountTokens:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        request = _request(body, scope["headers"], self._settings)
+        request = _request(body, scope[HEADERS], self._settings)
         caller = caller_of(scope)
         counted = await while_connected(scope, receive, partial(self._gateway.count_tokens, caller, request))
         if counted is None:
@@ -111,7 +111,7 @@ class _AnthropicWords(Words):
         return event(anthropic_errors.envelope(error, self._request_id))
 
 
-def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], settings: Settings) -> ChatRequest:
+def _request(body: Mapping[str, Any], headers: Mapping[bytes, bytes], settings: Settings) -> ChatRequest:
     """A Messages body as a request.
 
     Raises:
@@ -132,9 +132,8 @@ def _request(body: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]], se
             hint='Send "messages": [{"role": "user", "content": "…"}].',
             param="messages",
         )
-    headers = list(headers)
     model = without_prefix(body["model"])
-    passed = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PASSED_ON}
+    passed = {name.decode(): value.decode("latin-1") for name, value in headers.items() if name in _PASSED_ON}
     return ChatRequest(
         body=Translated(partial(chat_of, body)),
         model=model,

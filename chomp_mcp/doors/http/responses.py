@@ -18,7 +18,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.responses.door_answer import response, skeleton
 from chomp_mcp.dialects.responses.door_request import Chat, state_needed, to_chat
 from chomp_mcp.dialects.responses.door_stream import ResponseEvents
-from chomp_mcp.doors.http.asgi import read_json
+from chomp_mcp.doors.http.asgi import HEADERS, read_json
 from chomp_mcp.doors.http.chat import conversation_of, envelope_of, patience_of
 from chomp_mcp.doors.http.exchange import Words, exchanged
 from chomp_mcp.doors.views import receipt_extension
@@ -60,14 +60,14 @@ class Responses:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
-        headers = scope["headers"]
+        headers = scope[HEADERS]
         words = _ResponsesWords(body)
         request = envelope_of(
             {name: body[name] for name in _ENVELOPE if name in body},
             session=conversation_of(headers, body),
             patience=patience_of(headers),
         )
-        passed = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PASSED_ON}
+        passed = {name.decode(): value.decode("latin-1") for name, value in headers.items() if name in _PASSED_ON}
         request = replace(
             request,
             body=Translated(lambda: (words.chat.body, words.chat.notes)),
@@ -81,7 +81,7 @@ class Responses:
         except (BudgetExceeded, UpstreamError) as error:
             # Codex repeats a 503 up to 30 times within a minute, whatever `x-should-retry` says, and a 400 never. What
             # is left of a plan that ran out, or of a budget, is the same every time.
-            if any(name == b"originator" and value.startswith(b"codex") for name, value in headers):
+            if headers.get(b"originator", b"").startswith(b"codex"):
                 error.status = 400
             raise
 
