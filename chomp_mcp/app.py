@@ -56,6 +56,7 @@ from chomp_mcp.store.kv.lenient import Lenient
 from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.opening import ledger_of, stores_of
 from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.proof import Proof
 from chomp_mcp.store.rates import Rates, SharedBuckets
 from chomp_mcp.store.threads import Threads
 from chomp_mcp.store.written import Written
@@ -140,6 +141,7 @@ class Chomp:
         self.clock = clock
         self.sealed, state = stores_of(settings, clock)
         self._stores, soft = (self.sealed, state), Lenient(state)
+        self.proof = Proof(state, settings.environment, is_remote=bool(settings.store))
         self.pages, self.written = Pages(state, clock=clock), Written(state, clock=clock)
         kept = self.sealed if settings.keep_bodies else None
         self.threads, self.receipts = Threads(state, clock=clock), ReceiptLog(state, kept, clock=clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import hmac
 import os
 import secrets
 import shlex
@@ -17,19 +18,22 @@ import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from http import HTTPStatus
+from functools import partial
+from http.client import HTTPException
 from typing import Any, Self
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 import anyio
+import anyio.to_thread
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.agents import AGENTS, Agent, Run, Setup
 from chomp_mcp.doors.cli.output import remark, show_json
-from chomp_mcp.errors import StoreError
+from chomp_mcp.errors import ChompError, StoreError
 from chomp_mcp.messages import OWNER, ChatRequest, Model
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.proof import PROOF_PATH
 
 __all__ = ["run"]
 
@@ -120,7 +124,7 @@ async def _listed(settings: Settings, model: str) -> Model | None:
 def _gateway(settings: Settings) -> Generator[tuple[str, str]]:
     """One that serves already, else one of our own on a free port of loopback, for as long as the agent runs."""
     found, owners = _address(settings), settings.auth_token or "chomp"
-    if _is_served(found, owners):
+    if anyio.run(_is_served, settings, found, owners):
         yield found, owners
         return
     token = secrets.token_hex(24)
@@ -152,16 +156,35 @@ def _address(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.port}"
 
 
-def _is_served(url: str, token: str) -> bool:
-    """A gateway of ours that takes the owner's token (any, where it asks for none)."""
-    headers = {"authorization": f"Bearer {token}"}
-    request = urllib.request.Request(f"{url}/v1/providers", headers=headers)  # noqa: S310 - http, on loopback
+async def _is_served(settings: Settings, url: str, token: str) -> bool:
+    """A gateway of ours that takes the owner's token (any, where it asks for none).
+
+    Anybody may listen there: nothing secret goes out before it has proved that it reads our store.
+    """
     # A proxy of this environment must not see the token.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def told(path: str, **headers: str) -> bytes | None:
+        """The beginning of a good answer, which may have no end; None for one that is none."""
+        request = urllib.request.Request(f"{url}{path}", headers=headers)  # noqa: S310 - http, on loopback
+        try:
+            with direct.open(request, timeout=FIND_SECONDS) as answer:
+                return bytes(answer.read1(256))
+        except (HTTPError, HTTPException):
+            return None
+
+    challenge = secrets.token_hex(16)
     try:
-        with direct.open(request, timeout=FIND_SECONDS) as answer:
-            return bool(answer.status == HTTPStatus.OK and answer.headers["x-request-id"])
-    except (HTTPError, URLError, OSError, ValueError):
+        with anyio.fail_after(FIND_SECONDS):  # what trickles is not waited for
+            asking = partial(anyio.to_thread.run_sync, abandon_on_cancel=True)
+            said = await asking(partial(told, f"{PROOF_PATH}?challenge={challenge}"))
+            async with Chomp(settings) as chomp:
+                proof = await chomp.proof.of(challenge, "127.0.0.1", settings.port)
+            if not hmac.compare_digest(said or b"", proof.encode()):
+                remark(f"chomp-mcp: what listens at {url} is not the gateway of {settings.home}; this run has its own.")
+                return False
+            return await asking(partial(told, "/v1/providers", authorization=f"Bearer {token}")) is not None
+    except (OSError, ChompError):  # nobody listens, it is too slow (TimeoutError), or our store cannot be read
         return False
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +26,7 @@ from chomp_mcp.doors.http.chat import chat_request, openai_usage
 from chomp_mcp.doors.http.exchange import Words, exchanged
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, Overloaded, StoreError
 from chomp_mcp.messages import OWNER, Completion, Delta, Receipt
+from chomp_mcp.store.proof import PROOF_PATH
 from chomp_mcp.telemetry.calls import Calls
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
 
@@ -32,6 +34,8 @@ __all__ = ["routes"]
 
 _READY_SECONDS = 2.0
 """How long the store may take to answer."""
+
+_CHALLENGE = re.compile("[0-9a-f]{32,128}")
 
 _log = logging.getLogger("chomp_mcp.http")
 
@@ -45,6 +49,7 @@ def routes(chomp: Chomp) -> list[Route]:
         Route("/v1/providers", views.providers),
         Route("/healthz", views.healthz),
         Route("/readyz", views.readyz),
+        Route(PROOF_PATH, views.proof),
         Route("/metrics", views.metrics),
     ]
 
@@ -98,6 +103,14 @@ class _Views:
         self._metrics = chomp.metrics
         self._calls = Calls()
         chomp.observers.add(self._calls)
+
+    async def proof(self, request: Request) -> Response:
+        """GET /.well-known/chomp-gateway?challenge=: that we are who reads this store, to whoever can read it, too."""
+        challenge = request.query_params.get("challenge", "")
+        if not _CHALLENGE.fullmatch(challenge):
+            raise InvalidRequest("challenge is not 32 to 128 hexadecimal digits.", param="challenge")
+        host, port = request.scope["server"]
+        return PlainTextResponse(await self._chomp.proof.of(challenge, host, port))
 
     async def healthz(self, _request: Request) -> Json:
         """GET /healthz: the process answers; needs no token and tells nothing else."""

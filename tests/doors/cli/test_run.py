@@ -11,12 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from chomp_mcp.doors.cli.agents import AGENTS
 from chomp_mcp.doors.cli.parser import AGENTS as NAMES
 from tests.support.commands import COMMAND
-from tests.support.scripted import ScriptedRouter
+from tests.support.scripted import Recorded, ScriptedRouter, Wire
 
 TELL = """\
 import json, os, sys, urllib.request
@@ -117,6 +118,39 @@ def test_a_gateway_that_serves_already_is_found(run, upstream, programs, home):
         done = run("run", "claude", "-m", "lab/m", env={**programs, "GATEWAY_PORT": url.rpartition(":")[2]})
         assert json.loads(done.stdout)["url"] == url
         assert serving.poll() is None, "it goes on"
+    finally:
+        serving.kill()
+        serving.communicate()
+
+
+def test_a_stranger_on_the_port_of_the_gateway_gets_neither_token_nor_prompt(run, upstream, programs, home):
+    """It answers anything with a 200, or passes the challenge on to the gateway, which listens elsewhere by now."""
+    serving = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0"], env={**os.environ, "CHOMP_HOME": str(home)}, stderr=-1, text=True
+    )
+
+    async def passed_on(request: Recorded, wire: Wire) -> None:
+        async with httpx2.AsyncClient(base_url=url, trust_env=False) as http:
+            told = await http.get(request.target)
+        await wire.whole(told.status_code, told.content)
+
+    try:
+        url = serving.stderr.readline().split()[-1]
+        token = "owner-token-0123456789"
+        with ScriptedRouter() as stranger:
+            proof = stranger.on(path="/chomp-gateway")
+            proof.reply(200, b"a" * 64)
+            proof.play(passed_on)
+            stranger.on(path="/v1/providers").reply(200, b"{}", {"x-request-id": "1"})
+            env = {**programs, "GATEWAY_PORT": str(stranger.port), "GATEWAY_AUTH_TOKEN": token}
+            for asked in (1, 2):
+                done = run("run", "claude", "-m", "lab/m", env=env)
+                assert json.loads(done.stdout)["text"] == "hello", done.stderr
+                assert json.loads(done.stdout)["url"] not in (stranger.base, url)
+                assert "is not the gateway of" in done.stderr
+                assert len(stranger.requests) == asked
+            assert not any(request.headers.get("authorization") or request.body for request in stranger.requests)
+            assert not any(token in str(request) for request in stranger.requests)
     finally:
         serving.kill()
         serving.communicate()

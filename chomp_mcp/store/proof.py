@@ -1,0 +1,51 @@
+"""What tells a gateway of ours from a stranger that listens on its port, without a secret on the wire."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+
+from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.master_key import VARIABLE, parsed
+
+__all__ = ["PROOF_PATH", "Proof"]
+
+PROOF_PATH = "/.well-known/chomp-gateway"
+"""Where a gateway answers `?challenge=`; RFC 8615."""
+_KEY = "gateway:proof"
+
+
+class Proof:
+    """An HMAC over a challenge, by what only those know who can read the store: whoever answers it is one of us.
+
+    The key is random and serves nothing else, so that answers tell nothing of a token that can be guessed. On a remote
+    store it comes from the master key: others may read that Redis.
+    """
+
+    def __init__(self, kv: KV, environment: Mapping[str, str], *, is_remote: bool) -> None:
+        self._kv = kv
+        self._master = environment[VARIABLE].strip() if is_remote else ""
+
+    async def of(self, challenge: str, host: str, port: int) -> str:
+        """The answer of a gateway that was reached at this address: another's cannot be passed on by a stranger.
+
+        Raises:
+            StoreError: the store cannot be read, or not written where nobody has asked before.
+        """
+        said = f"{challenge}\n{host}\n{port}".encode()
+        return hmac.digest(await self._secret(), said, "sha256").hex()
+
+    async def _secret(self) -> bytes:
+        if self._master:
+            return hmac.digest(parsed(self._master).bits, b"chomp-mcp proof", "sha256")
+        value = await self._kv.get(_KEY)
+        if value is None:
+            new = {"secret": secrets.token_hex(32)}
+
+            def first(old: Sequence[Value | None]) -> list[Write | None]:
+                return [Write(new) if old[0] is None else None]
+
+            await self._kv.update([_KEY], first)
+            value = await self._kv.get(_KEY) or new
+        return bytes.fromhex(str(value["secret"]))
