@@ -49,3 +49,12 @@ def keyed(home: Path) -> Iterator[ScriptedRouter]:
         home.mkdir()
         (home / "config.toml").write_text(f'[routers.lab]\nurl = "{upstream.url}"\nname = "Lab"\nkey = "LAB_API_KEY"\n')
         yield upstream
+
+
+@pytest.fixture
+def no_clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No client of whoever runs this: their programs are not on the PATH, their folders not below HOME."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in os.environ:
+        if name.upper().endswith("_PROXY") or name in {"CLAUDE_CONFIG_DIR", "CODEX_HOME", "XDG_CONFIG_HOME"}:
+            monkeypatch.delenv(name)

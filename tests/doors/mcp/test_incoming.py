@@ -16,7 +16,6 @@ from tests.doors.mcp.test_stdio_lines import ENVELOPE, talk
 from tests.support.serving import Served
 
 pytestmark = pytest.mark.anyio
-
 BOM = "\ufeff"
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 
@@ -196,25 +195,6 @@ def test_php_says_hello_with_lists_for_objects_after_a_bom(tmp_path: Path) -> No
     assert [answer["id"] for answer in answers] == [1, 2]
     assert answers[0]["result"]["protocolVersion"] == "2025-11-25"  # type: ignore[index]
     assert _is_hi(answers[1])
-
-
-def test_a_probe_does_not_lock_the_connection(tmp_path: Path) -> None:
-    probe = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {"_meta": ENVELOPE}}
-    with started(tmp_path) as server:
-        answers = talk(
-            server, json.dumps(probe), json.dumps(INITIALIZE), json.dumps({**probe, "id": 5}), json.dumps(asking(ECHO))
-        )
-    assert [answer["id"] for answer in answers] == [0, 1, 5, 2]
-    assert "2026-07-28" in answers[0]["result"]["supportedVersions"]  # type: ignore[index]
-    assert answers[1]["result"]["protocolVersion"] == "2025-11-25"  # type: ignore[index]
-    assert _is_hi(answers[3])
-
-
-def test_a_probe_may_be_followed_by_what_it_asked_for(tmp_path: Path) -> None:
-    probe = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {"_meta": ENVELOPE}}
-    with started(tmp_path) as server:
-        answers = talk(server, json.dumps(probe), json.dumps(asking(ECHO, _meta=ENVELOPE)))
-    assert answers[1]["result"]["resultType"] == "complete"  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

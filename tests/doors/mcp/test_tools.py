@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -16,20 +15,7 @@ from tests.support.mcp_doors import MODES, call, environment, partial, running, 
 from tests.support.scripted import ScriptedRouter, completion
 
 pytestmark = pytest.mark.anyio
-
 GROQ_KEY = "gsk_abcdefghijklmnop4f2a"
-
-
-@pytest.fixture
-async def chomp(tmp_path: Path, upstream: ScriptedRouter) -> AsyncIterator[Chomp]:
-    async with running(tmp_path, upstream) as chomp:
-        yield chomp
-
-
-@pytest.fixture(params=MODES)
-async def client(request: pytest.FixtureRequest, chomp: Chomp) -> AsyncIterator[Client]:
-    async with Client(build_server(chomp), mode=request.param) as client:
-        yield client
 
 
 async def test_all_tools_together_are_at_most_3000_bytes_for_the_model(client: Client) -> None:
@@ -180,45 +166,6 @@ async def test_a_failed_job_keeps_its_text_and_says_why(client: Client, upstream
     assert len(result.content) == 1
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "says"),
-    [
-        ("ask", {"prompt": ""}, "The prompt is empty. Say what to ask."),
-        ("ask", {"prompt": "x" * 10_000_000}, "The prompt has 10.0 MB"),
-        ("ask", {}, "prompt is missing"),
-        ("ask", {"prompt": True}, "prompt is not text"),
-        ("ask", {"prompt": "x", "options": "hot"}, "options is not an object"),
-        ("ask", {"prompt": "x", "options": [1]}, "options is not an object"),
-        ("ask", {"prompt": "x", "options": {"messages": "no"}}, "options.messages is not a list"),
-        ("ask", {"prompt": "x", "temperature": 1}, "go into options"),
-        ("ask", {"prompt": "x", "router": "grok"}, "groq"),
-        ("ask", {"prompt": "x", "model": "groq/llama"}, "chomp-mcp keys add groq"),
-        ("ask", {"prompt": "x", "model": "scripted-smol"}, "lab/scripted-small"),
-        ("dispatch", {"prompt": " "}, "The prompt is empty."),
-        ("result", {"job_id": "job_nope"}, "There is no job 'job_nope'. Ids come from dispatch or ask"),
-        ("result", {"job_id": "../../etc"}, "There is no job"),
-        ("result", {"job_id": "x", "wait_seconds": "long"}, "wait_seconds is not a number"),
-        ("list_models", {"router": "grok"}, "groq"),
-        ("list_models", {"limit": 0}, "limit is below 1. Give 1 to"),
-        ("list_models", {"cursor": "?"}, "cursor"),
-        ("register_keys", {"keys": {"grok": "k"}}, "groq"),
-        ("register_keys", {"keys": {"groq": "two words"}}, "groq"),
-        ("register_keys", {"keys": {"ollama": "k"}}, "needs no key"),
-        ("register_keys", {"keys": {"groq": 7}}, "keys.groq is not text"),
-        ("register_keys", {"keys": {"openrouter": "a"}, "openrouter_key": "b"}, "Give one of them"),
-        ("list_models", {"routr": "groq"}, "list_models takes no routr"),
-    ],
-)
-async def test_bad_input_is_an_error_that_names_the_next_step(
-    client: Client, tool: str, arguments: dict[str, object], says: str
-) -> None:
-    result = await client.call_tool(tool, arguments)
-    assert result.is_error
-    assert says in text_of(result)
-    assert "pydantic" not in text_of(result)
-    assert "Traceback" not in text_of(result)
-
-
 @pytest.mark.parametrize("script", ["html", "empty", "garbage", "fail"])
 async def test_a_router_that_talks_nonsense_is_named(client: Client, upstream: ScriptedRouter, script: str) -> None:
     getattr(upstream, script)()
@@ -227,16 +174,6 @@ async def test_a_router_that_talks_nonsense_is_named(client: Client, upstream: S
     assert "lab" in text_of(result)
     assert len(text_of(result)) < 1000
     await call(client, "status")
-
-
-async def test_null_for_an_optional_parameter_means_its_default(client: Client) -> None:
-    result = await client.call_tool("ask", {"prompt": "x", "router": "lab", "system": None, "options": None})
-    assert not result.is_error
-
-
-async def test_an_object_in_a_string_is_read_as_an_object(client: Client, upstream: ScriptedRouter) -> None:
-    await call(client, "ask", prompt="x", router="lab", options='{"temperature": 0.25}')
-    assert upstream.chats[-1].json["temperature"] == 0.25
 
 
 async def test_half_an_emoji_does_not_break_the_stream(client: Client, upstream: ScriptedRouter) -> None:
@@ -309,53 +246,6 @@ async def test_status_tells_keys_spend_and_jobs(client: Client, chomp: Chomp) ->
     assert "groq: ready" in text_of(result)
     assert "No key: zen" in text_of(result)
     assert "Spent today $0 of $50, this month $0 of $500." in text_of(result)
-
-
-async def test_resources_are_json(client: Client, chomp: Chomp) -> None:
-    await chomp.register_keys({"groq": GROQ_KEY})
-    job = await call(client, "dispatch", prompt="hi", router="lab")
-    await call(client, "result", job_id=job["job_id"], wait_seconds=5)
-
-    async def read(uri: str) -> object:
-        (content,) = (await client.read_resource(uri)).contents
-        assert content.mime_type == "application/json"
-        return json.loads(content.text)  # type: ignore[union-attr]
-
-    routers = {row["id"]: row for row in await read("chomp://routers")}  # type: ignore[attr-defined]
-    assert routers["groq"]["key"] == "gsk_…4f2a"
-    models = await read("chomp://models/lab")
-    assert [row["id"] for row in models["models"]] == ["lab/scripted-small", "lab/scripted-large"]  # type: ignore[index]
-    assert [row["job_id"] for row in await read("chomp://jobs")] == [job["job_id"]]  # type: ignore[attr-defined]
-    whole = await read(f"chomp://jobs/{job['job_id']}")
-    assert (whole["prompt"], whole["text"], whole["status"]) == ("hi", "hello", "done")  # type: ignore[index]
-    assert (await read("chomp://usage"))["today_usd"] == "0"  # type: ignore[index]
-
-
-async def test_a_resource_that_is_not_there_says_so(client: Client) -> None:
-    with pytest.raises(Exception, match="There is no job 'job_nope'"):
-        await client.read_resource("chomp://jobs/job_nope")
-    with pytest.raises(Exception, match="groq"):
-        await client.read_resource("chomp://models/grok")
-
-
-async def test_routers_models_and_jobs_complete_as_they_are_typed(client: Client) -> None:
-    from mcp.types import PromptReference, ResourceTemplateReference
-
-    async def values(ref: PromptReference | ResourceTemplateReference, name: str, typed: str) -> list[str]:
-        return (await client.complete(ref, {"name": name, "value": typed})).completion.values
-
-    models = ResourceTemplateReference(uri="chomp://models/{router}")
-    assert await values(models, "router", "o") == ["openrouter", "ollama-cloud", "ollama", "openai"]
-    opinion, compare = PromptReference(name="second_opinion"), PromptReference(name="compare")
-    assert await values(opinion, "model", "scripted-s") == ["lab/scripted-small"]
-    assert await values(compare, "models", "groq/x,scripted-l") == ["groq/x,lab/scripted-large"]
-    assert await values(opinion, "question", "wh") == []
-
-
-async def test_the_prompts_name_the_tools(client: Client) -> None:
-    prompt = await client.get_prompt("second_opinion", {"question": "Why?"})
-    assert "Why?" in prompt.messages[0].content.text  # type: ignore[union-attr]
-    assert "ask tool" in prompt.messages[0].content.text  # type: ignore[union-attr]
 
 
 async def test_the_instructions_stay_short(client: Client) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -19,27 +18,7 @@ from tests.support.clock import Clock
 from tests.support.mcp_doors import running
 
 pytestmark = pytest.mark.anyio
-
 KEY = "gsk_abcdefghijklmnop4f2a"
-
-
-@pytest.fixture
-async def chomp(tmp_path: Path, clock: Clock) -> AsyncIterator[Chomp]:
-    async with running(tmp_path, clock=clock) as chomp:
-        yield chomp
-
-
-@pytest.fixture
-async def pages(chomp: Chomp) -> AsyncIterator[KeyPages]:
-    pages = KeyPages(chomp)
-    yield pages
-    await pages.close()
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False) as browser:
-        yield browser
 
 
 def origin(url: str) -> dict[str, str]:
@@ -169,20 +148,6 @@ async def test_a_wrong_form_comes_back_with_the_reason_and_can_be_mended(
     assert KEY not in answer.text
     assert "<script" not in answer.text
     assert (await send(browser, url)).status_code == 200
-
-
-async def test_no_cache_no_script_no_foreign_resource_and_no_referrer(
-    pages: KeyPages, browser: httpx2.AsyncClient
-) -> None:
-    answer = await browser.get(await pages.open(OWNER))
-    policy = answer.headers["content-security-policy"]
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["referrer-policy"] == "same-origin"
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
-    assert "form-action 'self'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "<script" not in answer.text
-    assert not re.search(r'(?:src|<link[^>]*href)="', answer.text)
 
 
 async def test_each_router_is_chosen_by_name_and_a_wrong_one_is_told(pages: KeyPages) -> None:
