@@ -8,6 +8,9 @@ import re
 
 import anyio
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from chomp_mcp.doors.http.server import http1
 from chomp_mcp.doors.http.server.http1 import Joining
@@ -63,6 +66,30 @@ async def test_a_head_goes_out_before_the_connection_closes(wire: Wire, joining:
     joining.close()
     await asyncio.sleep(0)
     assert wire.done == [HEAD, "closed"]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_sane"), [(b"plain", True), (b"with\ta tab", True), (b"a\r\nset-cookie: b", False), (b"nul\0", False)]
+)
+async def test_no_value_of_a_header_splits_the_head(value: bytes, is_sane: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        head = [(b"x-value", value), (b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": b"hi"})
+
+    config = uvicorn.Config(app, ws="none", access_log=False, log_config=None)
+    config.load()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: http1.Protocol(config, ServerState(), {}), "127.0.0.1", 0
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        with anyio.fail_after(30):
+            told = await (reader.readuntil(b"\r\n\r\nhi") if is_sane else reader.read())
+        writer.close()
+    assert told.count(b"\r\nx-value: " + value + b"\r\n") == is_sane
+    assert is_sane or not told  # the connection ends instead
 
 
 async def test_more_connections_than_the_files_allow_are_told_to_come_back_and_the_log_says_why(
