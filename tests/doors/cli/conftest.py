@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.doors.cli.installing import MOVED
 from tests.support.commands import finished
 from tests.support.scripted import ScriptedRouter
 
@@ -58,3 +59,18 @@ def no_clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in os.environ:
         if name.upper().endswith("_PROXY") or name in {"CLAUDE_CONFIG_DIR", "CODEX_HOME", "XDG_CONFIG_HOME"}:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No client's own command on the PATH, no folder of theirs moved, no proxy: the files stand below HOME."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in os.environ:
+        if name in MOVED or name.upper().endswith("_PROXY") or name.startswith("SSL_CERT"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def install(run: Run) -> Run:
+    return lambda *args, **more: run("install", *args, **more)
