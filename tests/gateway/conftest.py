@@ -1,4 +1,4 @@
-"""What tests of the gateway may ask for: a Redis, and the two ways in which jobs are run."""
+"""What tests of the gateway may ask for: a Redis, a served gateway, the two ways in which jobs are run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.doors.conftest import gateway, upstream
 from tests.store.conftest import redis_server, redis_url
 
-__all__ = ["Store", "redis_server", "redis_url", "store"]
+__all__ = ["Store", "gateway", "redis_server", "redis_url", "store", "upstream"]
 
 Store = Mapping[str, str]
 

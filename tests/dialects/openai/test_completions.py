@@ -6,11 +6,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.doors.conftest import gateway, upstream
 from tests.support.scripted import sse
 from tests.support.serving import Served
-
-__all__ = ["gateway", "upstream"]
 
 pytestmark = pytest.mark.anyio
 

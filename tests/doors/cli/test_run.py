@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import httpx2
 import pytest
 
 from chomp_mcp.doors.cli.agents import AGENTS
-from chomp_mcp.doors.cli.parser import AGENTS as NAMES
 from tests.support.commands import COMMAND
 from tests.support.scripted import Recorded, ScriptedRouter, Wire
 
@@ -50,10 +48,6 @@ def programs(tmp_path: Path) -> dict[str, str]:
         script.write_text(f"#!{sys.executable}\n{TELL}")
         script.chmod(0o755)
     return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "ANTHROPIC_API_KEY": "sk-ant-of-the-user"}
-
-
-def test_the_parser_knows_the_agents_of_the_table():
-    assert set(NAMES) == set(AGENTS)
 
 
 def test_the_agent_gets_a_gateway_a_token_and_the_model_and_its_exit_code_is_ours(run, upstream, programs, tmp_path):
@@ -154,36 +148,6 @@ def test_a_stranger_on_the_port_of_the_gateway_gets_neither_token_nor_prompt(run
     finally:
         serving.kill()
         serving.communicate()
-
-
-@pytest.mark.parametrize("agent", AGENTS)
-def test_print_shows_what_would_be_set_and_starts_nothing(run, upstream, agent):
-    done = run("run", agent, "-m", "lab/m", "--print", "--", "more words")
-    assert done.returncode == 0, done.stderr
-    *variables, last = done.stdout.splitlines()
-    words = shlex.split(last)
-    assert words[0] == AGENTS[agent].program
-    assert words[-1] == "more words"
-    assert "lab/m" in done.stdout
-    assert all(line.startswith(("export ", "unset ")) for line in variables)
-    assert not upstream.chats
-
-
-def test_codex_gets_toml_and_opencode_json(run, upstream):
-    import tomllib
-
-    words = shlex.split(run("run", "codex", "-m", "lab/m", "--print").stdout.splitlines()[-1])
-    settings = tomllib.loads("\n".join(words[2::2]))
-    assert settings["model_providers"]["chomp"]["wire_api"] == "responses"
-    assert settings["model_providers"]["chomp"]["base_url"].endswith("/v1")
-    assert settings["mcp_servers"]["chomp"]["command"]
-    assert settings["mcp_servers"]["chomp"]["required"] is True, "else a headless run begins without the server"
-    assert settings["mcp_servers"]["chomp"]["default_tools_approval_mode"] == "approve", "nobody is there to approve"
-    lines = run("run", "opencode", "-m", "lab/m", "--print").stdout.splitlines()
-    config = next(shlex.split(line)[1] for line in lines if "OPENCODE_CONFIG_CONTENT" in line)
-    told = json.loads(config.partition("=")[2])
-    assert told["model"] == "chomp/lab/m"
-    assert "lab/m" in told["provider"]["chomp"]["models"]
 
 
 def test_a_program_that_is_not_there_is_named_with_the_way_to_get_it(run, upstream):

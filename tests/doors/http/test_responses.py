@@ -20,7 +20,6 @@ PATCH = {
     "name": "apply_patch",
     "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"},
 }
-MCP = {"type": "namespace", "name": "mcp__chomp", "description": "Models.", "tools": [ASK]}
 EDIT = '*** Begin Patch\n*** Add File: a.py\n+print("é\\n")\n*** End Patch'
 
 
@@ -39,74 +38,6 @@ async def streamed(client: AsyncOpenAI, **body: object) -> tuple[list, object]:
     async with client.responses.stream(model="lab/m", **body) as stream:
         events = [event async for event in stream]
         return events, await stream.get_final_response()
-
-
-async def test_a_whole_answer(client, upstream):
-    upstream.answer("hello", reasoning="because")
-    answer = await client.responses.create(model="lab/m", instructions="Be brief.", input="hi", store=False)
-    assert answer.output_text == "hello"
-    assert answer.status == "completed"
-    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.total_tokens) == (7, 3, 10)
-    assert [item.type for item in answer.output] == ["reasoning", "message"]
-    assert answer.chomp["router"] == "lab"
-    assert upstream.chats[0].json["messages"] == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "hi"},
-    ]
-
-
-async def test_a_streamed_answer_is_put_together_by_the_official_accumulator(client, upstream):
-    upstream.stream(["Hel", "lo"])
-    events, final = await streamed(client, input="hi")
-    assert [event.type for event in events] == [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.output_text.delta",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.completed",
-    ]
-    assert [event.sequence_number for event in events] == list(range(len(events)))
-    assert final.output_text == "Hello"
-    assert final.usage.output_tokens == 3
-
-
-async def test_thinking_text_and_calls_stream_as_items_of_their_own(client, upstream):
-    upstream.stream(
-        [
-            chunk(reasoning_content="hm "),
-            chunk(reasoning_content="yes"),
-            "I ask.",
-            chunk(tool_calls=[tool_call(0, "ask", '{"q":')]),
-            chunk(tool_calls=[{"index": 0, "function": {"arguments": '"x"}'}}]),
-            chunk(tool_calls=[tool_call(1, "mcp__chomp__ask", "{}", "c2")]),
-        ],
-        finish="tool_calls",
-    )
-    asked = {"summary": "auto"}
-    _, final = await streamed(
-        client, input="hi", tools=[ASK, MCP], reasoning=asked, include=["reasoning.encrypted_content"]
-    )
-    thought, said, first, second = final.output
-    assert thought.summary[0].text == "hm yes"
-    assert thought.encrypted_content
-    assert said.content[0].text == "I ask."
-    assert (first.name, first.call_id, first.arguments) == ("ask", "c1", '{"q":"x"}')
-    assert (second.name, second.namespace, second.call_id) == ("ask", "mcp__chomp", "c2")
-
-
-@pytest.mark.parametrize("kinds", [("t", ["u"]), (["t"], "u")], ids=["a text, then a list", "a list, then a text"])
-async def test_thoughts_that_change_their_form_in_mid_stream_break_nothing(client, upstream, kinds):
-    entries = [
-        each if isinstance(each, str) else [{"type": "reasoning.text", "text": word} for word in each] for each in kinds
-    ]
-    upstream.stream([*(chunk(reasoning_details=each) for each in entries), "Hello"])
-    _, final = await streamed(client, input="hi", include=["reasoning.encrypted_content"])
-    assert final.output_text == "Hello"
 
 
 async def test_what_was_thought_comes_back_to_the_router_that_thought_it(client, upstream):
@@ -146,21 +77,6 @@ async def test_a_freeform_call_loses_nothing_of_its_text(client, upstream, argum
     assert final.output[0].input == EDIT
     done = [event for event in events if event.type == "response.output_item.done"]
     assert done[0].item.input == EDIT
-
-
-async def test_a_refusal_is_a_refusal(client, upstream):
-    upstream.stream([chunk(refusal="I "), chunk(refusal="won't.")])
-    _, final = await streamed(client, input="hi")
-    assert final.output[0].content[0].refusal == "I won't."
-
-
-async def test_an_answer_that_ends_at_its_limit_is_incomplete(client, upstream):
-    upstream.stream(["Hel"], finish="length")
-    stream = await client.responses.create(model="lab/m", input="hi", stream=True)
-    last = [event async for event in stream][-1]
-    assert last.type == "response.incomplete"
-    assert last.response.incomplete_details.reason == "max_output_tokens"
-    assert last.response.output_text == "Hel"
 
 
 class City(BaseModel):

@@ -12,7 +12,6 @@ from tests.support.scripted import ScriptedRouter, Wire
 from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
-
 CALL = {
     "id": "fc_1",
     "type": "function_call",
@@ -179,37 +178,6 @@ async def test_what_a_chat_model_thought_does_not_reach_the_router(home):
             await client.responses.create(model="chat/m", input=turns)
         assert [item.get("type", "message") for item in gpt.chats[0].json["input"]] == ["message"] * 3
         assert chat.chats[1].json["messages"][1]["reasoning_content"] == "hm"
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_sealed_reasoning_goes_back_to_the_route_that_made_it_alone(home, stream):
-    async with ScriptedRouter() as one, ScriptedRouter() as two:
-        rows = {name: {"url": each.url, "dialect": "responses"} for name, each in (("one", one), ("two", two))}
-        script_response(one, response(thought(sealed="b2YgbXkgb3du"), "hello"))
-        script_response(two, response("again"))
-        async with serving(replace(settings_for(home), router_rows=rows)) as gateway:
-            await post(gateway, model="one/m", input="hi", stream=stream)
-            turns = [{"role": "user", "content": "hi"}, thought(sealed="b2YgbXkgb3du"), *BODY["input"][:1]]
-            elsewhere = await post(gateway, model="two/m", input=turns)
-            back = await post(gateway, model="one/m", input=turns)
-        assert two.chats[0].json["input"] == [turns[0], turns[2]]
-        assert "what another model thought is left out" in elsewhere.headers["x-chomp-notes"]
-        assert one.chats[1].json["input"] == turns
-        assert "x-chomp-notes" not in back.headers
-
-
-async def test_a_route_that_cannot_read_what_was_sealed_is_asked_without_it(served, upstream):
-    words = "The encrypted content gAAA... could not be verified. Reason: Encrypted content could not be decrypted."
-    upstream.fail(
-        400, {"error": {"message": words, "type": "invalid_request_error", "code": "invalid_encrypted_content"}}
-    )
-    script_response(upstream, response("hello"))
-    told = await post(served)
-    assert told.status_code == 200
-    first, second = (request.json["input"] for request in upstream.chats)
-    assert [item for item in first if item.get("type") != "reasoning"] == second
-    assert len(second) == len(first) - 1
-    assert "left out" in told.headers["x-chomp-notes"]
 
 
 async def test_a_model_that_its_routers_row_says_speaks_responses_gets_the_request_untouched(home, upstream):
