@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -122,7 +123,7 @@ class Settings:
             )
         # Take out what names a router's URL; the catalog reads it beside the environment's.
         urls = {
-            name: _parse(name, _router_url, config.pop(name), "config.toml")
+            name: _parse(name, partial(checked_router_url, may_hold_password=True), config.pop(name), "config.toml")
             for name in list(config)
             if _URL_NAME.fullmatch(name)
         }
@@ -264,13 +265,6 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
-
-
-def _router_url(text: str) -> str:
-    try:
-        return checked_url(text)
-    except ValueError:
-        raise ValueError("must be an http(s) URL") from None
 
 
 def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:

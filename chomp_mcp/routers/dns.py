@@ -30,31 +30,31 @@ class LookUps:
 
         Whoever gives up leaves the look-up to the others and to those who come later: it cannot be stopped anyway.
         """
-        found = self._running.get(host)
-        if found is None:
+        if host in self._running:
+            found = self._running[host]
+        else:
             loop = asyncio.get_running_loop()
             found = self._running[host] = loop.create_future()
             found.add_done_callback(lambda _: self._running.pop(host, None))
-            threading.Thread(target=_look_up, args=(host, loop, found), name=f"DNS {host}", daemon=True).start()
+
+            def tell(outcome: list[Address] | OSError) -> None:
+                if not found.done():  # whoever ends the loop cancels it first
+                    found.set_result(outcome)
+
+            def look_up() -> None:
+                outcome: list[Address] | OSError
+                try:
+                    infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                    outcome = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in infos))
+                except OSError as error:
+                    outcome = error
+                except UnicodeError:
+                    outcome = OSError(socket.EAI_NONAME, "this is no name")
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(tell, outcome)
+
+            threading.Thread(target=look_up, name=f"DNS {host}", daemon=True).start()
         outcome = await asyncio.shield(found)
         if isinstance(outcome, OSError):
             raise outcome
         return outcome
-
-
-def _look_up(host: str, loop: asyncio.AbstractEventLoop, found: asyncio.Future[list[Address] | OSError]) -> None:
-    outcome: list[Address] | OSError
-    try:
-        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        outcome = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in infos))
-    except OSError as error:
-        outcome = error
-    except UnicodeError:
-        outcome = OSError(socket.EAI_NONAME, "this is no name")
-    with contextlib.suppress(RuntimeError):  # the loop has ended
-        loop.call_soon_threadsafe(_tell, found, outcome)
-
-
-def _tell(found: asyncio.Future[list[Address] | OSError], outcome: list[Address] | OSError) -> None:
-    if not found.done():
-        found.set_result(outcome)

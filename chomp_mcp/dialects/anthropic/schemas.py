@@ -65,18 +65,17 @@ def closed(schema: Mapping[str, Any], moved: set[str], depth: int = _DEPTH) -> d
         kept["additionalProperties"] = False
     if words:
         moved.update(words)
-        moved_words = ", ".join(f"{name}: {_written(value)}" for name, value in words.items())
-        kept["description"] = "\n\n".join(filter(None, [str(kept.get("description") or ""), f"{{{moved_words}}}"]))
+        said = []
+        for name, value in words.items():
+            try:
+                said.append(f"{name}: {wire.dumps(value).decode()}")
+            except (TypeError, ValueError):  # nested deeper than JSON is written
+                said.append(f"{name}: …")
+        told = f"{{{', '.join(said)}}}"
+        kept["description"] = "\n\n".join(filter(None, [str(kept.get("description") or ""), told]))
     return kept
 
 
 def _one(value: Any, moved: set[str], depth: int) -> Any:
     # What is nested deeper goes as it is: it is the router's to refuse, and Python's stack has an end.
     return closed(value, moved, depth - 1) if depth and isinstance(value, Mapping) else value
-
-
-def _written(value: Any) -> str:
-    try:
-        return wire.dumps(value).decode()
-    except (TypeError, ValueError):
-        return "…"

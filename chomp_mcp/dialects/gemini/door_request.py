@@ -89,23 +89,19 @@ class _History:
                 message["tool_calls"] = calls
             self.messages.append(message)
             return
-        for part in given:
-            if isinstance(part.get("functionResponse"), Mapping):
-                self._result(part["functionResponse"])
+        for result in (part["functionResponse"] for part in given if isinstance(part.get("functionResponse"), Mapping)):
+            name, named = str(result.get("name") or ""), str(result.get("id") or "")
+            fitting = [each for each in self._open if (each[1] == named if named else each[0] == name)]
+            text = wire.dumps(result.get("response")).decode()
+            if fitting:
+                self._open.remove(fitting[0])
+                self.messages.append({"role": "tool", "tool_call_id": fitting[0][1], "content": text})
+            else:  # routers refuse a result without its call
+                self.notes.append(f"the result of {name[:100]} answers no call: sent as text")
+                self.messages.append({"role": "user", "content": f"Result of {name}: {text}"})
         if parts:
             plain = len(parts) == 1 and parts[0]["type"] == "text"
             self.messages.append({"role": role, "content": parts[0]["text"] if plain else parts})
-
-    def _result(self, result: Mapping[str, Any]) -> None:
-        name, given = str(result.get("name") or ""), str(result.get("id") or "")
-        fitting = [each for each in self._open if (each[1] == given if given else each[0] == name)]
-        text = wire.dumps(result.get("response")).decode()
-        if not fitting:
-            self.notes.append(f"the result of {name[:100]} answers no call: sent as text")
-            self.messages.append({"role": "user", "content": f"Result of {name}: {text}"})
-            return
-        self._open.remove(fitting[0])
-        self.messages.append({"role": "tool", "tool_call_id": fitting[0][1], "content": text})
 
     def _part(self, part: Mapping[str, Any]) -> _Part | None:
         if isinstance(part.get("text"), str):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from chomp_mcp.dialects.values import as_mapping
+
 __all__ = ["abilities"]
 
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -56,8 +58,9 @@ def _take(
     """`told` is a table of flags, or a list of what is there: then what is not in it is not there, of `whole`."""
     if isinstance(told, Mapping):
         for need, words in names.items():
-            flags = [flag for word in words if (flag := _flag(told.get(word))) is not None]
-            if flags:
+            # A flag, or Anthropic's `{"supported": true}`.
+            given = [as_mapping(told.get(word)).get("supported", told.get(word)) for word in words]
+            if flags := [flag for flag in given if isinstance(flag, bool)]:
                 said[need] = any(flags)
     elif isinstance(told, list) and told:
         words_told = {word.lower() for word in told if isinstance(word, str)}
@@ -67,10 +70,3 @@ def _take(
                 said[need] = True
             elif need in complete:
                 said.setdefault(need, False)
-
-
-def _flag(value: Any) -> bool | None:
-    """A flag, or Anthropic's `{"supported": true}`."""
-    if isinstance(value, Mapping):
-        value = value.get("supported")
-    return value if isinstance(value, bool) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from chomp_mcp.dialects.openai.shapes import INDEXED
 from chomp_mcp.dialects.openai.tool_calls import CallStream, mend_message
-from chomp_mcp.dialects.values import as_list
+from chomp_mcp.dialects.values import as_list, as_objects
 from chomp_mcp.messages import Completion, Delta, text_of
 
 __all__ = ["Folder"]
@@ -73,7 +73,13 @@ class Folder:
             if name == "delta" and isinstance(value, Mapping):
                 delta = dict(value)
                 self._calls.mend(index, delta)
-                _plain_content(delta)
+                if isinstance(parts := delta.get("content"), list):
+                    # Mistral's parts become the texts, and the pictures, that other routers send.
+                    delta["content"] = text_of(parts)
+                    if pictures := [part for part in as_objects(parts) if part.get("image_url")]:
+                        delta["images"] = [*as_list(delta.get("images")), *pictures]
+                    if thought := "".join(text_of(part.get("thinking")) for part in as_objects(parts)):
+                        delta["reasoning_content"] = thought
                 _merge(so_far["message"], delta)
             elif name == "logprobs" and isinstance(value, Mapping):
                 _merge(so_far.setdefault("logprobs", {}), value)
@@ -98,19 +104,6 @@ class Folder:
         mend_message(whole)
         message = {"role": "assistant", "content": None, **whole}
         return {"index": index, "message": message, "finish_reason": "stop", "logprobs": None, **more}
-
-
-def _plain_content(delta: dict[str, Any]) -> None:
-    """Content that comes as parts (Mistral's) becomes the texts, and the pictures, that other routers send."""
-    parts = delta.get("content")
-    if not isinstance(parts, list):
-        return
-    delta["content"] = text_of(parts)
-    if pictures := [part for part in parts if isinstance(part, Mapping) and part.get("image_url")]:
-        delta["images"] = [*as_list(delta.get("images")), *pictures]
-    thoughts = [part.get("thinking") for part in parts if isinstance(part, Mapping)]
-    if thought := "".join(map(text_of, thoughts)):
-        delta["reasoning_content"] = thought
 
 
 _DEPTH = 6

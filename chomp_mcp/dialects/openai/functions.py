@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from chomp_mcp.dialects.values import as_list, as_mapping
+from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import ChatRequest, Completion, Delta
 
 __all__ = ["as_function_call", "as_function_calls", "is_legacy", "with_tools"]
@@ -28,7 +28,11 @@ def with_tools(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
         fields["tools"] = [*as_list(fields.get("tools")), *tools]
         if is_legacy(body):  # an answer of that form holds one call
             fields.setdefault("parallel_tool_calls", False)
-    if choice := _choice(body.get("function_call")):
+    choice = body.get("function_call")  # a word, or the name of a function
+    if not isinstance(choice, str):
+        name = as_text(as_mapping(choice).get("name"))
+        choice = {"type": "function", "function": {"name": name}} if name else None
+    if choice:
         fields.setdefault("tool_choice", choice)
     fields["messages"] = _messages(messages)
     return replace(request, body=fields), (_NOTE,) if is_asked else ()
@@ -69,13 +73,6 @@ def _choice_of(choice: Any, place: str) -> Any:
 
 def _is_legacy(message: Any) -> bool:
     return isinstance(message, dict) and (message.get("role") == "function" or bool(message.get("function_call")))
-
-
-def _choice(wanted: Any) -> Any:
-    if isinstance(wanted, str):
-        return wanted
-    name = as_mapping(wanted).get("name")
-    return {"type": "function", "function": {"name": name}} if isinstance(name, str) and name else None
 
 
 def _messages(messages: list[Any]) -> list[Any]:

@@ -38,7 +38,17 @@ class Ids:
             if not isinstance(message, dict):
                 continue
             if message.get("role") == "tool":
-                notes += self._result(at, message)
+                given = as_text(message.get("tool_call_id"))
+                # A result without an id answers the call that has waited longest.
+                waiting = self._open.get(given) or (next(iter(self._open.values()), None) if not given else None)
+                if waiting:
+                    message["tool_call_id"] = waiting.popleft()
+                    self._open = {name: ids for name, ids in self._open.items() if ids}  # it tells whether any waits
+                elif given in self._last:
+                    message["tool_call_id"] = self._last[given]
+                else:
+                    message["tool_call_id"] = self._shape(given or f"call_{at}", 0)
+                    notes.append(f"messages[{at}] is the result of a tool call that is not in the conversation")
                 continue
             if self._open:
                 notes.append(f"a tool call before messages[{at}] has no result")
@@ -50,20 +60,6 @@ class Ids:
                     self._open.setdefault(given, deque()).append(ours)
                     self._last[given] = ours
         return notes
-
-    def _result(self, at: int, message: dict[str, Any]) -> list[str]:
-        given = as_text(message.get("tool_call_id"))
-        # A result without an id answers the call that has waited longest.
-        waiting = self._open.get(given) or (next(iter(self._open.values()), None) if not given else None)
-        if waiting:
-            message["tool_call_id"] = waiting.popleft()
-            self._open = {name: ids for name, ids in self._open.items() if ids}  # it tells whether any call waits
-        elif given in self._last:
-            message["tool_call_id"] = self._last[given]
-        else:
-            message["tool_call_id"] = self._shape(given or f"call_{at}", 0)
-            return [f"messages[{at}] is the result of a tool call that is not in the conversation"]
-        return []
 
     def _unique(self, given: str) -> str:
         wanted, turn = given or f"call_{len(self._taken)}", 0

@@ -129,7 +129,14 @@ class KeyPages:
             return self._form(page)
         if request.headers.get("origin") != f"{request.url.scheme}://{request.headers['host']}":
             return _said(403, "Not from here", "The form came from another site, so nothing was saved.")
-        return await self._submit(nonce, await _fields(request))
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_LIMIT:  # it counts as an empty form
+                body = b""
+                break
+        fields = parse_qs(body.decode("utf-8", "replace"))
+        return await self._submit(nonce, {name: values[0] for name, values in fields.items()})
 
     async def _submit(self, nonce: str, fields: Mapping[str, str]) -> Response:
         """Save what was typed. A page is closed while it saves, and stays closed after: of two submissions one wins."""
@@ -202,17 +209,6 @@ class KeyPages:
             links="\n".join(links),
         )
         return _page(400 if problem else 200, "Add a router key", content)
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    """The form's fields; a body over the limit has none."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            return {}
-    parsed = parse_qs(body.decode("utf-8", "replace"))
-    return {name: values[0] for name, values in parsed.items()}
 
 
 def _used_up() -> Response:
