@@ -73,6 +73,8 @@ class Bill:
 def counted(answer: Answer, request: ChatRequest, characters: int, *, is_whole: bool) -> Usage:
     """What the router counted; what it did not count, or only began to, is estimated from the text, and says so."""
     usage = answer.usage
+    if usage is not None and is_whole and usage.input_tokens and usage.output_tokens:
+        return usage
     said = answer.completion.characters if answer.completion else characters
     if usage is None:
         return estimate.usage_of_texts(request.said, said)

@@ -91,7 +91,7 @@ def demand_of(request: ChatRequest) -> Demand:
 
 def _parts(body: Mapping[str, Any]) -> list[Any]:
     """What was said, texts and objects: of chat completions, Messages (also in a tool's result) or Responses' items."""
-    turns = body.get("messages", body.get("input"))
+    turns = body["messages"] if "messages" in body else body.get("input")
     if isinstance(turns, str):
         return [turns]
     found: list[Any] = []
@@ -102,7 +102,7 @@ def _parts(body: Mapping[str, Any]) -> list[Any]:
         for content in (turn.get("content"), turn.get("output")):
             if isinstance(content, str):
                 found.append(content)
-            elif isinstance(content, list):
+            elif content and isinstance(content, list):
                 for part in content:
                     if isinstance(part, str):
                         found.append(part)

@@ -16,10 +16,11 @@ _PROBE = "?"
 class Alike:
     """What stands around the text of a frame, byte by byte; the text itself must be one that JSON writes as it is."""
 
-    __slots__ = ("_after", "_before", "_lessons")
+    __slots__ = ("_after", "_before", "_end", "_lessons", "_start")
 
     def __init__(self) -> None:
         self._before, self._after = b"\n", b""  # as no frame begins
+        self._start = self._end = 0
         self._lessons = _LESSONS
 
     def text_in(self, data: bytes) -> str:
@@ -27,7 +28,7 @@ class Alike:
         if not (data.startswith(self._before) and data.endswith(self._after)):
             return ""
         try:
-            text = data[len(self._before) : len(data) - len(self._after)].decode()
+            text = data[self._start : self._end].decode()
         except ValueError:
             return ""
         if not text.isprintable() or '"' in text or "\\" in text:
@@ -47,6 +48,7 @@ class Alike:
         # The same text may stand elsewhere in the frame, even as a key.
         if _only_text(wire.loads(before + _PROBE.encode() + after)) == _PROBE:
             self._before, self._after = before, after
+            self._start, self._end = len(before), -len(after)
 
 
 def _only_text(chunk: Any) -> str:

@@ -33,8 +33,11 @@ def decode(body: bytes) -> Completion | Failed | ErrorObject:
         return _no_answer(answer, "The router answered with a choice that holds no message.")
     answer["choices"] = kept
     for choice in kept:
-        share_reasoning(choice["message"])
-        mend_message(choice["message"])
+        message = choice["message"]
+        if "reasoning" in message:
+            share_reasoning(message)
+        if "tool_calls" in message or "function_call" in message:
+            mend_message(message)
     return answered(Completion(answer, usage=_usage(answer), cost_usd=read_cost(answer)))
 
 

@@ -16,7 +16,10 @@ _BOM = b"\xef\xbb\xbf"
 
 def loads(data: bytes) -> Any:
     """Parse JSON as far as it can be meant; `ValueError` for what is none, or is nested too deeply to be an answer."""
-    return read(data)[0]
+    try:
+        return wire.loads(data)
+    except ValueError:
+        return read(data)[0]
 
 
 def read(data: bytes) -> tuple[Any, bool]:

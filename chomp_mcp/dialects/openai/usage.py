@@ -33,15 +33,18 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
         output = max(output, total - asked)
     of_input = as_mapping(usage.get("prompt_tokens_details"))
     of_output = as_mapping(usage.get("completion_tokens_details"))
-    hit = of_input.get("cached_tokens")
-    written = of_input.get("cache_write_tokens", of_input.get("cache_creation_tokens"))
+    if (hit := of_input.get("cached_tokens")) is None:
+        hit = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name
+    if (written := of_input.get("cache_write_tokens", of_input.get("cache_creation_tokens"))) is None:
+        written = usage.get("cache_creation_input_tokens")
+    thought = of_output.get("reasoning_tokens", usage.get("reasoning_tokens"))
     tier = usage.get("service_tier", service_tier)
     return Usage(
         input_tokens=asked or 0,
         output_tokens=output,
-        cached_tokens=tokens(usage.get("prompt_cache_hit_tokens") if hit is None else hit) or 0,  # DeepSeek's name
-        cache_write_tokens=tokens(usage.get("cache_creation_input_tokens") if written is None else written) or 0,
-        reasoning_tokens=tokens(of_output.get("reasoning_tokens", usage.get("reasoning_tokens"))) or 0,
+        cached_tokens=(hit and tokens(hit)) or 0,
+        cache_write_tokens=(written and tokens(written)) or 0,
+        reasoning_tokens=(thought and tokens(thought)) or 0,
         service_tier=as_text(tier),
     )
 

@@ -96,7 +96,7 @@ _LONGEST_NAME = 1024
 def conversation_of(headers: Mapping[bytes, bytes], body: Mapping[str, Any]) -> str:
     """The name that a program gives its conversation: by a header, `prompt_cache_key` or `metadata.user_id`."""
     for name in _SESSION_HEADERS:
-        if found := headers.get(name):
+        if name in headers and (found := headers[name]):
             return found.decode("latin-1")[:_LONGEST_NAME]
     metadata = body.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
