@@ -8,8 +8,6 @@ from chomp_mcp.dialects.anthropic import answer as anthropic
 from chomp_mcp.messages import ChatRequest, Model, Route
 from tests.dialects.anthropic.router import HELLO, ROUTER, TURN, sent, told
 
-FUNCTION = {"name": "weather", "description": "d", "parameters": {"type": "object", "properties": {}}}
-
 
 def test_the_key_travels_in_anthropics_own_header():
     request = anthropic.encode(Route(ROUTER, "m", "sk-ant-1"), ChatRequest(body=HELLO))
@@ -28,38 +26,6 @@ def test_the_limit_is_the_callers_or_the_models_if_that_is_smaller():
     assert sent({**HELLO, "max_tokens": 5})["max_tokens"] == 5
     assert sent({**HELLO, "max_completion_tokens": 6})["max_tokens"] == 6
     assert sent(listed=Model("anthropic", "m", max_output=4096))["max_tokens"] == 4096
-
-
-def test_functions_become_tools_and_its_own_tools_stay():
-    own = {"type": "web_search_20250305", "name": "web_search"}
-    tools = sent({**HELLO, "tools": [{"type": "function", "function": {**FUNCTION, "strict": True}}, own]})["tools"]
-    assert tools[0] == {
-        "name": "weather",
-        "description": "d",
-        "strict": True,
-        "input_schema": {"type": "object", "properties": {}, "additionalProperties": False},
-    }
-    assert tools[1] == own
-
-
-@pytest.mark.parametrize(
-    ("choice", "becomes"),
-    [
-        ("auto", None),
-        ("required", {"type": "any"}),
-        ("none", {"type": "none"}),
-        ({"type": "function", "function": {"name": "weather"}}, {"type": "tool", "name": "weather"}),
-        ({"type": "any"}, {"type": "any"}),
-    ],
-)
-def test_the_tool_choice_is_translated(choice, becomes):
-    body = {**HELLO, "tools": [{"type": "function", "function": FUNCTION}], "tool_choice": choice}
-    assert sent(body).get("tool_choice") == becomes
-
-
-def test_one_call_at_a_time_is_part_of_the_tool_choice():
-    body = {**HELLO, "tools": [{"type": "function", "function": FUNCTION}], "parallel_tool_calls": False}
-    assert sent(body)["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
 
 
 @pytest.mark.parametrize(
