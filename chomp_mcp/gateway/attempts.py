@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import replace
 
 import anyio
@@ -51,11 +51,12 @@ class Attempts:
         """The route that was tried last, and how it failed."""
         return self._failures[-1] if self._failures else None
 
-    async def open(self) -> Answer:
+    def open(self) -> Awaitable[Answer]:
         """The first route that answers. `UpstreamError` when the plan ran out, or the caller's time."""
         seconds = self._request.timeout_seconds
-        if seconds is None:
-            return await self._walk()
+        return self._walk() if seconds is None else self._walk_within(seconds)
+
+    async def _walk_within(self, seconds: float) -> Answer:
         with anyio.move_on_after(seconds):
             return await self._walk()
         raise UpstreamTimeout(

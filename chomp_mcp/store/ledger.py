@@ -150,14 +150,13 @@ class Ledger:
         held = self._held.get(names[2])
         if held is None or not held.has_room(nano_usd, now):
             return None
-        return self._place_later(names, Hold(self._hold_id(), caller_id, nano_usd, likely))
+        return self._place_later(names, held, Hold(self._hold_id(), caller_id, nano_usd, likely))
 
     def _hold_id(self) -> str:
         self._holds += 1
         return f"{self._process}-{self._holds:x}"
 
-    def _place_later(self, names: Names, hold: Hold) -> Hold:
-        held = self._held.setdefault(names[2], Held())
+    def _place_later(self, names: Names, held: Held, hold: Hold) -> Hold:
         held.place(hold)
         held.unwritten.add(hold.id)
         self._noted.setdefault(names, [])
@@ -178,10 +177,10 @@ class Ledger:
             self._noted.setdefault(names, [])  # it may be reserved there: that is written over
             self._write_later()
             self._check_allowance(hold, wish, error)
-            return self._place_later(names, hold)
+            return self._place_later(names, self._held.setdefault(names[2], Held()), hold)
         except StoreError:
             _log.exception("a reservation could not be written to the ledger yet")
-            return self._place_later(names, hold)
+            return self._place_later(names, self._held.setdefault(names[2], Held()), hold)
 
     def note(self, caller_id: str, call: Settled) -> None:
         """Settle as soon as the event loop is free, so that nobody waits for it; once for each call.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -18,8 +19,7 @@ from chomp_mcp.messages import Attempt, FailureKind, JobStatus
 from chomp_mcp.telemetry.report import OK, Report, Transition, shown
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Metric
-    from prometheus_client.metrics import MetricWrapperBase
+    from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
 __all__ = ["CONTENT_TYPE", "OTHER", "Metrics"]
 
@@ -85,16 +85,16 @@ class Metrics:
         self._transitions = self._counter("chomp_breaker_transitions_total", "Breakers that changed.", "router", "to")
 
     def exchange(self, report: Report) -> None:
-        self._requests[report.door, self._statuses[report.status]].inc()
+        self._requests[report.door, self._statuses[report.status]].inc(1)
         self._durations[report.door,].observe(report.duration_seconds)
         attempts = report.receipt.attempts
         for attempt in attempts:
             tried = self._routers.get(attempt.router, OTHER)
-            self._attempts[tried, self._model(attempt.model, attempt.outcome), attempt.outcome].inc()
+            self._attempts[tried, self._model(attempt.model, attempt.outcome), attempt.outcome].inc(1)
             self._upstream[tried,].observe(attempt.ms / 1000)
         if len(attempts) > 1:
             for reason in _failovers(attempts):
-                self._failovers[reason,].inc()
+                self._failovers[reason,].inc(1)
         receipt = report.receipt
         if not receipt.served:
             return
@@ -105,16 +105,16 @@ class Metrics:
         self._tokens[router, model, "input"].inc(receipt.usage.input_tokens)
         self._tokens[router, model, "output"].inc(receipt.usage.output_tokens)
         if receipt.sticky is not None:
-            self._kept["kept" if receipt.sticky else "moved",].inc()
+            self._kept["kept" if receipt.sticky else "moved",].inc(1)
         if receipt.usage.cached_tokens:
             self._tokens[router, model, "cached"].inc(receipt.usage.cached_tokens)
         # Prometheus counts in floats; the exact sums are the ledger's.
         self._costs[router, model, report.price].inc(float(receipt.cost_usd or 0))
         if report.price == "unknown":
-            self._unpriced[router, model].inc()
+            self._unpriced[router, model].inc(1)
 
     def transition(self, transition: Transition) -> None:
-        self._transitions[self._routers.get(transition.router, OTHER), transition.to_state].inc()
+        self._transitions[self._routers.get(transition.router, OTHER), transition.to_state].inc(1)
 
     def render(self, snapshot: Mapping[str, Any]) -> bytes:
         """The text of /metrics, as `CONTENT_TYPE`. Every part of the snapshot may be absent:
@@ -139,15 +139,15 @@ class Metrics:
         name = model.partition("?")[0]
         return self._models.get(name, OTHER) if outcome == FailureKind.NO_SUCH_MODEL else self._models[name]
 
-    def _counter(self, name: str, text: str, *labels: str) -> _Children:
+    def _counter(self, name: str, text: str, *labels: str) -> _Counts:
         from prometheus_client import Counter
 
-        return _Children(Counter(name, text, labels, registry=self.registry))
+        return _Counts(Counter(name, text, labels, registry=self.registry))
 
-    def _histogram(self, name: str, text: str, *labels: str) -> _Children:
+    def _histogram(self, name: str, text: str, *labels: str) -> _Times:
         from prometheus_client import Histogram
 
-        return _Children(Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS))
+        return _Times(Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS))
 
 
 def _of_all_workers() -> CollectorRegistry | None:
@@ -165,16 +165,42 @@ def _of_all_workers() -> CollectorRegistry | None:
     return registry
 
 
-class _Children(dict[tuple[str, ...], Any]):
-    """A metric's children by their label values: a dict look-up where `labels()` takes a lock and microseconds."""
+class _Counts(dict[tuple[str, ...], Any]):
+    """A counter's values by their labels: a dict look-up where `labels()` takes a lock and microseconds.
 
-    def __init__(self, metric: MetricWrapperBase) -> None:
+    The values' own `inc`: the counter's looks each time whether it has labels, and whether the number is one.
+    """
+
+    def __init__(self, metric: Counter) -> None:
         super().__init__()
         self._metric = metric
 
-    def __missing__(self, values: tuple[str, ...]) -> Any:
-        child = self[values] = self._metric.labels(*values)
-        return child
+    def __missing__(self, labels: tuple[str, ...]) -> Any:
+        value = self[labels] = self._metric.labels(*labels)._value  # noqa: SLF001
+        return value
+
+
+class _Times(dict[tuple[str, ...], "_Time"]):
+    """The same of a histogram."""
+
+    def __init__(self, metric: Histogram) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def __missing__(self, labels: tuple[str, ...]) -> _Time:
+        value = self[labels] = _Time(self._metric.labels(*labels))
+        return value
+
+
+class _Time:
+    __slots__ = ("_buckets", "_sum")
+
+    def __init__(self, child: Any) -> None:
+        self._sum, self._buckets = child._sum, child._buckets  # noqa: SLF001
+
+    def observe(self, seconds: float) -> None:
+        self._sum.inc(seconds)
+        self._buckets[bisect_left(_BUCKETS, seconds)].inc(1)  # each holds what fell into it alone
 
 
 class _FirstNames(dict[str, str]):

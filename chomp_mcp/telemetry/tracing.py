@@ -88,7 +88,7 @@ class Tracing:
             # While no provider is set, the API's stand-in looks for it, and gives a tracer that is a stand-in too.
             self._provider = self._provider or trace.get_tracer_provider()
             found = self._provider.get_tracer(_SCOPE)
-            if not isinstance(found, trace.ProxyTracer | trace.NoOpTracer):
+            if not isinstance(found, (trace.ProxyTracer, trace.NoOpTracer)):
                 self._tracer = found
         if self._tracer is None:
             context = trace.get_current_span().get_span_context()
