@@ -42,8 +42,7 @@ class Admission:
         Programs send fifty calls at once (`asyncio.gather`, LangChain's `abatch`) and few of them come back after a
         refusal: some times the burst may wait in line. A burst of one says that nothing may.
         """
-        rate = self._rate_of(caller)
-        if not caller.limited or rate.rps <= 0:
+        if not caller.limited or (rate := self._rate_of(caller)).rps <= 0:
             return
         wait = await self._rates.take(caller.id, rate)
         if wait > rate.patience:

@@ -233,7 +233,8 @@ class _Request(ClientRequest):
         if self.is_late:
             self.hang_up()
             raise TimeoutError
-        self.protocol = protocol = cast("_Exchanges", connection.protocol)
+        protocol: Any = connection.protocol
+        self.protocol = protocol
         try:
             protocol.set_response_params(
                 read_until_eof=True,
@@ -252,8 +253,12 @@ class _Request(ClientRequest):
         except BaseException:
             self.hang_up()
             raise
+        if self.is_late:
+            raise TimeoutError
+        if type(self.content) is aiohttp.StreamReader:
+            self.content.__class__ = _Body
         self.content.on_eof(self._ended)
-        return message
+        return message  # type: ignore[no-any-return]
 
     async def _send_large(self, protocol: _Exchanges) -> None:
         """In pieces, so that others have their turn between them."""
@@ -328,6 +333,37 @@ class _Exchanges(ResponseHandler):
             super().resume_reading(resume_parser)
 
 
+class _Body(aiohttp.StreamReader):
+    """An answer's body, read all at once as far as it has come; aiohttp's own reader looks at each of its pieces.
+
+    The parser makes that one, and lets nobody choose another: it becomes this one when the head is there.
+    """
+
+    __slots__ = ()
+
+    async def readany(self) -> bytes:
+        if self._exception is not None:
+            raise self._exception
+        while not self._buffer and not self._eof:
+            await self._wait("readany")
+        return self._read_nowait(-1)
+
+    def _read_nowait(self, n: int) -> bytes:  # noqa: ARG002 - always all
+        data = b"".join(self._buffer)
+        self._buffer.clear()
+        self._size = 0
+        self._protocol.resume_reading()
+        return data
+
+    def begin_http_chunk_receiving(self) -> None:
+        """Where chunks begin and end is nothing to whoever reads."""
+
+    def end_http_chunk_receiving(self) -> None:
+        # Very small ones take more memory than their bytes do.
+        if len(self._buffer) > self._high_water_chunks:
+            self._protocol.pause_reading()
+
+
 class _Connector(aiohttp.TCPConnector):
     """aiohttp's pool; with fresh connections for those who need one, SOCKS, and sockets that notice a dead path."""
 
@@ -345,7 +381,7 @@ class _Connector(aiohttp.TCPConnector):
             self.drop_idle(request)
         while True:
             connection = await self.connect(request, [], self._timeout)
-            protocol = cast("_Exchanges", connection.protocol)
+            protocol: Any = connection.protocol
             if not protocol.exchanges or not (request.is_resent or protocol.should_close):
                 return connection
             connection.close()
@@ -355,8 +391,8 @@ class _Connector(aiohttp.TCPConnector):
         for protocol, _ in self._conns.pop(request.connection_key, ()):
             protocol.abort()
 
-    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        cast("_Exchanges", protocol).is_idle = True
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        protocol.is_idle = True
         super()._release(key, protocol, should_close=should_close)
 
     async def _create_connection(self, req: ClientRequest, *how: Any) -> ResponseHandler:

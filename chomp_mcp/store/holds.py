@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,9 +73,9 @@ class Held:
         self.holds[hold.id] = hold
         self.nano_usd += hold.nano_usd
 
-    def end(self, hold_ids: Iterable[str]) -> None:
+    def end(self, hold_ids: Collection[str]) -> None:
+        self.unwritten.difference_update(hold_ids)
         for hold_id in hold_ids:
-            self.unwritten.discard(hold_id)
             if hold := self.holds.pop(hold_id, None):
                 self.nano_usd -= hold.nano_usd
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -91,8 +90,6 @@ class Ledger:
         """By the record that tells the others of it, and as it was last written there."""
         self._noted: dict[Names, list[Settled]] = {}
         """By the records that they belong to: a call is of the day on which it ended."""
-        self._noted_nano: defaultdict[Names, int] = defaultdict(int)
-        """What they cost in all."""
         self._one_writer = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
         self._together = Together(self.written)
@@ -191,7 +188,6 @@ class Ledger:
         """
         names = records_of(caller_id, self._clock())
         self._noted.setdefault(names, []).append(call)
-        self._noted_nano[names] += call.cost_nano or 0
         if held := self._held.get(names[2]):
             held.overdrawn += _excess(call)
         self._write_later()
@@ -202,7 +198,6 @@ class Ledger:
 
     def _taken(self, names: Names) -> list[Settled]:
         """What is noted, to be written now."""
-        self._noted_nano.pop(names, None)
         return self._noted.pop(names, [])
 
     async def _write_soon(self) -> None:
@@ -389,7 +384,6 @@ class Ledger:
                 await self._journal_rows([row])
         elif row.calls or (row.names[2] in self._held and self._held[row.names[2]].unwritten):
             self._noted[row.names] = [*row.calls, *self._noted.get(row.names, [])]
-            self._noted_nano[row.names] += row.cost_nano
 
     def _remember(self, row: Row, hold: Hold | None, granted: int, until: float) -> None:
         """It is written: these calls have ended, and this is held."""

@@ -56,8 +56,8 @@ class Counts:
         for attempt in attempts:
             self._calls[attempt.router] += 1
             self._failures[attempt.router] += attempt.outcome not in NO_FAILURES
-        if attempts:
-            self._exchanges += 1
+        self._exchanges += bool(attempts)
+        if len(attempts) > 1:
             self._failovers += len({(attempt.router, attempt.model) for attempt in attempts}) - 1
 
     def totals(self) -> dict[str, int]:

@@ -83,7 +83,7 @@ class Tracing:
         if self._provider is None and not is_known:
             return _UNTRACED
         if self._tracer is None:
-            from opentelemetry import trace
+            from opentelemetry import context, trace
 
             # While no provider is set, the API's stand-in looks for it, and gives a tracer that is a stand-in too.
             self._provider = self._provider or trace.get_tracer_provider()
@@ -91,8 +91,10 @@ class Tracing:
             if not isinstance(found, (trace.ProxyTracer, trace.NoOpTracer)):
                 self._tracer = found
         if self._tracer is None:
-            context = trace.get_current_span().get_span_context()
-            return _Relay(_traceparent(context)) if context.is_valid else _UNTRACED
+            if not context.get_current():  # nobody has put a span there
+                return _UNTRACED
+            span = trace.get_current_span().get_span_context()
+            return _Relay(_traceparent(span)) if span.is_valid else _UNTRACED
         attributes = {
             "gen_ai.operation.name": "chat",
             "gen_ai.request.model": shown(asked or "auto"),
