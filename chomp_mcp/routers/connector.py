@@ -10,24 +10,22 @@ import errno
 import os
 import socket
 import ssl
-from contextlib import suppress
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest, ConnectionKey
-from aiohttp.http import StreamWriter
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
-from yarl import URL
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.http_exceptions import HttpProcessingError
 
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.dns import LookUps
+from chomp_mcp.routers.exchange import FIRST_FINAL_STATUS, Exchanges, Sent
 from chomp_mcp.routers.response import Response, Unreachable
 from chomp_mcp.routers.sockets import socks_errors, through_socks, watch, watched_socket
-from chomp_mcp.routers.target import Target, basic_credentials, head, proxy_from_environment, target_of
+from chomp_mcp.routers.target import proxy_from_environment, target_of
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -42,14 +40,6 @@ IDLE_SECONDS = 15.0
 DNS_SECONDS = 60
 UNANSWERED_SECONDS = 10.0
 """How long what was sent may stay unacknowledged by the other machine before the connection counts as dead."""
-MAX_HEAD_LINES, MAX_HEAD_LINE_BYTES = 256, 32 * 1024
-FIRST_FINAL_STATUS = 200
-SWITCHING_PROTOCOLS = 101
-"""Final as well, and wrong: nobody asked for another protocol."""
-LARGE_BODY_BYTES = 1024 * 1024
-"""From here on in pieces, so that others have their turn between them."""
-CHUNK_BYTES = 64 * 1024
-"""Read ahead of whoever asked: twice that, then the router has to wait."""
 MOST_WAYS = 1024
 
 
@@ -74,7 +64,7 @@ class Session:
             ttl_dns_cache=DNS_SECONDS,
             resolver=_Resolver(self._look_ups),
         )
-        self._ways: dict[str, _Request] = {}
+        self._ways: dict[str, Sent] = {}
         """By URL."""
         self._proxies: dict[tuple[str, str, int], SplitResult | None] = {}
         """By origin: what the environment said when it was first called."""
@@ -116,7 +106,7 @@ class Session:
             close=sent.hang_up,
         )
 
-    async def _exchange(self, sent: _Request) -> RawResponseMessage:
+    async def _exchange(self, sent: Sent) -> RawResponseMessage:
         """The answer's head; a request that met the end of an old connection goes out once more.
 
         A router, or whatever stands before it, may close or forget a connection at any time between two exchanges
@@ -130,7 +120,7 @@ class Session:
         sent.is_resent = True
         return await sent.exchanged(await self._connector.connected(sent))
 
-    def _way(self, url: str) -> _Request:
+    def _way(self, url: str) -> Sent:
         """The request that all to this URL are copies of."""
         target = target_of(url)
         origin = target[:3]
@@ -138,7 +128,7 @@ class Session:
             self._proxies[origin] = proxy_from_environment(target)
         proxy = self._proxies[origin]
         is_tls = target.scheme == "https" or (proxy is not None and proxy.scheme == "https")
-        return _Request(target, proxy, self._verified() if is_tls else True)
+        return Sent(target, proxy, self._verified() if is_tls else True)
 
     async def close(self) -> None:
         """End all connections, those in use as well."""
@@ -157,7 +147,7 @@ class Session:
                 raise Unreachable(FailureKind.TRANSIENT, _WRONG_CERTIFICATES) from None
         return self._tls
 
-    def _too_late(self, sent: _Request) -> Unreachable:
+    def _too_late(self, sent: Sent) -> Unreachable:
         host = sent.target.name
         if sent.protocol is not None:
             reason = f"{host} sent nothing for {self._patience:g} s."
@@ -172,209 +162,17 @@ class Session:
         return Unreachable(FailureKind.TIMEOUT, f"{host} does not accept the connection: is the address right?")
 
 
-class _Request(ClientRequest):
-    """A request, and what became of it on the wire."""
-
-    is_resent = False
-    is_connecting = False
-    is_late = False
-    """The router has had its time."""
-    protocol: _Exchanges | None = None
-    """Of the connection that carries it, or has carried it."""
-    connection: Connection | None = None
-    """While it is not over."""
-    content: aiohttp.StreamReader
-    """Of the answer, from its head on."""
-    sending: asyncio.Task[None] | None = None
-    """Of a large body: an answer may come before its end."""
-    head = b""
-    data = b""
-
-    def __init__(self, target: Target, proxy: SplitResult | None, tls: ssl.SSLContext | bool) -> None:
-        """Only the way that it takes: what the connector reads of it."""
-        self.target = target
-        self.socks = proxy if proxy and proxy.scheme not in {"http", "https"} else None
-        self.to_proxy: dict[str, str] = {}
-        """Headers for a proxy that passes on what it reads."""
-        options: dict[str, Any] = {}
-        if proxy is not None and self.socks is None:
-            options["proxy"] = URL(proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl())
-            if credentials := basic_credentials(proxy):
-                to_proxy = {"proxy-authorization": credentials}
-                if target.scheme == "http":
-                    self.to_proxy = to_proxy
-                else:
-                    options["proxy_headers"] = to_proxy
-        loop = asyncio.get_running_loop()
-        super().__init__("GET", URL(target.url, encoded=True), loop=loop, ssl=tls, **options)
-        # RFC 9112, 3.2.2: such a proxy is told the whole URL.
-        self.path = target.url if self.proxy and not self.is_ssl() else self.url.raw_path_qs
-        _ = self.connection_key  # so that the copies have it, too
-
-    def begun(self, request: WireRequest) -> _Request:
-        """This request on the way of another; what aiohttp works out of a URL is worked out once."""
-        made = object.__new__(_Request)
-        made.__dict__.update(self.__dict__)
-        made.head, made.data = head(request, self.target, self.path, self.to_proxy), request.body
-        return made
-
-    @cached_property
-    def connection_key(self) -> ConnectionKey:
-        return super().connection_key
-
-    @property
-    def was_lost(self) -> bool:
-        """It met a connection that had carried others, and that ended before a byte of the answer came."""
-        return self.protocol is not None and self.protocol.exchanges > 1 and not self.protocol.has_answered
-
-    async def exchanged(self, connection: Connection) -> RawResponseMessage:
-        """The answer's head; its body is `content` then."""
-        self.connection = connection
-        if self.is_late:
-            self.hang_up()
-            raise TimeoutError
-        protocol: Any = connection.protocol
-        self.protocol = protocol
-        try:
-            protocol.set_response_params(
-                read_until_eof=True,
-                read_bufsize=CHUNK_BYTES,
-                max_line_size=MAX_HEAD_LINE_BYTES,
-                max_field_size=MAX_HEAD_LINE_BYTES,
-                max_headers=MAX_HEAD_LINES,
-            )
-            if len(self.data) >= LARGE_BODY_BYTES:
-                self.sending = asyncio.create_task(self._send_large(protocol))
-            elif protocol.transport is not None:  # it may have ended just now: then reading says why
-                protocol.transport.write(self.head + self.data)
-            message, self.content = await protocol.read()
-            while message.code < FIRST_FINAL_STATUS and message.code != SWITCHING_PROTOCOLS:
-                message, self.content = await protocol.read()
-        except BaseException:
-            self.hang_up()
-            raise
-        if self.is_late:
-            raise TimeoutError
-        if type(self.content) is aiohttp.StreamReader:
-            self.content.__class__ = _Body
-        self.content.on_eof(self._ended)
-        return message  # type: ignore[no-any-return]
-
-    async def _send_large(self, protocol: _Exchanges) -> None:
-        """In pieces, so that others have their turn between them."""
-        writer, data = StreamWriter(protocol, self.loop), memoryview(self.data)
-        with suppress(aiohttp.ClientConnectionError):  # whoever reads the answer learns of it
-            await writer.write(self.head)
-            for start in range(0, len(data), CHUNK_BYTES):
-                await writer.write(data[start : start + CHUNK_BYTES])
-                await asyncio.sleep(0)
-
-    async def next_bytes(self) -> bytes:
-        try:
-            return await self.content.readany()
-        except aiohttp.ClientPayloadError as error:
-            is_packed_wrong = isinstance(error.__cause__, ContentEncodingError)
-            what = "sent something that cannot be unpacked." if is_packed_wrong else "broke the connection off."
-            raise Unreachable(FailureKind.TRANSIENT, f"{self.target.name} {what}") from None
-        except (aiohttp.ClientError, HttpProcessingError, OSError):
-            raise Unreachable(FailureKind.TRANSIENT, f"{self.target.name} broke the connection off.") from None
-
-    def at_once(self) -> bytes | None:
-        """The whole body, where it has come."""
-        return self.content.read_nowait() if self.content.is_eof() and self.content.exception() is None else None
-
-    def _ended(self) -> None:
-        """The answer is there: its connection is free for others, unless some of the request is still unsent."""
-        if self.sending is not None and not self.sending.done():
-            self.hang_up()
-        elif self.connection is not None:
-            self.connection.release()
-            self.connection = None
-
-    def give_up(self) -> None:
-        """Who waits for the answer's head waits no more."""
-        self.is_late = True
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        """At once, also where some of the request is still unsent; nothing after the end of the answer."""
-        connection, self.connection = self.connection, None
-        if self.sending is not None:
-            self.sending.cancel()
-        if connection is None:
-            return
-        if connection.transport is not None:
-            connection.transport.abort()
-        connection.close()
-
-
-class _Exchanges(ResponseHandler):
-    """A connection that knows how many exchanges it has carried, and that speaks only when asked."""
-
-    exchanges = 0
-    has_answered = False
-    is_idle = False
-
-    def set_response_params(self, **how: Any) -> None:
-        self.exchanges += 1
-        self.has_answered = self.is_idle = False
-        super().set_response_params(**how)
-
-    def data_received(self, data: bytes) -> None:
-        if data and self.is_idle:  # nobody has asked: it must not be taken for the next answer
-            self.abort()
-            return
-        self.has_answered = True
-        super().data_received(data)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        # aiohttp calls this for every chunk that is read, and enters its parser each time.
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
-
-class _Body(aiohttp.StreamReader):
-    """An answer's body, read all at once as far as it has come; aiohttp's own reader looks at each of its pieces.
-
-    The parser makes that one, and lets nobody choose another: it becomes this one when the head is there.
-    """
-
-    __slots__ = ()
-
-    async def readany(self) -> bytes:
-        if self._exception is not None:
-            raise self._exception
-        while not self._buffer and not self._eof:
-            await self._wait("readany")
-        return self._read_nowait(-1)
-
-    def _read_nowait(self, n: int) -> bytes:  # noqa: ARG002 - always all
-        data = b"".join(self._buffer)
-        self._buffer.clear()
-        self._size = 0
-        self._protocol.resume_reading()
-        return data
-
-    def begin_http_chunk_receiving(self) -> None:
-        """Where chunks begin and end is nothing to whoever reads."""
-
-    def end_http_chunk_receiving(self) -> None:
-        # Very small ones take more memory than their bytes do.
-        if len(self._buffer) > self._high_water_chunks:
-            self._protocol.pause_reading()
-
-
 class _Connector(aiohttp.TCPConnector):
     """aiohttp's pool; with fresh connections for those who need one, SOCKS, and sockets that notice a dead path."""
 
     def __init__(self, *, look_ups: LookUps, unanswered_seconds: float, connect_seconds: float, **options: Any) -> None:
         super().__init__(socket_factory=partial(watched_socket, unanswered_seconds), **options)
-        self._factory = cast("partial[ResponseHandler]", partial(_Exchanges, loop=self._loop))
+        self._factory = cast("partial[ResponseHandler]", partial(Exchanges, loop=self._loop))
         self._look_ups = look_ups
         self._unanswered_seconds = unanswered_seconds
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_seconds, ceil_threshold=CONNECT_SECONDS)
 
-    async def connected(self, request: _Request) -> Connection:
+    async def connected(self, request: Sent) -> Connection:
         """A connection for it, from the pool if it may be an old one."""
         if request.is_resent:
             request.protocol = None
@@ -396,7 +194,7 @@ class _Connector(aiohttp.TCPConnector):
         super()._release(key, protocol, should_close=should_close)
 
     async def _create_connection(self, req: ClientRequest, *how: Any) -> ResponseHandler:
-        request = cast("_Request", req)
+        request = cast("Sent", req)
         request.is_connecting = True
         proxy = request.socks
         if proxy is None:
@@ -438,7 +236,7 @@ def _failures() -> tuple[type[Exception], ...]:
     return aiohttp.ClientError, HttpProcessingError, OSError, ValueError, *socks_errors()
 
 
-def _unreachable(error: Exception, sent: _Request) -> Unreachable:
+def _unreachable(error: Exception, sent: Sent) -> Unreachable:
     """What went wrong, in words that hold neither the request nor what aiohttp knows about it."""
     host = sent.target.name
     cause = _cause(error)
