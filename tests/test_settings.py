@@ -38,14 +38,6 @@ def test_a_config_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
         Settings.load({"CHOMP_HOME": str(tmp_path)})
 
 
-@pytest.mark.parametrize("name", ["LLM_DEFAULT_MODEL", "LLM_FALLBACKS"])
-@pytest.mark.parametrize("ref", ["groq/\udcff", "groq/a\0b"])
-def test_a_ref_with_what_no_name_has_is_refused(tmp_path: Path, name: str, ref: str) -> None:
-    with pytest.raises(InvalidSetting, match=f"{name} in the environment") as caught:
-        Settings.load({"CHOMP_HOME": str(tmp_path), name: ref})
-    assert str(caught.value).isprintable()
-
-
 @pytest.mark.parametrize(
     "url",
     ["", "http://", "https://", "http:///v1", "http://:80", "http://a:0", "ftp://a", "http://a\0b", "http://\udcff"],
@@ -73,13 +65,6 @@ def test_a_home_with_a_placeholder_that_nothing_filled_in_is_refused(
         Settings.load({"CHOMP_HOME": name})
     assert name.partition("/")[0].partition("\\")[0] in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("text", ["${user_config.token_of_sixteen}", "%GATEWAY_TOKEN%", "{{ token }}"])
-def test_a_setting_that_is_a_placeholder_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InvalidSetting, match="GATEWAY_AUTH_TOKEN in the environment") as caught:
-        Settings.load({"CHOMP_HOME": str(tmp_path), "GATEWAY_AUTH_TOKEN": text})
-    assert text not in str(caught.value)
 
 
 def test_proxies_and_certificates_may_stand_in_the_config_and_the_environment_wins(tmp_path: Path) -> None:
