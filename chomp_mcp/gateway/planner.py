@@ -93,8 +93,19 @@ class Planner:
                     del plans[next(iter(plans))]
                 if max(map(len, name)) <= MAX_REF:
                     plans[name] = remembered
-        if remembered.keys or remembered.plan.needs:
-            await self._ask(remembered)
+        while remembered.keys or remembered.plan.needs:
+            # What is gone, and who pays? Other answers make another plan, perhaps on routers not asked yet.
+            known, no_credit = remembered.book, set()
+            gone = await self.health.gone(remembered.keys)
+            for router in remembered.accounts:
+                keys = known.keys.get(router, ())
+                accounts = await asyncio.gather(*(self.credit.soon(known.routers[router], *key) for key in keys))
+                if accounts and all(credit and credit.free_only for credit in accounts):
+                    no_credit.add(router)
+            unable = await self.health.inabilities.known() if remembered.plan.needs else {}
+            if gone == known.gone and no_credit == known.no_credit and unable == known.unable:
+                break
+            remembered.revise(replace(known, gone=gone, no_credit=frozenset(no_credit), unable=unable))
         plan = permitted(capability.capable(remembered.plan, request), book.grant)
         plan = capability.roomy(plan, request, demand)
         return plan if plan.group is None else await self.orders.arranged(plan, request)
@@ -154,18 +165,3 @@ class Planner:
             if named and named.joins_auto == "reachable" and lists.get(named.id) is None:
                 raise not_running(named) from None
             raise
-
-    async def _ask(self, remembered: _RememberedPlan) -> None:
-        """What is gone, and who pays? Other answers make another plan, perhaps on routers not asked yet."""
-        while True:
-            book, no_credit = remembered.book, set()
-            gone = await self.health.gone(remembered.keys)
-            for router in remembered.accounts:
-                keys = book.keys.get(router, ())
-                known = await asyncio.gather(*(self.credit.soon(book.routers[router], *key) for key in keys))
-                if known and all(credit and credit.free_only for credit in known):
-                    no_credit.add(router)
-            unable = await self.health.inabilities.known() if remembered.plan.needs else {}
-            if gone == book.gone and no_credit == book.no_credit and unable == book.unable:
-                return
-            remembered.revise(replace(book, gone=gone, no_credit=frozenset(no_credit), unable=unable))

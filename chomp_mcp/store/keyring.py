@@ -171,7 +171,13 @@ class Keyring:
         grant = grants.of_record(record)
         if grant.has_ended(self._clock()):
             return None
-        await self._saw(caller)
+        now = self._clock()
+        if self._state is not None and now - self._seen.get(caller.id, 0.0) >= _SEEN_SECONDS:
+            if len(self._seen) > _MOST_READ:
+                self._seen.clear()
+            self._seen[caller.id] = now
+            with suppress(StoreError):  # when it was used is worth no error
+                await self._state.put(f"{_SEEN}{caller.id}", {"at": self._timestamp()})
         return replace(caller, rps=grant.rps, doors=grant.doors) if grant.rps or grant.doors else caller
 
     async def tokens(self) -> list[Token]:
@@ -219,17 +225,6 @@ class Keyring:
         if before:
             await self._kv.delete(f"{_RENEWED}{before}")
         return token if found else None
-
-    async def _saw(self, caller: Caller) -> None:
-        """Note that it was used, every few minutes; that is worth no error."""
-        now = self._clock()
-        if self._state is None or now - self._seen.get(caller.id, 0.0) < _SEEN_SECONDS:
-            return
-        if len(self._seen) > _MOST_READ:
-            self._seen.clear()
-        self._seen[caller.id] = now
-        with suppress(StoreError):
-            await self._state.put(f"{_SEEN}{caller.id}", {"at": self._timestamp()})
 
     async def created_at(self, caller: Caller) -> str | None:
         """When the caller's record was made, ISO 8601; None without one."""

@@ -189,13 +189,13 @@ GEMINI = {
 
 
 def as_chat(body: Any) -> ChatRequest:
-    conversation_of([], body)
+    conversation_of({}, body)
     return chat_request(body)
 
 
 def as_messages(body: Any) -> ChatRequest:
     estimate(body)
-    conversation_of([], body)
+    conversation_of({}, body)
     return ChatRequest(body=chat_of_messages(body)[0])
 
 

@@ -67,11 +67,9 @@ class TextDecoder(FrameDecoder):
 
     def _whole(self, answer: Completion | Failed | ErrorObject) -> list[Delta]:
         """A router that ignored `stream`: one chunk."""
+        told = super()._whole(answer)
         if not isinstance(answer, Completion):
-            self.error = answer
-            return []
-        self.usage, self.cost_usd = answer.usage, answer.cost_usd
-        self.finished = self.done = True
+            return told
         body = dict(answer.body)
         return [Delta(data=wire.dumps(body), chunk=self._as_chat(body))]
 

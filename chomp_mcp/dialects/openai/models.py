@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import MOST_PRICE, dollars, tokens
 from chomp_mcp.dialects.openai.abilities import abilities
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 from chomp_mcp.messages import Model, Router
 
 __all__ = ["as_model", "embedders", "entries", "is_hidden"]
@@ -97,12 +97,16 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     """One row of an OpenAI-shaped list, or None for one that cannot chat."""
     model_id = row.get(router.list_id)
     # An id with a line break, a control or a bidi character in it could pass for a text of ours.
+    if not isinstance(model_id, str) or not model_id.isprintable() or not model_id or is_hidden(router, model_id):
+        return None
+    architecture = row.get("architecture")
+    outputs = (architecture if isinstance(architecture, Mapping) else row).get("output_modalities")
     if (
-        not isinstance(model_id, str)
-        or not model_id.isprintable()
-        or not model_id
-        or is_hidden(router, model_id)
-        or not _chats(row)
+        row.get("active") is False
+        or row.get("lifecycle") == "retired"
+        or as_mapping(row.get("capabilities")).get("completion_chat") is False  # Mistral
+        or as_text(row.get("type")).lower() not in _CHAT_TYPES
+        or (isinstance(outputs, Sequence) and outputs and "text" not in outputs)
     ):
         return None
     prices = _prices(router, row)
@@ -126,18 +130,6 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
         can=can,
         cannot=cannot,
     )
-
-
-def _chats(row: Mapping[str, Any]) -> bool:
-    if row.get("active") is False or row.get("lifecycle") == "retired":
-        return False
-    if as_mapping(row.get("capabilities")).get("completion_chat") is False:  # Mistral
-        return False
-    if as_text(row.get("type")).lower() not in _CHAT_TYPES:
-        return False
-    architecture = row.get("architecture")
-    outputs = (architecture if isinstance(architecture, Mapping) else row).get("output_modalities")
-    return not isinstance(outputs, Sequence) or not outputs or "text" in outputs
 
 
 def _first_whole(row: Mapping[str, Any], paths: Sequence[str]) -> int | None:
@@ -168,8 +160,12 @@ def _prices(router: Router, row: Mapping[str, Any]) -> dict[str, Decimal]:
     if unit < 0:
         return {}
     per_million_from = _PER_MILLION_FROM[router.price_unit]
+    # Name, amount and what it is for: of OpenRouter's object, or of Fireworks' list of SKUs.
+    rows = [(str(name), amount, 1) for name, amount in as_mapping(pricing).items() if name not in _NOT_A_PRICE]
+    skus = [each for each in as_objects(pricing) if each.get("unit") == "1M tokens"]
+    rows += [(as_text(each.get("sku")), each.get("amount"), _PER_MILLION) for each in skus]
     prices = {}
-    for name, amount, divisor in _rows(pricing):
+    for name, amount, divisor in rows:
         price = dollars(amount, MOST_PRICE)
         if price is None:
             continue
@@ -191,15 +187,6 @@ _UNITS: Mapping[str, int] = {
     "token": 1,
 }
 """What a unit's name has in it, in the order of looking -> tokens."""
-
-
-def _rows(pricing: Any) -> Iterator[tuple[str, Any, int]]:
-    """Name, amount and what it is for: of OpenRouter's object, or of Fireworks' list of SKUs."""
-    if isinstance(pricing, Mapping):
-        yield from ((str(name), amount, 1) for name, amount in pricing.items() if name not in _NOT_A_PRICE)
-    for row in as_list(pricing):
-        if isinstance(row, Mapping) and row.get("unit") == "1M tokens":
-            yield as_text(row.get("sku")), row.get("amount"), _PER_MILLION
 
 
 def _per_million(per_token: Decimal | None) -> Decimal | None:

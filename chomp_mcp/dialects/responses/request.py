@@ -71,6 +71,14 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
     if effort := given.get("reasoning_effort"):
         reasoning["effort"] = effort
     limit = next((given[name] for name in _LIMITS if given.get(name)), None)
+    text = dict(as_mapping(given.get("text")))
+    if given.get("verbosity"):
+        text["verbosity"] = given["verbosity"]
+    wanted = as_mapping(given.get("response_format"))
+    if wanted.get("type") == "json_schema":
+        text["format"] = {"type": "json_schema", "name": "answer", **as_mapping(wanted.get("json_schema"))}
+    elif wanted and wanted.get("type") != "text":
+        text["format"] = dict(wanted)
     body: dict[str, Any] = {
         "model": route.model,
         "input": items_of(history.messages, route.ref, lost),
@@ -78,7 +86,7 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         **{name: given[name] for name in _AS_THEY_ARE if name in given},
         **_tools(given, lost),
         **({"reasoning": reasoning} if reasoning else {}),
-        **_text(given),
+        **({"text": text} if text else {}),
         **_include(route, given),
         **({"stream": True} if request.stream else {}),
     }
@@ -146,15 +154,3 @@ def _flat(tool: Mapping[str, Any]) -> dict[str, Any]:
     elif grammar := as_mapping(as_mapping(nested.get("format")).get("grammar")):
         flat["format"] = {"type": "grammar", **grammar}
     return flat
-
-
-def _text(given: Mapping[str, Any]) -> dict[str, Any]:
-    text = dict(as_mapping(given.get("text")))
-    if given.get("verbosity"):
-        text["verbosity"] = given["verbosity"]
-    wanted = as_mapping(given.get("response_format"))
-    if wanted.get("type") == "json_schema":
-        text["format"] = {"type": "json_schema", "name": "answer", **as_mapping(wanted.get("json_schema"))}
-    elif wanted and wanted.get("type") != "text":
-        text["format"] = dict(wanted)
-    return {"text": text} if text else {}

@@ -102,37 +102,36 @@ def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> st
 
 def exchanges(rows: Iterable[ExchangeView]) -> str:
     """A receipt each; opened, its attempts."""
-    told = "\n".join(map(_exchange, rows))
-    return told or '<p class="dim">None in the last day. Ask something: <code>chomp-mcp ask hi</code></p>'
-
-
-def _exchange(row: ExchangeView) -> str:
-    receipt = row["receipt"]
-    kind = "good" if row["status"] == "ok" else "bad"
-    at = datetime.fromtimestamp(row["at"]).astimezone().strftime("%H:%M:%S")
-    attempts = [
-        (
-            escape(f"{each['router']}/{each['model']}"),
-            escape(each["outcome"].replace("_", " ")),
-            escape(str(each["status"] or "-")),
-            f"{each['ms']} ms",
+    parts = []
+    for row in rows:
+        receipt = row["receipt"]
+        kind = "good" if row["status"] == "ok" else "bad"
+        at = datetime.fromtimestamp(row["at"]).astimezone().strftime("%H:%M:%S")
+        attempts = [
+            (
+                escape(f"{each['router']}/{each['model']}"),
+                escape(each["outcome"].replace("_", " ")),
+                escape(str(each["status"] or "-")),
+                f"{each['ms']} ms",
+            )
+            for each in receipt["attempts"]
+        ]
+        who = escape(f"{row['door']}, {row['caller']}{', in the background' if row['job'] else ''}")
+        status = escape(row["status"].replace("_", " "))
+        said = f"{escape(receipt['asked'])} → {escape(receipt_line(receipt))}"
+        tried = table(("Attempt", "Outcome", "Status", "Time"), attempts, has_number=True)
+        body = row.get("body", {"prompt": "", "answer": ""})
+        texts = "".join(
+            f'<h3>{title}</h3><pre tabindex="0" aria-label="{title}">{escape(text)}</pre>'
+            for title, text in (("Asked", body["prompt"]), ("Answered", body["answer"]))
+            if text
         )
-        for each in receipt["attempts"]
-    ]
-    who = escape(f"{row['door']}, {row['caller']}{', in the background' if row['job'] else ''}")
-    status = escape(row["status"].replace("_", " "))
-    said = f"{escape(receipt['asked'])} → {escape(receipt_line(receipt))}"
-    tried = table(("Attempt", "Outcome", "Status", "Time"), attempts, has_number=True)
-    body = row.get("body", {"prompt": "", "answer": ""})
-    texts = "".join(
-        f'<h3>{title}</h3><pre tabindex="0" aria-label="{title}">{escape(text)}</pre>'
-        for title, text in (("Asked", body["prompt"]), ("Answered", body["answer"]))
-        if text
-    )
-    return (
-        f'<details id="e{row["at"]:.6f}"><summary>{at} <span class="{kind}">{status}</span> {said}</summary>'
-        f'<p class="dim">{who}</p>{tried}{texts}</details>'
-    )
+        parts.append(  # by its id a script keeps it open while the page is made anew
+            f'<details id="e{row["at"]:.6f}"><summary>{at} <span class="{kind}">{status}</span> {said}</summary>'
+            f'<p class="dim">{who}</p>{tried}{texts}</details>'
+        )
+    nothing = '<p class="dim">None in the last day. Ask something: <code>chomp-mcp ask hi</code></p>'
+    return "\n".join(parts) or nothing
 
 
 def jobs(view: StatusView) -> str:
