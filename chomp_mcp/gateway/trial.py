@@ -222,7 +222,7 @@ class Trial:
         """The call, its notes told; a failed attempt where this router cannot take what the request holds."""
         route, means, request = self.route, self._means, self._request
         is_native = request.is_native_to(route)
-        self._is_whole = not is_native and must_be_whole(route, request.body)
+        self._is_whole = request.stream and not is_native and must_be_whole(route, request.body)
         if self._is_whole:
             request = request.with_stream(False)
         try:

@@ -99,7 +99,10 @@ class _Cycle(RequestResponseCycle):
             headers = [*self.default_headers, *message.get("headers", ())]
             named = dict(headers)
             if _NOT_WHOLE.isdisjoint(named) and b"content-length" in named and self.scope["method"] == "POST":
-                lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+                parts: list[bytes] = []
+                for name, value in headers:
+                    parts += (name, b": ", value, b"\r\n")
+                lines = b"".join(parts)
                 # Each line has the two control characters at its end and no other, so no value can split the head.
                 if len(lines) - len(lines.translate(None, _CONTROLS)) == 2 * len(headers):
                     self._head = b"%b%b\r\n" % (STATUS_LINE[message["status"]], lines)
