@@ -38,6 +38,7 @@ class Attempts:
         self._request = request
         self._means = means
         self._hedge = hedge
+        self._is_measured = plan.group is not None and (plan.group.hedge or plan.group.order == "speed")
         self._probing: set[int] = set()
         """Places in the plan that their breaker lets pass as its probe."""
         self._tried: set[int] = set()
@@ -99,10 +100,6 @@ class Attempts:
             seconds = self._answered_at - self._sent_at
             await self._means.health.speeds.measured(trial.route, seconds, stream=self._request.stream)
         return outcome
-
-    @property
-    def _is_measured(self) -> bool:
-        return self.plan.group is not None and (self.plan.group.hedge or self.plan.group.order == "speed")
 
     async def _raced(self, index: int, hedge: Hedge) -> Answer | Mapping[int, Failed]:
         """The first answer of this route and, when it is silent for too long, of the next; the other is called off."""

@@ -68,47 +68,44 @@ class Planner:
     async def plan(self, caller: Caller, request: ChatRequest) -> Plan:
         """Where it would go; `StoreAway` where only keys could tell that nobody knows now."""
         try:
-            return await self._planned(caller, request)
+            book = await self.books.of(caller)
+            demand = capability.demand_of(request)
+            stand_in = request.stand_in.ref if request.stand_in else ""
+            name = (caller.id, request.model, request.router, stand_in, request.endpoint, *sorted(demand.needs))
+            remembered, plans = self._plans.get(name), self._plans
+            if remembered and remembered.book.version != book.version:
+                self.forget(caller.id)  # old keys are in all of them
+                remembered = None
+            if remembered is None or not remembered.lists.are_current():
+                remembered = await self._plan_anew(request, book, demand.needs)
+                # Not where the keys changed while lists were read, nor for a ref that spaces made as long as a request.
+                if (await self.books.of(caller)).version == book.version:
+                    # The latest stands last; the oldest make room, and those whose lists have ended.
+                    plans.pop(name, None)
+                    while plans and (len(plans) >= MOST_PLANS or not next(iter(plans.values())).lists.are_current()):
+                        del plans[next(iter(plans))]
+                    if max(map(len, name)) <= MAX_REF:
+                        plans[name] = remembered
+            while remembered.keys or remembered.plan.needs:
+                # What is gone, and who pays? Other answers make another plan, perhaps on routers not asked yet.
+                known, no_credit = remembered.book, set()
+                gone = await self.health.gone(remembered.keys)
+                for router in remembered.accounts:
+                    keys = known.keys.get(router, ())
+                    accounts = await asyncio.gather(*(self.credit.soon(known.routers[router], *key) for key in keys))
+                    if accounts and all(credit and credit.free_only for credit in accounts):
+                        no_credit.add(router)
+                unable = await self.health.inabilities.known() if remembered.plan.needs else {}
+                if gone == known.gone and no_credit == known.no_credit and unable == known.unable:
+                    break
+                remembered.revise(replace(known, gone=gone, no_credit=frozenset(no_credit), unable=unable))
+            plan = permitted(capability.capable(remembered.plan, request), book.grant)
+            plan = capability.roomy(plan, request, demand)
+            return plan if plan.group is None else await self.orders.arranged(plan, request)
         except (NoRouterKey, UnknownModel):
             if self.books.away:
                 raise self.books.away.again("the router keys that are stored") from None
             raise
-
-    async def _planned(self, caller: Caller, request: ChatRequest) -> Plan:
-        book = await self.books.of(caller)
-        demand = capability.demand_of(request)
-        stand_in = request.stand_in.ref if request.stand_in else ""
-        name = (caller.id, request.model, request.router, stand_in, request.endpoint, *sorted(demand.needs))
-        remembered, plans = self._plans.get(name), self._plans
-        if remembered and remembered.book.version != book.version:
-            self.forget(caller.id)  # old keys are in all of them
-            remembered = None
-        if remembered is None or not remembered.lists.are_current():
-            remembered = await self._plan_anew(request, book, demand.needs)
-            # Not where the keys changed while lists were read, nor for a ref that spaces made as long as a request.
-            if (await self.books.of(caller)).version == book.version:
-                # The latest stands last; the oldest make room, and those whose lists have ended.
-                plans.pop(name, None)
-                while plans and (len(plans) >= MOST_PLANS or not next(iter(plans.values())).lists.are_current()):
-                    del plans[next(iter(plans))]
-                if max(map(len, name)) <= MAX_REF:
-                    plans[name] = remembered
-        while remembered.keys or remembered.plan.needs:
-            # What is gone, and who pays? Other answers make another plan, perhaps on routers not asked yet.
-            known, no_credit = remembered.book, set()
-            gone = await self.health.gone(remembered.keys)
-            for router in remembered.accounts:
-                keys = known.keys.get(router, ())
-                accounts = await asyncio.gather(*(self.credit.soon(known.routers[router], *key) for key in keys))
-                if accounts and all(credit and credit.free_only for credit in accounts):
-                    no_credit.add(router)
-            unable = await self.health.inabilities.known() if remembered.plan.needs else {}
-            if gone == known.gone and no_credit == known.no_credit and unable == known.unable:
-                break
-            remembered.revise(replace(known, gone=gone, no_credit=frozenset(no_credit), unable=unable))
-        plan = permitted(capability.capable(remembered.plan, request), book.grant)
-        plan = capability.roomy(plan, request, demand)
-        return plan if plan.group is None else await self.orders.arranged(plan, request)
 
     async def close_to(self, caller: Caller, route: Route) -> tuple[str, ...]:
         """For a model that its router says it does not have: the refs on its list that look most like it."""

@@ -68,9 +68,10 @@ class Prices:
         if route.listed:
             return route.listed
         router, key_id, model = route.router.id, route.key_id, route.model
+        if found := self._models.peek(router, key_id, model):
+            return found
         base = pricing.base_id(model)
-        found = self._models.peek(router, key_id, model)
-        return found if found or base == model else self._models.peek(router, key_id, base)
+        return None if base == model else self._models.peek(router, key_id, base)
 
     def of(self, route: Route) -> Price | None:
         """USD per million tokens; None: nobody knows, which is never taken for free."""

@@ -134,7 +134,8 @@ class Trial:
                 if wait is not None:
                     await anyio.sleep(wait)
                     outcome = await self._try()
-            await self._judge(outcome)
+            if isinstance(outcome, Failed) or self._is_probe:
+                await self._judge(outcome)
         except BaseException:
             if isinstance(outcome, Answer):
                 self.abandon(outcome)

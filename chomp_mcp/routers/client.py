@@ -7,8 +7,8 @@ of the built-in router are played here without a socket, so that they pass throu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -50,7 +50,7 @@ class Client:
         self._session: Session | None = None
         self._probed: dict[str, tuple[float, bool]] = {}
 
-    async def send(self, request: WireRequest) -> Response:
+    def send(self, request: WireRequest) -> Coroutine[Any, Any, Response]:
         """Send, and wait for the headers. `Unreachable` when they do not come."""
         if request.url.startswith(MOCK_SCHEME):
             return _play(request)
@@ -58,7 +58,7 @@ class Client:
             from chomp_mcp.routers.connector import Session  # loads aiohttp, which a start does not wait for
 
             self._session = Session(patience=self._patience, connections=self._connections, look_ups=self._look_ups)
-        return await self._session.send(request)
+        return self._session.send(request)
 
     async def fetch(self, request: WireRequest, most: int = MAX_BODY_BYTES) -> tuple[Response, bytes]:
         """Send, read all of the body and close: the response is for its status and its headers.
@@ -101,7 +101,7 @@ class Client:
             await session.close()
 
 
-def _play(request: WireRequest) -> Response:
+async def _play(request: WireRequest) -> Response:
     from chomp_mcp.dialects.mock import play
 
     try:

@@ -29,7 +29,6 @@ from chomp_mcp.routers.target import proxy_from_environment, target_of
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
-    from aiohttp.http import RawResponseMessage
 
 __all__ = ["Session"]
 
@@ -83,7 +82,16 @@ class Session:
         # ends, and the connector looks at the clock itself.
         alarm = self._loop.call_later(self._patience, sent.give_up)
         try:
-            message = await self._exchange(sent)
+            try:
+                message = await sent.exchanged(await self._connector.connected(sent))
+            except (aiohttp.ClientConnectionError, OSError):
+                # A router, or whatever stands before it, may close or forget a connection at any time between two
+                # exchanges (RFC 9112, 9.3.1). Where no byte of an answer came, nothing has been said twice; nor is it
+                # the router's failure.
+                if not sent.was_lost or sent.is_late:
+                    raise
+                sent.is_resent = True
+                message = await sent.exchanged(await self._connector.connected(sent))
         except _failures() as error:
             if sent.is_late or isinstance(error, TimeoutError):
                 self._connector.drop_idle(sent)
@@ -105,20 +113,6 @@ class Session:
             at_once=sent.at_once,
             close=sent.hang_up,
         )
-
-    async def _exchange(self, sent: Sent) -> RawResponseMessage:
-        """The answer's head; a request that met the end of an old connection goes out once more.
-
-        A router, or whatever stands before it, may close or forget a connection at any time between two exchanges
-        (RFC 9112, 9.3.1). Where no byte of an answer came, nothing has been said twice; nor is it the router's failure.
-        """
-        try:
-            return await sent.exchanged(await self._connector.connected(sent))
-        except (aiohttp.ClientConnectionError, OSError):
-            if not sent.was_lost or sent.is_late:
-                raise
-        sent.is_resent = True
-        return await sent.exchanged(await self._connector.connected(sent))
 
     def _way(self, url: str) -> Sent:
         """The request that all to this URL are copies of."""

@@ -188,7 +188,8 @@ class Ledger:
         """
         names = records_of(caller_id, self._clock())
         self._noted.setdefault(names, []).append(call)
-        if held := self._held.get(names[2]):
+        held = self._held.get(names[2])
+        if held is not None:
             held.overdrawn += _excess(call)
         self._write_later()
 
@@ -335,7 +336,7 @@ class Ledger:
         row = Row(names, number, calls)
         now = self._clock()
         mine = self._held.get(names[2]) or Held()
-        ended, excess = _ended(calls), sum(map(_excess, calls))
+        ended, excess = _ended(calls), sum(map(_excess, calls)) if mine.overdrawn else 0
         # A hold that stands in the journal under a later number is not in this step.
         under_way = [each for each in mine.without(ended) if self._journaled.get(each.id, 0) <= number]
         kept = sum(each.nano_usd for each in under_way)

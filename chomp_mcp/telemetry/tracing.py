@@ -73,6 +73,8 @@ class Tracing:
         self._provider = provider
         self._clock_ns = clock_ns
         self._tracer: Tracer | None = None
+        self._api: Any = None
+        """Its modules, once they are needed: an import that has been made takes its time again."""
 
     def exchange(
         self, asked: str, *, door: str = "", stream: bool = False, body: Mapping[str, Any] = _NO_BODY
@@ -83,8 +85,11 @@ class Tracing:
         if self._provider is None and not is_known:
             return _UNTRACED
         if self._tracer is None:
-            from opentelemetry import context, trace
+            if self._api is None:
+                from opentelemetry import context, trace
 
+                self._api = context, trace
+            context, trace = self._api
             # While no provider is set, the API's stand-in looks for it, and gives a tracer that is a stand-in too.
             self._provider = self._provider or trace.get_tracer_provider()
             found = self._provider.get_tracer(_SCOPE)
