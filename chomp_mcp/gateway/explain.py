@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.orders import Orders
-from chomp_mcp.messages import AUTO, ChatRequest, Plan, Route
+from chomp_mcp.messages import AUTO, ChatRequest, Plan
 from chomp_mcp.policy.capability import is_able
 
 __all__ = ["Explainer", "PlaceView", "PlanView"]
@@ -55,7 +55,20 @@ class Explainer:
         for number, (route, why) in enumerate(zip(plan.routes, by_order, strict=True), 1):
             seen[route.ref] += 1
             rest = await self.health.standing(route, mind_quota=plan.free_choice)
-            reasons = [_choice(plan, route, request), why]
+            preferred = route.router.models
+            if route is plan.kept:
+                choice = "the conversation was here before"
+            elif plan.group is not None:
+                choice = ""  # `why` says it
+            elif not plan.free_choice:
+                choice = "named by the caller"
+            elif (request.model or AUTO).rpartition("/")[2] != AUTO:
+                choice = f"{route.router.id} has a model of that name"
+            elif route.model in preferred:
+                choice = f"number {preferred.index(route.model) + 1} of what auto prefers on {route.router.id}"
+            else:
+                choice = f"from the list of {route.router.id}"
+            reasons = [choice, why]
             if seen[route.ref] > 1:
                 reasons.append(f"with key number {seen[route.ref]}")
             if needs:
@@ -78,18 +91,3 @@ class Explainer:
             "plan": places,
             "notes": list(plan.notes),
         }
-
-
-def _choice(plan: Plan, route: Route, request: ChatRequest) -> str:
-    if route is plan.kept:
-        return "the conversation was here before"
-    if plan.group is not None:
-        return ""
-    if not plan.free_choice:
-        return "named by the caller"
-    if (request.model or AUTO).rpartition("/")[2] != AUTO:
-        return f"{route.router.id} has a model of that name"
-    models = route.router.models
-    if route.model in models:
-        return f"number {models.index(route.model) + 1} of what auto prefers on {route.router.id}"
-    return f"from the list of {route.router.id}"

@@ -63,10 +63,20 @@ class ReceiptLog:
 
     def said(self, request: Mapping[str, Any], answer: str, status: str) -> None:
         """The texts of the exchange that is reported next. What was refused for a secret in it is not kept."""
-        prompt = "" if status == "secret_found" else _prompt(request)
+        messages = request.get("messages") or request.get("contents") or request.get("input")
+        listed = [each for each in messages if isinstance(each, Mapping)] if isinstance(messages, list) else []
+        lines: list[str] = []  # of what was asked the end is kept, a line for each message
+        for message in reversed(listed):
+            lines.insert(0, f"{message.get('role')}: {text_of(message.get('content') or message.get('parts')) or '…'}")
+            if sum(map(len, lines)) > MOST_CHARACTERS:
+                break
+        text = "\n".join(lines) if listed else str(request.get("input") or request.get("prompt") or "")
+        end = masked(text[-2 * MOST_CHARACTERS :])
+        if len(text) > MOST_CHARACTERS:
+            end = f"…{end[-MOST_CHARACTERS:]}"
         near = masked(answer[: 2 * MOST_CHARACTERS])  # before the cut: half a key looks like none
         begin = near if len(answer) <= MOST_CHARACTERS else f"{near[:MOST_CHARACTERS]}…"
-        self._said = {"prompt": prompt, "answer": begin}
+        self._said = {"prompt": "" if status == "secret_found" else end, "answer": begin}
 
     def exchange(self, report: Report) -> None:
         self._fresh.append((report, self._said))
@@ -130,24 +140,6 @@ class ReceiptLog:
         await self._write()
         if self._bodies:
             await self._bodies.forget(caller_id[:SHOWN_CALLER])
-
-
-def _prompt(request: Mapping[str, Any]) -> str:
-    """The end of what was asked, a line for each message."""
-    messages = request.get("messages") or request.get("contents") or request.get("input")
-    if not isinstance(messages, list) or not any(isinstance(each, Mapping) for each in messages):
-        return _end(str(request.get("input") or request.get("prompt") or ""))
-    lines: list[str] = []
-    for message in reversed([each for each in messages if isinstance(each, Mapping)]):
-        lines.append(f"{message.get('role')}: {text_of(message.get('content') or message.get('parts')) or '…'}")
-        if sum(map(len, lines)) > MOST_CHARACTERS:
-            break
-    return _end("\n".join(reversed(lines)))
-
-
-def _end(text: str) -> str:
-    near = masked(text[-2 * MOST_CHARACTERS :])  # before the cut: half a key looks like none
-    return near if len(text) <= MOST_CHARACTERS else f"…{near[-MOST_CHARACTERS:]}"
 
 
 def _view(report: Report) -> ExchangeView:

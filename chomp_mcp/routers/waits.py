@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,24 +76,20 @@ def seconds_in_headers(headers: Mapping[str, str], now: float) -> float | None:
 def seconds_in_body(objects: Iterable[Any], now: float) -> float | None:
     """Seconds by a field of these JSON values, read in their order and one level down (`details`, `metadata`)."""
     for value in objects:
-        for row in _rows(value):
+        if not isinstance(value, Mapping):
+            continue
+        # The object itself, then the objects inside of it: google.rpc puts RetryInfo into the list `details`.
+        rows = [value]
+        for inner in value.values():
+            for row in inner if isinstance(inner, list) else [inner]:
+                if isinstance(row, Mapping):
+                    rows += [row, *(item for item in row.values() if isinstance(item, Mapping))]
+        for row in rows:
             for name, field in row.items():
                 factor = _FIELDS.get(str(name).lower())
                 if factor is not None and (wait := _seconds(field, factor, now)) is not None:
                     return wait
     return None
-
-
-def _rows(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The object itself, then the objects inside of it: google.rpc puts RetryInfo into the list `details`."""
-    if not isinstance(value, Mapping):
-        return
-    yield value
-    for inner in value.values():
-        for row in inner if isinstance(inner, list) else [inner]:
-            if isinstance(row, Mapping):
-                yield row
-                yield from (item for item in row.values() if isinstance(item, Mapping))
 
 
 def _seconds(value: Any, factor: float, now: float) -> float | None:

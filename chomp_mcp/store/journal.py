@@ -61,7 +61,23 @@ class Journal:
             self._name = process
         descriptor = os.open(self._folder / f"{process}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, PRIVATE_FILE)
         with os.fdopen(descriptor, "ab") as file:
-            file.write(b"".join(_line(row) for row in rows))
+            for row in rows:
+                line: dict[str, Any] = {"number": row.number, "records": row.names}
+                if row.hold:
+                    line["hold"] = _hold(row.hold)
+                else:
+                    line["calls"] = [
+                        {
+                            "hold": _hold(call.hold) if call.hold else None,
+                            "cost_nano": call.cost_nano,
+                            "router": call.router,
+                            "input_tokens": call.usage.input_tokens,
+                            "output_tokens": call.usage.output_tokens,
+                            "estimated": call.usage.estimated,
+                        }
+                        for call in row.calls
+                    ]
+                file.write(wire.dumps(line) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self.rows += len(rows)
@@ -108,25 +124,6 @@ class Journal:
                 Path(lock.lock_file).unlink(missing_ok=True)
                 lock.release()
         yield None
-
-
-def _line(row: Row) -> bytes:
-    line: dict[str, Any] = {"number": row.number, "records": row.names}
-    if row.hold:
-        line["hold"] = _hold(row.hold)
-    else:
-        line["calls"] = [
-            {
-                "hold": _hold(call.hold) if call.hold else None,
-                "cost_nano": call.cost_nano,
-                "router": call.router,
-                "input_tokens": call.usage.input_tokens,
-                "output_tokens": call.usage.output_tokens,
-                "estimated": call.usage.estimated,
-            }
-            for call in row.calls
-        ]
-    return wire.dumps(line) + b"\n"
 
 
 def _hold(hold: Hold) -> Mapping[str, Any]:

@@ -34,29 +34,23 @@ def tools_of(given: Mapping[str, Any], lost: set[str], moved: set[str]) -> dict[
             lost.add("tools[].custom")
         elif tool:  # one of Messages' own, as it came
             kept.append(tool)
-    choice, wanted = _choice(given.get("tool_choice", "auto"))
-    if wanted:
-        kept = [tool for tool in kept if str(tool.get("name")) in wanted]
+    # A word, `{"type": "function", "function": {"name"}}`, `{"type": "allowed_tools", …}`, or Messages' own form.
+    wanted = given.get("tool_choice", "auto")
+    choice: dict[str, Any] = {"type": "auto"}
+    if isinstance(wanted, str):
+        choice["type"] = _CHOICES.get(wanted, "auto")
+    elif found := allowed(as_mapping(wanted)):
+        choice["type"] = _CHOICES[found[0]]
+        kept = [tool for tool in kept if not found[1] or str(tool.get("name")) in found[1]]
+    elif name := as_mapping(as_mapping(wanted).get("function")).get("name"):
+        choice |= {"type": "tool", "name": name}
+    elif as_mapping(wanted).get("type") in _OWN:
+        choice = dict(wanted)
     if not kept:
         return {}
     if given.get("parallel_tool_calls") is False and choice["type"] != "none":
         choice["disable_parallel_tool_use"] = True
     return {"tools": kept, "tool_choice": choice} if choice != {"type": "auto"} else {"tools": kept}
-
-
-def _choice(wanted: Any) -> tuple[dict[str, Any], set[str]]:
-    """The choice, and the names that it allows (empty: all).
-
-    A word, `{"type": "function", "function": {"name"}}`, `{"type": "allowed_tools", …}`, or Messages' own form.
-    """
-    if isinstance(wanted, str):
-        return {"type": _CHOICES.get(wanted, "auto")}, set()
-    choice = as_mapping(wanted)
-    if found := allowed(choice):
-        return {"type": _CHOICES[found[0]]}, found[1]
-    if name := as_mapping(choice.get("function")).get("name"):
-        return {"type": "tool", "name": name}, set()
-    return (dict(choice) if choice.get("type") in _OWN else {"type": "auto"}), set()
 
 
 _OWN = ("auto", "any", "tool", "none")

@@ -58,7 +58,24 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     system, turns = contents_of(history.messages, lost, is_signed=not _HAS_BUDGET.search(route.model))
     if system and not turns:  # there must be a turn
         system, turns = [], [{"role": "user", "parts": system}]
-    config = _config(route, given)
+    config = {theirs: given[ours] for ours, theirs in _CONFIG.items() if ours in given}
+    if config.get("candidateCount") == 1:
+        del config["candidateCount"]
+    if limit := given.get("max_completion_tokens") or given.get("max_tokens"):
+        config["maxOutputTokens"] = limit
+    if stop := given.get("stop"):
+        config["stopSequences"] = [stop] if isinstance(stop, str) else stop
+    if (effort := as_text(given.get("reasoning_effort"))) in _BUDGETS:
+        # In the model's own words; what was thought is shown where an effort was asked for.
+        least = "minimal" if "flash" in route.model else "low"  # later ones cannot be told not to think
+        has_budget = _HAS_BUDGET.search(route.model)
+        depth = {"thinkingBudget": _BUDGETS[effort]} if has_budget else {"thinkingLevel": _LEVELS.get(effort, least)}
+        config["thinkingConfig"] = {**depth, "includeThoughts": effort != "none"}
+    wanted = as_mapping(given.get("response_format"))
+    if wanted.get("type") in ("json_object", "json_schema"):
+        config["responseMimeType"] = "application/json"
+        if isinstance(schema := as_mapping(wanted.get("json_schema")).get("schema"), Mapping):
+            config["responseJsonSchema"] = schema
     body = {
         "contents": turns,
         **({"systemInstruction": {"parts": system}} if system else {}),
@@ -78,28 +95,6 @@ def call(route: Route, request: ChatRequest, method: str, body: Mapping[str, Any
         del headers["authorization"]
         headers.setdefault("x-goog-api-key", route.key)
     return WireRequest("POST", f"{route.router.url}/models/{route.model}:{method}", headers, wire.dumps(body))
-
-
-def _config(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
-    config = {theirs: given[ours] for ours, theirs in _CONFIG.items() if ours in given}
-    if config.get("candidateCount") == 1:
-        del config["candidateCount"]
-    if limit := given.get("max_completion_tokens") or given.get("max_tokens"):
-        config["maxOutputTokens"] = limit
-    if stop := given.get("stop"):
-        config["stopSequences"] = [stop] if isinstance(stop, str) else stop
-    if (effort := as_text(given.get("reasoning_effort"))) in _BUDGETS:
-        # In the model's own words; what was thought is shown where an effort was asked for.
-        least = "minimal" if "flash" in route.model else "low"  # later ones cannot be told not to think
-        has_budget = _HAS_BUDGET.search(route.model)
-        depth = {"thinkingBudget": _BUDGETS[effort]} if has_budget else {"thinkingLevel": _LEVELS.get(effort, least)}
-        config["thinkingConfig"] = {**depth, "includeThoughts": effort != "none"}
-    wanted = as_mapping(given.get("response_format"))
-    if wanted.get("type") in ("json_object", "json_schema"):
-        config["responseMimeType"] = "application/json"
-        if isinstance(schema := as_mapping(wanted.get("json_schema")).get("schema"), Mapping):
-            config["responseJsonSchema"] = schema
-    return config
 
 
 def _tools(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:

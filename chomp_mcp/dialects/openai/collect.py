@@ -142,18 +142,16 @@ def _merge_list(so_far: list[Any], pieces: list[Any], depth: int) -> None:
             continue
         known = None
         if isinstance(piece.get("index"), int):
-            known = next((entry for entry in so_far if _is_same(entry, piece)), None)
+            for entry in so_far:
+                if isinstance(entry, dict) and entry.get("index") == piece["index"]:
+                    kinds = {kind for kind in (entry.get("type"), piece.get("type")) if isinstance(kind, str)}
+                    if len(kinds) < 2:  # noqa: PLR2004 - of two kinds they are two entries
+                        known = entry
+                        break
         if known is None:
             known = {}
             so_far.append(known)
         _merge(known, piece, depth)
-
-
-def _is_same(entry: Any, piece: Mapping[str, Any]) -> bool:
-    if not isinstance(entry, dict) or entry.get("index") != piece["index"]:
-        return False
-    kinds = {kind for kind in (entry.get("type"), piece.get("type")) if isinstance(kind, str)}
-    return len(kinds) < 2  # noqa: PLR2004 - two kinds
 
 
 def _joined(value: Any, depth: int = _DEPTH + 2) -> Any:

@@ -34,7 +34,23 @@ def with_tools(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
         choice = {"type": "function", "function": {"name": name}} if name else None
     if choice:
         fields.setdefault("tool_choice", choice)
-    fields["messages"] = _messages(messages)
+    told: list[Any] = []
+    waiting: dict[str, str] = {}
+    for at, message in enumerate(messages):
+        # A call gets an id by its place, and the result of its function behind it the same.
+        if not _is_legacy(message):
+            told.append(message)
+        elif message.get("role") == "function":
+            name = str(message.get("name"))
+            plain = {field: value for field, value in message.items() if field != "name"}
+            told.append({**plain, "role": "tool", "tool_call_id": waiting.pop(name, f"call_{at}")})
+        else:
+            call = as_mapping(message["function_call"])
+            call_id = waiting[str(call.get("name"))] = f"call_{at}"
+            plain = {field: value for field, value in message.items() if field != "function_call"}
+            calls = [*as_list(plain.get("tool_calls")), {"id": call_id, "type": "function", "function": dict(call)}]
+            told.append({**plain, "tool_calls": calls})
+    fields["messages"] = told
     return replace(request, body=fields), (_NOTE,) if is_asked else ()
 
 
@@ -73,23 +89,3 @@ def _choice_of(choice: Any, place: str) -> Any:
 
 def _is_legacy(message: Any) -> bool:
     return isinstance(message, dict) and (message.get("role") == "function" or bool(message.get("function_call")))
-
-
-def _messages(messages: list[Any]) -> list[Any]:
-    """A call gets an id by its place, and the result of its function behind it the same."""
-    told: list[Any] = []
-    waiting: dict[str, str] = {}
-    for at, message in enumerate(messages):
-        if not _is_legacy(message):
-            told.append(message)
-        elif message.get("role") == "function":
-            name = str(message.get("name"))
-            plain = {field: value for field, value in message.items() if field != "name"}
-            told.append({**plain, "role": "tool", "tool_call_id": waiting.pop(name, f"call_{at}")})
-        else:
-            call = as_mapping(message["function_call"])
-            call_id = waiting[str(call.get("name"))] = f"call_{at}"
-            plain = {field: value for field, value in message.items() if field != "function_call"}
-            calls = [*as_list(plain.get("tool_calls")), {"id": call_id, "type": "function", "function": dict(call)}]
-            told.append({**plain, "tool_calls": calls})
-    return told

@@ -56,21 +56,18 @@ class Ids:
             for call in as_list(message.get("tool_calls")):
                 if isinstance(call, dict):
                     given = as_text(call.get("id"))
-                    ours = call["id"] = self._unique(given)
+                    wanted, turn = given or f"call_{len(self._taken)}", 0
+                    ours = self._shape(wanted, 0)
+                    open_now = {each for ids in self._open.values() for each in ids}
+                    # An id that goes as it is may come again in a later turn (`call_0` does), one that we made may not.
+                    while ours in (open_now if self._shape is _any else self._taken):
+                        turn += 1
+                        ours = self._shape(wanted, turn)
+                    self._taken.add(ours)
+                    call["id"] = ours
                     self._open.setdefault(given, deque()).append(ours)
                     self._last[given] = ours
         return notes
-
-    def _unique(self, given: str) -> str:
-        wanted, turn = given or f"call_{len(self._taken)}", 0
-        ours = self._shape(wanted, 0)
-        open_now = {each for ids in self._open.values() for each in ids}
-        # An id that goes as it is may come again in a later turn (`call_0` does), one that we made may not.
-        while ours in (open_now if self._shape is _any else self._taken):
-            turn += 1
-            ours = self._shape(wanted, turn)
-        self._taken.add(ours)
-        return ours
 
 
 def _any(given: str, turn: int) -> str:
