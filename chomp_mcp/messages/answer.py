@@ -9,12 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.messages.records import quick
 
 __all__ = ["MUTE_ENDS", "Completion", "Delta", "ErrorObject", "Failed", "FailureKind", "Usage", "text_of"]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, in OpenTelemetry's words; `input_tokens` includes the cached ones, `output_tokens` the reasoning."""
@@ -250,7 +248,6 @@ def _characters(said: Any) -> int:
     return count
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer: OpenAI's `chat.completion` object, and what we read of it."""

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import NotRequired, TypedDict
 
 from chomp_mcp.messages.answer import Usage
-from chomp_mcp.messages.records import quick
 
 __all__ = ["Attempt", "AttemptView", "Receipt", "ReceiptView", "UsageView", "receipt_line"]
 
@@ -52,7 +51,6 @@ class ReceiptView(TypedDict):
     notes: NotRequired[list[str]]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One call on one route and its outcome: `ok`, or a failure kind."""
@@ -78,7 +76,6 @@ class Attempt:
         return view
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What the caller is told: asked, served, what was tried, what it cost."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from chomp_mcp.errors import InvalidRequest, TooLarge
-from chomp_mcp.messages.records import quick
 from chomp_mcp.messages.router import AUTO, Endpoint, Route
 
 __all__ = [
@@ -98,7 +97,6 @@ class StandIn:
     """Chosen for this very name; else it only steps in where none of the caller's routers lists that."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """What the caller wants: OpenAI's chat-completions body, with what we interpret taken out of it.
@@ -230,7 +228,6 @@ def is_conversation(messages: object) -> bool:
     return isinstance(messages, list) and all(isinstance(message, Mapping) for message in messages)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class WireRequest:
     """What a dialect wants sent; `headers` hold the key and never show in a repr."""
