@@ -45,14 +45,6 @@ async def test_one_path_may_come_as_a_text(client: Client, upstream: ScriptedRou
     assert "# Project" in sent(upstream)
 
 
-async def test_a_folder_with_brackets_in_its_name_is_no_glob(
-    client: Client, project: Path, upstream: ScriptedRouter
-) -> None:
-    (project / "[id].tsx").write_text("page")
-    assert not (await ask(client, "[id].tsx")).is_error
-    assert "page" in sent(upstream)
-
-
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -90,24 +82,6 @@ async def test_what_cannot_be_sent_is_an_error_and_nothing_is_sent(
     assert result.is_error
     assert says in text_of(result) or (not name and "empty name" in text_of(result))
     assert not upstream.chats
-
-
-async def test_secrets_are_left_out_of_globs_and_refused_when_named(
-    client: Client, project: Path, upstream: ScriptedRouter
-) -> None:
-    (project / "config.ini").write_text(f"token = ghp_{'a' * 36}\n")
-    result = await ask(client, "*.ini", "README.md", ".e*")
-    assert not result.is_error
-    assert "ghp_" not in str(sent(upstream))
-    assert "TOKEN" not in str(sent(upstream))
-    assert result.meta
-    assert "left out: config.ini (it holds what looks like a key), .env" in result.meta["chomp/receipt"]["notes"][1]
-    before = len(upstream.chats)
-    named = await ask(client, "config.ini")
-    assert named.is_error
-    assert "config.ini was not sent to lab: it holds a GitHub token (sha256:" in text_of(named)
-    assert "ghp_" not in text_of(named)
-    assert len(upstream.chats) == before
 
 
 async def test_a_router_key_of_ours_is_never_sent(tmp_path: Path, project: Path, upstream: ScriptedRouter) -> None:
