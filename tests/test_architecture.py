@@ -24,6 +24,18 @@ LONGEST_MODULE = 460
 
 MEDIAN_MODULE = 150
 
+UNTESTED_LINES = 50
+TESTED_ELSEWHERE = {
+    "chomp_mcp/gateway/attempts.py": "tests/behaviour/test_failure_table.py",  # each failure, through real routers
+    "chomp_mcp/gateway/docket_queue.py": "tests/gateway/test_cluster.py",  # what it is for: replicas that die
+    "chomp_mcp/gateway/facts_update.py": "tests/behaviour/test_catalog_update.py",  # over HTTP, by the command
+    "chomp_mcp/gateway/hedge.py": "tests/behaviour/test_hedging.py",  # a race takes two routers and their money
+    "chomp_mcp/gateway/orders.py": "tests/behaviour/test_groups.py",  # the orders by themselves: policy/order.py
+    "chomp_mcp/messages/chat_completion.py": "tests/typing/test_api.py",  # types alone
+    "chomp_mcp/messages/job.py": "tests/store/test_jobs.py",  # fields alone
+}
+"""Modules without a test file of their name, and where their tests stand instead. It may only become shorter."""
+
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -76,6 +88,29 @@ def test_modules_are_read_in_one_sitting():
     lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
     assert {where: length for where, length in lengths.items() if length > LONGEST_MODULE} == {}
     assert statistics.median(lengths.values()) <= MEDIAN_MODULE
+
+
+def mirrored(module: Path) -> bool:
+    """`x/y.py` has `tests/x/test_y.py` or `test_y_<aspect>.py`, which is not that of a longer name (`y_z.py`)."""
+    names = {each.stem for each in module.parent.iterdir()}
+    for path in (ROOT / "tests" / module.parent.relative_to(SOURCE)).glob(f"test_{module.stem}*.py"):
+        words = path.stem.removeprefix("test_").split("_")
+        owners = ["_".join(words[:end]) for end in range(len(words), 0, -1)]
+        if next((owner for owner in owners if owner in names), None) == module.stem:
+            return True
+    return False
+
+
+def test_whoever_opens_a_module_finds_its_tests_under_its_name():
+    without = {
+        name(path)
+        for path in MODULES
+        if not path.stem.startswith("__")
+        and len(path.read_text(encoding="utf-8").splitlines()) > UNTESTED_LINES
+        and not mirrored(path)
+    }
+    assert without == TESTED_ELSEWHERE.keys()
+    assert [path for path in TESTED_ELSEWHERE.values() if not (ROOT / path).is_file()] == []
 
 
 def test_nothing_is_asserted_in_the_product():
