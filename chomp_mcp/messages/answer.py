@@ -205,7 +205,7 @@ MUTE_ENDS = frozenset({"length", "content_filter"})
 def _says(said: Any) -> bool:
     if isinstance(said, dict):
         for name, value in said.items():
-            if value and name in _REAL and (not isinstance(value, dict) or _is_something(value)):
+            if value and name in _REAL and (isinstance(value, str) or _is_something(value)):
                 return True
     return False
 
