@@ -73,10 +73,20 @@ def read(body: Any, status: int | None) -> ErrorFacts:
         codes = (int(text) for text in texts if len(text) == _STATUS_DIGITS and text.isdecimal())
         status = next((code for code in codes if FIRST_ERROR_STATUS <= code <= LAST_STATUS), status)
     status = None if status is not None and status < FIRST_REDIRECT_STATUS else status
+    # The router's words, those of the router behind it included.
+    message, raw = error.get("message"), details.get("raw")
+    words = message if isinstance(message, str) else "" if message is None else json.dumps(message, default=str)
+    if isinstance(raw, str) and raw and raw not in words:
+        words = f"{words}: {raw}" if words else raw
+    if not (words := " ".join(words.split())):
+        what = _NO_OBJECT.get(str(error.get("reason")), "without a reason")
+        words = f"It answered {status} {what}." if status else f"It sent an error {what}."
+        if status is not None and status < FIRST_ERROR_STATUS:
+            words = f"It answered {status}, a redirect: correct its base URL."
     clean = each_text(error, lambda text: masked(text[:MAX_FIELD]))
     shown = {name: value for name, value in clean.items() if name != "reason" or value not in _NO_OBJECT}
     beside = {} if body is error else as_mapping(body)
-    return ErrorFacts(status, frozenset(names), masked(_message(error, status))[:MAX_MESSAGE], shown, beside)
+    return ErrorFacts(status, frozenset(names), masked(words)[:MAX_MESSAGE], shown, beside)
 
 
 _NO_OBJECT: Mapping[str, str] = {"html": "with an HTML page", "nothing": "with nothing", "text": "with a text"}
@@ -104,22 +114,6 @@ def _error_object(body: Any) -> Mapping[str, Any]:
 
 
 _STATUS_DIGITS = 3
-
-
-def _message(error: Mapping[str, Any], status: int | None) -> str:
-    """The router's words, those of the router behind it included."""
-    message = error.get("message")
-    words = message if isinstance(message, str) else "" if message is None else json.dumps(message, default=str)
-    raw = as_mapping(error.get("metadata")).get("raw")
-    if isinstance(raw, str) and raw and raw not in words:
-        words = f"{words}: {raw}" if words else raw
-    words = " ".join(words.split())
-    if words:
-        return words
-    if status is not None and status < FIRST_ERROR_STATUS:
-        return f"It answered {status}, a redirect: correct its base URL."
-    what = _NO_OBJECT.get(str(error.get("reason")), "without a reason")
-    return f"It answered {status} {what}." if status else f"It sent an error {what}."
 
 
 def _shallow(value: Any, depth: int = MAX_DEPTH) -> Any:

@@ -118,22 +118,18 @@ class Response:
         """The whole body. Of a failure the first `limit` bytes; an answer above it is `Unreachable`."""
         body = self._at_once() if self._at_once else None
         if body is None:
-            body = await self._gathered(limit)
+            parts, left = [], limit
+            async for chunk in self.iter_bytes():
+                parts.append(chunk)
+                left -= len(chunk)
+                if left < 0:  # a little more than `limit`, which tells that there is more
+                    break
+            body = b"".join(parts)
         if len(body) <= limit:
             return body
         if self.is_success:
             raise self._too_much(limit)
         return body[:limit]
-
-    async def _gathered(self, limit: int) -> bytes:
-        """All of it, or a little more than `limit`."""
-        parts: list[bytes] = []
-        async for chunk in self.iter_bytes():
-            parts.append(chunk)
-            limit -= len(chunk)
-            if limit < 0:
-                break
-        return b"".join(parts)
 
     def _too_much(self, limit: int) -> Unreachable:
         return Unreachable(FailureKind.TRANSIENT, f"{self._host} sent more than {limit / 1024**2:.3g} MiB.")

@@ -151,7 +151,19 @@ class JsonFile:
         try:
             make_folder(target.parent)
             with FileLock(f"{target}.lock", timeout=_PATIENCE_SECONDS, mode=PRIVATE_FILE, poll_interval=_POLL_SECONDS):
-                self._rewrite(target, keys, change)
+                document = self._load()[0] if target.exists() else _Document()
+                now = self._clock()
+                writes = change([document.live(key, now) for key in keys])
+                wanted = [(key, write) for key, write in zip(keys, writes, strict=True) if write is not None]
+                if not wanted:
+                    return
+                for key, write in wanted:
+                    document.write(key, write, now)
+                document.sweep(now)
+                # Only the holder of the lock comes here, so one name beside it serves all and is left by nobody.
+                replace_file(target, document.text().encode())
+        except RecursionError:
+            raise self._damaged(_TOO_DEEP) from None
         except Timeout:
             raise StoreError(
                 f"{self._path} is held by another process for {_PATIENCE_SECONDS:.0f} seconds.",
@@ -159,23 +171,6 @@ class JsonFile:
             ) from None
         except OSError as error:
             raise unusable(self._path, error) from None
-
-    def _rewrite(self, target: Path, keys: Sequence[str], change: Change) -> None:
-        document = self._load()[0] if target.exists() else _Document()
-        now = self._clock()
-        writes = change([document.live(key, now) for key in keys])
-        wanted = [(key, write) for key, write in zip(keys, writes, strict=True) if write is not None]
-        if not wanted:
-            return
-        for key, write in wanted:
-            document.write(key, write, now)
-        document.sweep(now)
-        try:
-            text = document.text()
-        except RecursionError:
-            raise self._damaged(_TOO_DEEP) from None
-        # Only the holder of the lock comes here, so one name beside it serves all and is left by nobody.
-        replace_file(target, text.encode())
 
 
 def _signature(state: os.stat_result) -> _Signature:

@@ -206,12 +206,9 @@ class Redis:
         self._writes += is_written
         if is_written and self._writes % _WRITES_BETWEEN_SWEEPS == 0:
             with suppress(StoreAway):  # what was to be written is written; the sweep comes again
-                await self._sweep()
+                some = [each.decode() for each in await self._link.call("ZRANDMEMBER", self._index, _PAGE)]
+                await self._link.run(_SWEEP, [self._index, *map(self._name, some)], some)
         return is_written
-
-    async def _sweep(self) -> None:
-        some = [each.decode() for each in await self._link.call("ZRANDMEMBER", self._index, _PAGE)]
-        await self._link.run(_SWEEP, [self._index, *map(self._name, some)], some)
 
     def _live(self, key: str, data: bytes | None) -> Value | None:
         if data is None:
