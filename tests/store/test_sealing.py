@@ -36,7 +36,7 @@ async def test_what_was_open_is_read_and_sealed_with_the_next_write(kv: KV, tmp_
     assert await store.get("user:a") is await store.get("user:a"), "opened once"
 
 
-@pytest.mark.parametrize("other", ["", made()])
+@pytest.mark.parametrize("other", ["", made()], ids=["missing", "wrong"])
 async def test_without_the_right_master_key_nothing_is_read_and_nothing_written(kv: KV, tmp_path: Path, other: str):
     await sealed(kv, tmp_path, made()).put("user:a", {"keys": KEYS})
     before = await kv.get("user:a")
