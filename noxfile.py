@@ -93,7 +93,7 @@ def pythons(session: nox.Session) -> None:
         venv = Path(session.create_tmp()) / version
         session.run("uv", "venv", "-q", "--clear", "--python", python, str(venv))
         session.run("uv", "pip", "install", "-q", "--python", str(venv), "-c", "requirements.lock", "-e", ".[dev]")
-        folders = ("tests/policy", "tests/dialects", "tests/routers", "tests/gateway", "tests/store")
+        folders = ("tests/messages", "tests/policy", "tests/dialects", "tests/routers", "tests/gateway", "tests/store")
         session.run(str(venv / "bin" / "pytest"), "-q", "-m", "not slow", "-p", "no:cacheprovider", *FLAKY, *folders)
 
 
