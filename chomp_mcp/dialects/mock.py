@@ -58,10 +58,16 @@ def play(body: Mapping[str, Any], stream: bool) -> Script:
     if part is None:
         text = f"The model `{name}` does not exist or you do not have access to it."
         return _error(404, "invalid_request_error", "model_not_found", text)
-    try:
-        value = _parameter(part, query)
-    except ValueError as error:
-        return _error(400, "invalid_request_error", "invalid_parameter", f"mock/{name}: {error}")
+    value, fault = part.default, ""
+    for each, text in parse_qsl(query, keep_blank_values=True):
+        value = float(text) if text.replace(".", "", 1).isdigit() else -1
+        if each != part.parameter:
+            known = f"its only parameter is {part.parameter}" if part.parameter else "it takes no parameter"
+            fault = f"unknown parameter {each!r}; {known}"
+        elif not 0 <= value <= part.maximum:
+            fault = f"{each} must be a number from 0 to {part.maximum:g}"
+        if fault:
+            return _error(400, "invalid_request_error", "invalid_parameter", f"mock/{name}: {fault}")
     call = _Call(body, stream)
     match name:
         case "echo":
@@ -174,18 +180,6 @@ _PARTS: Mapping[str, _Part] = {
     "garbage": _Part("Answers with no JSON"),
     "empty": _Part("Answers with nothing"),
 }
-
-
-def _parameter(part: _Part, query: str) -> float:
-    value = part.default
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name != part.parameter:
-            known = f"its only parameter is {part.parameter}" if part.parameter else "it takes no parameter"
-            raise ValueError(f"unknown parameter {name!r}; {known}")
-        value = float(text) if text.replace(".", "", 1).isdigit() else -1
-        if not 0 <= value <= part.maximum:
-            raise ValueError(f"{name} must be a number from 0 to {part.maximum:g}")
-    return value
 
 
 def _error(status: int, kind: str, code: str | None, text: str) -> Script:

@@ -46,7 +46,16 @@ async def update_facts(client: Client, home: Path, routers: Mapping[str, Router]
     before = model_facts.current(home)
     place = source or model_facts.SOURCE
     if "://" in place:
-        body = await _fetched(client, place)
+        request = WireRequest("GET", place, {"accept": "application/json"})
+        try:
+            with anyio.fail_after(_SECONDS):
+                response, body = await client.fetch(request)
+        except TimeoutError:
+            raise UpstreamFailed(f"{place} did not answer within {_SECONDS:g} s.", hint=_HINT) from None
+        except (Unreachable, ValueError) as error:
+            raise UpstreamFailed(f"{place} cannot be read: {error}", hint=_HINT) from None
+        if not response.is_success:
+            raise UpstreamFailed(f"{place} answered {response.status}.", hint=_HINT)
     else:
         try:
             body = await anyio.Path(place).read_bytes()
@@ -75,17 +84,3 @@ async def update_facts(client: Client, home: Path, routers: Mapping[str, Router]
     except OSError as error:
         raise unusable(path, error) from error
     return Update(facts, is_new=True)
-
-
-async def _fetched(client: Client, url: str) -> bytes:
-    request = WireRequest("GET", url, {"accept": "application/json"})
-    try:
-        with anyio.fail_after(_SECONDS):
-            response, body = await client.fetch(request)
-    except TimeoutError:
-        raise UpstreamFailed(f"{url} did not answer within {_SECONDS:g} s.", hint=_HINT) from None
-    except (Unreachable, ValueError) as error:
-        raise UpstreamFailed(f"{url} cannot be read: {error}", hint=_HINT) from None
-    if not response.is_success:
-        raise UpstreamFailed(f"{url} answered {response.status}.", hint=_HINT)
-    return body
