@@ -7,6 +7,7 @@ have echoed, or a caller may have pasted where a model's name belongs.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from html.entities import codepoint2name
@@ -126,19 +127,25 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
 
 @lru_cache(maxsize=256)
 def _spelled(secret: str) -> re.Pattern[str]:
-    """The secret in upper and lower case, its punctuation plain or escaped for URLs, HTML or JSON, or all of it so."""
+    """The secret in upper and lower case, any of its characters escaped for URLs, HTML, JSON or mail; or in base64."""
     usual = ""
     for character in secret:
-        if character.isascii() and character.isalnum():
-            usual += character
-            continue
-        # A proxy may have quoted what another had quoted before, hence the repeated `25` and `amp;`.
-        code = ord(character)
-        quoted = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "replace"))
+        # A proxy may have quoted what another had quoted before, hence the repeated `25`, `amp;` and `\\`.
+        code, data = ord(character), character.encode("utf-8", "replace")
+        quoted = "".join(f"(?:%(?:25)*|=){byte:02x}" for byte in data)
         named = f"|{codepoint2name[code]}" if code in codepoint2name else ""
         entity = rf"&(?:amp;)*(?:#0*{code}|#x0*{code:x}{named});"
+        escaped = rf"\\+(?:u{code:04x}|x{code:02x})"
         plus = "|[+]" if character == " " else ""
-        usual += rf"(?:\\?{re.escape(character)}|{quoted}|{entity}|\\u{code:04x}{plus})"
-    percent = "".join(f"%{byte:02x}" for byte in secret.encode("utf-8", "replace"))
-    either = rf"(?:{usual}|{percent})"
-    return re.compile(either if len(secret) >= _SHORT else rf"(?<!\w){either}(?!\w)", re.IGNORECASE)
+        plain = character if character.isascii() and character.isalnum() else rf"\\*{re.escape(character)}"
+        usual += rf"(?:{plain}|{quoted}|{entity}|{escaped}{plus})"
+    if len(secret) < _SHORT:
+        return re.compile(rf"(?<!\w){usual}(?!\w)", re.IGNORECASE)
+    # As HTTP's Basic sends it: what stands before it shifts its bits, and of the digits at its ends a part is a
+    # neighbour's.
+    packed, data = [], secret.encode("utf-8", "replace")
+    for shift in range(3):
+        digits = b64encode(bytes(shift) + data).decode().rstrip("=")
+        core = digits[-(-shift * 4 // 3) : len(digits) - bool((shift + len(data)) % 3)]
+        packed.append(re.escape(core).replace(r"\+", "[+-]").replace("/", "[/_]"))
+    return re.compile(rf"{usual}|[\w+/-]?(?:{'|'.join(packed)})[\w+/-]?=*", re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -76,6 +77,14 @@ SPELLINGS = {
     "in HTML in HTML": lambda key: html.escape(html.escape(key)),
     "in HTML by number": lambda key: "".join(c if c.isalnum() else f"&#{ord(c)};" for c in key),
     "in JSON": lambda key: json.dumps(key)[1:-1],
+    "in HTML, all by number": lambda key: "".join(f"&#{ord(c)};" for c in key),
+    "in HTML, all by another number": lambda key: "".join(f"&#x{ord(c):02X};" for c in key),
+    "in JSON, all by number": lambda key: "".join(f"\\u{ord(c):04x}" for c in key),
+    "in JSON in JSON": lambda key: json.dumps(json.dumps(key))[3:-3],
+    "in Python": lambda key: "".join(f"\\x{ord(c):02x}" for c in key),
+    "in a mail": lambda key: "".join(f"={byte:02X}" for byte in key.encode()),
+    "in base64": lambda key: b64encode(key.encode()).decode(),
+    "in base64 for URLs": lambda key: urlsafe_b64encode(key.encode()).decode().rstrip("="),
     "in JSON by number": lambda key: "".join(c if c.isalnum() else f"\\u{ord(c):04x}" for c in key),
 }
 
@@ -85,6 +94,16 @@ SPELLINGS = {
 def test_what_we_sent_is_hidden_in_every_spelling(spelling: str, key: str) -> None:
     said = f"no such token: {SPELLINGS[spelling](key)}, sorry"
     assert without(said, [key]) == "no such token: …, sorry"
+
+
+@pytest.mark.parametrize("user", ["", "m", "me", "you"])
+@pytest.mark.parametrize("password", ["hunter2-l", "hunter2-la", "hunter2-lab", "Pässwort-123"])
+def test_a_password_is_hidden_in_what_basic_makes_of_it(user: str, password: str) -> None:
+    packed = b64encode(f"{user}:{password}".encode()).decode()
+    told = without(f"who is {packed}?", [password])
+    assert packed not in told
+    assert told[7 : told.index("…")] in b64encode(f"{user}:".encode()).decode(), "no digit of the password is left"
+    assert told.endswith("…?")
 
 
 def test_it_is_hidden_in_the_names_and_depths_of_json_too() -> None:
