@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from chomp_mcp.errors import ChompError, InvalidRequest, StoreAway
+from chomp_mcp.errors import ChompError, InvalidRequest, StoreError
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.book import Books
@@ -397,7 +397,7 @@ class Chomp:
         in_flight = len(self.gateway.under_way)
         try:
             return await self._status.gauges(in_flight=in_flight)
-        except StoreAway:
+        except StoreError:
             return {"in_flight": in_flight, "store_up": False}
 
 

@@ -19,6 +19,7 @@ from chomp_mcp.gateway.trial import Means, Record, Trial
 from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Plan, Route
 from chomp_mcp.policy import failover
 from chomp_mcp.policy.outward import is_local
+from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.telemetry.report import OK
 
 __all__ = ["Attempts"]
@@ -188,9 +189,9 @@ class Attempts:
                 await health.failed(route, Failed(FailureKind.CUT, broken))
             else:
                 await health.succeeded(route)
-        except StoreError:
+        except StoreError as error:
             # The answer is there, and paid for: it goes out, whatever became of our own books.
-            _log.exception("the health of %s could not be written", route.router.id)
+            log_unwritten(_log, error, "the health of %s could not be written", route.router.id)
         if self._is_measured and answer.decoder is not None and answer.usage and not broken:
             await health.speeds.generated(route, answer.usage.output_tokens, self._means.clock() - self._answered_at)
 

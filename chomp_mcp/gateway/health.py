@@ -125,8 +125,8 @@ class Health:
         if may_probe and not only_look:
             try:  # another process may be the quicker one
                 may_probe = await self._change_breaker(route, lambda s, now: breaker.allows(s, now, self._rules))
-            except StoreError:
-                _log.exception("the probe of a breaker could not be written")
+            except StoreError as error:
+                log_unwritten(_log, error, "the probe of a breaker could not be written")
                 may_probe = False
         if may_probe:
             return "probe"
@@ -139,7 +139,7 @@ class Health:
             return ""
         if self._kv.is_remote:
             return f"{self._kv.trouble} Until it is back, breakers, rests, quotas and stored keys are not known."
-        return f"{self._kv.trouble} Breakers, rests and quotas are not known; mend it: chomp-mcp doctor --repair"
+        return f"{self._kv.trouble} Breakers, rests and quotas are not known. {self._kv.hint}"
 
     async def standing(self, route: Route, *, mind_quota: bool) -> Rest | None:
         """Why this route would be left alone now; nothing is changed by asking."""

@@ -205,7 +205,12 @@ MUTE_ENDS = frozenset({"length", "content_filter"})
 def _says(said: Any) -> bool:
     if isinstance(said, dict):
         for name, value in said.items():
-            if value and name in _REAL and (isinstance(value, str) or _is_something(value)):
+            # A number is no answer: no door could show it.
+            if (
+                value
+                and name in _REAL
+                and (isinstance(value, str) or (isinstance(value, (list, dict)) and _is_something(value)))
+            ):
                 return True
     return False
 

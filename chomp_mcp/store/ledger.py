@@ -163,6 +163,7 @@ class Ledger:
     async def _reserve(self, caller_id: str, wish: _Wish) -> Hold:
         names = records_of(caller_id, self._clock())
         hold = Hold(self._hold_id(), caller_id, wish.most, wish.likely)
+        day = month = 0
         try:
             await self._write_refused()
             return await self._write(names, self._taken(names), hold, wish) or hold
@@ -175,9 +176,16 @@ class Ledger:
             self._write_later()
             self._check_allowance(hold, wish, error)
             return self._place_later(names, self._held.setdefault(names[2], Held()), hold)
-        except StoreError:
-            _log.exception("a reservation could not be written to the ledger yet")
-            return self._place_later(names, self._held.setdefault(names[2], Held()), hold)
+        except StoreError as error:
+            _log.error("a reservation could not be written to the ledger yet: %s", error)
+            # What this process has spent since counts; what others have, as far as it can be read.
+            with suppress(StoreError):
+                day, month = map(cost_of, (await self._kv.get_many(names))[:2])
+            noted = self._noted.get(names, [])
+            more, held = sum(call.cost_nano or 0 for call in noted), self._held.setdefault(names[2], Held())
+            kept = held.nano_usd - held.held_for(_ended(noted))
+            placed = _allowed(hold, wish, (day + more, month + more), kept, 0, self._clock())
+            return self._place_later(names, held, placed)
 
     def note(self, caller_id: str, call: Settled) -> None:
         """Settle as soon as the event loop is free, so that nobody waits for it; once for each call.
@@ -240,7 +248,7 @@ class Ledger:
     async def _keep(self, error: StoreError) -> None:
         """The store takes nothing now: what is noted is put down here, where there is a journal."""
         if self._journal is None or not isinstance(error, StoreAway):
-            _log.error("calls could not be written to the ledger yet", exc_info=error)
+            _log.error("calls could not be written to the ledger yet: %s", error)
             return
         rows = [Row(names, self._next(), self._taken(names)) for names, calls in [*self._noted.items()] if calls]
         self._refused += rows

@@ -37,6 +37,8 @@ NO_ANSWERS = {
     "no message": {"choices": [{"index": 0, "finish_reason": "stop"}]},
     "an empty message": {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]},
     "a foreign object": {"status": "ok"},
+    "a number for a text": {"choices": [{"index": 0, "message": {"role": "assistant", "content": 5}}]},
+    "parts without words": {"choices": [{"index": 0, "message": {"content": [{"type": "text", "text": ""}]}}]},
 }
 
 

@@ -239,6 +239,7 @@ async def load(home: Path, row: str) -> tuple[float, Counter[str], tuple[int, in
     return sorted(seconds)[int(len(seconds) * 0.99)], ended, (len(stalls), said["late"])
 
 
+@pytest.mark.timeout(60 + HEDGES)
 async def test_hedging_cuts_the_tail_of_a_chaos_load(home: Path, tmp_path: Path) -> None:
     if HEDGES > AT_ONCE**2:
         p99, _, (stalls, late) = await load(tmp_path / "plain", ROW.replace("hedge = true", "hedge = false"))

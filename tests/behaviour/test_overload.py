@@ -15,8 +15,8 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,16 +86,21 @@ async def slowly(request: Recorded, wire: Wire) -> None:
 
 
 @asynccontextmanager
-async def crowded(home: Path, **settings: str) -> AsyncIterator[Crowd]:
-    async with ScriptedRouter() as router:
-        router.models(["maker/told"])
-        router.play(slowly)
-        env = environment(home, {"openrouter": router}, GATEWAY_RATE_RPS="0", CHOMP_LOG="error", **settings)
-        async with process(home, "--port", "0", **env) as started:
-            url = await url_of(started)
-            limits = httpx2.Limits(max_connections=2_000)
-            async with httpx2.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits) as http:
-                yield Crowd(home, started, url, router, http)
+async def crowded(
+    home: Path, *, router: ScriptedRouter | None = None, start: Sequence[str] = (), **settings: str
+) -> AsyncIterator[Crowd]:
+    """Where `router` is given, the settings know it already; `start` is what Python is to run."""
+    async with AsyncExitStack() as stack:
+        env = {"GATEWAY_RATE_RPS": "0", "CHOMP_LOG": "error", **settings}
+        if router is None:
+            router = await stack.enter_async_context(ScriptedRouter())
+            router.models(["maker/told"])
+            router.play(slowly)
+            env = environment(home, {"openrouter": router}, **env)
+        started = await stack.enter_async_context(process(home, "--port", "0", start=start, **env))
+        url, limits = await url_of(started), httpx2.Limits(max_connections=2_000)
+        client = httpx2.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits)
+        yield Crowd(home, started, url, router, await stack.enter_async_context(client))
 
 
 def figure(text: str) -> None:

@@ -18,7 +18,7 @@ _log = logging.getLogger("chomp_mcp.store")
 def log_unwritten(log: logging.Logger, error: StoreError, text: str, *about: object) -> None:
     """What the answer can do without was not written; that a Redis is away says once who looks for it."""
     if not isinstance(error, StoreAway):
-        log.error(text, *about, exc_info=error)
+        log.error("%s: %s", text % about, error)
 
 
 PAUSE_SECONDS = 5.0
@@ -34,6 +34,8 @@ class Lenient:
         self._again_at = 0.0
         self.trouble = ""
         """Why nothing is found at the moment; empty: all is well."""
+        self.hint = ""
+        """What mends that."""
         self.is_remote = False
         """The trouble is a Redis that is away."""
 
@@ -76,7 +78,7 @@ class Lenient:
         return bool(self.trouble) and self._clock() < self._again_at
 
     def _noted(self, error: StoreError) -> None:
-        self.trouble = error.message
+        self.trouble, self.hint = error.message, error.hint or ""
         self.is_remote = isinstance(error, StoreAway)
         if not self.is_remote:  # a Redis that is away says so at once
             self._again_at = self._clock() + PAUSE_SECONDS

@@ -21,7 +21,7 @@ def damaged(home, run, keyed):
 def test_what_needs_no_state_is_answered_and_what_is_missing_is_told(run, damaged):
     done = run("ask", "hi", "-m", "mock/echo")
     assert (done.returncode, done.stdout) == (0, "hi\n")
-    assert "Breakers, rests and quotas are not known; mend it: chomp-mcp doctor --repair" in done.stderr
+    assert "Breakers, rests and quotas are not known. Let `chomp-mcp doctor --repair` move it away" in done.stderr
     assert run("ask", "hi", "-m", "lab/m").stdout == "hello\n"
     assert run("keys", "list", "--json").returncode == 0
     assert run("dispatch", "hi", "-m", "mock/echo").returncode == 5
