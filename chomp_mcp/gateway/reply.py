@@ -61,7 +61,7 @@ class Reply:
         self._is_broken = False
         self._final: Receipt | None = None
         self._secure = secure
-        self.bill = Bill()
+        self.bill = _NO_BILL
         """What it costs; there once the answer has ended and its receipt was asked for."""
         self._characters = 0
         self._finish_reason: str | None = None
@@ -163,6 +163,7 @@ class Reply:
             self.failure = UpstreamFailed(broken, hint="The answer is incomplete: ask again.", receipt=self.receipt())
 
 
+_NO_BILL = Bill()
 _ENDINGS = {
     "length": "stopped at the token limit: raise max_tokens for the rest",
     "content_filter": "cut by the router's content filter",

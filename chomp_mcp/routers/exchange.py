@@ -127,7 +127,7 @@ class Sent(ClientRequest):
     async def _send_large(self, protocol: Exchanges) -> None:
         """In pieces, so that others have their turn between them."""
         writer, data = StreamWriter(protocol, self.loop), memoryview(self.data)
-        with suppress(aiohttp.ClientConnectionError):  # whoever reads the answer learns of it
+        with suppress(aiohttp.ClientConnectionError, OSError):  # whoever reads the answer learns of it
             await writer.write(self.head)
             for start in range(0, len(data), CHUNK_BYTES):
                 await writer.write(data[start : start + CHUNK_BYTES])

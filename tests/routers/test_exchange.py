@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import anyio
 import pytest
 
@@ -167,3 +170,51 @@ async def test_a_header_that_would_break_the_request_is_refused(client, upstream
     error = await failure(client, post(upstream.url, **{name: "1"}))
     assert "correct it in the router's row" in error.message
     assert upstream.requests == []
+
+
+LARGE = bytes(20_000_000)
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig"
+
+
+async def test_an_answer_that_comes_before_the_end_of_a_large_request_is_taken_and_its_connection_ends(client):
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if f"content-length: {len(LARGE)}".encode() in head:
+            writer.write(TOO_LARGE)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await reader.readexactly(len(LARGE))
+            ended.set()
+        else:
+            writer.write(OK)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with anyio.fail_after(20):
+        response = await client.send(WireRequest("POST", url, {}, LARGE))
+        assert (response.status, await response.read()) == (413, b"big")
+        response.close()
+        await ended.wait()
+        assert await ask(client, WireRequest("POST", url, {}, b"{}")) == b"ok"
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_router_that_hangs_up_in_the_middle_of_a_large_request_leaves_no_error_unread(client):
+    unread = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unread.append(context))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(100_000)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    error = await failure(client, WireRequest("POST", url, {}, LARGE))
+    await asyncio.sleep(0)
+    gc.collect()  # what nobody has read is told when it goes
+    assert (error.kind, unread) == (FailureKind.TRANSIENT, [])
+    server.close()
+    await server.wait_closed()
