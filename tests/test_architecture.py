@@ -29,7 +29,6 @@ TESTED_ELSEWHERE = {
     "chomp_mcp/gateway/attempts.py": "tests/behaviour/test_failure_table.py",  # each failure, through real routers
     "chomp_mcp/gateway/docket_queue.py": "tests/gateway/test_cluster.py",  # what it is for: replicas that die
     "chomp_mcp/gateway/facts_update.py": "tests/behaviour/test_catalog_update.py",  # over HTTP, by the command
-    "chomp_mcp/gateway/hedge.py": "tests/behaviour/test_hedging.py",  # a race takes two routers and their money
     "chomp_mcp/gateway/orders.py": "tests/behaviour/test_groups.py",  # the orders by themselves: policy/order.py
     "chomp_mcp/messages/chat_completion.py": "tests/typing/test_api.py",  # types alone
     "chomp_mcp/messages/job.py": "tests/store/test_jobs.py",  # fields alone

@@ -13,7 +13,6 @@ from tests.support.world import world
 pytestmark = pytest.mark.anyio
 
 
-# Nobody waits for a list.
 async def test_a_list_that_hangs_is_not_waited_for_where_another_router_can_answer(home: Path) -> None:
     async with world(home, "groq", "cerebras") as w:
         w.groq.models(["openai/gpt-oss-120b", "m"])

@@ -1,4 +1,4 @@
-"""The ring around every path: whom it lets in by Host, what it serves without a token, and how much at once."""
+"""The ring around every path: whom it lets in by Host, which paths there are, and what it refuses before the body."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ pytestmark = pytest.mark.anyio
 TOKEN = "a-token-of-the-owner"
 
 
-# Without a token
 @pytest.mark.parametrize(
     "path",
     [

@@ -20,7 +20,6 @@ async def status_of(reader) -> bytes:
         return (await reader.readline())[9:12]
 
 
-# How much at once
 async def test_more_bytes_than_may_be_under_way_are_refused_before_they_come(home):
     settings = replace(settings_for(home), max_request_bytes=5_000_000)
     async with serving(settings) as gateway:

@@ -185,7 +185,6 @@ async def test_who_waits_for_100_continue_never_sends_too_much(gateway):
 CHAT = "/v1/chat/completions"
 PROBE = {"model": "mock/echo", "messages": [{"role": "user", "content": "hi"}]}
 
-# Heads
 ENDLESS = [
     pytest.param(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"x: " + b"a" * 997, id="one header"),
     pytest.param(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n", b"x: y\r\n" * 100, id="many headers"),
