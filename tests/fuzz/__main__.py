@@ -7,14 +7,26 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["chomp_mcp"]):
-    from tests.fuzz.targets import CORPUS, TARGETS
+    from tests.fuzz.targets import CORPUS, TARGETS, TREES
+from tests.fuzz.trees import mutated
+
+BYTES_EVERY = 8
+"""Every so often the bytes are changed in place of what they hold: parsers are targets, too."""
 
 
 def main() -> None:
     name, *options = sys.argv[1:]
     saved = CORPUS / name
     saved.mkdir(exist_ok=True, parents=True)
-    atheris.Setup([sys.argv[0], *options, str(saved)], TARGETS[name])
+    seeds = [path.read_bytes() for path in sorted(saved.glob("*.*"))]
+
+    def change(data: bytes, max_size: int, seed: int) -> bytes:
+        if seed % BYTES_EVERY == 0:
+            return bytes(atheris.Mutate(data, max_size))
+        return mutated(data, seed, seeds, is_toml=name == "config")[:max_size]
+
+    own = {"custom_mutator": change} if name in TREES else {}
+    atheris.Setup([sys.argv[0], *options, str(saved)], TARGETS[name], **own)
     atheris.Fuzz()
 
 

@@ -33,7 +33,7 @@ from chomp_mcp.policy.secrets import masked
 from chomp_mcp.routers import catalog, failures, quota_headers
 from chomp_mcp.settings import Settings
 
-__all__ = ["CORPUS", "TARGETS"]
+__all__ = ["CORPUS", "TARGETS", "TREES"]
 
 CORPUS = Path(__file__).parent / "corpus"
 """A folder for each target: what once found something, and what reaches far."""
@@ -168,3 +168,6 @@ TARGETS: Mapping[str, Callable[[bytes], Any]] = {
     "yaml": _edit(yaml),
     "guard": _guard,
 }
+
+TREES = frozenset({"chat", "messages", "responses", "gemini", "jsonrpc", "config"})
+"""Those whose inputs hold JSON or TOML: what is changed is that, so that it comes through the parser."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import CORPUS, TARGETS
+from tests.fuzz.targets import CORPUS, TARGETS, TREES
+from tests.fuzz.trees import mutated
 
 TOKENS = [
     token.encode("utf-8", "surrogateescape")
@@ -48,3 +49,12 @@ def test_whatever_comes_in_raises_what_is_documented_and_nothing_else(name):
         TARGETS[name](b"".join(tokens))
 
     play()
+
+
+@pytest.mark.parametrize("name", sorted(TREES))
+def test_what_stands_in_a_tree_may_be_anything(name):
+    known = seeds(name)
+    data = known[0]
+    for seed in range(150):
+        data = mutated(known[seed % len(known)] if seed % 5 == 0 else data, seed, known, is_toml=name == "config")
+        TARGETS[name](data)
