@@ -19,6 +19,7 @@ from chomp_mcp.gateway.trial import Means, Record, Trial
 from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Plan, Route
 from chomp_mcp.policy import failover
 from chomp_mcp.policy.outward import is_local
+from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.telemetry.report import OK
 
@@ -129,7 +130,7 @@ class Attempts:
                         return outcome
                     failed.update(outcome)
         finally:
-            await self._call_off(running)
+            await finished(self._call_off(running))
         return failed
 
     async def _rival(self, index: int, hedge: Hedge, first: Trial) -> int | None:
@@ -157,16 +158,15 @@ class Attempts:
         """End what still runs; what it may cost stays on the record."""
         for task in running:
             task.cancel()
-        with anyio.CancelScope(shield=True):
-            outcomes = await asyncio.gather(*running, return_exceptions=True)
-            for outcome, (_, trial) in zip(outcomes, running.values(), strict=True):
-                if isinstance(outcome, Answer):  # it began at the very same moment
-                    trial.abandon(outcome)
-                elif trial.was_called_off and isinstance(outcome, asyncio.CancelledError):
-                    seconds = self._means.clock() - trial.started
-                    await self._means.health.speeds.measured(
-                        trial.route, seconds, stream=self._request.stream, is_least=True
-                    )
+        outcomes = await asyncio.gather(*running, return_exceptions=True)
+        for outcome, (_, trial) in zip(outcomes, running.values(), strict=True):
+            if isinstance(outcome, Answer):  # it began at the very same moment
+                trial.abandon(outcome)
+            elif trial.was_called_off and isinstance(outcome, asyncio.CancelledError):
+                seconds = self._means.clock() - trial.started
+                await self._means.health.speeds.measured(
+                    trial.route, seconds, stream=self._request.stream, is_least=True
+                )
 
     def _go_on_here(self, index: int, error: StayLocal) -> range:
         """The plan has only routers on this machine from now on; where it had none, the error goes up."""

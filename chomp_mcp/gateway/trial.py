@@ -38,6 +38,7 @@ from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.client import Client, Response, Unreachable
 from chomp_mcp.routers.failures import judge
+from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.telemetry.report import OUTRACED
 from chomp_mcp.telemetry.tracing import Trace
 
@@ -139,8 +140,7 @@ class Trial:
         except BaseException:
             if isinstance(outcome, Answer):
                 self.abandon(outcome)
-            with anyio.CancelScope(shield=True):
-                await self._release()
+            await finished(self._release())
             raise
         return outcome
 
