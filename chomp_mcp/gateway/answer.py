@@ -20,6 +20,8 @@ __all__ = ["Answer", "is_answer", "judged", "nothing_said", "whole"]
 
 TRAILER_SECONDS = 0.25
 """How long to listen after `[DONE]`: Zen tells the cost there."""
+PIECE_BYTES = 64 * 1024
+"""Of a body of events between two turns of the event loop."""
 
 
 @dataclass(slots=True)
@@ -106,13 +108,18 @@ def nothing_said(decoder: Decoder) -> Failed:
     return Failed(FailureKind.TRANSIENT, message, usage=decoder.usage, cost_usd=decoder.cost_usd)
 
 
-def whole(speak: Speech, headers: Mapping[str, str], body: bytes) -> Completion | Failed | ErrorObject:
+async def whole(speak: Speech, headers: Mapping[str, str], body: bytes) -> Completion | Failed | ErrorObject:
     """An answer that was asked for whole; some routers stream all the same, and it is added up here."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _STREAMED and not body.lstrip(b"\xef\xbb\xbf\r\n ").startswith(_EVENTS):
         return speak.decode(body)
     decoder, folder = speak.decoder(), Folder()
-    deltas = [*decoder.feed(body), *decoder.close()]
+    deltas: list[Delta] = []
+    for start in range(0, len(body), PIECE_BYTES):
+        deltas += decoder.feed(body[start : start + PIECE_BYTES])
+        if start:  # a packed body of comments holds millions of frames, and others want their turn
+            await asyncio.sleep(0)
+    deltas += decoder.close()
     if decoder.error is not None:
         return decoder.error
     if not is_answer(deltas, decoder):

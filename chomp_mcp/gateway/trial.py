@@ -256,7 +256,8 @@ class Trial:
             return judge(response.status, response.headers, await response.read(MAX_ERROR_BYTES), now)
         if self._request.stream and not self._is_whole:
             return await self._peek(response)
-        outcome = whole(speech(route, self._request), response.headers, await response.read(MAX_ANSWER_BYTES))
+        body = await response.read(MAX_ANSWER_BYTES)
+        outcome = await whole(speech(route, self._request), response.headers, body)
         if not isinstance(outcome, Completion):
             return judged(outcome, now)
         response.close()

@@ -11,8 +11,8 @@ from tests.bench.servers import LINUX, bare, chomp, upstream
 
 ROUNDS = 5
 SECONDS = 0.4
-MOST = 8.0
-"""Times the bare app's CPU; a quiet machine sees 4 to 5; an import or a file that is read for each request is more."""
+MOST = 6.0
+"""Times the bare app's CPU; a quiet machine sees 2 to 2.5; an import or a file that is read for each request is more."""
 
 
 @pytest.mark.skipif(not LINUX, reason="reads /proc")

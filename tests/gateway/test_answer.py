@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from chomp_mcp.dialects import speech
 from chomp_mcp.errors import UpstreamError
-from chomp_mcp.messages import OWNER, ChatRequest
+from chomp_mcp.gateway.answer import PIECE_BYTES, whole
+from chomp_mcp.messages import OWNER, ChatRequest, Completion
+from tests.support.scripted_answers import chunk, sse
 from tests.support.world import world
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +45,28 @@ async def test_what_a_broken_router_sends_is_a_clear_error_that_names_it(home, a
     assert caught.value.receipt
     assert {a.outcome for a in caught.value.receipt.attempts} == {"transient"}
     assert len(w.groq.chats) == 2, "transient failures are tried once more on the same route"
+
+
+async def test_a_body_of_comments_leaves_others_their_turn(home) -> None:
+    """60 MB of them, which are 60 kB on the wire, were 6 s of silence for everybody."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    body = b": x\n" * 500_000 + sse(chunk("here", finish="stop")) + sse("[DONE]")
+    async with world(home, "groq") as w:
+        asked = request("groq/m", stream=False)
+        plan = await w.chomp.gateway.plan(OWNER, asked)
+        busy = asyncio.create_task(others())
+        answer = await whole(speech(plan.routes[0], asked), {"content-type": "text/event-stream"}, body)
+        busy.cancel()
+    assert isinstance(answer, Completion)
+    assert answer.text == "here"
+    assert turns > len(body) // PIECE_BYTES - 2
 
 
 async def test_a_router_that_ignores_stream_is_heard_all_the_same(home) -> None:
