@@ -12,7 +12,7 @@ from tests.bench.servers import LINUX, bare, chomp, upstream
 ROUNDS = 5
 SECONDS = 0.4
 MOST = 6.0
-"""Times the bare app's CPU; a quiet machine sees 2 to 2.5; an import or a file that is read for each request is more."""
+"""Times the bare app's CPU; a quiet machine sees 2 to 2.5, an import or a file read for each request costs more."""
 
 
 @pytest.mark.skipif(not LINUX, reason="reads /proc")
