@@ -8,6 +8,7 @@ such an integer is a float; to look for them first would cost more than all the 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -41,7 +42,7 @@ def loads(data: bytes | str) -> Any:
         if escape not in data.lower():  # type: ignore[operator]
             raise
     try:
-        return json.loads(data)
+        return json.loads(data, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
         raise ValueError(f"This cannot be read as JSON: {_reason(error)}.") from None
 
@@ -53,6 +54,13 @@ def is_utf8(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _finite(text: str) -> float:
+    """RFC 8259 knows no NaN and no infinity, which the standard library reads, also as `2e308`."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"This cannot be read as JSON: {text[:40]} is no number in it.")
+    return number
 
 
 def _reason(error: Exception) -> str:

@@ -49,3 +49,10 @@ def test_what_json_has_no_word_for_is_a_type_error():
 def test_what_is_no_json_is_a_value_error(data):
     with pytest.raises(ValueError, match=r"column|end of data|nested too deeply"):
         wire.loads(data)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "2e308", "-1e999"])
+@pytest.mark.parametrize("text", ["a", "\\ud83d"], ids=["orjson", "half an emoji"])
+def test_a_number_that_json_has_not_is_refused_whoever_reads_it(number, text):
+    with pytest.raises(ValueError, match=r"column|is no number"):
+        wire.loads(f'["{text}", {number}]')
