@@ -13,7 +13,18 @@ from typing import Any
 
 import orjson
 
-__all__ = ["dumps", "is_utf8", "loads"]
+__all__ = ["TooManyValues", "dumps", "is_overfull", "is_utf8", "loads"]
+
+COUNTED_BYTES = 4 * 1024 * 1024
+"""What is shorter is parsed as it is; in what is longer, the values are counted first."""
+MOST_PARTS = 2_000_000
+"""Objects, arrays and names. Each costs up to a hundred times its two bytes, and the parser lets nobody else run."""
+MOST_VALUES = 6_000_000
+"""Commas: the largest answers are vectors, which fill 64 MiB with 5.6 million numbers of eleven digits."""
+
+
+class TooManyValues(ValueError):
+    """Well-formed or not, it holds more than anything that is meant to be read."""
 
 
 def dumps(value: Any) -> bytes:
@@ -33,8 +44,16 @@ def dumps(value: Any) -> bytes:
         raise ValueError(f"This cannot be written as JSON: {_reason(error)}.") from None
 
 
-def loads(data: bytes | str) -> Any:
-    """Parse JSON; `ValueError` for anything that is not, or is nested too deeply (about a thousand levels)."""
+def loads(data: bytes | str, *, is_ours: bool = False) -> Any:
+    """Parse JSON; `ValueError` for anything that is not, or is nested too deeply (about a thousand levels).
+
+    `is_ours`: we wrote it ourselves, whatever is in its texts, and it must be read again.
+
+    Raises:
+        TooManyValues: megabytes of hardly anything but brackets, commas and names.
+    """
+    if not is_ours and is_overfull(data):
+        raise TooManyValues("This JSON holds more than can be read: millions of values.")
     try:
         return orjson.loads(data)
     except ValueError:
@@ -45,6 +64,14 @@ def loads(data: bytes | str) -> Any:
         return json.loads(data, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
         raise ValueError(f"This cannot be read as JSON: {_reason(error)}.") from None
+
+
+def is_overfull(data: bytes | str) -> bool:
+    """Megabytes of hardly anything but brackets, commas and names. Those in texts are counted as well: they are few."""
+    if len(data) <= COUNTED_BYTES:
+        return False
+    text = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    return text.count(b",") > MOST_VALUES or sum(map(text.count, (b"[", b"{", b'":'))) > MOST_PARTS
 
 
 def is_utf8(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.openai import text
 
 
 def nested(depth: int) -> object:
@@ -56,3 +57,29 @@ def test_what_is_no_json_is_a_value_error(data):
 def test_a_number_that_json_has_not_is_refused_whoever_reads_it(number, text):
     with pytest.raises(ValueError, match=r"column|is no number"):
         wire.loads(f'["{text}", {number}]')
+
+
+@pytest.mark.parametrize(
+    "dense",
+    [
+        b"[" + b"[]," * 2_000_000 + b"1]",
+        b'{"choices":[' + b"{}," * 2_000_000 + b"{}]}",
+        b"[" + b"1," * 6_000_001 + b"1]",
+        b'{"k":1' + b',"k":1' * 2_000_000 + b"}",
+    ],
+    ids=["arrays", "objects", "numbers", "names"],
+)
+def test_megabytes_of_hardly_anything_but_brackets_are_not_parsed(dense):
+    """The parser holds everybody up, and 60 MB of them became 2 GB."""
+    for data in (dense, dense.decode()):
+        with pytest.raises(wire.TooManyValues):
+            wire.loads(data)
+    with pytest.raises(wire.TooManyValues):
+        text.loads(dense)
+
+
+def test_long_texts_pictures_and_vectors_are_parsed_and_what_is_ours_always():
+    numbers = b"[" + b"-0.0123456," * 1_000_000 + b"1]"
+    assert len(wire.loads(numbers)) == 1_000_001
+    assert len(wire.loads(b'"' + b"a word, and [more], " * 400_000 + b'"')) == 8_000_000
+    assert len(wire.loads(b'"' + b"," * 7_000_000 + b'"', is_ours=True)) == 7_000_000

@@ -114,19 +114,23 @@ async def whole(speak: Speech, headers: Mapping[str, str], body: bytes) -> Compl
     if kind not in _STREAMED and not body.lstrip(b"\xef\xbb\xbf\r\n ").startswith(_EVENTS):
         return speak.decode(body)
     decoder, folder = speak.decoder(), Folder()
-    deltas: list[Delta] = []
+    is_said = False
+    # A packed body holds millions of frames: others want their turn between them, and each is added up at once, for a
+    # delta takes twenty times the bytes of its frame.
     for start in range(0, len(body), PIECE_BYTES):
-        deltas += decoder.feed(body[start : start + PIECE_BYTES])
-        if start:  # a packed body of comments holds millions of frames, and others want their turn
+        deltas = decoder.feed(body[start : start + PIECE_BYTES])
+        folder.add(deltas)
+        is_said = is_said or is_answer(deltas, decoder)
+        if start:
             await asyncio.sleep(0)
-    deltas += decoder.close()
+    deltas = decoder.close()
     if decoder.error is not None:
         return decoder.error
-    if not is_answer(deltas, decoder):
+    folder.add(deltas)
+    if not (is_said or is_answer(deltas, decoder)):
         return nothing_said(decoder)
     if not decoder.finished:
         return Failed(FailureKind.TRANSIENT, "The router stopped in the middle of the answer.")
-    folder.add(deltas)
     return Completion(folder.body(), decoder.usage, decoder.cost_usd)
 
 

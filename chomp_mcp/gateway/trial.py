@@ -47,6 +47,8 @@ __all__ = ["Charge", "Means", "Record", "Trial"]
 _log = logging.getLogger("chomp_mcp.attempts")
 
 MAX_ERROR_BYTES = 256 * 1024
+MOST_SILENT_DELTAS = 20_000
+"""Before the first that says something; they are kept for the client, at a kilobyte each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,8 @@ class Trial:
                 return Answer(route, first=seen, response=response, decoder=decoder)
             if decoder.error is not None:
                 return self._failed_in(decoder)
+            if len(seen) > MOST_SILENT_DELTAS:
+                return nothing_said(decoder)
             if decoder.done:
                 break
         seen += decoder.close()

@@ -151,8 +151,9 @@ class Session:
             busy = f"{self._connector.limit_per_host} requests to {host} are under way"
             return Unreachable(FailureKind.LOCAL, f"{busy}, and none ended for {seconds:g} s.")
         at = sent.proxy or sent.url
-        if self._look_ups.is_waiting_for(at.raw_host or ""):
-            return Unreachable(FailureKind.TIMEOUT, f"The DNS did not say within {seconds:g} s where {at.host} is.")
+        looked_up = (sent.socks.hostname if sent.socks else at.raw_host) or ""
+        if self._look_ups.is_waiting_for(looked_up):
+            return Unreachable(FailureKind.TIMEOUT, f"The DNS did not say within {seconds:g} s where {looked_up} is.")
         return Unreachable(FailureKind.TIMEOUT, f"{host} does not accept the connection: is the address right?")
 
 
@@ -239,6 +240,10 @@ def _unreachable(error: Exception, sent: Sent) -> Unreachable:
             return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} cannot be reached{cause}.")
         return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} refused: check ALL_PROXY.")
     reason = f"{host} broke the connection off."
+    if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror) and (sent.proxy or sent.socks):
+        # The router's own name is looked up by the proxy.
+        unknown = f"The proxy on the way to {host} cannot be reached: the DNS does not know it{cause}."
+        return Unreachable(FailureKind.TRANSIENT, unknown)
     match error:
         case OSError() if (error.errno or getattr(error.__cause__, "errno", 0)) in _EXHAUSTED:
             return Unreachable(FailureKind.LOCAL, f"This machine has no free socket for {host}{cause}.")

@@ -8,6 +8,7 @@ import pytest
 
 from chomp_mcp.dialects import speech
 from chomp_mcp.errors import UpstreamError
+from chomp_mcp.gateway import trial
 from chomp_mcp.gateway.answer import PIECE_BYTES, whole
 from chomp_mcp.messages import OWNER, ChatRequest, Completion
 from tests.support.scripted_answers import chunk, sse
@@ -57,7 +58,7 @@ async def test_a_body_of_comments_leaves_others_their_turn(home) -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    body = b": x\n" * 500_000 + sse(chunk("here", finish="stop")) + sse("[DONE]")
+    body = b": x\n\n" * 500_000 + sse(chunk("here", finish="stop")) + sse("[DONE]")
     async with world(home, "groq") as w:
         asked = request("groq/m", stream=False)
         plan = await w.chomp.gateway.plan(OWNER, asked)
@@ -67,6 +68,24 @@ async def test_a_body_of_comments_leaves_others_their_turn(home) -> None:
     assert isinstance(answer, Completion)
     assert answer.text == "here"
     assert turns > len(body) // PIECE_BYTES - 2
+
+
+async def test_pieces_that_say_nothing_are_not_kept_without_end(home) -> None:
+    """60 MB of them were 1.5 million deltas of a kilobyte each."""
+    silent = sse(chunk("")) * (trial.MOST_SILENT_DELTAS + 2_000)
+    async with world(home, "groq") as w:
+        w.groq.reply(200, silent + sse(chunk("here", finish="stop")), {"content-type": "text/event-stream"})
+        with pytest.raises(UpstreamError, match="stopped before it said anything"):
+            async with w.chomp.gateway.exchange(OWNER, request("groq/m")):
+                pass
+
+
+async def test_an_answer_of_millions_of_values_is_told_as_such_and_not_parsed(home) -> None:
+    async with world(home, "groq") as w:
+        w.groq.reply(200, b'{"choices":[' + b"{}," * 2_000_000 + b"{}]}", {"content-type": "application/json"})
+        with pytest.raises(UpstreamError, match="JSON of millions of values"):
+            async with w.chomp.gateway.exchange(OWNER, request("groq/m", stream=False)):
+                pass
 
 
 async def test_a_router_that_ignores_stream_is_heard_all_the_same(home) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -93,10 +95,33 @@ async def test_a_run_that_cannot_be_stored_is_stopped_and_told(home, call: str) 
 
 
 async def test_a_long_answer_is_not_written_whole_at_every_telling(home: Path, monkeypatch) -> None:
+    """`CHOMP_TEST_LONG=1` plays the longest that is taken."""
     monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
+    pieces = 60 if os.environ.get("CHOMP_TEST_LONG") else 8
     async with world(home, "groq") as w:
-        w.groq.stream(["x" * 1_000_000, 0.05] * 8)
+        w.groq.stream(["x" * 1_000_000, 0.05] * pieces)
+        await w.chomp.jobs.recent(OWNER)
+        before, memory = written(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         job = await w.chomp.dispatch("hi", model="groq/m")
         done = await w.chomp.result(job.id, wait_seconds=40)
-        assert len(done.text) == 8_000_000
-        assert (home / "state.db-wal").stat().st_size < 4 * len(done.text)
+        size = pieces * 1_000_000
+        assert len(done.text) == size
+        log = (home / "state.db-wal").stat().st_size
+        on_disk = size_of_files(home)
+        more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+        told = f"{(written() - before) / size:.1f} times the text, log {log / size:.1f}, files {on_disk / size:.1f}"
+        print(f"\n{pieces} MB of text: written {told}, {more // 1024} MiB more at the most")  # noqa: T201
+        assert log < 4 * size
+        assert on_disk < 4 * size
+        assert written() - before < 4 * size
+
+
+def size_of_files(home: Path) -> int:
+    return sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+
+
+def written() -> int:
+    """Bytes that this process has written to files; 0 where nobody counts them. What sockets send is not in it."""
+    counts = Path("/proc/self/io")
+    told = dict(line.split(": ") for line in counts.read_text().splitlines()) if counts.exists() else {}
+    return int(told.get("wchar", 0))

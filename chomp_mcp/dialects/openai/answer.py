@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from chomp_mcp import wire
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.tool_calls import mend_message
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
@@ -110,6 +111,8 @@ def nonsense(body: bytes) -> Failed:
     elif text[:1] == b"<":
         title = _TITLE.search(text[:65_536])
         what = "an HTML page" + (f" ({title[1].decode('utf-8', 'replace').strip()})" if title else "")
+    elif wire.is_overfull(body):
+        what = "JSON of millions of values"
     else:
         what = "something that is not a JSON object"
     return Failed(FailureKind.TRANSIENT, f"The router answered with {what}.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp.dialects.openai.shapes import INDEXED
-from chomp_mcp.dialects.openai.tool_calls import CallStream, mend_message
+from chomp_mcp.dialects.openai.tool_calls import MOST_OPEN, CallStream, mend_message
 from chomp_mcp.dialects.values import as_list, as_objects
 from chomp_mcp.messages import Completion, Delta, text_of
 
@@ -142,7 +142,8 @@ def _merge_list(so_far: list[Any], pieces: list[Any], depth: int) -> None:
             continue
         known = None
         if isinstance(piece.get("index"), int):
-            for entry in so_far:
+            # Not all: a router that numbers a million entries would have each compared with all before it.
+            for entry in so_far[-MOST_OPEN:]:
                 if isinstance(entry, dict) and entry.get("index") == piece["index"]:
                     kinds = {kind for kind in (entry.get("type"), piece.get("type")) if isinstance(kind, str)}
                     if len(kinds) < 2:  # noqa: PLR2004 - of two kinds they are two entries

@@ -18,6 +18,8 @@ def loads(data: bytes) -> Any:
     """Parse JSON as far as it can be meant; `ValueError` for what is none, or is nested too deeply to be an answer."""
     try:
         return wire.loads(data)
+    except wire.TooManyValues:
+        raise
     except ValueError:
         return read(data)[0]
 
@@ -32,6 +34,8 @@ def read(data: bytes) -> tuple[Any, bool]:
     """
     try:
         return wire.loads(data), True
+    except wire.TooManyValues:  # which the slower parser would read
+        raise
     except ValueError:
         pass
     try:

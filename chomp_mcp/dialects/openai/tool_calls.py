@@ -10,12 +10,17 @@ from chomp_mcp import wire
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_text
 
-__all__ = ["CallStream", "mend_arguments", "mend_message", "new_id"]
+__all__ = ["MOST_OPEN", "CallStream", "mend_arguments", "mend_message", "new_id"]
 
 _NOTHING = "{}"
 """The arguments of a call without any: a client parses them as JSON, and the empty text is none."""
 _NO_ARGUMENTS = ("", "null")
 """What some models write for none; a tool takes an object."""
+
+MOST_OPEN = 256
+"""A piece goes on with one of so many that came last; with all of a million looked at, each would cost seconds."""
+_MOST_PIECES_READ = 4096
+"""Arguments of more are not asked again, with each new piece, whether they are whole."""
 
 
 def new_id() -> str:
@@ -122,6 +127,9 @@ class _Call:
 
     def is_whole(self) -> bool:
         """Its arguments are an object, to which nothing can be added."""
+        is_open = not self.arguments or not self.arguments[-1].rstrip().endswith("}")
+        if is_open or len(self.arguments) > _MOST_PIECES_READ:
+            return False
         try:
             return isinstance(loads("".join(self.arguments).encode("utf-8", "surrogatepass")), dict)
         except ValueError:
@@ -183,7 +191,8 @@ class CallStream:
         body = given.get("function")
         piece = {**given, "function": dict(body)} if isinstance(body, dict) else dict(given)
         _mend_function(piece, whole=False)
-        calls = self._calls.setdefault(choice, [])
+        made = self._calls.setdefault(choice, [])
+        calls = made[-MOST_OPEN:]
         theirs, call_id = piece.get("index"), _text(piece.get("id"))
         function = piece.get("function")
         name = _text(function.get("name")) if isinstance(function, dict) else ""
@@ -195,8 +204,8 @@ class CallStream:
             function["arguments"] = arguments = ""
         if call is None:
             is_taken = any(other.id == call_id for other in calls)
-            call = _Call(len(calls), index, call_id, name, is_announced=False)
-            calls.append(call)
+            call = _Call(len(made), index, call_id, name, is_announced=False)
+            made.append(call)
         else:
             is_taken = call_id != call.id
             if isinstance(function, dict) and "name" in function:

@@ -11,7 +11,7 @@ from typing import Any
 from chomp_mcp.dialects.openai.answer import nonsense
 from chomp_mcp.dialects.openai.shapes import as_chunks
 from chomp_mcp.dialects.openai.text import Halves, loads
-from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES, Frames
+from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES, MOST_LINES, Frames
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 
 __all__ = ["FrameDecoder", "ObjectDecoder", "Whole"]
@@ -67,7 +67,8 @@ class FrameDecoder(ABC):
 
     def _mind_overflow(self) -> None:
         if self._frames.overflow:
-            self._fail(f"The router sent one event of more than {MAX_ANSWER_BYTES // 2**20} MiB.")
+            most = f"{MAX_ANSWER_BYTES // 2**20} MiB, or {MOST_LINES:,} lines"
+            self._fail(f"The router sent one event of more than {most}.")
 
     def close(self) -> list[Delta]:
         """What the last bytes hold: a frame without its end (half a one is dropped), or a whole body."""
@@ -83,6 +84,9 @@ class FrameDecoder(ABC):
             # Half a frame behind whole ones is dropped; where nothing else came, it says what went wrong.
             if name == b"error" or is_whole or not self._seen:
                 deltas += self._frame(name, data)
+        self._mind_overflow()
+        if self.error is not None:
+            return deltas
         if not self._seen:
             self.error = nonsense(b"")
         return deltas

@@ -10,6 +10,9 @@ __all__ = ["MAX_ANSWER_BYTES", "Either", "Event", "Events", "Frames", "Objects"]
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole answer, or one event of a stream; a larger one is no answer but a fault, and would be held in memory."""
 
+MOST_LINES = 200_000
+"""Of one event. A line of three bytes costs the memory of fifty, and its event is taken apart in one go."""
+
 Event = tuple[bytes, bytes]
 """(event name or b"", data); several data lines are joined by a space, which is the same JSON on one line."""
 
@@ -23,7 +26,7 @@ class Frames(Protocol):
 
     @property
     def overflow(self) -> bool:
-        """A frame was larger than MAX_ANSWER_BYTES; the bytes after it are not read."""
+        """A frame was larger than MAX_ANSWER_BYTES, or had more than MOST_LINES lines; what follows is not read."""
 
     @property
     def body(self) -> bytearray | None:
@@ -78,10 +81,10 @@ class Events:
         blocks = chunk.split(b"\n\n")
         if rest := blocks.pop():
             self._rest += rest
-        if len(chunk) > MAX_ANSWER_BYTES:
+        if len(chunk) > MOST_LINES:
             self._measure(len(self._rest))
             for at, block in enumerate(blocks):
-                if len(block) > MAX_ANSWER_BYTES:
+                if _is_too_large(block):
                     self.overflow = True
                     return _events(blocks[:at])
         return _events(blocks)
@@ -90,6 +93,7 @@ class Events:
         """The event that lacks its blank line, if there is one."""
         block = bytes(self._rest).strip(b"\n")
         self._rest.clear()
+        self.overflow = self.overflow or _is_too_large(block)
         return _events([block]) if block and not self.overflow else []
 
     def _sniff(self, chunk: bytes) -> bytes:
@@ -108,6 +112,10 @@ class Events:
     def _measure(self, size: int) -> None:
         if size > MAX_ANSWER_BYTES:
             self.overflow = True
+
+
+def _is_too_large(block: bytes) -> bool:
+    return len(block) > MOST_LINES and (len(block) > MAX_ANSWER_BYTES or block.count(b"\n") > MOST_LINES)
 
 
 def _events(blocks: list[bytes]) -> list[Event]:

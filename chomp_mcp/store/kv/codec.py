@@ -36,7 +36,7 @@ def decode(data: bytes, place: object, key: str) -> Value:
 
 def _parsed(data: bytes) -> Value | None:
     try:
-        value = wire.loads(data)
+        value = wire.loads(data, is_ours=True)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -47,3 +47,13 @@ def test_the_events_before_an_oversized_one_are_kept():
     deltas, decoder = read(event(chunk({"content": "hi"})) + huge + event(chunk({"content": "more"})))
     assert [delta.text for delta in deltas] == ["hi"]
     assert decoder.error
+
+
+@pytest.mark.parametrize("line", [b": x\n", b"data: 1\n"])
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_an_event_of_hundreds_of_thousands_of_lines_is_an_error_and_is_not_taken_apart(line, end):
+    body = line * (framing.MOST_LINES + 2) + end
+    pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
+    _, decoder = read(event(chunk({"content": "hi"})), *pieces)
+    assert decoder.error
+    assert "200,000 lines" in judged(decoder.error).message
