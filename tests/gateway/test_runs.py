@@ -17,6 +17,7 @@ from tests.gateway.conftest import Store
 from tests.support.world import world
 
 pytestmark = pytest.mark.anyio
+LONG = bool(os.environ.get("CHOMP_TEST_LONG"))
 ASKED = ChatRequest.from_prompt("hi", model="groq/m")
 
 
@@ -97,7 +98,7 @@ async def test_a_run_that_cannot_be_stored_is_stopped_and_told(home, call: str) 
 async def test_a_long_answer_is_not_written_whole_at_every_telling(home: Path, monkeypatch) -> None:
     """`CHOMP_TEST_LONG=1` plays the longest that is taken."""
     monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
-    pieces = 60 if os.environ.get("CHOMP_TEST_LONG") else 8
+    pieces = 60 if LONG else 8
     async with world(home, "groq") as w:
         w.groq.stream(["x" * 1_000_000, 0.05] * pieces)
         await w.chomp.jobs.recent(OWNER)

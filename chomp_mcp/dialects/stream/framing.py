@@ -124,6 +124,8 @@ def _events(blocks: list[bytes]) -> list[Event]:
         if block.startswith(b"data: ") and b"\n" not in block:  # nearly all of them
             events.append((b"", block[6:]))
             continue
+        if block.startswith(b":") and b"\n" not in block:  # a comment, of which a packed body holds millions
+            continue
         name, data = b"", []
         for line in block.split(b"\n"):
             field, _, value = line.partition(b":")
