@@ -8,9 +8,9 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from chomp_mcp import wire
 from chomp_mcp.dialects.numbers import MOST_PRICE, dollars, tokens
 from chomp_mcp.dialects.openai.abilities import abilities
+from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 from chomp_mcp.messages import Model, Router
 
@@ -55,7 +55,7 @@ _NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currenc
 def entries(body: bytes) -> list[Mapping[str, Any]]:
     """The rows of `{"data": [...]}`, `{"models": [...]}` or a bare list; `ValueError` for anything else."""
     try:
-        parsed = wire.loads(body)
+        parsed = loads(body)
     except ValueError:
         raise ValueError("the model list is not JSON") from None
     if isinstance(parsed, Mapping):
