@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from chomp_mcp.dialects import dialect
-from chomp_mcp.dialects.openai.models import embedders
+from chomp_mcp.dialects.openai.models import MOST_ROWS, embedders
 from chomp_mcp.messages import Failed, FailureKind, Model, Router, WireRequest
 from chomp_mcp.policy.secrets import sent_secrets, without, without_password
 from chomp_mcp.routers.client import Client, Unreachable
@@ -27,6 +27,8 @@ FETCH_SECONDS = 10.0
 CHECK_SECONDS = 3.0
 """For the call that tells whether the key is good, where the list needs none; without an answer it counts as good."""
 MAX_LIST_BYTES = 32 * 1024 * 1024
+LARGE_LIST_BYTES = 512 * 1024
+"""What is longer is read on a thread."""
 MAX_CHECK_BYTES = 256 * 1024
 _REFUSED_STATUSES = frozenset({401, 403})
 _OF_THE_KEY = frozenset({FailureKind.BAD_KEY, FailureKind.REFUSED_HERE, FailureKind.QUOTA, FailureKind.RATE_LIMITED})
@@ -95,10 +97,18 @@ class ListFetcher:
         told, body = await self._client.fetch(request, MAX_LIST_BYTES)
         if not told.is_success:
             raise _Refused(judge(told.status, told.headers, body, self._clock()))
-        found: dict[str, Model] = {}
-        vectors = embedders(router, body) if "embeddings" in router.endpoints else ()
-        for model in (*speak.decode_list(router, body), *vectors):
-            found.setdefault(model.id, model)  # some list an id once for each of their servers
+
+        def read() -> dict[str, Model]:
+            found: dict[str, Model] = {}
+            vectors = embedders(router, body) if "embeddings" in router.endpoints else ()
+            for model in (*speak.decode_list(router, body), *vectors):
+                found.setdefault(model.id, model)  # some list an id once for each of their servers
+            return found
+
+        # Ten thousand rows take a second, in which others want their turn.
+        found = await anyio.to_thread.run_sync(read) if len(body) > LARGE_LIST_BYTES else read()
+        if len(found) >= MOST_ROWS:
+            _log.warning("%s lists more than %d models: what comes after is left out", router.id, MOST_ROWS)
         return tuple(found.values())
 
 

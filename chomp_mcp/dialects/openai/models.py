@@ -14,8 +14,10 @@ from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 from chomp_mcp.messages import Model, Router
 
-__all__ = ["as_model", "embedders", "entries", "is_hidden"]
+__all__ = ["MOST_ROWS", "as_model", "embedders", "entries", "is_hidden"]
 
+MOST_ROWS = 10_000
+"""The longest lists have a thousand; each request looks at every model, and each page shows all."""
 _PER_MILLION = 1_000_000
 
 # Where the routers write the same two numbers; the first that is there counts. OpenRouter's top_provider and
@@ -53,7 +55,7 @@ _NOT_A_PRICE = frozenset({"discount", "duration_per_hour", "overrides", "currenc
 
 
 def entries(body: bytes) -> list[Mapping[str, Any]]:
-    """The rows of `{"data": [...]}`, `{"models": [...]}` or a bare list; `ValueError` for anything else."""
+    """The first MOST_ROWS rows of `{"data": [...]}`, `{"models": [...]}` or a bare list; else `ValueError`."""
     try:
         parsed = loads(body)
     except ValueError:
@@ -62,7 +64,7 @@ def entries(body: bytes) -> list[Mapping[str, Any]]:
         parsed = next((parsed[name] for name in ("data", "models", "result") if name in parsed), None)
     if not isinstance(parsed, list):
         raise ValueError("the model list holds no list")  # noqa: TRY004 - one error for every wrong list
-    return [row for row in parsed if isinstance(row, Mapping)]
+    return [row for row in parsed[:MOST_ROWS] if isinstance(row, Mapping)]
 
 
 def is_hidden(router: Router, model_id: str) -> bool:
