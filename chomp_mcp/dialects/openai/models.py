@@ -18,6 +18,8 @@ __all__ = ["MOST_ROWS", "as_model", "embedders", "entries", "is_hidden"]
 
 MOST_ROWS = 10_000
 """The longest lists have a thousand; each request looks at every model, and each page shows all."""
+MOST_ID_CHARACTERS = 512
+"""A longer id would break the headers that name the model which answers."""
 _PER_MILLION = 1_000_000
 
 # Where the routers write the same two numbers; the first that is there counts. OpenRouter's top_provider and
@@ -99,7 +101,9 @@ def as_model(router: Router, row: Mapping[str, Any]) -> Model | None:
     """One row of an OpenAI-shaped list, or None for one that cannot chat."""
     model_id = row.get(router.list_id)
     # An id with a line break, a control or a bidi character in it could pass for a text of ours.
-    if not isinstance(model_id, str) or not model_id.isprintable() or not model_id or is_hidden(router, model_id):
+    if not isinstance(model_id, str) or not model_id.isprintable() or not 0 < len(model_id) <= MOST_ID_CHARACTERS:
+        return None
+    if is_hidden(router, model_id):
         return None
     architecture = row.get("architecture")
     outputs = (architecture if isinstance(architecture, Mapping) else row).get("output_modalities")

@@ -46,10 +46,11 @@ class Events:
     lacks its final blank line counts at the end.
     """
 
-    __slots__ = ("_cr", "_rest", "_sniffed", "_sniffing", "body", "overflow")
+    __slots__ = ("_cr", "_lines", "_rest", "_sniffed", "_sniffing", "body", "overflow")
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._lines = 0
         self._sniffed = b""
         self._cr = False
         self._sniffing = True
@@ -75,7 +76,10 @@ class Events:
             self._rest += chunk
             if self._rest.find(b"\n\n", start) < 0:
                 self._measure(len(self._rest))
+                self._lines += chunk.count(b"\n")
+                self.overflow = self.overflow or self._lines > MOST_LINES
                 return []
+            self._lines = 0
             chunk = bytes(self._rest)
             self._rest.clear()
         blocks = chunk.split(b"\n\n")
