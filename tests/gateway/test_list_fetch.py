@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -64,26 +63,3 @@ async def test_an_id_that_is_listed_three_times_is_one_model(home: Path) -> None
     async with world(home, "groq") as w:
         w.groq.models(["m", "n", "m", "m"])
         assert await names(w, "groq") == ["m", "n"]
-
-
-async def test_of_a_list_without_end_the_first_ten_thousand_are_taken_while_others_have_their_turn(
-    home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One of 24 MB kept everybody waiting for half a minute, at each request for it."""
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0.001)
-
-    async with world(home, "groq") as w:
-        w.groq.models([{"id": f"maker/m{at}", "name": "x" * 80} for at in range(10_500)])
-        busy = asyncio.create_task(others())
-        page = await w.chomp.list_models("groq", limit=None)
-        busy.cancel()
-        assert page.errors == {}
-        assert len(page.models) == 10_000
-    assert turns > 10
-    assert "groq lists more than 10000 models" in caplog.text

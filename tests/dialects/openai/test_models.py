@@ -9,6 +9,7 @@ import pytest
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.openai import request as openai
+from chomp_mcp.dialects.openai.models import MOST_ROWS, as_model, entries
 from chomp_mcp.messages import Router
 from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
@@ -167,3 +168,13 @@ def test_a_list_may_be_bare_or_named(body):
 def test_what_is_no_list_is_said_so(body):
     with pytest.raises(ValueError, match="model list"):
         openai.decode_list(LAB, body)
+
+
+def test_of_a_list_without_end_the_first_ten_thousand_are_taken():
+    """One of 24 MB kept everybody waiting for half a minute, at each request for it."""
+    assert len(entries(b"[" + b'{"id":"m"},' * 12_000 + b'{"id":"n"}]')) == MOST_ROWS
+
+
+def test_an_id_that_no_header_could_carry_is_not_listed():
+    assert as_model(LAB, {"id": "m" * 512})
+    assert as_model(LAB, {"id": "m" * 513}) is None
