@@ -121,10 +121,16 @@ async def read_json(receive: Receive) -> dict[str, Any]:
     body = parts[0] if len(parts) == 1 else b"".join(parts)  # nearly all come in one part, and need no copy
     try:
         value = wire.loads(body)
+    except wire.TooManyValues:
+        raise InvalidRequest(
+            "The body holds millions of JSON values, which nobody reads.",
+            hint="Send less at a time; files travel as text or as base64, in one value.",
+        ) from None
     except ValueError as error:
         if not body.strip():
             raise InvalidRequest("The body is empty.", hint="Send a JSON object.") from None
-        raise InvalidRequest(f"The body is not JSON: {error}.", hint="Send a JSON object in UTF-8.") from None
+        reason = str(error).rstrip(".")
+        raise InvalidRequest(f"The body is not JSON: {reason}.", hint="Send a JSON object in UTF-8.") from None
     if not isinstance(value, dict):
         raise InvalidRequest(f"The body is a JSON {type(value).__name__}.", hint="Send a JSON object.")
     return value

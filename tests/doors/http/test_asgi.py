@@ -71,3 +71,21 @@ async def test_a_connection_serves_many_answers(gateway, upstream):
         for stream in (False, True, False):
             body = {"model": "lab/m", "messages": HELLO, "stream": stream}
             assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "The body is empty. Send a JSON object."),
+        (b'["\\ud83d", NaN]', "The body is not JSON: This cannot be read as JSON: NaN is no number in it. Send"),
+        (
+            b'{"a":[' + b"[]," * 2_000_000 + b"1]}",
+            "The body holds millions of JSON values, which nobody reads. Send less",
+        ),
+    ],
+    ids=["empty", "no number", "too many values"],
+)
+async def test_a_body_that_is_not_read_is_refused_with_the_reason_and_the_next_step(gateway, body, said):
+    told = await gateway.http.post("/v1/chat/completions", content=body)
+    assert told.status_code == 400
+    assert told.json()["error"]["message"].startswith(said)
