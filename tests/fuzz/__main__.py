@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from pkgutil import walk_packages
 
 import atheris
 
 with atheris.instrument_imports(include=["chomp_mcp"]):
+    from chomp_mcp import dialects
     from tests.fuzz.targets import CORPUS, TARGETS, TREES
+
+    # A dialect is loaded when it is first spoken: too late to be instrumented, and the search would be blind there.
+    for module in walk_packages(dialects.__path__, f"{dialects.__name__}."):
+        import_module(module.name)
 from tests.fuzz.trees import mutated
 
 BYTES_EVERY = 8
