@@ -76,8 +76,8 @@ def _run(words: Sequence[str]) -> int:
             if iscoroutinefunction(command):
                 import anyio
 
-                return int(anyio.run(command, args))
-            return int(command(args))
+                return int(anyio.run(command, args) or 0)
+            return int(command(args) or 0)  # most commands have nothing to tell when all went well
         finally:  # also after --help and --version, which end with SystemExit
             sys.stdout.flush()
     except EOFError:  # Ctrl-D where something was to be typed

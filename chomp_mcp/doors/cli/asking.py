@@ -30,15 +30,15 @@ from chomp_mcp.store.threads import Thread
 __all__ = ["ask", "chat", "dispatch", "run_job"]
 
 
-def ask(args: argparse.Namespace) -> int:
+def ask(args: argparse.Namespace) -> None:
     """Stream the answer to stdout and the receipt's line to stderr; with --json, one object with both."""
     # Stdin is read before there is an event loop: inside one, Ctrl-C would only be noted until the reading ends.
-    return anyio.run(_ask, args, prompt_of(args.prompt))
+    anyio.run(_ask, args, prompt_of(args.prompt))
 
 
-def dispatch(args: argparse.Namespace) -> int:
+def dispatch(args: argparse.Namespace) -> None:
     """Store the job, start the process that runs it, print its id."""
-    return anyio.run(_dispatch, args, prompt_of(args.prompt))
+    anyio.run(_dispatch, args, prompt_of(args.prompt))
 
 
 async def chat(args: argparse.Namespace) -> int:
@@ -83,7 +83,7 @@ async def chat(args: argparse.Namespace) -> int:
     return code
 
 
-async def run_job(args: argparse.Namespace) -> int:
+async def run_job(args: argparse.Namespace) -> None:
     """Run one stored job to its end, in this process."""
     async with Chomp(Settings.load()) as chomp:
 
@@ -92,10 +92,9 @@ async def run_job(args: argparse.Namespace) -> int:
                 await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
 
         await detached.run_all(chomp.jobs, args.id, args.queue, run)
-    return 0
 
 
-async def _ask(args: argparse.Namespace, prompt: str) -> int:
+async def _ask(args: argparse.Namespace, prompt: str) -> None:
     async with Chomp(Settings.load()) as chomp:
         target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
         thread = await thread_of(chomp, args)
@@ -117,7 +116,6 @@ async def _ask(args: argparse.Namespace, prompt: str) -> int:
     elif target:
         answer(f"{told['text']}\n")
         remark(receipt_line(told["receipt"]) if told["receipt"] else "")
-    return 0
 
 
 async def _converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
@@ -166,7 +164,7 @@ async def _at_once(
     return {"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()}, thread
 
 
-async def _dispatch(args: argparse.Namespace, prompt: str) -> int:
+async def _dispatch(args: argparse.Namespace, prompt: str) -> None:
     async with Chomp(Settings.load()) as chomp:
         target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
         request = await request_of(chomp, args, prompt)
@@ -178,4 +176,3 @@ async def _dispatch(args: argparse.Namespace, prompt: str) -> int:
     else:
         print(job.id)
         remark(f"{job.model or 'the first model that answers'} · collect it with: chomp-mcp result {job.id} --wait 60")
-    return 0

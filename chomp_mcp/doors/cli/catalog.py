@@ -15,13 +15,12 @@ from chomp_mcp.settings import Settings
 __all__ = ["show", "update"]
 
 
-def show(args: argparse.Namespace) -> int:
+def show(args: argparse.Namespace) -> None:
     """Its date, its source and its size."""
     _tell(args, model_facts.current(Settings.load().home), is_new=False)
-    return 0
 
 
-async def update(args: argparse.Namespace) -> int:
+async def update(args: argparse.Namespace) -> None:
     """Fetch newer data; what cannot be used changes nothing."""
     async with Chomp(Settings.load()) as chomp:
         done = await update_facts(chomp.client, chomp.settings.home, chomp.routers, args.source, now=time.time())
@@ -30,7 +29,6 @@ async def update(args: argparse.Namespace) -> int:
         remark("A gateway that runs takes it when it starts again.")
     else:
         remark(f"Kept as it was: {done.why}.")
-    return 0
 
 
 def _tell(args: argparse.Namespace, facts: ModelFacts, *, is_new: bool) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.policy.secrets import masked
 
-__all__ = ["agreed", "masked_line", "refused", "show"]
+__all__ = ["agreed", "is_yes", "masked_line", "refused", "show"]
 
 _SECRET = re.compile(
     r"""((?:key|token|secret|passw\w*|authorization|credential)\w*["']?\s*[:=]\s*)(["'])(?!\2).+?\2|(//)[^/@\s"']+@""",
@@ -44,14 +44,18 @@ def agreed(args: argparse.Namespace) -> bool:
     if args.yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     try:
-        said = input("Write this? [Y/n] ").strip().lower()
+        if is_yes("Write this?"):
+            return True
     except EOFError:
-        said = "n"
         print()
-    if said in {"", "y", "yes"}:
-        return True
     print("Nothing was written.")
     return False
+
+
+def is_yes(question: str, *, default: bool = True) -> bool:
+    """What a person says to it; Enter is the default."""
+    said = input(f"{question} [{'Y/n' if default else 'y/N'}] ").strip().lower()
+    return default if not said else said in {"y", "yes"}
 
 
 @contextmanager

@@ -6,26 +6,16 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from functools import partial
 
 from chomp_mcp.doors.cli import edits, launch
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME, Launch, launch_of
 from chomp_mcp.doors.cli.config_file import ConfigFile
+from chomp_mcp.doors.cli.key_checks import Check, check
 from chomp_mcp.doors.cli.probe import NoAnswer, answers_http, start
 from chomp_mcp.errors import ChompError
-from chomp_mcp.settings import NETWORK
 
-__all__ = ["ClientRow", "client_rows", "entries", "environment_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class ClientRow:
-    """What was found of one client."""
-
-    client: str
-    ok: bool
-    detail: str
+__all__ = ["client_rows", "entries", "environment_of"]
 
 
 def entries() -> dict[str, Launch | str | None]:
@@ -56,7 +46,7 @@ def environment_of(entry: Launch | None) -> dict[str, str]:
     return {**env, **entry.env}
 
 
-def client_rows(found: Mapping[str, Launch | str | None]) -> Iterator[ClientRow]:
+def client_rows(found: Mapping[str, Launch | str | None]) -> Iterator[Check]:
     """A row per client as it is known; entries that are alike are started once."""
     alike: dict[object, list[str]] = {}
     for name, entry in found.items():
@@ -65,9 +55,10 @@ def client_rows(found: Mapping[str, Launch | str | None]) -> Iterator[ClientRow]
     with ThreadPoolExecutor(max_workers=4) as pool:
         tasks = {pool.submit(partial(_tried, found[names[0]], names[0])): names for names in alike.values()}
         for task in as_completed(tasks):
+            ok, detail = task.result()
             for name in tasks[task]:
-                ok, detail = task.result()
-                yield ClientRow(name, ok, detail.replace(tasks[task][0], name) if not ok else detail)
+                told = detail if ok else detail.replace(tasks[task][0], name)
+                yield check(f"client {name}", f"{CLIENTS[name].name}: {told}", failed=0 if ok else 2)
 
 
 def _tried(entry: Launch | str | None, name: str) -> tuple[bool, str]:
@@ -85,14 +76,9 @@ def _tried(entry: Launch | str | None, name: str) -> tuple[bool, str]:
         seconds = start(entry.command, env)
     except NoAnswer as error:
         return False, f"{error}. Then write the entry anew with: chomp-mcp install {name}"
-    from chomp_mcp.doors.cli.install import SYSTEM_STORES
-
-    missing = []
-    for each in NETWORK:
-        names = {each, each.lower()}
-        value = os.environ.get(each) or os.environ.get(each.lower(), "")
-        if names & os.environ.keys() and value not in SYSTEM_STORES and not names & entry.env.keys():
-            missing.append(each)
+    # The proxies are read in small letters too: one spelling in the entry is enough.
+    spelled = {name.upper() for name in entry.env}
+    missing = dict.fromkeys(name.upper() for name in launch.network(os.environ) if name.upper() not in spelled)
     detail = f"its entry starts, and answered initialize in {seconds:.2f} s"
     if missing:
         detail += f"; {', '.join(missing)} of this shell is not in it: chomp-mcp install {name} takes it along"

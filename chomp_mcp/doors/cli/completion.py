@@ -22,11 +22,10 @@ LIST_SECONDS = 0.5
 """How long a shell waits for a list that was never read."""
 
 
-def completion(args: argparse.Namespace) -> int:
+def completion(args: argparse.Namespace) -> None:
     """Print the script for the shell; `eval "$(chomp-mcp completion bash)"` in its start file loads it."""
     script = shellcode(["chomp-mcp"], shell=args.shell)
     show_json({"shell": args.shell, "script": script}) if args.json else print(script)
-    return 0
 
 
 def answer_shell(parser: argparse.ArgumentParser) -> None:

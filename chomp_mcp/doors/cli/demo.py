@@ -34,7 +34,7 @@ SHOWN = 100
 """Characters of an answer that are shown."""
 
 
-def demo(args: argparse.Namespace) -> int:
+def demo(args: argparse.Namespace) -> None:
     """Offline on the mock router; on the caller's real routers too, where there are keys."""
     settings = Settings.load()
     for found in anyio.run(try_stores, settings):
@@ -68,7 +68,7 @@ def demo(args: argparse.Namespace) -> int:
     ]
     if args.json:
         show_json({**seen, "next": {"setup": f"{ours} setup", "keys": keys, "entry": json.loads(entry)}})
-        return 0
+        return
     print("\nWith a key, the same calls reach real models. Each is typed once, hidden:")
     for key in keys[:SHOWN_ROUTERS]:
         print(f"  {key['command']:<{len(ours) + 21}} {key['keys_page']}")
@@ -77,7 +77,6 @@ def demo(args: argparse.Namespace) -> int:
     print(f"\n`{ours} setup` is a guided walk: a key, your clients, the first question.")
     print(f"\nPaste this into Claude Desktop ({claude.path()}) and Cursor (~/.cursor/mcp.json),")
     print(f"or run `{ours} install claude-desktop` and `{ours} install cursor`:\n\n{entry}")
-    return 0
 
 
 async def _walk(settings: Settings, tell: Tell) -> dict[str, Any]:

@@ -43,14 +43,14 @@ def profile(address: str, model: str, *, has_token: bool) -> dict[str, Any]:
     }
 
 
-def install_profile(client: Client, args: argparse.Namespace) -> int:
+def install_profile(client: Client, args: argparse.Namespace) -> None:
     """Write our profile and its line in the library's list; another profile that is applied stays so."""
     form, wanted = edits.of("jsonc"), client.shape((), {})
     file = ConfigFile.read(client.file(project=args.project))
     if args.only_print:
         remark(f"{file.path}:")
         print(json.dumps(wanted, indent=2))
-        return 0
+        return
     after = file.text or ""
     with refused(file.path, "Move it away, or add the profile in Claude Desktop."):
         for name, value in wanted.items():
@@ -68,20 +68,19 @@ def install_profile(client: Client, args: argparse.Namespace) -> int:
     changes = [(each, text) for each, text in ((file, after), (meta, meta_after)) if text != each.text]
     if not changes:
         print(f"{client.name} has it already: {file.path}")
-        return 0
+        return
     for each, text in changes:
         show(None, each.text or "", text, each.path)
     if not agreed(args):
-        return 0
+        return
     for each, text in changes:
         each.replace(text)
     print(f"{client.name} has it now: {file.path}")
     is_applied = form.read(meta_after).get(_APPLIED) == PROFILE_ID
     remark(client.after if is_applied else f"Another profile is applied and stays so. {client.after}")
-    return 0
 
 
-def uninstall_profile(client: Client, args: argparse.Namespace) -> int:
+def uninstall_profile(client: Client, args: argparse.Namespace) -> None:
     """Take our profile and its line out; a list that `install` made and that is empty then goes, too."""
     form = edits.of("jsonc")
 
@@ -93,17 +92,16 @@ def uninstall_profile(client: Client, args: argparse.Namespace) -> int:
     meta, after = _edited(file.path.parent, unlisted)
     if file.text is None and after == (meta.text or ""):
         print(f"{client.name} has no entry of ours: {file.path}")
-        return 0
+        return
     show(None, meta.text or "", after, meta.path)
     if args.only_print or not agreed(args):
-        return 0
+        return
     if not any(form.read(after).values()) and not meta.backups():
         meta.path.unlink(missing_ok=True)
     elif after != meta.text:
         meta.replace(after)
     file.path.unlink(missing_ok=True)
     print(f"{client.name} has forgotten it: {file.path}")
-    return 0
 
 
 def _edited(library: Path, edit: Callable[[str, Mapping[str, Any]], str]) -> tuple[ConfigFile, str]:

@@ -14,7 +14,7 @@ from chomp_mcp.settings import Settings
 __all__ = ["explain"]
 
 
-async def explain(args: argparse.Namespace) -> int:
+async def explain(args: argparse.Namespace) -> None:
     """The plan as a table, the notes below it."""
     request = ChatRequest({}, args.model, args.router, needs=checked_needs([args.needs]))
     async with Chomp(Settings.load()) as chomp:
@@ -22,7 +22,7 @@ async def explain(args: argparse.Namespace) -> int:
             view = await chomp.gateway.explain(OWNER, request)
     if args.json:
         show_json(view)
-        return 0
+        return
     rows = [
         (each["place"], f"{each['router']}/{each['model']}", each["reason"], each["rests"] or None)
         for each in view["plan"]
@@ -30,4 +30,3 @@ async def explain(args: argparse.Namespace) -> int:
     table(("", "ROUTE", "WHY HERE", "RESTS"), rows, wraps=True)
     for note in view["notes"]:
         remark(note)
-    return 0

@@ -12,14 +12,13 @@ from chomp_mcp.errors import InvalidRequest
 __all__ = ["as_json", "described"]
 
 
-def as_json(args: argparse.Namespace) -> int:
+def as_json(args: argparse.Namespace) -> None:
     """The whole command line, or one command of it."""
     whole = described(parser())
     known = {each["name"].removeprefix("chomp-mcp "): each for each in whole["commands"]}
     if args.topic and args.topic not in known:
         raise InvalidRequest(f"there is no command {args.topic!r}. {did_you_mean(args.topic, known)}")
     show_json(known[args.topic] if args.topic else whole)
-    return 0
 
 
 def described(command: argparse.ArgumentParser, summary: str = "") -> dict[str, Any]:

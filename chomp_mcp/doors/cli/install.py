@@ -22,7 +22,7 @@ from chomp_mcp.doors.cli.providers import DESKTOP, provider_of
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO
 from chomp_mcp.routers import catalog
-from chomp_mcp.settings import NETWORK, Settings
+from chomp_mcp.settings import Settings
 
 __all__ = ["install", "snippet", "uninstall"]
 
@@ -33,44 +33,39 @@ REMOTE = frozenset({
     "bearerTokenEnvVar", "oauth", "auth", "requestOptions", "transport", "type",
 })  # fmt: skip
 """What makes an entry one for a server elsewhere; beside a command some clients prefer it (Gemini: httpUrl)."""
-SYSTEM_STORES = frozenset({
-    "/etc/ssl/certs", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/tls/certs", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-})  # fmt: skip
-"""Certificates that are trusted anyway: containers and CI set SSL_CERT_FILE to the system's own."""
 HOST_SECONDS = 60.0
 """What a client's own command may take: the slowest of them needs eight."""
 
 
-def install(args: argparse.Namespace) -> int:
+def install(args: argparse.Namespace) -> None:
     """Write the entry, keep a backup of the file as it was, and say what the client does not hand on."""
-    return _as_json(args, _install_entry) if args.json else _install_entry(args)
+    _as_json(args, _install_entry) if args.json else _install_entry(args)
 
 
-def uninstall(args: argparse.Namespace) -> int:
+def uninstall(args: argparse.Namespace) -> None:
     """Take the entry out; a file that nobody else changed since is, byte for byte, what it was before `install`."""
-    return _as_json(args, _uninstall_entry) if args.json else _uninstall_entry(args)
+    _as_json(args, _uninstall_entry) if args.json else _uninstall_entry(args)
 
 
-def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], int]) -> int:
+def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], None]) -> None:
     """{client, file, changed, said}: whether the file is another one now, and what a person would have read."""
     client = _client(args)
     path = client.file(project=args.project)
     before = path.read_bytes() if path.is_file() else None
     args.yes = True  # nobody could see the question
     with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
-        code = command(args)
+        command(args)
     after = path.read_bytes() if path.is_file() else None
     lines = said.getvalue().splitlines()
     show_json({"client": client_named(args.client), "file": str(path), "changed": before != after, "said": lines})
-    return code
 
 
-def _install_entry(args: argparse.Namespace) -> int:
+def _install_entry(args: argparse.Namespace) -> None:
     settings = Settings.load()
     client = _client(args)
     if args.provider and client_named(args.client) == DESKTOP:
-        return desktop.install_profile(client, args)
+        desktop.install_profile(client, args)
+        return
     path = client.file(project=args.project)
     carried, left = ({}, []) if args.provider else _of_this_shell(settings, args.env)
     entry = _entry(client, settings, carried)
@@ -81,40 +76,39 @@ def _install_entry(args: argparse.Namespace) -> int:
         _install(client, ConfigFile.read(path), entry, args)
     for line in left:
         remark(line)
-    return 0
 
 
-def _uninstall_entry(args: argparse.Namespace) -> int:
+def _uninstall_entry(args: argparse.Namespace) -> None:
     client = _client(args)
     if args.provider and client_named(args.client) == DESKTOP:
-        return desktop.uninstall_profile(client, args)
+        desktop.uninstall_profile(client, args)
+        return
     file = ConfigFile.read(client.file(project=args.project))
     form, where = edits.of(client.form), (client.section, NAME)
     with refused(file.path, "Take the entry out yourself."):
         entry = edits.found(form.read(file.text or ""), where)
         if entry is None:
             print(f"{client.name} has no entry of ours: {file.path}")
-            return 0
+            return
         kept, after = _as_it_was(client, file, entry)
     own = _own(client, args, lambda own, scope: own.remove(scope))
     show(own, file.text or "", after or "", file.path)
     if args.only_print or not agreed(args):
-        return 0
+        return
     if own and not _run(own) and edits.found(form.read(ConfigFile.read(file.path).text or ""), where) is None:
         print(f"{client.name} has forgotten it: {file.path}")
-        return 0
+        return
     backup = None
-    if after is not None:
-        backup = file.replace(after)
-    else:
+    if after is None:
         file.path.unlink()
+    else:
+        backup = file.replace(after)
     if kept:  # the file is that backup again
         for each in (kept.path, backup):
             if each:
                 each.unlink(missing_ok=True)
         backup = None
     print(f"{client.name} has forgotten it: {file.path}" + (f" (as it was: {backup})" if backup else ""))
-    return 0
 
 
 def _client(args: argparse.Namespace) -> Client:
@@ -232,12 +226,7 @@ def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, 
     missing = [name for name in asked if name not in given]
     if missing:
         raise InvalidRequest(f"{missing[0]} is not set here.", hint="Set it in this shell, or leave out --env.")
-    network = [
-        name
-        for each in NETWORK
-        for name in (each, each.lower())
-        if name in given and name not in asked and given[name] not in SYSTEM_STORES
-    ]
+    network = [name for name in launch.network(given) if name not in asked]
     secret = [name for name in network if "@" in urlsplit(given[name]).netloc]
     carried = {name: given[name] for name in (*network, *asked) if name not in secret}
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):

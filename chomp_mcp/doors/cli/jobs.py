@@ -49,7 +49,7 @@ async def result(args: argparse.Namespace) -> int:
     return EXIT_CODES.get(job.status, 0)
 
 
-async def jobs(args: argparse.Namespace) -> int:
+async def jobs(args: argparse.Namespace) -> None:
     """A table of the newest jobs."""
     async with Chomp(Settings.load()) as chomp:
         recent = await chomp.jobs.recent(OWNER, limit=max(1, args.limit))
@@ -60,10 +60,9 @@ async def jobs(args: argparse.Namespace) -> int:
         table(("ID", "STATUS", "CREATED", "MODEL", "PROMPT"), rows, droppable=("PROMPT", "CREATED"))
     else:
         remark('No jobs. Start one with: chomp-mcp dispatch "…"')
-    return 0
 
 
-async def cancel(args: argparse.Namespace) -> int:
+async def cancel(args: argparse.Namespace) -> None:
     """Cancel the job, wherever it runs."""
     async with Chomp(Settings.load()) as chomp:
         job = await chomp.jobs.cancel(OWNER, args.id)
@@ -71,4 +70,3 @@ async def cancel(args: argparse.Namespace) -> int:
         show_json(command_job(job))
     else:
         print(f"{job.id} {job.status}")
-    return 0

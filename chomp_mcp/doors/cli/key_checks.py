@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from typing import TypedDict
 
 import anyio
 
@@ -19,13 +20,26 @@ from chomp_mcp.gateway.key_check import check_key
 from chomp_mcp.messages import OWNER, Router
 from chomp_mcp.settings import Settings
 
-__all__ = ["check_keys", "key_rows"]
-
-Row = Mapping[str, str | bool | int]
+__all__ = ["Check", "check", "check_keys", "key_rows"]
 
 
-def key_rows(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Row]:
-    """A row per key as its answer comes: {name, ok, detail, exit_code}.
+class Check(TypedDict):
+    """One thing that `doctor` looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    exit_code: int
+    """What the command ends with if this is the first that is not well; else 0."""
+
+
+def check(name: str, detail: str, failed: int = 0) -> Check:
+    """`failed`: the exit code of what is not well."""
+    return {"name": name, "ok": not failed, "detail": detail, "exit_code": failed}
+
+
+def key_rows(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Check]:
+    """A row per key as its answer comes.
 
     `env` is the server's environment; `shell` has the variables of keys that it lacks and this shell has.
     """
@@ -38,21 +52,17 @@ def key_rows(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Row]:
         said = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""
     if process.returncode:
         last = said.splitlines()[-1] if said else f"exit code {process.returncode}"
-        yield {"name": "keys", "ok": False, "detail": last.removeprefix("chomp-mcp: "), "exit_code": process.returncode}
+        yield check("keys", last.removeprefix("chomp-mcp: "), process.returncode)
 
 
-async def check_keys(args: argparse.Namespace) -> int:
+async def check_keys(args: argparse.Namespace) -> None:
     """The process: a JSON line per row."""
-
-    def tell(name: str, detail: str, code: int) -> None:
-        print(json.dumps({"name": name, "ok": not code, "detail": detail, "exit_code": code}), flush=True)
-
     shell = frozenset(filter(None, args.shell.split(",")))
     async with Chomp(Settings.load()) as chomp:
         previews = await chomp.keyring.previews(OWNER)
         owned = {r: keys for r, keys in (await chomp.keyring.keys_of(OWNER)).items() if r in chomp.routers}
 
-        async def check(router: Router, keys: tuple[str, ...], preview: str) -> None:
+        async def look(router: Router, keys: tuple[str, ...], preview: str) -> None:
             found = [await check_key(chomp.client, router, key, clock=chomp.clock) for key in keys]
             failed = [check for check in found if not check.ok]
             detail = f"{preview}: {'; '.join(check.detail.rstrip('.') for check in failed) or found[0].detail}"
@@ -65,11 +75,11 @@ async def check_keys(args: argparse.Namespace) -> int:
             is_shell_only = router.key_variable in shell and preview.endswith("(environment)")
             if is_shell_only:
                 detail += f". But only this shell has {router.key_variable}, clients do not: run {again}"
-            tell(f"key {router.id}", detail, 4 if failed else 2 if is_shell_only else 0)
+            row = check(f"key {router.id}", detail, 4 if failed else 2 if is_shell_only else 0)
+            print(json.dumps(row), flush=True)
 
         async with anyio.create_task_group() as tasks:
             for router_id, keys in owned.items():
-                tasks.start_soon(check, chomp.routers[router_id], keys, previews[router_id])
+                tasks.start_soon(look, chomp.routers[router_id], keys, previews[router_id])
     if not owned:
-        tell("keys", "none: only the mock router answers. Run chomp-mcp keys add ROUTER", 0)
-    return 0
+        print(json.dumps(check("keys", "none: only the mock router answers. Run chomp-mcp keys add ROUTER")))

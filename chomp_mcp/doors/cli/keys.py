@@ -6,7 +6,6 @@ import argparse
 import getpass
 import re
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,23 +26,22 @@ from chomp_mcp.settings import Settings
 if TYPE_CHECKING:
     from chomp_mcp.messages import Router
 
-__all__ = ["Stored", "add", "import_keys", "list_keys", "remove", "store_checked", "token", "typed"]
+__all__ = ["add", "import_keys", "list_keys", "remove", "store_checked", "token", "typed"]
 
 
-async def list_keys(args: argparse.Namespace) -> int:
+async def list_keys(args: argparse.Namespace) -> None:
     """A table of routers and masked keys."""
     async with Chomp(Settings.load()) as chomp:
         previews = await chomp.keyring.previews(OWNER)
         routers = chomp.routers.values()
     if args.json:
         show_json(previews)
-        return 0
+        return
     rows = [(r.id, previews.get(r.id, "-"), r.key_variable, r.keys_page) for r in routers if r.needs_key]
     table(("ROUTER", "KEY", "VARIABLE", "GET ONE AT"), rows, droppable=("VARIABLE",))
-    return 0
 
 
-def add(args: argparse.Namespace) -> int:
+def add(args: argparse.Namespace) -> None:
     """Store a key that is typed hidden or piped in; asked for outside the event loop, so that Ctrl-C ends getpass.
 
     Without a router, the key says by its beginning whose it is.
@@ -63,27 +61,22 @@ def add(args: argparse.Namespace) -> int:
                 "How this key begins says nothing of its router.", hint="Name it: chomp-mcp keys add ROUTER"
             )
         router_id = owner.id
-    stored = anyio.run(partial(store_checked, router_id, key, keep_others=not args.replace, check=not args.no_check))
+    preview, checked = anyio.run(
+        partial(store_checked, router_id, key, keep_others=not args.replace, check=not args.no_check)
+    )
     if args.json:
-        show_json({"router": router_id, "key": stored.preview, "checked": stored.checked})
-        return 0
-    print(f"{router_id}: {stored.preview}")
-    remark(stored.checked)
+        show_json({"router": router_id, "key": preview, "checked": checked})
+        return
+    print(f"{router_id}: {preview}")
+    remark(checked)
     if limits := chomp.routers[router_id].limits:
         remark(f"What it allows: {limits}.")
-    return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """`preview` is the masked keys of the router, `checked` a sentence about what it said of the new one."""
-
-    preview: str
-    checked: str
-
-
-async def store_checked(router_id: str, key: str, *, keep_others: bool = True, check: bool = True) -> Stored:
+async def store_checked(router_id: str, key: str, *, keep_others: bool = True, check: bool = True) -> tuple[str, str]:
     """Store what the router takes, asked with a call that needs a key; also where it cannot be asked now.
+
+    Returns: the masked keys of the router, and a sentence about what it said of the new one.
 
     Raises:
         InvalidRequest: no such router, or what cannot be one of its keys.
@@ -111,7 +104,7 @@ async def store_checked(router_id: str, key: str, *, keep_others: bool = True, c
                         break
                     said = f"Checked: {told}. Ask it: chomp-mcp ask hi -r {router.id}"
         previews = await chomp.register_keys({router_id: key}, keep_others=keep_others)
-    return Stored(previews.get(router_id, "stored"), said)
+    return previews.get(router_id, "stored"), said
 
 
 def import_keys(args: argparse.Namespace) -> int:
@@ -130,8 +123,8 @@ def import_keys(args: argparse.Namespace) -> int:
     code = 0
     for router_id, value in given.items():
         try:
-            stored = anyio.run(store_checked, router_id, value)
-            rows.append({"router": router_id, "key": stored.preview, "checked": stored.checked})
+            preview, checked = anyio.run(store_checked, router_id, value)
+            rows.append({"router": router_id, "key": preview, "checked": checked})
         except (InvalidRequest, UpstreamRefused) as error:
             rows.append({"router": router_id, "key": None, "checked": spoken(str(error))})
             code = max(code, exit_code(error))
@@ -170,7 +163,7 @@ def checked_key(text: str, name: str, page: str) -> str:
     return text.strip()
 
 
-async def remove(args: argparse.Namespace) -> int:
+async def remove(args: argparse.Namespace) -> None:
     """Forget a stored key."""
     router_id = args.router
     async with Chomp(Settings.load()) as chomp:
@@ -178,13 +171,12 @@ async def remove(args: argparse.Namespace) -> int:
         left = (await chomp.register_keys({router_id: ""})).get(router_id)
     if args.json:
         show_json({"router": router_id, "removed": before != left, "key": left})
-        return 0
+        return
     done = "no key was stored" if before == left else "removed"
     print(f"{router_id}: {done}" if not left else f"{router_id}: {done}, {left} is what is left")
-    return 0
 
 
-async def token(args: argparse.Namespace) -> int:
+async def token(args: argparse.Namespace) -> None:
     """Make a caller token; only its hash is kept, so this is the one time it shows."""
     async with Chomp(Settings.load()) as chomp:
         made, caller = await chomp.keyring.create()
@@ -195,4 +187,3 @@ async def token(args: argparse.Namespace) -> int:
         remark(
             "This is the only time it shows: only its hash is kept. It has no router keys yet: POST /api/keys with it."
         )
-    return 0

@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-__all__ = ["INHERITED", "client_environment", "command", "lasting_command", "typed_command"]
+from chomp_mcp.settings import NETWORK
+
+__all__ = ["INHERITED", "client_environment", "command", "lasting_command", "network", "typed_command"]
 
 NAME = "chomp-mcp"
 
@@ -27,6 +29,11 @@ INHERITED = (
     )
 )  # fmt: skip
 """All that the official SDKs hand on to a stdio server (mcp.client.stdio and its TypeScript twin)."""
+SYSTEM_STORES = frozenset({
+    "/etc/ssl/certs", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/certs", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+})  # fmt: skip
+"""Certificates that are trusted anyway: containers and CI set SSL_CERT_FILE to the system's own."""
 
 
 def command() -> list[str]:
@@ -100,3 +107,9 @@ _PIPX_CACHES = frozenset({("pipx", ".cache"), (".cache", "pipx"), ("Caches", "pi
 def client_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What an MCP client leaves of the environment when it starts the server; CHOMP_HOME as its entry sets it."""
     return {name: environ[name] for name in (*INHERITED, "CHOMP_HOME") if name in environ}
+
+
+def network(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of this shell leads out of its network, by names as they are set; an entry of `install` carries it along."""
+    names = (name for each in NETWORK for name in (each, each.lower()))
+    return {name: value for name in names if (value := environ.get(name, "")).strip() and value not in SYSTEM_STORES}

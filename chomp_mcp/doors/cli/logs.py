@@ -12,7 +12,7 @@ from chomp_mcp.settings import Settings
 __all__ = ["logs"]
 
 
-async def logs(args: argparse.Namespace) -> int:
+async def logs(args: argparse.Namespace) -> None:
     """A row per exchange, the newest first; with --json the whole receipts."""
     async with Chomp(Settings.load()) as chomp:
         recent = await chomp.receipts.recent(max(1, args.limit))
@@ -28,4 +28,3 @@ async def logs(args: argparse.Namespace) -> int:
         table(("ENDED", "DOOR", "STATUS", "RECEIPT"), rows, droppable=("DOOR",), wraps=True)
     else:
         remark("No exchanges in the last day.")
-    return 0

@@ -18,7 +18,7 @@ from chomp_mcp.store.sealing import Sealed
 __all__ = ["decrypt", "encrypt", "rotate"]
 
 
-async def encrypt(args: argparse.Namespace) -> int:
+async def encrypt(args: argparse.Namespace) -> None:
     """Seal what lies in the open; where there is no master key yet, one is made and kept."""
     async with Chomp(Settings.load()) as chomp:
         sealed, masters = chomp.sealed, chomp.sealed.masters
@@ -29,18 +29,17 @@ async def encrypt(args: argparse.Namespace) -> int:
                 found, place = (parsed(text),), masters.keep([text])
             count = await sealed.reseal(found[0])
     _tell(args.json, count, place, place)
-    return 0
 
 
-def rotate(args: argparse.Namespace) -> int:
+def rotate(args: argparse.Namespace) -> None:
     """Seal everything with another master key: of the variable, or piped in, else made now."""
     given = os.environ.get(NEW_VARIABLE, "").strip()
     if not given and not sys.stdin.isatty():
         given = sys.stdin.readline().strip()  # before there is an event loop, which would keep Ctrl-C from ending it
-    return anyio.run(_rotate, given, args.json)
+    anyio.run(_rotate, given, args.json)
 
 
-async def _rotate(given: str, as_json: bool) -> int:
+async def _rotate(given: str, as_json: bool) -> None:
     async with Chomp(Settings.load()) as chomp:
         sealed, masters = chomp.sealed, chomp.sealed.masters
         with masters.one_at_a_time():
@@ -64,10 +63,9 @@ async def _rotate(given: str, as_json: bool) -> int:
         remark(f"{_keys(count)} sealed with it. Set {VARIABLE} to it wherever chomp-mcp runs, and start that again.")
     else:
         _tell(as_json, count, place, f"a new key in {place}")
-    return 0
 
 
-async def decrypt(args: argparse.Namespace) -> int:
+async def decrypt(args: argparse.Namespace) -> None:
     """Everything lies in the open again, and the master key that was kept for it is gone."""
     settings = Settings.load()
     if settings.store:
@@ -85,7 +83,6 @@ async def decrypt(args: argparse.Namespace) -> int:
         print(f"{_keys(count)} in the open, in {settings.home / 'keys.json'}, for you alone to read")
     if place == VARIABLE:
         remark(f"Unset {VARIABLE} as well, or the next write seals them again.")
-    return 0
 
 
 async def _found(sealed: Sealed) -> tuple[tuple[MasterKey, ...], str]:

@@ -18,15 +18,14 @@ from chomp_mcp.store.kv.redis_url import place_of
 __all__ = ["serve", "stdio", "worker"]
 
 
-def stdio(_args: argparse.Namespace) -> int:
+def stdio(_args: argparse.Namespace) -> None:
     """Be an MCP server on stdin and stdout until the client leaves."""
     from chomp_mcp.doors.mcp.stdio import serve_stdio
 
     serve_stdio(Settings.load())
-    return 0
 
 
-def serve(args: argparse.Namespace) -> int:
+def serve(args: argparse.Namespace) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C."""
     from chomp_mcp.doors.http.server.serve import serve as serve_http
 
@@ -35,7 +34,6 @@ def serve(args: argparse.Namespace) -> int:
     if args.no_jobs:
         _needs_store(settings, "serve --no-jobs leaves jobs to other processes")
     serve_http(settings, as_json=args.json)
-    return 0
 
 
 def _needs_store(settings: Settings, what: str) -> None:
@@ -46,7 +44,7 @@ def _needs_store(settings: Settings, what: str) -> None:
         )
 
 
-async def worker(args: argparse.Namespace) -> int:
+async def worker(args: argparse.Namespace) -> None:
     """Run jobs that wait in the shared store until SIGTERM or Ctrl-C; what is not done then goes back in line."""
     settings = Settings.load()
     _needs_store(settings, "A worker runs the jobs of other processes")
@@ -77,4 +75,3 @@ async def worker(args: argparse.Namespace) -> int:
     remark(f"chomp-mcp worker runs the jobs that wait in {place_of(settings.store)}; Ctrl-C ends it.")
     await stopped.wait()
     await chomp.close(GRACE_SECONDS)
-    return 0

@@ -13,6 +13,7 @@ import anyio
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli import asking, install
+from chomp_mcp.doors.cli.changes import is_yes
 from chomp_mcp.doors.cli.clients import CLIENTS
 from chomp_mcp.doors.cli.keys import store_checked, typed
 from chomp_mcp.doors.cli.launch import typed_command
@@ -29,14 +30,14 @@ FIRST_QUESTION = "Say hello in one sentence, and name the model that you are."
 MOST_TRIES = 3
 
 
-def setup(args: argparse.Namespace) -> int:
+def setup(args: argparse.Namespace) -> None:
     """A key, checked; the clients' entries; the first question and its receipt. What is there already is kept.
 
     With --json nothing is asked and nothing changed: what the walk would find, and the commands that do its steps.
     """
     if args.json:
         show_json(anyio.run(_found))
-        return 0
+        return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(
             "setup is a walk with questions, and this is no terminal.",
@@ -46,7 +47,7 @@ def setup(args: argparse.Namespace) -> int:
     found = [name for name, client in CLIENTS.items() if client.is_installed()]
     print(f"\n2. MCP clients on this machine: {', '.join(CLIENTS[name].name for name in found) or 'none was found'}\n")
     for name in found:
-        if _yes(f"Write chomp into {CLIENTS[name].name}?", default=True):
+        if is_yes(f"Write chomp into {CLIENTS[name].name}?"):
             try:
                 install.install(parsed(["install", name]))
             except ChompError as error:  # one that fails does not stop the others
@@ -54,7 +55,6 @@ def setup(args: argparse.Namespace) -> int:
     print(f"\n3. The first question, to {router.name}: {FIRST_QUESTION}\n")
     asking.ask(parsed(["ask", FIRST_QUESTION, "-m", f"{router.id}/auto"]))
     print(as_typed(f'\nThat was all. Ask on: chomp-mcp ask "…" -m {router.id}/auto · what is left: chomp-mcp status'))
-    return 0
 
 
 async def _found() -> dict[str, Any]:
@@ -99,16 +99,16 @@ def _key() -> Router:
     question = f"\nWhich one? [1-{len(routers)}, Enter for 1] "
     while (chosen := named.get(input(question).strip().lower() or "1")) is None:
         print(f"Type a number from 1 to {len(routers)}.")
-    if chosen.id in previews and not _yes(f"{chosen.name} has a key. Add another one?", default=False):
+    if chosen.id in previews and not is_yes(f"{chosen.name} has a key. Add another one?", default=False):
         return chosen
     print(f"\nGet a key at {chosen.keys_page}")
     # A browser must open in front of the person: not over SSH, nor without a display.
     has_display = sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if has_display and not os.environ.get("SSH_CONNECTION") and _yes("Open that page in the browser?", default=True):
+    if has_display and not os.environ.get("SSH_CONNECTION") and is_yes("Open that page in the browser?"):
         webbrowser.open(chosen.keys_page)
     for left in reversed(range(MOST_TRIES)):
         try:
-            print(anyio.run(store_checked, chosen.id, typed(chosen)).checked)
+            print(anyio.run(store_checked, chosen.id, typed(chosen))[1])
         except (InvalidRequest, UpstreamError) as error:
             print(error_line(error))
             if not left:
@@ -122,8 +122,3 @@ async def _takers() -> tuple[list[Router], dict[str, str]]:
     """The routers that take a key, and the keys that are there, masked."""
     async with Chomp(Settings.load()) as chomp:
         return key_takers(chomp.routers.values()), await chomp.keyring.previews(OWNER)
-
-
-def _yes(question: str, *, default: bool) -> bool:
-    said = input(f"{question} [{'Y/n' if default else 'y/N'}] ").strip().lower()
-    return default if not said else said in {"y", "yes"}

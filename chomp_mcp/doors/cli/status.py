@@ -16,14 +16,14 @@ from chomp_mcp.settings import Settings
 __all__ = ["status"]
 
 
-async def status(args: argparse.Namespace) -> int:
+async def status(args: argparse.Namespace) -> None:
     """A table of the routers, then the spend against the budgets; with --json all that is known."""
     async with Chomp(Settings.load()) as chomp:
         with StatusLine(lambda: "asking the routers what is left"):
             told = await chomp.status()
     if args.json:
         show_json(told)
-        return 0
+        return
     headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
     rows, keyless = [], []
     for router, row in told["routers"].items():
@@ -68,7 +68,6 @@ async def status(args: argparse.Namespace) -> int:
     today = ", ".join(filter(None, (_of(spend["today_usd"], spend["daily_budget_usd"]), *calls)))
     print(f"today  {today}")
     print(f"month  {_of(spend['month_usd'], spend['monthly_budget_usd'])}")
-    return 0
 
 
 def _quota(row: RouterStatus) -> str:

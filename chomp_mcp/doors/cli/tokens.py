@@ -15,13 +15,13 @@ from chomp_mcp.settings import Settings
 __all__ = ["add", "list_tokens", "revoke", "rotate"]
 
 
-async def list_tokens(args: argparse.Namespace) -> int:
+async def list_tokens(args: argparse.Namespace) -> None:
     """A table of the tokens, never of what they are."""
     async with Chomp(Settings.load()) as chomp:
         rows = [token_view(token) for token in await chomp.keyring.tokens()]
     if args.json:
         show_json(rows)
-        return 0
+        return
     table(
         ("ID", "NAME", "MODELS", "DOORS", "DAILY", "MONTHLY", "RPS", "EXPIRES", "LAST USED"),
         [
@@ -36,39 +36,36 @@ async def list_tokens(args: argparse.Namespace) -> int:
         ],
         droppable=("RPS", "LAST USED", "DOORS", "EXPIRES", "MONTHLY", "DAILY"),
     )
-    return 0
 
 
-async def add(args: argparse.Namespace) -> int:
+async def add(args: argparse.Namespace) -> None:
     """Make one; only its hash is kept, so this is the one time it shows."""
     async with Chomp(Settings.load()) as chomp:
         token, caller = await chomp.issue_token({name: getattr(args, name) for name in FIELDS})
-    return _show(args, token, caller)
+    _show(args, token, caller)
 
 
-async def rotate(args: argparse.Namespace) -> int:
+async def rotate(args: argparse.Namespace) -> None:
     """Another token for the same caller."""
     async with Chomp(Settings.load()) as chomp:
         caller = await chomp.keyring.named(args.name)
         token = await chomp.keyring.rotate(caller)
     if token is None:
         raise InvalidRequest(f"The token {args.name!r} was revoked meanwhile.", hint="Make one: chomp-mcp tokens add")
-    return _show(args, token, caller)
+    _show(args, token, caller)
 
 
-async def revoke(args: argparse.Namespace) -> int:
+async def revoke(args: argparse.Namespace) -> None:
     """Delete one, with the keys and the jobs of its caller."""
     async with Chomp(Settings.load()) as chomp:
         caller = await chomp.keyring.named(args.name)
         await chomp.forget(caller)
     show_json({"revoked": caller.id[:SHOWN_ID]}) if args.json else print(f"{args.name}: revoked")
-    return 0
 
 
-def _show(args: argparse.Namespace, token: str, caller: Caller) -> int:
+def _show(args: argparse.Namespace, token: str, caller: Caller) -> None:
     if args.json:
         show_json({"token": token, "id": caller.id[:SHOWN_ID]})
     else:
         print(token)
         remark("This is the only time it shows: only its hash is kept.")
-    return 0
