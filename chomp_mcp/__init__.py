@@ -58,33 +58,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "app": ("Answer", "Chomp"),
-    "client": ("ChompClient",),
-    "errors": ("ChompError", "LimitError", "RequestError", "StoreError", "UpstreamError"),
-    "gateway.model_pages": ("ModelPage",),
-    "messages": (
-        "AttemptView",
-        "Caller",
-        "ChatChunk",
-        "ChatCompletion",
-        "Job",
-        "JobStatus",
-        "Model",
-        "Receipt",
-        "ReceiptView",
-        "Router",
-        "Usage",
-        "UsageView",
-    ),
-    "gateway.status": ("StatusView",),
-    "settings": ("Settings",),
+    **dict.fromkeys(("Answer", "Chomp"), "app"),
+    **dict.fromkeys(("ChompError", "LimitError", "RequestError", "StoreError", "UpstreamError"), "errors"),
+    "ChompClient": "client",
+    "ModelPage": "gateway.model_pages",
+    "Settings": "settings",
+    "StatusView": "gateway.status",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+"""Where each name is, if not in `messages`."""
 
 
 if not TYPE_CHECKING:  # else a checker would take every name for one of ours
 
     def __getattr__(name: str) -> Any:
-        if name not in _HOME_OF:
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'messages')}"), name)

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from chomp_mcp.errors import ChompError, InvalidRequest, StoreError
@@ -23,7 +23,7 @@ from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.model_pages import ModelPage, ModelPages
 from chomp_mcp.gateway.orders import Orders
 from chomp_mcp.gateway.outward import OutwardGuards
-from chomp_mcp.gateway.pipeline import Gateway
+from chomp_mcp.gateway.pipeline import Exchange, Gateway
 from chomp_mcp.gateway.planner import Planner
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.receipt_log import ReceiptLog
@@ -80,16 +80,14 @@ class Answer:
 class Chat:
     """A chat on its way, as `Chomp.chat` gives it: `await` it for the whole answer."""
 
-    def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest) -> None:
-        self._gateway = gateway
-        self._caller = caller
-        self._request = request
+    def __init__(self, exchange: Callable[[], Exchange]) -> None:
+        self._exchange = exchange
 
     def __await__(self) -> Generator[Any, None, ChatCompletion]:
         """OpenAI's `chat.completion` object, the router's own fields in it."""
 
         async def whole() -> ChatCompletion:
-            async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
+            async with self._exchange() as reply:
                 return cast("ChatCompletion", dict((await reply.completion()).body))
 
         return whole().__await__()
@@ -98,10 +96,8 @@ class Chat:
 class ChatStream:
     """A streamed chat, as `Chomp.chat(stream=True)` gives it: `async for chunk in …`, awaited before or not."""
 
-    def __init__(self, gateway: Gateway, caller: Caller, request: ChatRequest) -> None:
-        self._gateway = gateway
-        self._caller = caller
-        self._request = request
+    def __init__(self, exchange: Callable[[], Exchange]) -> None:
+        self._exchange = exchange
 
     def __await__(self) -> Generator[Any, None, AsyncIterator[ChatChunk]]:
         """For those who know the `openai` package, where a stream is awaited first."""
@@ -112,7 +108,7 @@ class ChatStream:
         return chunks().__await__()
 
     async def __aiter__(self) -> AsyncIterator[ChatChunk]:
-        async with self._gateway.exchange(self._caller, self._request, door="python") as reply:
+        async with self._exchange() as reply:
             async for delta in reply:
                 yield cast("ChatChunk", delta.chunk)
 
@@ -280,7 +276,7 @@ class Chomp:
             )
         model, router = options.pop("model", None) or "", options.pop("router", None) or AUTO
         request = ChatRequest({"messages": list(messages), **options}, model, router, stream)
-        return (ChatStream if stream else Chat)(self.gateway, caller, request)
+        return (ChatStream if stream else Chat)(partial(self.gateway.exchange, caller, request, door="python"))
 
     async def list_models(
         self,

@@ -5,10 +5,10 @@ What `status` gives is shaped where it is made, in `gateway/status.py`; a receip
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from chomp_mcp.doors.words import CLI, HTTP, spoken
 from chomp_mcp.gateway.status import QuotaView
@@ -116,32 +116,29 @@ class SeedJob(TypedDict):
     finished: str | None
 
 
-class ModelView(TypedDict):
-    """A row of `list_models`; prices are USD per million tokens, null where unknown."""
-
+class _ListedModel(TypedDict):
     id: str
     """`router/model`."""
     context_length: int | None
     max_output: int | None
     free: bool
-    price_in: float | None
-    price_out: float | None
     can: NotRequired[list[str]]
     """Of the needs, what it is known to do; absent where nothing is known."""
     cannot: NotRequired[list[str]]
 
 
-class CommandModel(TypedDict):
+class ModelView(_ListedModel):
+    """A row of `list_models`; prices are USD per million tokens, null where unknown."""
+
+    price_in: float | None
+    price_out: float | None
+
+
+class CommandModel(_ListedModel):
     """A row of `models --json`: like `ModelView`, but prices are decimal numbers as text, as money is in receipts."""
 
-    id: str
-    context_length: int | None
-    max_output: int | None
-    free: bool
     price_in: str | None
     price_out: str | None
-    can: NotRequired[list[str]]
-    cannot: NotRequired[list[str]]
 
 
 class OpenAIModel(TypedDict):
@@ -255,36 +252,26 @@ def seed_job(job: Job) -> SeedJob:
 
 def model_view(model: Model) -> ModelView:
     """A model for MCP."""
-    view: ModelView = {
-        "id": model.ref,
-        "context_length": model.context_length,
-        "max_output": model.max_output,
-        "free": model.free,
-        "price_in": None if model.price_in is None else float(model.price_in),
-        "price_out": None if model.price_out is None else float(model.price_out),
-    }
-    if model.can:
-        view["can"] = sorted(model.can)
-    if model.cannot:
-        view["cannot"] = sorted(model.cannot)
+    view: ModelView = _listed_model(model, float)
     return view
 
 
 def command_model(model: Model) -> CommandModel:
     """A model for `--json`."""
-    view: CommandModel = {
+    view: CommandModel = _listed_model(model, plain_price)
+    return view
+
+
+def _listed_model(model: Model, priced: Callable[[Decimal], object]) -> Any:
+    prices = {"price_in": model.price_in, "price_out": model.price_out}
+    return {
         "id": model.ref,
         "context_length": model.context_length,
         "max_output": model.max_output,
         "free": model.free,
-        "price_in": plain_price(model.price_in),
-        "price_out": plain_price(model.price_out),
+        **{name: None if price is None else priced(price) for name, price in prices.items()},
+        **{name: sorted(needs) for name, needs in (("can", model.can), ("cannot", model.cannot)) if needs},
     }
-    if model.can:
-        view["can"] = sorted(model.can)
-    if model.cannot:
-        view["cannot"] = sorted(model.cannot)
-    return view
 
 
 def plain_price(price: Decimal | None) -> str | None:

@@ -152,10 +152,6 @@ class JobRunner:
         """Take up the jobs that wait in a shared store, from now on; elsewhere none wait."""
         self.engine.start()
 
-    async def drain(self) -> None:
-        """Take up no more of them."""
-        await self.engine.stop()
-
     async def run_queued(self, caller: Caller, job_id: str) -> Job:
         """Run a queued job to its end, here. Nothing happens if somebody has taken it up already."""
         run = await self.engine.claim(caller, job_id)

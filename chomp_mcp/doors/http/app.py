@@ -72,7 +72,7 @@ def build_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         chomp.ledger.recover()
         chomp.jobs.start()
-        app.state.drain = chomp.jobs.drain
+        app.state.drain = chomp.jobs.engine.stop
         async with mcp.run():
             yield
         await traffic.drained(SETTLE_SECONDS)
@@ -146,17 +146,6 @@ class _App(Starlette):
 async def _load_mcp(
     chomp: Chomp, pages: KeyPages | None, state_key: bytes
 ) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
-    # The prices first: two threads in the imports of pydantic, which both need, could wait for each other.
-    await chomp.prices.load()
-    return await anyio.to_thread.run_sync(_mcp, chomp, pages, state_key)
-
-
-def _mcp(
-    chomp: Chomp, pages: KeyPages | None, state_key: bytes
-) -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
-    """Runs in a thread: its imports take as long as the rest of the start, and the event loop would stand still."""
-    from chomp_mcp.doors.mcp.server import build_server, mcp_routes
-
     settings = chomp.settings
     # Why a client's next request may reach another process, and what to do about it; empty: it will not.
     no_sessions = ""
@@ -167,14 +156,23 @@ def _mcp(
             "replicas share this store; connect to /mcp, or set CHOMP_MCP_SESSIONS=1 and have the balancer keep"
             " each client on its replica"
         )
-    served = mcp_routes(
-        build_server(chomp, pages=pages, state_key=state_key),
-        host="",  # guard.py checks Host and Origin, and bodies
-        max_body_bytes=MAX_BODY_BYTES,
-        no_sessions=no_sessions,
-    )
-    gc.freeze()  # as server/serve.py does, and for the same reason
-    return served
+
+    def load() -> tuple[list[BaseRoute], StreamableHTTPSessionManager]:
+        from chomp_mcp.doors.mcp.server import build_server, mcp_routes
+
+        served = mcp_routes(
+            build_server(chomp, pages=pages, state_key=state_key),
+            host="",  # guard.py checks Host and Origin, and bodies
+            max_body_bytes=MAX_BODY_BYTES,
+            no_sessions=no_sessions,
+        )
+        gc.freeze()  # as server/serve.py does, and for the same reason
+        return served
+
+    # The prices first: two threads in the imports of pydantic, which both need, could wait for each other.
+    await chomp.prices.load()
+    # In a thread: its imports take as long as the rest of the start, and the event loop would stand still.
+    return await anyio.to_thread.run_sync(load)
 
 
 def _no_such_route(request: Request, error: Exception) -> Response:

@@ -12,13 +12,8 @@ from starlette.types import Receive, Scope, Send
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import HEADERS, caller_of, read_json, send_json, server_sent
-from chomp_mcp.doors.http.chat import (
-    chat_request,
-    conversation_of,
-    openai_usage,
-    patience_of,
-)
-from chomp_mcp.doors.http.exchange import Words, exchanged
+from chomp_mcp.doors.http.chat import chat_request, conversation_of, openai_usage, patience_of
+from chomp_mcp.doors.http.exchange import Call, Words, exchanged
 from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Completion, Delta, Receipt
@@ -33,11 +28,8 @@ def routes(chomp: Chomp) -> list[Route]:
     return [Route("/v1/chat/completions", ChatCompletions(chomp), methods=["POST"])]
 
 
-class ChatCompletions:
-    """POST /v1/chat/completions as an ASGI app: nothing between the socket and the gateway."""
-
-    def __init__(self, chomp: Chomp) -> None:
-        self._gateway = chomp.gateway
+class ChatCompletions(Call):
+    """POST /v1/chat/completions."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)

@@ -13,7 +13,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import HEADERS, read_json
 from chomp_mcp.doors.http.chat import envelope_of, patience_of
 from chomp_mcp.doors.http.chat_completions import OpenAIWords
-from chomp_mcp.doors.http.exchange import exchanged
+from chomp_mcp.doors.http.exchange import Call, exchanged
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO, ChatRequest
 
@@ -28,11 +28,8 @@ def routes(chomp: Chomp) -> list[Route]:
     ]
 
 
-class _Embeddings:
+class _Embeddings(Call):
     """POST /v1/embeddings. Vectors of two models cannot be compared: only a named one answers, never `auto`."""
-
-    def __init__(self, chomp: Chomp) -> None:
-        self._gateway = chomp.gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
@@ -47,11 +44,8 @@ class _Embeddings:
         await exchanged(self._gateway, request, OpenAIWords(body), scope, receive, send)
 
 
-class _Completions:
+class _Completions(Call):
     """POST /v1/completions, whole and streamed."""
-
-    def __init__(self, chomp: Chomp) -> None:
-        self._gateway = chomp.gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)

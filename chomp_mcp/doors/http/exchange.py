@@ -7,13 +7,25 @@ from collections.abc import Awaitable, Sequence
 
 from starlette.types import Receive, Scope, Send
 
+from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import EventStream, caller_of, send_json, while_connected
 from chomp_mcp.doors.http.chat import headers_of
 from chomp_mcp.errors import ChompError
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Receipt, Route
 
-__all__ = ["Words", "exchanged"]
+__all__ = ["Call", "Words", "exchanged"]
+
+
+class Call(ABC):
+    """One call of an API as an ASGI app, with nothing between the socket and the gateway."""
+
+    def __init__(self, chomp: Chomp) -> None:
+        self._gateway = chomp.gateway
+        self._settings = chomp.settings
+
+    @abstractmethod
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 class Words(ABC):

@@ -15,15 +15,9 @@ from starlette.types import Receive, Scope, Send
 from chomp_mcp import wire
 from chomp_mcp.app import Chomp
 from chomp_mcp.dialects.openai.collect import Folder
-from chomp_mcp.doors.http.asgi import (
-    Json,
-    caller_of,
-    read_json,
-    server_sent,
-    shutting_down,
-)
+from chomp_mcp.doors.http.asgi import Json, caller_of, read_json, server_sent, shutting_down
 from chomp_mcp.doors.http.chat import chat_request, openai_usage
-from chomp_mcp.doors.http.exchange import Words, exchanged
+from chomp_mcp.doors.http.exchange import Call, Words, exchanged
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, Overloaded, StoreError
 from chomp_mcp.messages import OWNER, Completion, Delta, Receipt
 from chomp_mcp.store.proof import PROOF_PATH
@@ -54,11 +48,11 @@ def routes(chomp: Chomp) -> list[Route]:
     ]
 
 
-class _Chat:
-    """POST /v1/chat and /v1/chat/stream as an ASGI app; `stream: true` in the body of the first means the second."""
+class _Chat(Call):
+    """POST /v1/chat and /v1/chat/stream; `stream: true` in the body of the first means the second."""
 
     def __init__(self, chomp: Chomp, *, stream: bool | None = None) -> None:
-        self._gateway = chomp.gateway
+        super().__init__(chomp)
         self._stream_always = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,7 +16,7 @@ from chomp_mcp.dialects.gemini.door_request import chat_of
 from chomp_mcp.doors.http import google_errors
 from chomp_mcp.doors.http.asgi import HEADERS, read_json, send_json, server_sent
 from chomp_mcp.doors.http.chat import conversation_of, patience_of
-from chomp_mcp.doors.http.exchange import Words, exchanged
+from chomp_mcp.doors.http.exchange import Call, Words, exchanged
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Native, Receipt
 from chomp_mcp.policy.agents import stand_in
@@ -35,12 +35,8 @@ def routes(chomp: Chomp) -> list[Route]:
     return [Route(f"{path}/models/{{call:path}}", gemini, methods=["POST"]) for path in _PATHS]
 
 
-class Gemini:
-    """POST /v1beta/models/{model}:{call} as an ASGI app; the model is any model ref."""
-
-    def __init__(self, chomp: Chomp) -> None:
-        self._gateway = chomp.gateway
-        self._settings = chomp.settings
+class Gemini(Call):
+    """POST /v1beta/models/{model}:{call}; the model is any model ref."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         model, colon, call = scope["path_params"]["call"].rstrip("/").rpartition(":")

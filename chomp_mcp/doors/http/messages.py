@@ -18,7 +18,7 @@ from chomp_mcp.dialects.anthropic.door_stream import PING, MessageEvents, event
 from chomp_mcp.doors.http import anthropic_errors
 from chomp_mcp.doors.http.asgi import HEADERS, caller_of, read_json, request_id_of, send_json, while_connected
 from chomp_mcp.doors.http.chat import conversation_of, patience_of
-from chomp_mcp.doors.http.exchange import Words, exchanged
+from chomp_mcp.doors.http.exchange import Call, Words, exchanged
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Native, Receipt, Translated, Usage
 from chomp_mcp.policy.agents import stand_in, without_prefix
@@ -45,12 +45,8 @@ def routes(chomp: Chomp) -> list[Route]:
     ]
 
 
-class Messages:
-    """POST /v1/messages as an ASGI app."""
-
-    def __init__(self, chomp: Chomp) -> None:
-        self._gateway = chomp.gateway
-        self._settings = chomp.settings
+class Messages(Call):
+    """POST /v1/messages."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)
@@ -58,15 +54,11 @@ class Messages:
         await exchanged(self._gateway, request, _AnthropicWords(body, request_id_of(scope)), scope, receive, send)
 
 
-class CountTokens:
-    """POST /v1/messages/count_tokens as an ASGI app: by the router where it is Anthropic's own, else an estimate.
+class CountTokens(Call):
+    """POST /v1/messages/count_tokens: by the router where it is Anthropic's own, else an estimate.
 
     It takes nothing of the rate limit: Claude Code asks for dozens at once when it starts.
     """
-
-    def __init__(self, chomp: Chomp) -> None:
-        self._gateway = chomp.gateway
-        self._settings = chomp.settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)

@@ -20,7 +20,7 @@ from chomp_mcp.dialects.responses.door_request import Chat, state_needed, to_cha
 from chomp_mcp.dialects.responses.door_stream import ResponseEvents
 from chomp_mcp.doors.http.asgi import HEADERS, read_json
 from chomp_mcp.doors.http.chat import conversation_of, envelope_of, patience_of
-from chomp_mcp.doors.http.exchange import Words, exchanged
+from chomp_mcp.doors.http.exchange import Call, Words, exchanged
 from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, UpstreamError
 from chomp_mcp.messages import Completion, Delta, Native, Receipt, Translated
@@ -51,12 +51,8 @@ def routes(chomp: Chomp) -> list[Route]:
     ]
 
 
-class Responses:
-    """POST /v1/responses as an ASGI app: translate in, the gateway's exchange, translate out."""
-
-    def __init__(self, chomp: Chomp) -> None:
-        self._gateway = chomp.gateway
-        self._settings = chomp.settings
+class Responses(Call):
+    """POST /v1/responses: translate in, the gateway's exchange, translate out."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(receive)

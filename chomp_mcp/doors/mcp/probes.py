@@ -7,9 +7,10 @@ late for its patience (Vercel's waits 1 s, C#'s 5 s) goes on with `initialize`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.server.lowlevel import Server
 from mcp.server.models import InitializationOptions
 from mcp.shared._stream_protocols import ReadStream, WriteStream
@@ -42,7 +43,7 @@ def answer_probes_aside(server: Server[Any]) -> None:
     server.run = run  # type: ignore[method-assign,assignment]
 
 
-class _WithoutProbes:
+class _WithoutProbes(ObjectReceiveStream[Item]):
     """A connection's messages, except for the probes."""
 
     def __init__(self, read: ReadStream[Item], probes: WriteStream[Item]) -> None:
@@ -68,24 +69,8 @@ class _WithoutProbes:
     async def aclose(self) -> None:
         await self._read.aclose()
 
-    def __aiter__(self) -> Self:
-        return self
 
-    async def __anext__(self) -> Item:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        await self._read.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> bool | None:
-        return await self._read.__aexit__(*exc)  # type: ignore[arg-type]
-
-
-class _Shared:
+class _Shared(ObjectSendStream[SessionMessage]):
     """The way out of the connection, which the side that answers probes must not close."""
 
     def __init__(self, write: WriteStream[SessionMessage]) -> None:
@@ -95,10 +80,4 @@ class _Shared:
         await self._write.send(item)
 
     async def aclose(self) -> None:
-        pass
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
         pass

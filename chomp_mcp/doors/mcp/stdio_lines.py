@@ -14,9 +14,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp.types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, RequestId, jsonrpc_message_adapter
@@ -66,7 +67,7 @@ async def serve_lines(server: MCPServer[Any]) -> None:
         raise BrokenPipeError
 
 
-class Lines:
+class Lines(ObjectReceiveStream[SessionMessage | Exception]):
     """The messages from stdin. Lines that are none are answered, so that no client waits for ever.
 
     A thread of its own reads, which nobody waits for at the end.
@@ -96,21 +97,6 @@ class Lines:
     async def aclose(self) -> None:
         """Nothing to close: the thread ends with stdin, or with the process."""
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
     def _end(self) -> None:
         self._waiting.put_nowait(None)
 
@@ -122,7 +108,7 @@ class Lines:
             self._loop.call_soon_threadsafe(self._end)
 
 
-class Out:
+class Out(ObjectSendStream[SessionMessage]):
     """The messages to stdout; `on_break` is called when nobody reads them any more."""
 
     def __init__(self, fd: int, on_break: Callable[[], None]) -> None:
@@ -162,12 +148,6 @@ class Out:
 
     async def aclose(self) -> None:
         """Nothing to close: the process ends soon."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
 
 
 def split_lines(read_chunk: Callable[[], bytes]) -> Iterator[bytes]:
