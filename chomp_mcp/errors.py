@@ -231,12 +231,7 @@ class UpstreamError(ChompError):
     code = "upstream_error"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        receipt: Tried | None = None,
-        retry_after: float | None = None,
+        self, message: str, *, hint: str = "", receipt: Tried | None = None, retry_after: float | None = None
     ) -> None:
         super().__init__(message, hint=hint)
         self.receipt = receipt

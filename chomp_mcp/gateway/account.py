@@ -37,7 +37,6 @@ class CreditReader:
         self._reading: SingleFlight[Value] = SingleFlight()
 
     async def close(self) -> None:
-        """Give up what is still being read."""
         await self._reading.close()
 
     async def of(self, router: Router, key: str, key_id: str) -> Credit | None:

@@ -47,7 +47,6 @@ class Explainer:
     health: Health
 
     async def of(self, plan: Plan, request: ChatRequest) -> PlanView:
-        """The plan's routes in their order."""
         by_order = await self.orders.reasons(plan, request)
         seen: Counter[str] = Counter()
         needs = ", ".join(sorted(plan.needs))

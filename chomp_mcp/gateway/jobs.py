@@ -230,7 +230,6 @@ class JobRunner:
         return job
 
     async def recent(self, caller: Caller, limit: int = 50) -> list[Job]:
-        """The newest jobs first."""
         jobs = await self._jobs.recent(caller.id, limit)
         return [await self._as_it_stands(caller, job) for job in jobs]
 

@@ -38,12 +38,11 @@ async def check_key(client: Client, router: Router, key: str, *, clock: Callable
 
     Zen, for one, lists its models for any key. A token costs next to nothing.
     """
-    check = _Check(client, router, key, clock)
     if router.url_lacks:
         return KeyCheck(ok=False, detail=f"{router.url_lacks} is a part of its address, and is not set")
     try:
         with anyio.fail_after(SECONDS):
-            return await check.run()
+            return await _asked(client, router, key, clock)
     except TimeoutError:
         return KeyCheck(ok=False, detail=f"no answer in {SECONDS:g} s. Try again, or look at the router's status page")
     except Unreachable as error:
@@ -52,45 +51,35 @@ async def check_key(client: Client, router: Router, key: str, *, clock: Callable
         return KeyCheck(ok=False, detail="its answer cannot be understood")
 
 
-class _Check:
-    def __init__(self, client: Client, router: Router, key: str, clock: Callable[[], float]) -> None:
-        self._client = client
-        self._router = router
-        self._key = key
-        self._clock = clock
+async def _asked(client: Client, router: Router, key: str, clock: Callable[[], float]) -> KeyCheck:
+    async def sent(request: WireRequest) -> bytes | Failed:
+        response, body = await client.fetch(request, MAX_BYTES)
+        return body if response.is_success else judge(response.status, response.headers, body, clock())
 
-    async def run(self) -> KeyCheck:
-        router, speak = self._router, dialect(self._router.dialect)
-        if router.key_info:
-            page = await self._send(page_of(router, self._key))
-            return self._failed(page) if isinstance(page, Failed) else KeyCheck(ok=True, detail="its account page came")
-        request = speak.encode_list(router, self._key)
-        listed = await self._send(request) if request else b""
-        if isinstance(listed, Failed):
-            return self._failed(listed)
-        open_list = speak.encode_list(router, "") if request else None
-        if open_list and isinstance(await self._send(open_list), Failed):
-            return KeyCheck(ok=True, detail="its list of models came")
-        # The list is everybody's, and says nothing of the key: a token does, of a model that is listed where one is.
-        ids = [model.id for model in speak.decode_list(router, listed)]
-        name = next((name for name in router.models if name in ids), next(iter([*ids, *router.models]), ""))
-        if not name:
-            return KeyCheck(ok=True, detail="it lists no model to try the key with")
-        route = Route(router.serving(name), name, self._key)
-        asked = ChatRequest.from_prompt("Hi", options={"max_tokens": 1})
-        answer = await self._send(speech(route, asked).encode(route, asked))
-        if isinstance(answer, Failed):
-            return self._failed(answer)
-        return KeyCheck(ok=True, detail=f"{name} answered")
-
-    def _failed(self, failed: Failed) -> KeyCheck:
-        said = without(failed.message, sent_secrets(self._router, self._key))
-        if failed.kind in LATER:
+    def failed(failure: Failed) -> KeyCheck:
+        said = without(failure.message, sent_secrets(router, key))
+        if failure.kind in LATER:
             return KeyCheck(ok=True, detail=f"it knows the key, but has nothing left for it now: {said}")
-        return KeyCheck(
-            ok=False, detail=said, is_refused=failed.kind is FailureKind.BAD_KEY or failed.status in REFUSALS
-        )
+        is_refused = failure.kind is FailureKind.BAD_KEY or failure.status in REFUSALS
+        return KeyCheck(ok=False, detail=said, is_refused=is_refused)
 
-    async def _send(self, request: WireRequest) -> bytes | Failed:
-        response, body = await self._client.fetch(request, MAX_BYTES)
-        return body if response.is_success else judge(response.status, response.headers, body, self._clock())
+    speak = dialect(router.dialect)
+    if router.key_info:
+        page = await sent(page_of(router, key))
+        return failed(page) if isinstance(page, Failed) else KeyCheck(ok=True, detail="its account page came")
+    request = speak.encode_list(router, key)
+    listed = await sent(request) if request else b""
+    if isinstance(listed, Failed):
+        return failed(listed)
+    open_list = speak.encode_list(router, "") if request else None
+    if open_list and isinstance(await sent(open_list), Failed):
+        return KeyCheck(ok=True, detail="its list of models came")
+    # The list is everybody's, and says nothing of the key: a token does, of a model that is listed where one is.
+    ids = [model.id for model in speak.decode_list(router, listed)]
+    name = next((name for name in router.models if name in ids), next(iter([*ids, *router.models]), ""))
+    if not name:
+        return KeyCheck(ok=True, detail="it lists no model to try the key with")
+    route = Route(router.serving(name), name, key)
+    asked = ChatRequest.from_prompt("Hi", options={"max_tokens": 1})
+    answer = await sent(speech(route, asked).encode(route, asked))
+    return failed(answer) if isinstance(answer, Failed) else KeyCheck(ok=True, detail=f"{name} answered")

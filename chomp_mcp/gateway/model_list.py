@@ -98,7 +98,6 @@ class ModelList:
         """Fetches that somebody has waited for in vain."""
 
     async def close(self) -> None:
-        """Give up what is still being read."""
         await self._fetching.close()
 
     async def of(self, routers: Iterable[str], keys: Keys) -> dict[str, RouterList]:

@@ -30,7 +30,6 @@ class Orders:
     clock: Callable[[], float]
 
     async def arranged(self, plan: Plan, request: ChatRequest) -> Plan:
-        """The plan in its group's order."""
         if plan.group is None:
             return plan
         if plan.group.order == "listed":

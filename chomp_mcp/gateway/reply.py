@@ -62,7 +62,6 @@ class Reply:
 
     @property
     def route(self) -> Route:
-        """The route that answers."""
         return self._answer.route
 
     async def __aiter__(self) -> AsyncIterator[Delta]:

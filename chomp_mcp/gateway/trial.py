@@ -126,10 +126,15 @@ class Trial:
 
     async def run(self) -> Answer | Failed:
         """The answer, once its first real delta is in; the health of the router is told what came."""
-        outcome = None
+        outcome, means = None, self._means
         try:
             outcome = await self._try()
-            while isinstance(outcome, Failed) and (less := self._less(outcome)):
+            while isinstance(outcome, Failed):
+                # Once more without what the route has refused just now, where it can do without.
+                less = means.wishes.after(outcome, self.route, self._request)
+                less = less or means.seals.after(outcome, self.route, self._request)
+                if not less:
+                    break
                 self._request = less
                 outcome = await self._try()
             if isinstance(outcome, Failed):
@@ -137,20 +142,19 @@ class Trial:
                 if wait is not None:
                     await anyio.sleep(wait)
                     outcome = await self._try()
-            if isinstance(outcome, Failed) or self._is_probe:
-                await self._judge(outcome)
+            if isinstance(outcome, Failed):
+                await means.health.failed(self.route, outcome)
+                if not failover.ACTIONS[outcome.kind].counts_for_breaker:
+                    await self._release()
+            elif self._is_probe:  # whose answer has begun: it has done its work
+                self._is_probe = False
+                await means.health.succeeded(self.route)
         except BaseException:
             if isinstance(outcome, Answer):
                 self.abandon(outcome)
             await finished(self._release())
             raise
         return outcome
-
-    def _less(self, failed: Failed) -> ChatRequest | None:
-        """The request without what the route has refused just now, where it can do without."""
-        means = self._means
-        less = means.wishes.after(failed, self.route, self._request)
-        return less or means.seals.after(failed, self.route, self._request)
 
     def abandon(self, answer: Answer) -> None:
         """Its answer has begun, and nobody will read it."""
@@ -163,18 +167,6 @@ class Trial:
         self._record.charges.append(Charge(self.route, was_left=True))
         if response:
             response.close()
-
-    async def _judge(self, outcome: Answer | Failed) -> None:
-        """What the outcome means for the router; a probe whose answer has begun has done its work."""
-        health = self._means.health
-        if isinstance(outcome, Answer):
-            if self._is_probe:
-                self._is_probe = False
-                await health.succeeded(self.route)
-            return
-        await health.failed(self.route, outcome)
-        if not failover.ACTIONS[outcome.kind].counts_for_breaker:
-            await self._release()
 
     async def _release(self) -> None:
         """A probe without a verdict gives its place to the next."""

@@ -73,7 +73,6 @@ class Bodies:
         return found
 
     async def forget(self, caller: str) -> None:
-        """Those of this caller are gone."""
         for name in [name for name, (whose, _) in self._here.items() if whose == caller]:
             del self._here[name]
         places = [entry.key for entry in await self._kv.list("bodies:") if entry.value.get("caller") == caller]

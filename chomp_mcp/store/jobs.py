@@ -116,7 +116,6 @@ class Jobs:
         return None
 
     async def delete_all(self, caller_id: str) -> None:
-        """Forget every job of the caller."""
         for prefix in (_key(caller_id, ""), _asked(caller_id, "")):
             await delete_all(self._kv, prefix)
 

@@ -62,7 +62,6 @@ class Pages:
         return None if value is None else str(value.get("saved", ""))
 
     async def forget(self, nonce: str) -> None:
-        """The page is gone."""
         await self._kv.delete(_name(nonce))
 
     async def _change(self, nonce: str, facts: Mapping[str, str], *, only_from: str) -> Value | None:

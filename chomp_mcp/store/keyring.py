@@ -97,7 +97,6 @@ class Keyring:
         return before[2]
 
     async def grant_of(self, caller: Caller) -> Grant:
-        """What the caller's token may."""
         return grants.of_record(await self._kv.get(_record(caller)))
 
     async def register(

@@ -166,7 +166,7 @@ class Ledger:
         day = month = 0
         try:
             await self._write_refused()
-            return await self._write(names, self._taken(names), hold, wish) or hold
+            return await self._write(names, self._noted.pop(names, []), hold, wish) or hold
         except asyncio.CancelledError:
             # It is reserved all the same, and nobody will use it.
             self.note(caller_id, Settled(hold))
@@ -205,10 +205,6 @@ class Ledger:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_soon())
 
-    def _taken(self, names: Names) -> list[Settled]:
-        """What is noted, to be written now."""
-        return self._noted.pop(names, [])
-
     async def _write_soon(self) -> None:
         """Write what is noted; what the store refuses, again and again until it takes it."""
         pause = BATCH_SECONDS - (time.monotonic() - self._wrote_at)
@@ -228,8 +224,8 @@ class Ledger:
             try:
                 await self._write_refused()
                 while self._noted:
-                    names = next(reversed(self._noted))
-                    await self._write(names, self._taken(names))
+                    names, calls = self._noted.popitem()
+                    await self._write(names, calls)
             except StoreError as error:
                 await self._keep(error)
                 return
@@ -250,10 +246,10 @@ class Ledger:
         if self._journal is None or not isinstance(error, StoreAway):
             _log.error("calls could not be written to the ledger yet: %s", error)
             return
-        rows = [Row(names, self._next(), self._taken(names)) for names, calls in [*self._noted.items()] if calls]
+        rows = [Row(names, self._next(), calls) for names, calls in self._noted.items() if calls]
         self._refused += rows
         for row in rows:
-            self._noted.setdefault(row.names, [])
+            self._noted[row.names] = []
         await self._journal_rows(rows)
 
     def _next(self) -> int:
@@ -421,7 +417,7 @@ class Ledger:
         holds = parted(record, self._process, self._clock())
         if holds.dead:
             async with self._one_writer:
-                await self._write(names, self._taken(names))
+                await self._write(names, self._noted.pop(names, []))
             old_day, old_month, record = await self._kv.get_many(names)
             holds = parted(record, self._process, self._clock())
         refused = [call for row in self._refused if row.names == names for call in row.calls]

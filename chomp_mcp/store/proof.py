@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from chomp_mcp.store.kv.protocol import KV, Value, Write
+from chomp_mcp.store.kv.protocol import KV, Write
 from chomp_mcp.store.master_key import VARIABLE, parsed
 
 __all__ = ["PROOF_PATH", "Proof"]
@@ -33,19 +33,13 @@ class Proof:
         Raises:
             StoreError: the store cannot be read, or not written where nobody has asked before.
         """
-        said = f"{challenge}\n{host}\n{port}".encode()
-        return hmac.digest(await self._secret(), said, "sha256").hex()
-
-    async def _secret(self) -> bytes:
         if self._master:
-            return hmac.digest(parsed(self._master).bits, b"chomp-mcp proof", "sha256")
-        value = await self._kv.get(_KEY)
-        if value is None:
-            new = {"secret": secrets.token_hex(32)}
-
-            def first(old: Sequence[Value | None]) -> list[Write | None]:
-                return [Write(new) if old[0] is None else None]
-
-            await self._kv.update([_KEY], first)
-            value = await self._kv.get(_KEY) or new
-        return bytes.fromhex(str(value["secret"]))
+            secret = hmac.digest(parsed(self._master).bits, b"chomp-mcp proof", "sha256")
+        else:
+            value = await self._kv.get(_KEY)
+            if value is None:
+                new = {"secret": secrets.token_hex(32)}
+                await self._kv.update([_KEY], lambda old: [Write(new) if old[0] is None else None])
+                value = await self._kv.get(_KEY) or new  # another process may have been the quicker one
+            secret = bytes.fromhex(str(value["secret"]))
+        return hmac.digest(secret, f"{challenge}\n{host}\n{port}".encode(), "sha256").hex()

@@ -66,7 +66,6 @@ class Threads:
         await self._kv.put(_key(caller_id, name), value, expires_in=seconds)
 
     async def delete_all(self, caller_id: str) -> None:
-        """Forget every conversation of the caller."""
         await delete_all(self._kv, _key(caller_id, ""))
 
 

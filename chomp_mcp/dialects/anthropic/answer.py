@@ -14,20 +14,11 @@ from chomp_mcp.dialects.openai.request import list_url, session_of
 from chomp_mcp.dialects.openai.shapes import call, completion, head
 from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.values import as_objects
-from chomp_mcp.messages import (
-    ChatRequest,
-    Completion,
-    ErrorObject,
-    Failed,
-    Model,
-    Route,
-    Router,
-    WireRequest,
-)
+from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Model, Route, Router, WireRequest
 
-__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
+__all__ = ["VERSION", "decode", "decode_list", "decoder", "encode", "encode_list"]
 
-_VERSION = "2023-06-01"
+VERSION = "2023-06-01"
 """The later of the two versions that Anthropic lists (platform.claude.com, Versions)."""
 
 
@@ -99,4 +90,4 @@ def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
 
 def _headers(router: Router, key: str) -> dict[str, str]:
     own = {name.lower(): value for name, value in router.headers.items()}
-    return {"anthropic-version": _VERSION, **({"x-api-key": key} if key else {}), **own}
+    return {"anthropic-version": VERSION, **({"x-api-key": key} if key else {}), **own}

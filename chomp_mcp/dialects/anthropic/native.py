@@ -6,29 +6,25 @@ answer ended, an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from chomp_mcp import wire
 from chomp_mcp.dialects.anthropic import answer
 from chomp_mcp.dialects.anthropic.signatures import without_ours
 from chomp_mcp.dialects.anthropic.stream import MessageDecoder
 from chomp_mcp.dialects.openai.request import session_of
 from chomp_mcp.dialects.stream.relayed import Relayed, as_it_came
-from chomp_mcp.messages import ChatRequest, Delta, Route, WireRequest
+from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode", "encode_count"]
-
-_VERSION = "2023-06-01"
 
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages with the client's own body."""
-    return _call(route, request, "/messages", _body(route, request, stream=request.stream))
+    return _call(route, request, "/messages", stream=request.stream)
 
 
 def encode_count(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages/count_tokens with the client's own body."""
-    return _call(route, request, "/messages/count_tokens", _body(route, request, stream=False))
+    return _call(route, request, "/messages/count_tokens", stream=False)
 
 
 decode = as_it_came(answer.decode)
@@ -44,27 +40,22 @@ class NativeDecoder(Relayed, MessageDecoder):
 
     PIECES = frozenset({b"content_block_delta"})
     AROUND = len(b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}')
-
-    def _is_begun(self, deltas: Iterable[Delta]) -> bool:
-        return self.usage is not None and super()._is_begun(deltas)
+    COUNTS_FIRST = True
 
 
-def _body(route: Route, request: ChatRequest, *, stream: bool) -> bytes:
-    given = dict(request.native.body) if request.native else {}
-    given.pop("stream", None)
-    messages = without_ours(given.get("messages"))
-    return wire.dumps({**given, "model": route.model, "messages": messages, **({"stream": True} if stream else {})})
-
-
-def _call(route: Route, request: ChatRequest, path: str, body: bytes) -> WireRequest:
+def _call(route: Route, request: ChatRequest, path: str, *, stream: bool) -> WireRequest:
     """The client's version and betas; the router's own headers win, so a row may replace any of them."""
     native = request.native
+    given = dict(native.body) if native else {}
+    given.pop("stream", None)
+    messages = without_ours(given.get("messages"))
+    body = {**given, "model": route.model, "messages": messages, **({"stream": True} if stream else {})}
     headers = {
-        "anthropic-version": _VERSION,
+        "anthropic-version": answer.VERSION,
         **(native.headers if native else {}),
         "content-type": "application/json",
         **({"x-api-key": route.key} if route.key else {}),
         **session_of(route, request),
         **{name.lower(): value for name, value in route.router.headers.items()},
     }
-    return WireRequest("POST", f"{route.router.url}{path}", headers, body)
+    return WireRequest("POST", f"{route.router.url}{path}", headers, wire.dumps(body))

@@ -54,12 +54,7 @@ NOTHING_SAID = "The router answered with nothing: no text, no tool call, no refu
 
 def _no_answer(answer: Mapping[str, Any], message: str) -> Failed:
     """It failed, and may cost something all the same."""
-    return Failed(
-        FailureKind.TRANSIENT,
-        message,
-        usage=_usage(answer),
-        cost_usd=read_cost(answer),
-    )
+    return Failed(FailureKind.TRANSIENT, message, usage=_usage(answer), cost_usd=read_cost(answer))
 
 
 def _usage(answer: Mapping[str, Any]) -> Usage | None:

@@ -101,7 +101,12 @@ class _Fitting:
     def message(self, message: dict[str, Any]) -> dict[str, Any]:
         fitted: dict[str, Any] = {}
         known = self.router.message_fields
-        message = self._renamed(message)
+        # What the model thought, under the one name that this router reads.
+        wanted = self.router.reasoning_field
+        other = _REASONING.get(wanted, "")
+        if other and isinstance(message.get(other), str):
+            thought = message.get(wanted) or message[other]
+            message = {**{name: value for name, value in message.items() if name != other}, wanted: thought}
         for name, value in message.items():
             if name == "content":
                 fitted[name] = self._content(message, value)
@@ -110,7 +115,14 @@ class _Fitting:
             elif name in self.dropped or (known and name not in known):
                 self.lost.add(f"messages[].{name}")
             elif name == "reasoning_details" and isinstance(value, list) and not self.keeps_sealed:
-                if kept := [entry for entry in value if not self._is_sealed(entry)]:
+                kept = []
+                for entry in value:
+                    # What dialects/responses/reasoning.py marked: every other route refuses it, or cannot read it.
+                    if isinstance(entry, dict) and isinstance(maker := entry.get("route"), str):
+                        self.makers.add(maker)
+                    else:
+                        kept.append(entry)
+                if kept:
                     fitted[name] = kept
             else:
                 fitted[name] = value
@@ -120,22 +132,6 @@ class _Fitting:
         if isinstance(fitted.get("tool_calls"), list):
             fitted["tool_calls"] = [_call(call) for call in fitted["tool_calls"]]
         return fitted
-
-    def _is_sealed(self, entry: Any) -> bool:
-        """An entry of dialects/responses/reasoning.py: every other route refuses it, or cannot read it."""
-        maker = entry.get("route") if isinstance(entry, dict) else None
-        if isinstance(maker, str):
-            self.makers.add(maker)
-        return isinstance(maker, str)
-
-    def _renamed(self, message: dict[str, Any]) -> dict[str, Any]:
-        """What the model thought, under the one name that this router reads."""
-        wanted = self.router.reasoning_field
-        other = _REASONING.get(wanted, "")
-        if not other or not isinstance(message.get(other), str):
-            return message
-        thought = message.get(wanted) or message[other]
-        return {**{name: value for name, value in message.items() if name != other}, wanted: thought}
 
     def _content(self, message: dict[str, Any], content: Any) -> Any:
         if content is None:

@@ -33,8 +33,6 @@ __all__ = [
     "session_of",
 ]
 
-"""Fields that the gateway sets or reads itself."""
-
 _LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -66,7 +64,9 @@ def session_of(route: Route, request: ChatRequest) -> dict[str, str]:
         return {}
     # The same for every turn of a conversation: a hash of the caller's own name for it, or of how it began. Never
     # that name itself, which may hold what no header carries.
-    named = request.session.encode("utf-8", "surrogatepass") or wire.dumps(_turns(request.said)[:2])
+    said = request.said
+    begun = as_list(said.get("messages", said.get("input")))[:2]
+    named = request.session.encode("utf-8", "surrogatepass") or wire.dumps(begun)
     return {route.router.session_header.lower(): hashlib.sha256(named).hexdigest()[:32]}
 
 
@@ -81,7 +81,14 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         if name != wanted and name in body:
             limit = body.pop(name)
             body.setdefault(wanted, limit)
-    replaced = _replaced(route, body)
+    # Field, value and what this model takes instead, by the row's `replace`.
+    replaced = [
+        (field, body[field], values[body[field]])
+        for pattern, fields in route.router.replace.items()
+        if not fields.keys().isdisjoint(body) and fnmatchcase(route.model, pattern)
+        for field, values in fields.items()
+        if isinstance(body.get(field), str) and body[field] in values
+    ]
     body |= {name: value for name, _refused_value, value in replaced}
     if "tool_choice" in body and not route.router.knows_allowed_tools and (found := allowed(body["tool_choice"])):
         mode, names = found
@@ -110,11 +117,14 @@ def _notes(
 ) -> tuple[str, ...]:
     """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
     router = route.router
-    dropped = _present(request.body, drop.fields)
+    given = request.body
+    # Most requests have none of them: one look tells.
+    dropped = [] if drop.fields.isdisjoint(given) else [name for name in drop.fields if given.get(name) is not None]
     if not (dropped or history.lost or history.notes or cut or replaced or request.stream_options):
         return ()
     lost = {*dropped, *history.lost}
-    given = {**request.body, **({"stream_options": request.stream_options} if request.stream_options else {})}
+    if request.stream_options:
+        given = {**given, "stream_options": request.stream_options}
     lost |= {"stream_options"} & drop.fields if request.stream_options.keys() - {"include_usage"} else set()
     lost.update(".".join(path) for path in cut if without(given, path)[1])
     in_order = [*(name for name in router.drop if name in lost), *sorted(lost - set(router.drop))]
@@ -165,21 +175,6 @@ def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
     return tuple(model for row in rows if (model := as_model(router, row)))
 
 
-def _replaced(route: Route, body: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Field, value and what this model takes instead, by the row's `replace`."""
-    return [
-        (field, body[field], values[body[field]])
-        for pattern, fields in route.router.replace.items()
-        if not fields.keys().isdisjoint(body) and fnmatchcase(route.model, pattern)
-        for field, values in fields.items()
-        if isinstance(body.get(field), str) and body[field] in values
-    ]
-
-
-def _turns(said: Mapping[str, Any]) -> list[Any]:
-    return as_list(said.get("messages", said.get("input")))
-
-
 @dataclass(frozen=True, slots=True)
 class _Drop:
     """What a row drops: fields of the body, fields of its messages, and what lies deeper."""
@@ -204,8 +199,3 @@ def _parsed(drop: tuple[str, ...]) -> _Drop:
         else:
             deeper.append((steps[0].removesuffix("[]"), steps))
     return _Drop(frozenset(fields), OURS | fields, frozenset(inside), tuple(deeper))
-
-
-def _present(place: Mapping[str, Any], names: frozenset[str]) -> list[str]:
-    """Which of these fields an object has, nulls aside."""
-    return [] if names.isdisjoint(place) else [name for name in names if place.get(name) is not None]

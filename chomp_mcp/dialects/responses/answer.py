@@ -64,15 +64,12 @@ class At:
     ref: str
 
     def encode(self, route: Route, request: ChatRequest) -> WireRequest:
-        """As `encode`."""
         return encode(route, request)
 
     def decode(self, body: bytes) -> Completion | Failed | ErrorObject:
-        """As `decode`."""
         return decode(body, self.ref)
 
     def decoder(self) -> ResponseDecoder:
-        """As `decoder`."""
         return decoder(self.ref)
 
 

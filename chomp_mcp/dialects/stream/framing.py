@@ -58,7 +58,6 @@ class Events:
         self.body: bytearray | None = None
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """The events that these bytes complete."""
         if self._sniffing:
             chunk = self._sniff(chunk)
         if self.body is not None:
@@ -94,7 +93,6 @@ class Events:
         return _events(blocks)
 
     def close(self) -> list[Event]:
-        """The event that lacks its blank line, if there is one."""
         block = bytes(self._rest).strip(b"\n")
         self._rest.clear()
         self.overflow = self.overflow or _is_too_large(block)
@@ -209,7 +207,6 @@ class Either:
         return self._chosen.body if self._chosen else None
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """The frames that these bytes complete."""
         if self._chosen is None:
             chunk = chunk.lstrip()
             if not chunk:
@@ -218,5 +215,4 @@ class Either:
         return self._chosen.feed(chunk)
 
     def close(self) -> list[Event]:
-        """The frame that lacks its end."""
         return self._chosen.close() if self._chosen else []

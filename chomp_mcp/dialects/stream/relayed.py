@@ -39,10 +39,8 @@ class Relayed(ObjectDecoder):
     """Names of the events that say nothing but a piece of the answer."""
     AROUND: ClassVar[int]
     """Bytes of such an event that are no part of the answer, about."""
-
-    def _is_begun(self, deltas: Iterable[Delta]) -> bool:
-        """Nothing that is still to be learned stands in a piece."""
-        return any(delta.is_real for delta in deltas)
+    COUNTS_FIRST: ClassVar[bool] = False
+    """Its usage is told before the first piece, and has to be read first."""
 
     def feed(self, chunk: bytes) -> list[Delta]:
         """As in every decoder; pieces that come together are one delta."""
@@ -73,7 +71,8 @@ class Relayed(ObjectDecoder):
         deltas = list(super()._frame(name, data))
         if self.error is not None or was_done or not data.strip():
             return ()
-        self._has_begun = self._has_begun or self._is_begun(deltas)
+        if not self._has_begun and (self.usage is not None or not self.COUNTS_FIRST):
+            self._has_begun = any(delta.is_real for delta in deltas)
         chunk = deltas[0].chunk if deltas else _NOTHING
         if not name:  # the router gave it only inside
             name = str(as_mapping(wire.loads(data)).get("type", "")).encode()

@@ -30,13 +30,11 @@ class PlainAnswer:
         self._last = "\n"
 
     def add(self, text: str) -> None:
-        """Write it at once."""
         if text:
             answer(text)
             self._last = text
 
     def close(self) -> None:
-        """The answer has ended."""
         if not self._last.endswith("\n"):
             answer("\n")
 
@@ -61,7 +59,6 @@ class MarkdownAnswer:
         self._rest += last
 
     def close(self) -> None:
-        """The answer has ended, and its last block with it."""
         if self._rest:
             answer("\n")
             self._end_line(self._rest)

@@ -102,7 +102,6 @@ class Server:
                 pipe.close()
 
     def ask(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request, return its result."""
         self._asked += 1
         self._send({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params})
         while True:
@@ -124,7 +123,6 @@ class Server:
                 raise NoAnswer(f"the server refused {method}: {message.get('error')}")
 
     def tell(self, method: str) -> None:
-        """Send a notification."""
         self._send({"jsonrpc": "2.0", "method": method})
 
     def _send(self, message: Mapping[str, Any]) -> None:

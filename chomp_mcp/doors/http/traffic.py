@@ -34,7 +34,6 @@ class Traffic:
         self._quiet = anyio.Event()
 
     def left(self) -> None:
-        """One request has ended."""
         self.requests -= 1
         if not self.requests:
             self._quiet.set()

@@ -137,7 +137,6 @@ class Supervisor(multiprocess.Multiprocess):
                 process.process.join()
 
     def handle_int(self) -> None:
-        """Ctrl-C."""
         super().handle_int()
         say(f"chomp-mcp ends: answers under way have up to {GRACE_SECONDS} s; Ctrl-C again ends at once.")
 
