@@ -55,7 +55,7 @@ from chomp_mcp.store.keyring import Keyring
 from chomp_mcp.store.kv.lenient import Lenient
 from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.opening import ledger_of, stores_of
-from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.processes import JobProcesses, Processes
 from chomp_mcp.store.proof import Proof
 from chomp_mcp.store.rates import Rates, SharedBuckets
 from chomp_mcp.store.threads import Threads
@@ -170,7 +170,8 @@ class Chomp:
             tracing=Tracing(),
             clock=clock,
         )
-        self.jobs = _jobs(settings, self.gateway, state, clock)
+        self.job_processes = JobProcesses(settings.home / "job-processes")
+        self.jobs = _jobs(settings, self.gateway, state, self.job_processes, clock)
         self._status = Status(
             self.routers,
             self.books,
@@ -397,7 +398,9 @@ class Chomp:
             return {"in_flight": in_flight, "store_up": False}
 
 
-def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], float]) -> JobRunner:
+def _jobs(
+    settings: Settings, gateway: Gateway, state: KV, job_processes: JobProcesses, clock: Callable[[], float]
+) -> JobRunner:
     """Jobs run in this process, or on any replica of one Redis."""
     jobs, still = Jobs(state, clock=clock), settings.job_takeover_seconds
     processes = Processes(
@@ -412,5 +415,5 @@ def _jobs(settings: Settings, gateway: Gateway, state: KV, clock: Callable[[], f
         retries, runs_jobs = settings.job_retries, settings.runs_jobs
         engine = Cluster(settings.store, runs, jobs, processes, retries=retries, runs_jobs=runs_jobs, clock=clock)
     else:
-        engine = Embedded(runs, jobs, processes, clock=clock)
+        engine = Embedded(runs, jobs, processes, job_processes, clock=clock)
     return JobRunner(gateway, jobs, processes, runs, engine, room, clock=clock)

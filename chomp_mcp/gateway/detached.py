@@ -3,39 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from chomp_mcp.errors import Overloaded, StoreError
 from chomp_mcp.gateway import RUN_JOB
+from chomp_mcp.store.processes import JobProcesses
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.jobs import JobRunner
-    from chomp_mcp.messages import Caller, ChatRequest, Job
+    from chomp_mcp.messages import Caller, ChatRequest, Job, Router
+    from chomp_mcp.settings import Settings
 
-__all__ = ["NO_JOB", "Launcher", "detached", "run_all"]
+__all__ = ["Launcher", "detached", "queue_of", "run_all"]
 
-MOST_PROCESSES: Final = 4
-"""Of one server. Each runs as many jobs as come, side by side: what they do is to wait for routers."""
+MOST_JOBS: Final = 100
+"""Of one process at a time: what they do is to wait for routers."""
 MOST_WAITING: Final = 1000
-"""In the queue of one server."""
+"""In the queue."""
 LOOK_SECONDS: Final = 0.5
-"""How often such a process looks into its server's queue, and the server whether somebody still does."""
+"""How often such a process looks into the queue, and a server whether somebody still does."""
+_READ_BY_JOBS = re.compile(
+    r"(CHOMP|LLM|GATEWAY|CIRCUIT|OTEL|SSL|OLLAMA|CURSOR)_.*|.*(_KEY|_TOKEN|_URL)|HOME|XDG_.*|DBUS_.*|.*_proxy",
+    re.IGNORECASE,
+)
+"""Variables that a job may go by; a shell's others change with every prompt."""
+
+
+def queue_of(settings: Settings, routers: Mapping[str, Router]) -> str:
+    """The name of the queue that the processes look into which would run a job as this one would.
+
+    Two shells may hold two keys for one router, and config.toml may have changed since a process read it: a job goes
+    only to a process of the same home, settings, program and machine.
+    """
+    variables = {router.key_variable for router in routers.values()}
+    environment = settings.environment.items()
+    read = sorted(pair for pair in environment if pair[0] in variables or _READ_BY_JOBS.fullmatch(pair[0]))
+    chosen = [getattr(settings, field.name) for field in fields(settings) if field.name != "environment"]
+    urls = [router.url for router in routers.values()]  # with what their variables say, whatever those are called
+    return sha256(repr((platform.node(), sys.executable, chosen, urls, read)).encode()).hexdigest()[:16]
 
 
 class Launcher:
-    """Starts the jobs of one server in processes of their own, a bounded number of them."""
+    """Has stored jobs run by processes of their own, a bounded number of them."""
 
-    def __init__(self, jobs: JobRunner) -> None:
+    def __init__(self, jobs: JobRunner, processes: JobProcesses, queue: str) -> None:
+        """`queue`: `queue_of` what this process runs on."""
         self._jobs = jobs
-        self._queue = secrets.token_hex(8)
+        self._queue = queue
+        self._processes = processes
         self._children: list[subprocess.Popen[bytes]] = []
         self._waiting: dict[str, Job] = {}
-        """In the queue, as far as we know."""
+        """In the queue, as far as we know, and lined up here."""
         self._looking: asyncio.Task[None] | None = None
 
     async def dispatch(
@@ -54,7 +80,7 @@ class Launcher:
             Overloaded: too many wait already.
             StoreError: the process could not be started; the job is cancelled then.
         """
-        if len(self._waiting) >= MOST_WAITING:
+        if await self._jobs.count_in_line(self._queue, MOST_WAITING) >= MOST_WAITING:
             raise Overloaded(
                 f"{MOST_WAITING:,} jobs wait for their turn, and that is the most.",
                 hint="Dispatch it again when some have ended.",
@@ -64,67 +90,71 @@ class Launcher:
         if await self._jobs.engine.has_runners():
             return job
         try:
-            await self._start(job)
+            await self._line_up(job)
         except OSError as error:
             await self._jobs.cancel(caller, job.id)
             raise StoreError(f"The job's process could not be started: {error.strerror}.", hint="Try again.") from None
         return job
 
     async def leave(self, grace_seconds: float) -> None:
-        """Let what runs here finish for a moment; then leave it, and all that waits, to other processes."""
+        """Let what runs here finish for a moment; then leave it to other processes."""
         for job in await self._jobs.hand_over(grace_seconds):
-            await self._start(job)
+            await self._line_up(job)
         if self._looking:
             self._looking.cancel()
-        if self._waiting:  # whoever looks into the queue may end at this very moment
-            detached([RUN_JOB, NO_JOB, self._queue])
 
-    async def _start(self, job: Job) -> None:
-        self._children = [child for child in self._children if child.poll() is None]
-        if len(self._children) < MOST_PROCESSES:
-            self._children.append(detached([RUN_JOB, job.id, self._queue]))
-            return
-        self._waiting[job.id] = job
+    async def _line_up(self, job: Job) -> None:
+        # First into the queue: a process that leaves looks once more when its place is free.
         await self._jobs.line_up(self._queue, job)
+        self._start()
+        self._waiting[job.id] = job
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
 
+    def _start(self) -> None:
+        """One process more, where there is room; what finds none when it is up ends at once."""
+        self._children = [child for child in self._children if child.poll() is None]
+        if len(self._children) < self._processes.most and self._processes.has_room(self._queue):
+            self._children.append(detached([RUN_JOB, self._queue]))
+
     async def _look(self) -> None:
-        """Until nothing waits: a process more wherever one has ended."""
+        """Until nothing waits: another process, where those that looked into the queue were killed."""
         while self._waiting:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(StoreError):
                 for job in list(self._waiting.values()):
                     if (await self._jobs.stored(job)).status != "queued":
                         del self._waiting[job.id]
-            self._children = [child for child in self._children if child.poll() is None]
-            if self._waiting and len(self._children) < MOST_PROCESSES:
-                self._children.append(detached([RUN_JOB, NO_JOB, self._queue]))
+            if self._waiting and all(child.poll() is not None for child in self._children):
+                with suppress(OSError):
+                    self._start()
 
 
-NO_JOB: Final = "-"
-"""In place of an ID: whatever waits in the queue."""
+async def run_all(
+    jobs: JobRunner, processes: JobProcesses, queue: str, run: Callable[[str], Coroutine[Any, Any, None]]
+) -> None:
+    """Run all that waits in the queue, and what comes meanwhile, side by side, until nothing is left.
 
-
-async def run_all(jobs: JobRunner, first: str, queue: str, run: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-    """Run `first`, and all that comes into the queue meanwhile, side by side, until nothing is left."""
+    Nothing happens where enough other processes do so already.
+    """
     running: set[asyncio.Task[None]] = set()
-    next_id = None if first == NO_JOB else first
-    while True:
-        if next_id is None and queue and len(running) < MOST_JOBS:
-            with suppress(StoreError):
-                next_id = await jobs.next_in_line(queue)
-        if next_id is not None:
-            running.add(asyncio.create_task(run(next_id)))
-            next_id = None
-        elif running:
-            _, running = await asyncio.wait(running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        else:
+    job_id = None
+    while await processes.enter(queue):
+        while True:
+            if job_id is None and len(running) < MOST_JOBS:
+                with suppress(StoreError):
+                    job_id = await jobs.next_in_line(queue)
+            if job_id is not None:
+                running.add(asyncio.create_task(run(job_id)))
+                job_id = None
+            elif running:
+                _, running = await asyncio.wait(running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                break
+        processes.leave()
+        # Whoever lined something up before this moment may have seen our place taken.
+        if not await jobs.count_in_line(queue, 1):
             return
-
-
-MOST_JOBS: Final = 100
-"""Of one process at a time."""
 
 
 def detached(arguments: Sequence[str]) -> subprocess.Popen[bytes]:

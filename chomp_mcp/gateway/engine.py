@@ -11,12 +11,12 @@ from chomp_mcp.gateway.runs import Run, Runs
 from chomp_mcp.messages import Caller, ChatRequest, Job, JobStatus, Plan
 from chomp_mcp.policy.takeover import ASKED_AGAIN
 from chomp_mcp.store.jobs import Jobs
-from chomp_mcp.store.processes import Processes
+from chomp_mcp.store.processes import JobProcesses, Processes
 
 __all__ = ["DIED", "Embedded", "Engine"]
 
 CLAIM_SECONDS = 60.0
-"""A queued job that no process has taken up by then was lost on the way."""
+"""A queued job that no process has taken up by then, and that stands in no queue of one, was lost on the way."""
 
 DIED = "The process that ran this job ended before the answer did. Dispatch it again."
 NEVER_STARTED = "No process took this job up. Dispatch it again."
@@ -63,10 +63,19 @@ class Embedded:
 
     is_shared = False
 
-    def __init__(self, runs: Runs, jobs: Jobs, processes: Processes, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        jobs: Jobs,
+        processes: Processes,
+        job_processes: JobProcesses,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         self._runs = runs
         self._jobs = jobs
         self._processes = processes
+        self._job_processes = job_processes
         self._clock = clock
 
     async def submit(self, caller: Caller, job: Job, request: ChatRequest, plan: Plan, door: str) -> Job:
@@ -104,7 +113,11 @@ class Embedded:
     async def lost(self, job: Job) -> str:
         if job.status is JobStatus.QUEUED:
             since = max(job.created_at, job.queued_at)
-            return NEVER_STARTED if self._clock() - since > CLAIM_SECONDS else ""
+            if self._clock() - since <= CLAIM_SECONDS:
+                return ""
+            queues = self._job_processes.looked_into()
+            waits = any([await self._jobs.is_in_line(queue, job.id) for queue in queues])
+            return "" if waits else NEVER_STARTED
         return "" if await self._processes.is_alive(job.process) else DIED
 
     async def hand_back(self) -> list[Job]:

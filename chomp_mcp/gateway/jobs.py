@@ -181,6 +181,10 @@ class JobRunner:
         """Leave a queued job to the processes that look into this queue."""
         await self._jobs.line_up(queue, job.id)
 
+    async def count_in_line(self, queue: str, limit: int) -> int:
+        """How many jobs wait in the queue, as far as `limit`."""
+        return await self._jobs.count_in_line(queue, limit)
+
     async def next_in_line(self, queue: str) -> str | None:
         """The id of the next job of the queue, which nobody else gets."""
         return await self._jobs.next_in_line(queue)

@@ -115,6 +115,13 @@ class Jobs:
                 return entry.key.removeprefix(prefix)
         return None
 
+    async def count_in_line(self, queue: str, limit: int) -> int:
+        """How many jobs wait there, as far as `limit`."""
+        return len(await self._kv.list(f"queue:{queue}:", limit=limit))
+
+    async def is_in_line(self, queue: str, job_id: str) -> bool:
+        return await self._kv.get(f"queue:{queue}:{job_id}") is not None
+
     async def delete_all(self, caller_id: str) -> None:
         for prefix in (_key(caller_id, ""), _asked(caller_id, "")):
             await delete_all(self._kv, prefix)

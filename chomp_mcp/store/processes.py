@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from chomp_mcp.store.kv.protocol import KV, Value
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["LEASE_SECONDS", "Processes"]
+__all__ = ["LEASE_SECONDS", "JobProcesses", "Processes"]
 
 LEASE_SECONDS = 30.0
 """A process that another machine asks about counts as alive this long after its last `renew`."""
@@ -27,6 +28,8 @@ STILL_SECONDS = 10.0
 _KEPT_SECONDS = 86_400.0
 _SURELY_ANNOUNCED_SECONDS = 60.0
 _MOST_SEEN = 1000
+_ENTRIES = 5
+_ENTRY_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,59 @@ class Processes:
 
     def _path(self, process_id: str) -> Path | None:
         return self._folder / f"{process_id}.lock" if self._folder is not None and process_id.isalnum() else None
+
+
+class JobProcesses:
+    """The processes of this machine that run what waits in queues of jobs: a few at a time for each queue.
+
+    Each holds an operating-system lock on `folder/{queue}-{place}.lock` while it looks into the queue, so whoever wants
+    to start another one sees how many there are, whichever process started them.
+    """
+
+    def __init__(self, folder: Path, most: int = 2) -> None:
+        self._folder = folder
+        self.most = most
+        self._held: BaseFileLock | None = None
+
+    async def enter(self, queue: str) -> bool:
+        """Hold a place of the queue from now on; false: all are taken."""
+        with suppress(OSError):
+            make_folder(self._folder)
+        for _ in range(_ENTRIES):
+            for path in self._places(queue):
+                lock = lock_of(path)
+                with suppress(OSError):  # a Timeout, too
+                    lock.acquire()
+                    self._held = lock
+                    return True
+            # It may be that somebody is only looking.
+            await asyncio.sleep(_ENTRY_SECONDS)
+        return False
+
+    def leave(self) -> None:
+        """Give up the place. What came into the queue since the last look is nobody's now: look again."""
+        if self._held is not None:
+            _unlink(Path(self._held.lock_file))
+            self._held.release()
+            self._held = None
+
+    def has_room(self, queue: str) -> bool:
+        """Another process would find a place; also where the folder cannot be used, and nobody can tell."""
+        return not self._folder.is_dir() or any(not _is_held(path) for path in self._places(queue))
+
+    def looked_into(self) -> set[str]:
+        """The queues that have a process."""
+        return {path.name.rpartition("-")[0] for path in self._folder.glob("*.lock") if _is_held(path)}
+
+    def _places(self, queue: str) -> list[Path]:
+        return [self._folder / f"{queue}-{place}.lock" for place in range(self.most)]
+
+
+def _is_held(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with _tried(path) as is_free:
+        return not is_free
 
 
 def _lease(process_id: str) -> str:

@@ -1,4 +1,4 @@
-"""`ask`, `chat`, `dispatch`, and the hidden `run-job` that does a dispatched job's work."""
+"""`ask`, `chat`, `dispatch`, and the hidden `run-job` that does the work of dispatched jobs."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ async def chat(args: argparse.Namespace) -> int:
 
 
 async def run_job(args: argparse.Namespace) -> None:
-    """Run one stored job to its end, in this process."""
+    """Run the stored jobs of a queue to their end, in this process."""
     async with Chomp(Settings.load()) as chomp:
 
         async def run(job_id: str) -> None:
             with contextlib.suppress(JobNotFound):  # deleted meanwhile
                 await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
 
-        await detached.run_all(chomp.jobs, args.id, args.queue, run)
+        await detached.run_all(chomp.jobs, chomp.job_processes, args.queue, run)
 
 
 async def _ask(args: argparse.Namespace, prompt: str) -> None:
@@ -168,9 +168,9 @@ async def _dispatch(args: argparse.Namespace, prompt: str) -> None:
     async with Chomp(Settings.load()) as chomp:
         target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
         request = await request_of(chomp, args, prompt)
-        job = await detached.Launcher(chomp.jobs).dispatch(
-            OWNER, request, prompt=prompt, system=args.system, save_to=target
-        )
+        queue = detached.queue_of(chomp.settings, chomp.routers)
+        launcher = detached.Launcher(chomp.jobs, chomp.job_processes, queue)
+        job = await launcher.dispatch(OWNER, request, prompt=prompt, system=args.system, save_to=target)
     if args.json:
         show_json(job_head(job))
     else:

@@ -58,7 +58,7 @@ def serve_stdio(settings: Settings) -> None:
         from chomp_mcp.doors.mcp.server import build_server
         from chomp_mcp.doors.mcp.stdio_lines import serve_lines
         from chomp_mcp.doors.pages.key_page import KeyPages
-        from chomp_mcp.gateway.detached import Launcher
+        from chomp_mcp.gateway.detached import Launcher, queue_of
 
         observers: list[Observer] = []
         if settings.log:  # clients keep what comes on stderr: log lines only where they were asked for
@@ -72,7 +72,7 @@ def serve_stdio(settings: Settings) -> None:
             started_in = ""
         chomp = Chomp(settings, observers=observers)
         pages = KeyPages(chomp)
-        launcher = Launcher(chomp.jobs)
+        launcher = Launcher(chomp.jobs, chomp.job_processes, queue_of(settings, chomp.routers))
         server = build_server(chomp, pages=pages, dispatch=launcher.dispatch, started_in=started_in)
         serve = partial(serve_lines, server)
     finally:

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import job_processes, until
 
 
 def test_a_dispatched_job_outlives_its_command_and_is_collected_by_another(run, upstream):
@@ -14,6 +21,20 @@ def test_a_dispatched_job_outlives_its_command_and_is_collected_by_another(run, 
     done = run("result", job_id, "--wait", "20")
     assert (done.returncode, done.stdout) == (0, "done at last\n")
     assert done.stderr.startswith("lab/m · 7 in, 3 out · ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_many_dispatches_at_once_are_few_processes_and_all_are_answered(run, upstream, home: Path):
+    answered = threading.Event()
+    upstream.answer("done", before=answered)
+    with ThreadPoolExecutor() as pool:
+        ids = [done.stdout.strip() for done in pool.map(lambda _: run("dispatch", "hi", "-m", "lab/m"), range(5))]
+    upstream.wait(upstream.saw_request, 5)
+    # What found two of them looking into the queue has ended, or is about to.
+    until(lambda: len(job_processes(home)) <= 2)
+    answered.set()
+    assert [run("result", job_id, "--wait", "20").stdout for job_id in ids] == ["done\n"] * 5
+    until(lambda: not job_processes(home))
 
 
 def test_dispatch_says_on_stderr_how_to_collect_the_job(run, upstream):
