@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
+from chomp_mcp.errors import StoreAway, StoreError
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health, KeyHealth, Rest
@@ -119,6 +120,8 @@ class StatusView(TypedDict):
     routers: dict[str, RouterStatus]
     spend: SpendView
     jobs: list[RecentJob]
+    trouble: NotRequired[str]
+    """Why the store cannot be read, and what mends that: `spend` is of this process alone then, and no job is told."""
     keys: NotRequired[AtRest]
     """How router keys lie in the store; told to the owner alone."""
 
@@ -140,8 +143,13 @@ class Status:
 
     async def of(self, caller: Caller) -> StatusView:
         book = await self.books.of(caller)
-        spend, limits = await self.ledger.spent(caller.id), within(self.limits, book.grant)
-        jobs = await self.jobs.recent(caller, RECENT_JOBS)
+        limits, jobs, trouble = within(self.limits, book.grant), [], ""
+        try:
+            spend, jobs = await self.ledger.spent(caller.id), await self.jobs.recent(caller, RECENT_JOBS)
+        except StoreAway:  # it comes back by itself: ask again
+            raise
+        except StoreError as error:
+            spend, trouble = self.ledger.unwritten(caller.id), str(error)
         breakers, keys = await self.health.breakers_of(self.routers), await self._keys(book, self.routers)
         rows = {
             router.id: await self._router(router, book, spend, breakers[router.id], keys[router.id])
@@ -171,6 +179,8 @@ class Status:
                 for job in jobs
             ],
         }
+        if trouble:
+            view["trouble"] = f"What was spent and dispatched before is not known: {trouble}"
         if caller.is_owner:
             view["keys"] = await self.sealed.at_rest()
         return view

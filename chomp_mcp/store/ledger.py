@@ -420,6 +420,13 @@ class Ledger:
                 await self._write(names, self._noted.pop(names, []))
             old_day, old_month, record = await self._kv.get_many(names)
             holds = parted(record, self._process, self._clock())
+        return self._spend(names, old_day, old_month, holds.used)
+
+    def unwritten(self, caller_id: str) -> Spend:
+        """What this process has spent and no store knows: all there is to tell where that cannot be read."""
+        return self._spend(records_of(caller_id, self._clock()), None, None, 0)
+
+    def _spend(self, names: Names, old_day: Value | None, old_month: Value | None, others_hold: int) -> Spend:
         refused = [call for row in self._refused if row.names == names for call in row.calls]
         calls = [*refused, *self._noted.get(names, ())]  # what could not be written
         more, mine = tally(calls), self._held.get(names[2]) or Held()
@@ -427,7 +434,7 @@ class Ledger:
         return Spend(
             day_nano=cost_of(day),
             month_nano=cost_of(old_month) + more["nano_usd"],
-            held_nano=mine.nano_usd - mine.held_for(_ended(calls)) + holds.used,
+            held_nano=mine.nano_usd - mine.held_for(_ended(calls)) + others_hold,
             by_router=by_router(day),
             **{name: int(day[name]) for name in _COUNTED},
         )

@@ -7,23 +7,27 @@ import sys
 from datetime import datetime
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.doors.cli import exit_code
 from chomp_mcp.doors.cli.output import as_typed, clock, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.views import quota_line
+from chomp_mcp.errors import StoreError
 from chomp_mcp.gateway.status import RouterStatus
 from chomp_mcp.settings import Settings
 
 __all__ = ["status"]
 
 
-async def status(args: argparse.Namespace) -> None:
+async def status(args: argparse.Namespace) -> int:
     """A table of the routers, then the spend against the budgets; with --json all that is known."""
     async with Chomp(Settings.load()) as chomp:
         with StatusLine(lambda: "asking the routers what is left"):
             told = await chomp.status()
+    # Something was told, and something could not be.
+    code = exit_code(StoreError("")) if "trouble" in told else 0
     if args.json:
         show_json(told)
-        return
+        return code
     headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
     rows, keyless = [], []
     for router, row in told["routers"].items():
@@ -68,6 +72,9 @@ async def status(args: argparse.Namespace) -> None:
     today = ", ".join(filter(None, (_of(spend["today_usd"], spend["daily_budget_usd"]), *calls)))
     print(f"today  {today}")
     print(f"month  {_of(spend['month_usd'], spend['monthly_budget_usd'])}")
+    if "trouble" in told:
+        print(f"\n{told['trouble']}")
+    return code
 
 
 def _quota(row: RouterStatus) -> str:

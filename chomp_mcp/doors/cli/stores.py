@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.errors import ChompError
 from chomp_mcp.settings import Settings
+from chomp_mcp.store.kv.sqlite import FILES, is_damaged
 from chomp_mcp.store.sealing import AtRest
 
 __all__ = ["repaired", "try_stores"]
@@ -25,19 +25,10 @@ def repaired(settings: Settings) -> str:
         OSError: it cannot be moved.
     """
     path = settings.home / "state.db"
-    if settings.store or not path.is_file():
-        return ""
-    try:
-        with closing(sqlite3.connect(path, timeout=1.0)) as connection:
-            sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-    except sqlite3.OperationalError:  # locked, or not readable: that is no damage
-        return ""
-    except sqlite3.DatabaseError:
-        sound = False
-    if sound:
+    if settings.store or not is_damaged(path):
         return ""
     aside = path.with_name(f"state.db.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-    for end in ("", "-wal", "-shm"):
+    for end in FILES:
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}{end}").rename(aside.with_name(f"{aside.name}{end}"))
     return (

@@ -143,5 +143,6 @@ class _Views:
             "daily_budget_usd": None if day is None else float(day),  # None: no limit
             "monthly_spend_usd": float(spend["month_usd"]),
             "monthly_budget_usd": None if month is None else float(month),
+            **({"trouble": status["trouble"]} if "trouble" in status else {}),
         }
         return Json({**calls.totals(), "providers": calls.beside(status["routers"]), "cost": cost})

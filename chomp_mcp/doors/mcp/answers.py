@@ -196,6 +196,8 @@ def status_shown(status: StatusView) -> CallToolResult:
         f"Spent today ${spend['today_usd']}{f' of ${day}' if day else ''}, "
         f"this month ${spend['month_usd']}{f' of ${month}' if month else ''}."
     )
+    if "trouble" in status:
+        lines.append(status["trouble"])
     lines += [f"{job['job_id']}: {job['status']}, {job['model']}" for job in status["jobs"]]
     return tool_result("\n".join(map(one_line, lines)), **status)
 

@@ -14,7 +14,7 @@ from chomp_mcp.gateway.receipt_log import ExchangeView
 from chomp_mcp.gateway.status import RouterStatus, SpendView, StatusView
 from chomp_mcp.messages import Model, receipt_line
 
-__all__ = ["exchanges", "jobs", "models", "routers", "section", "snippets", "spend"]
+__all__ = ["exchanges", "jobs", "models", "routers", "section", "snippets", "spend", "trouble"]
 
 MOST_MODELS = 500
 
@@ -28,6 +28,11 @@ def section(title: str, content: str) -> str:
     """A part with its heading."""
     name = title.split(maxsplit=1)[0].lower()
     return f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(title)}</h2>\n{content}\n</section>'
+
+
+def trouble(status: StatusView) -> str:
+    """What cannot be told here, and what mends that; mostly nothing."""
+    return f'<p class="bad">{escape(status["trouble"])}</p>' if "trouble" in status else ""
 
 
 def spend(view: SpendView, under_way: int | None) -> str:

@@ -18,6 +18,7 @@ async def panel(chomp: Chomp, caller: Caller, *, bodies: bool = False) -> str:
     under_way = len(chomp.gateway.under_way) if caller.is_owner else None
     return "\n".join(
         [
+            home_parts.trouble(status),
             home_parts.spend(status["spend"], under_way),
             home_parts.section("Routers", home_parts.routers(status["routers"], previews)),
             home_parts.section("Requests", home_parts.exchanges(recent)),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 
 from chomp_mcp.errors import StoreError
@@ -25,6 +27,7 @@ _EXPIRES = "_expires"
 """The reserved entry `{key: epoch seconds}`, so that values without an end keep the plain shape `{key: value}`."""
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.005
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 _TOO_DEEP = "it is nested too deeply"
 _Signature = tuple[int, int, int]
 
@@ -70,6 +73,7 @@ class JsonFile:
         self._document = _Document()
         self._signature: _Signature | None = None
         self._turn: int | None = None
+        self._one_writes: anyio.CapacityLimiter | None = None
 
     async def get(self, key: str) -> Value | None:
         return self._current().live(key, self._clock())
@@ -99,7 +103,10 @@ class JsonFile:
         return [Entry(key, value) for key, value in live if value is not None][:limit]
 
     async def update(self, keys: Sequence[str], change: Change) -> None:
-        await finished(anyio.to_thread.run_sync(self._update, keys, change))
+        if self._one_writes is None:
+            self._one_writes = anyio.CapacityLimiter(1)
+        # They come one after the other in any case: on a slow disk they would hold all threads that others need, too.
+        await finished(anyio.to_thread.run_sync(self._update, keys, change, limiter=self._one_writes))
 
     async def close(self) -> None:
         """Nothing stays open."""
@@ -117,9 +124,13 @@ class JsonFile:
         return self._document
 
     def _load(self) -> tuple[_Document, _Signature]:
-        with self._path.open("rb") as file:
+        # To open a pipe waits for whoever writes into it, and everybody here with it.
+        with open(self._path, "rb", opener=lambda path, flags: os.open(path, flags | _AT_ONCE)) as file:
             # Taken first: whoever edits the file in place after this moment changes the signature again.
-            signature = _signature(os.fstat(file.fileno()))
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise self._damaged("it is no file")
+            signature = _signature(found)
             data = file.read()
         try:
             values = json.loads(data.decode("utf-8-sig"))  # Notepad begins with a byte order mark

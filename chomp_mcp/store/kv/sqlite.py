@@ -24,7 +24,7 @@ from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.protocol import Change, Entry, Value
 from chomp_mcp.store.kv.turn import turns
 
-__all__ = ["Sqlite"]
+__all__ = ["FILES", "Sqlite", "is_damaged"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -68,6 +68,8 @@ _SWEEP = (
 
 _DAMAGED = "Let `chomp-mcp doctor --repair` move it away: a new one is made, and the keys in keys.json stay."
 _HINTS: Mapping[int, str] = {
+    sqlite3.SQLITE_ERROR: _DAMAGED,  # our statements are constant: it is the table that is another
+    sqlite3.SQLITE_MISMATCH: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_READONLY: NO_ACCESS,
@@ -157,9 +159,8 @@ class Sqlite:
                         raise
             return await finished(self._run_patiently(work, *arguments))
         except sqlite3.Error as error:
-            raise StoreError(
-                f"{self._path} cannot be used: {error}.", hint=_HINTS.get(_code(error), "Try again.")
-            ) from None
+            hint = _HINTS.get(_code(error), "Try again.") if _are_files(self._path) else _DAMAGED
+            raise StoreError(f"{self._path} cannot be used: {error}.", hint=hint) from None
 
     async def _run_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         """In a thread, one at a time; the first call opens the file."""
@@ -198,9 +199,12 @@ class Sqlite:
             self._left.pop().close()
         if self._patient is None:
             try:
-                touch(self._path)
+                if _are_files(self._path):
+                    touch(self._path)
             except OSError as error:
                 raise unusable(self._path, error) from None
+            if not _are_files(self._path):  # a pipe would be waited for, a device read without end
+                raise StoreError(f"{self._path} cannot be used: it is no file.", hint=_DAMAGED)
             self._patient = _connect(self._path, _PATIENCE_SECONDS)
             self._quick = _connect(self._path, 0.0)
             self._inode, self._looked_at = _inode(self._path), time.monotonic()
@@ -284,6 +288,37 @@ class Sqlite:
         with suppress(sqlite3.Error), closing(_connect(self._path, _PATIENCE_SECONDS)) as connection:
             connection.execute(_SWEEP, (self._clock(), _ROWS_SWEPT_AT_ONCE))
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+FILES = ("", "-wal", "-shm")
+"""What SQLite keeps, by the end of its name."""
+
+
+def is_damaged(path: Path) -> bool:
+    """No process can use what lies there, and moving it away would help: it is no file, no database, or not ours.
+
+    One that is locked, full or forbidden is not damaged.
+    """
+    if not _are_files(path):
+        return True
+    if not path.exists():
+        return False
+    try:
+        with closing(_connect(path, 1.0)) as connection:
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                return True
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_PUT, ("", b"", 0.0))
+            connection.execute("ROLLBACK")
+    except sqlite3.DatabaseError as error:
+        return _HINTS.get(_code(error)) == _DAMAGED
+    return False
+
+
+def _are_files(path: Path) -> bool:
+    """Those of them that are there; a link that leads nowhere is none."""
+    places = [f"{path}{end}" for end in FILES]
+    return all(os.path.isfile(place) for place in places if os.path.lexists(place))  # noqa: PTH113 - six system calls
 
 
 def _inode(path: Path) -> tuple[int, int]:

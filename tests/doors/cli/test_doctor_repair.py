@@ -41,6 +41,27 @@ def test_repair_moves_the_damaged_file_aside_and_nothing_else(run, damaged):
     assert again[0]["detail"] == "state.db is not damaged"
 
 
+def test_status_tells_the_routers_and_what_is_not_known(run, damaged):
+    told = json.loads((done := run("status", "--json")).stdout)
+    assert done.returncode == 5
+    assert told["routers"]["lab"]["key"] is True
+    assert told["spend"]["calls_today"] == 0
+    assert "doctor --repair" in told["trouble"]
+    shown = run("status")
+    assert shown.returncode == 5
+    assert "What was spent and dispatched before is not known: " in shown.stdout
+    assert "doctor --repair" in shown.stdout
+
+
+def test_a_folder_in_the_place_of_the_state_is_moved_aside_too(run, damaged):
+    (damaged / "state.db").unlink()
+    (damaged / "state.db").mkdir()
+    assert run("ask", "hi", "-m", "lab/m").stdout == "hello\n"
+    assert "doctor --repair" in run("dispatch", "hi", "-m", "mock/echo").stderr
+    assert "state.db was damaged" in json.loads(run("doctor", "--repair", "--json").stdout)[0]["detail"]
+    assert run("status").returncode == 0
+
+
 def test_ids_that_could_pass_for_a_text_of_ours_are_not_listed(run, keyed):
     keyed.models(["good", "bad\u2028model", "esc\x1b[31m", "bidi\u202e", "two\nlines", "c1\x9b"])
     listed = run("models", "lab", "--json", env={"LAB_API_KEY": "lab-key-0123456789"})

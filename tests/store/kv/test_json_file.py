@@ -4,8 +4,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from chomp_mcp.errors import StoreError
@@ -123,3 +126,37 @@ async def test_a_read_only_home_can_still_be_read(path: Path):
     with pytest.raises(StoreError, match="CHOMP_HOME"):
         await JsonFile(path).put("a", {"n": 1})
     path.parent.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+async def test_a_pipe_in_the_place_of_the_file_is_told_and_waited_for_by_nobody(path: Path):
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    store = JsonFile(path)
+
+    with anyio.fail_after(5):
+        for act in (store.get("a"), store.put("a", {})):
+            with pytest.raises(StoreError, match=r"keys\.json is damaged: it is no file"):
+                await act
+
+
+async def test_writes_that_wait_for_a_slow_disk_leave_the_threads_to_others(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    goes_on = threading.Event()
+
+    def held(_fd: int) -> None:
+        assert goes_on.wait(30)
+
+    monkeypatch.setattr("os.fsync", held)
+    store = JsonFile(path)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for n in range(50):  # more than there are threads
+                tasks.start_soon(store.put, f"a{n}", {})
+            await anyio.wait_all_tasks_blocked()
+            assert await anyio.to_thread.run_sync(lambda: "a thread is free") == "a thread is free"
+            goes_on.set()
+
+    assert len(await store.list("a")) == 50

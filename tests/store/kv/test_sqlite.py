@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv import sqlite as module
 from chomp_mcp.store.kv.protocol import Write
-from chomp_mcp.store.kv.sqlite import Sqlite
+from chomp_mcp.store.kv.sqlite import Sqlite, is_damaged
 from tests.store.other_process import increased
 from tests.support.clock import Clock
 
@@ -252,3 +254,65 @@ async def test_a_lock_that_does_not_end_is_waited_for_once(path: Path, monkeypat
     await store.put("a", {"n": 3})
     assert await store.get("a") == {"n": 3}
     await store.close()
+
+
+def _overwritten(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xa5" * 4096 + whole[8192:])
+
+
+def _replaced(path: Path, sql: str) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def _in_its_place(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "half of it": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "a page of it": _overwritten,
+    "text": lambda path: path.write_text("no database" * 500),
+    "another program's": lambda path: _replaced(path, "CREATE TABLE kv (a)"),
+    "a view": lambda path: _replaced(path, "CREATE VIEW kv AS SELECT 1 AS key, 2 AS value, 3 AS expires_at"),
+    "a folder": lambda path: _in_its_place(path, Path.mkdir),
+    "a link that leads nowhere": lambda path: _in_its_place(path, lambda path: path.symlink_to(path.parent / "gone")),
+    "a folder for its log": lambda path: path.with_name("state.db-wal").mkdir(),
+    **({"a pipe": lambda path: _in_its_place(path, os.mkfifo)} if hasattr(os, "mkfifo") else {}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_file_that_nobody_can_use_names_the_repair_and_is_found_by_it(path: Path, damage: str):
+    store = Sqlite(path)
+    for n in range(100):
+        await store.put(f"a{n}", {"n": "x" * 100})
+    await store.close()
+    assert not is_damaged(path)
+    DAMAGES[damage](path)
+
+    async def used() -> None:
+        for n in range(100):
+            await store.get(f"a{n}")
+        await store.put("b", {})
+
+    with anyio.fail_after(5), pytest.raises(StoreError) as told:
+        await used()
+    assert "doctor --repair" in told.value.hint
+    assert is_damaged(path)
+    await store.close()
+
+
+async def test_what_is_locked_new_or_empty_is_not_damaged(path: Path, sqlite: Sqlite):
+    assert not is_damaged(path.parent / "never.db")
+    await sqlite.put("a", {})
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not is_damaged(path)
+    empty = path.parent / "empty.db"
+    empty.touch()
+    assert not is_damaged(empty)
