@@ -153,9 +153,8 @@ class Chomp:
         self.credit = CreditReader(soft, self.client, clock=clock)
         self.rates = Rates(state if isinstance(state, SharedBuckets) else None, clock=clock)
         limits = Limits.of(settings.daily_budget_usd, settings.monthly_budget_usd)
-        self.admission = Admission(
-            self.ledger, self.prices, limits, self.rates, rps=settings.rate_rps, burst=settings.rate_burst
-        )
+        rps, burst = settings.rate_rps, settings.rate_burst
+        self.admission = Admission(self.ledger, self.prices, limits, self.rates, rps=rps, burst=burst)
         # Our own keys, in no prompt and no file that leaves: the routers' are in the books, these beside them.
         held = (settings.auth_token, settings.environment.get("CHOMP_MASTER_KEY", "").strip())
         self.gateway = Gateway(

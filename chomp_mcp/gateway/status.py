@@ -149,7 +149,7 @@ class Status:
         except StoreAway:  # it comes back by itself: ask again
             raise
         except StoreError as error:
-            spend, trouble = self.ledger.unwritten(caller.id), str(error)
+            spend, trouble = await self.ledger.spent(caller.id, is_readable=False), str(error)
         breakers, keys = await self.health.breakers_of(self.routers), await self._keys(book, self.routers)
         rows = {
             router.id: await self._router(router, book, spend, breakers[router.id], keys[router.id])

@@ -36,8 +36,6 @@ MOST_HELD = 10_000
 """Callers with reservations or room in memory, before those that are idle are let go."""
 
 _NO_LIMITS = budget.Limits()
-
-
 _COUNTED = ("calls", "unpriced", "estimated", "estimated_nano", "input_tokens", "output_tokens")
 
 
@@ -409,24 +407,19 @@ class Ledger:
             now = self._clock()
             self._held = {record: each for record, each in self._held.items() if not each.is_idle(now)}
 
-    async def spent(self, caller_id: str) -> Spend:
-        """Where the caller stands now."""
-        await self.written()
-        names = records_of(caller_id, self._clock())
-        old_day, old_month, record = await self._kv.get_many(names)
-        holds = parted(record, self._process, self._clock())
-        if holds.dead:
-            async with self._one_writer:
-                await self._write(names, self._noted.pop(names, []))
+    async def spent(self, caller_id: str, *, is_readable: bool = True) -> Spend:
+        """Where the caller stands now; or, where no store can be read, what this process has yet to write."""
+        names, old_day, old_month, others_hold = records_of(caller_id, self._clock()), None, None, 0
+        if is_readable:
+            await self.written()
             old_day, old_month, record = await self._kv.get_many(names)
             holds = parted(record, self._process, self._clock())
-        return self._spend(names, old_day, old_month, holds.used)
-
-    def unwritten(self, caller_id: str) -> Spend:
-        """What this process has spent and no store knows: all there is to tell where that cannot be read."""
-        return self._spend(records_of(caller_id, self._clock()), None, None, 0)
-
-    def _spend(self, names: Names, old_day: Value | None, old_month: Value | None, others_hold: int) -> Spend:
+            if holds.dead:
+                async with self._one_writer:
+                    await self._write(names, self._noted.pop(names, []))
+                old_day, old_month, record = await self._kv.get_many(names)
+                holds = parted(record, self._process, self._clock())
+            others_hold = holds.used
         refused = [call for row in self._refused if row.names == names for call in row.calls]
         calls = [*refused, *self._noted.get(names, ())]  # what could not be written
         more, mine = tally(calls), self._held.get(names[2]) or Held()
