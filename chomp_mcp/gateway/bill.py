@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
+from chomp_mcp.frozen import struct
 from chomp_mcp.gateway.answer import Answer
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.gateway.trial import Charge
@@ -18,7 +19,7 @@ __all__ = ["Bill", "Booking", "counted"]
 _CHARACTERS_PER_TOKEN = 4
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Booking:
     """One call as the ledger takes it; `cost_usd` None: the price is unknown."""
 
@@ -27,7 +28,7 @@ class Booking:
     cost_usd: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Bill:
     """All of an exchange, the answer first; `notes` tell what is odd about it."""
 

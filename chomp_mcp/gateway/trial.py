@@ -16,6 +16,7 @@ from chomp_mcp.dialects import Decoder, speech
 from chomp_mcp.dialects.openai.request import choices_of, must_be_whole
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import ChompError, InvalidRequest
+from chomp_mcp.frozen import struct
 from chomp_mcp.gateway.answer import Answer, is_answer, judged, nothing_said, whole
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.outward import Guard
@@ -51,7 +52,7 @@ MOST_SILENT_DELTAS = 20_000
 """Before the first that says something; they are kept for the client, at a kilobyte each."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Charge:
     """An attempt without an answer that costs something all the same: what the router counted and told of it."""
 
@@ -89,7 +90,7 @@ class Record:
                 self.notes.append(sentence)
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Means:
     """What every attempt of an exchange needs."""
 

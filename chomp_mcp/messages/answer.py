@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.frozen import struct
 
 __all__ = ["MUTE_ENDS", "Completion", "Delta", "ErrorObject", "Failed", "FailureKind", "Usage", "text_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Usage:
     """Tokens, in OpenTelemetry's words; `input_tokens` includes the cached ones, `output_tokens` the reasoning."""
 
@@ -56,7 +57,7 @@ class FailureKind(StrEnum):
     """The caller left."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Failed:
     """A failed attempt, as a value. `body` is the router's error object (message, type, param, code)."""
 
@@ -79,7 +80,7 @@ class Failed:
     """The request went out twice, first on an old connection that was dead; it does not go out a third time."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class ErrorObject:
     """A router's error inside a 200 or a stream, not judged yet: what it means is told by routers/failures.py."""
 
@@ -253,7 +254,7 @@ def _characters(said: Any) -> int:
     return count
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Completion:
     """A whole answer: OpenAI's `chat.completion` object, and what we read of it."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import NotRequired, TypedDict
 
+from chomp_mcp.frozen import struct
 from chomp_mcp.messages.answer import Usage
 
 __all__ = ["Attempt", "AttemptView", "Receipt", "ReceiptView", "UsageView", "receipt_line"]
@@ -51,7 +52,7 @@ class ReceiptView(TypedDict):
     notes: NotRequired[list[str]]
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Attempt:
     """One call on one route and its outcome: `ok`, or a failure kind."""
 
@@ -76,7 +77,7 @@ class Attempt:
         return view
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Receipt:
     """What the caller is told: asked, served, what was tried, what it cost."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from chomp_mcp.errors import InvalidRequest, TooLarge
+from chomp_mcp.frozen import struct
 from chomp_mcp.messages.router import AUTO, Endpoint, Route
 
 __all__ = [
@@ -25,7 +26,7 @@ MAX_PROMPT_BYTES = 4 * 1024 * 1024
 """Text of one prompt, system prompt included; more than any model reads today."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Caller:
     """Who asks: `id` is "owner" or the SHA-256 of the caller's token in hex, never the token."""
 
@@ -42,7 +43,7 @@ class Caller:
 OWNER = Caller("owner", is_owner=True)
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Native:
     """The request as its door's own API wrote it: a route that speaks that dialect gets it untouched.
 
@@ -86,7 +87,7 @@ class Translated(Mapping[str, Any]):
         return len(self.read()[0])
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class StandIn:
     """What is asked for in place of a model that an agent names by itself."""
 
@@ -97,7 +98,7 @@ class StandIn:
     """Chosen for this very name; else it only steps in where none of the caller's routers lists that."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class ChatRequest:
     """What the caller wants: OpenAI's chat-completions body, with what we interpret taken out of it.
 
@@ -228,7 +229,7 @@ def is_conversation(messages: object) -> bool:
     return isinstance(messages, list) and all(isinstance(message, Mapping) for message in messages)
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class WireRequest:
     """What a dialect wants sent; `headers` hold the key and never show in a repr."""
 

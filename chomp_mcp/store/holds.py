@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chomp_mcp.frozen import struct
 from chomp_mcp.store.kv.protocol import Value, Write
 
 __all__ = [
@@ -37,7 +38,7 @@ _SOON_SECONDS = 1.0
 """By then a reservation that was made within the room is written, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Hold:
     """A reservation of the most that a call may cost, and what it probably does, in nano-USD."""
 
@@ -89,7 +90,7 @@ class Held:
         return [hold for hold in self.holds.values() if hold.id not in ended]
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Holds:
     """What the other processes hold, by process, as it stands in the record."""
 

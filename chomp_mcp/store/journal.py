@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.frozen import struct
 from chomp_mcp.messages import Usage
 from chomp_mcp.store.holds import Hold
 from chomp_mcp.store.kv.files import PRIVATE_FILE, lock_of, make_folder
@@ -28,7 +28,7 @@ from chomp_mcp.store.tally import Settled
 __all__ = ["Journal", "Row"]
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Row:
     """Calls of one caller that have ended and are written in one step, or one that is under way."""
 

@@ -8,10 +8,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from chomp_mcp.errors import BudgetExceeded, StoreAway, StoreError
+from chomp_mcp.frozen import struct
 from chomp_mcp.policy import budget
 from chomp_mcp.store.holds import HOLD_SECONDS, ROOM_SECONDS, Held, Hold, entry, held_write, old_marks, parted
 from chomp_mcp.store.journal import Journal, Row
@@ -39,7 +40,7 @@ _NO_LIMITS = budget.Limits()
 _COUNTED = ("calls", "unpriced", "estimated", "estimated_nano", "input_tokens", "output_tokens")
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class _Wish:
     """A reservation that somebody asks for."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from chomp_mcp.frozen import struct
 from chomp_mcp.messages import Usage
 from chomp_mcp.store.holds import Hold, Holds
 from chomp_mcp.store.kv.protocol import Value
@@ -16,7 +16,7 @@ NO_USAGE = Usage()
 COUNTS = ("nano_usd", "calls", "unpriced", "estimated", "estimated_nano", "input_tokens", "output_tokens")
 
 
-@dataclass(frozen=True, slots=True)
+@struct(frozen=True, slots=True)
 class Settled:
     """A call that has ended: what it cost in nano-USD (None: unknown), or nothing where no `router` answered."""
 

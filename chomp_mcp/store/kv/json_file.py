@@ -69,6 +69,7 @@ class JsonFile:
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._place = os.fspath(path)
         self._clock = clock
         self._document = _Document()
         self._signature: _Signature | None = None
@@ -114,7 +115,7 @@ class JsonFile:
     def _current(self) -> _Document:
         if self._turn != (turn := turns.now()):
             try:
-                if self._signature != _signature(os.stat(self._path)):  # noqa: PTH116 - half the time of Path.stat
+                if self._signature != _signature(os.stat(self._place)):  # noqa: PTH116 - half the time of Path.stat
                     self._document, self._signature = self._load()
             except (FileNotFoundError, NotADirectoryError):
                 self._document, self._signature = _Document(), None

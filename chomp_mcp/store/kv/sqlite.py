@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -38,6 +39,9 @@ _PAUSE_SECONDS = 5.0
 """After a lock that did not end within that, for how long nobody waits for it again."""
 _LOOK_SECONDS = 1.0
 """How often the file is looked for where it should be."""
+_LONG_SECONDS = 30 * 86_400.0
+_ROUNDED_SECONDS = 3600.0
+"""What is kept for months is kept for up to an hour more: so most writes do not move its end, which is in an index."""
 _WRITES_BETWEEN_TIDYING = 500
 _ROWS_SWEPT_AT_ONCE = 2_000
 _EVERYTHING = -1
@@ -55,6 +59,7 @@ _PUT = (
     "INSERT INTO kv (key, value, expires_at) VALUES (?, ?, ?)"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
 )
+_SET = "UPDATE kv SET value = ? WHERE key = ?"
 _DELETE = f"DELETE FROM kv WHERE key = ? AND {_LIVE}"  # noqa: S608 - constants only
 # The end of a prefix's range: 0xff sorts after every byte of UTF-8.
 _LIST = (
@@ -116,8 +121,7 @@ class Sqlite:
         return self._live(keys, rows)
 
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
-        end = None if expires_in is None else self._clock() + expires_in
-        await self._run(self._store, key, (encode(value), end))
+        await self._run(self._store, key, (encode(value), _end(self._clock(), expires_in)))
         self._wrote()
 
     async def delete(self, key: str) -> bool:
@@ -213,19 +217,21 @@ class Sqlite:
     def _update(self, connection: sqlite3.Connection, keys: Sequence[str], change: Change) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            old = self._live(keys, self._read(connection, keys))
-            now, rows = self._clock(), []
-            for key, write in zip(keys, change(old), strict=True):
+            old = self._read(connection, keys)
+            now = self._clock()
+            for key, before, write in zip(keys, old, change(self._live(keys, old)), strict=True):
                 if write is None:
                     continue
                 if write.value is None:
                     connection.execute("DELETE FROM kv WHERE key = ?", (key,))
                     self._remember(connection, key, None)
+                    continue
+                row = encode(write.value), _end(now, write.expires_in)
+                if before is not None and before[1] == row[1]:  # half the work: the index of ends stays as it is
+                    connection.execute(_SET, (row[0], key))
                 else:
-                    row = encode(write.value), None if write.expires_in is None else now + write.expires_in
-                    rows.append((key, *row))
-                    self._remember(connection, key, row)
-            connection.executemany(_PUT, rows)
+                    connection.execute(_PUT, (key, *row))
+                self._remember(connection, key, row)
             connection.execute("COMMIT")
         except BaseException:
             self._rows.clear()
@@ -288,6 +294,13 @@ class Sqlite:
         with suppress(sqlite3.Error), closing(_connect(self._path, _PATIENCE_SECONDS)) as connection:
             connection.execute(_SWEEP, (self._clock(), _ROWS_SWEPT_AT_ONCE))
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _end(now: float, expires_in: float | None) -> float | None:
+    if expires_in is None:
+        return None
+    end = now + expires_in
+    return end if expires_in < _LONG_SECONDS else math.ceil(end / _ROUNDED_SECONDS) * _ROUNDED_SECONDS
 
 
 FILES = ("", "-wal", "-shm")
