@@ -31,6 +31,7 @@ class Prices:
     def __init__(self, models: ModelList) -> None:
         self._models = models
         self._loading = anyio.Lock()
+        self._is_loaded = False
         self._known: dict[tuple[str, str, str], tuple[Model | None, Price | None]] = {}
         """Router id, model and key id -> the list's entry that the price was read from, and the price."""
 
@@ -41,10 +42,11 @@ class Prices:
         knows the price is it waited for, for a moment: a budget must not leak, nor a free model be refused, because
         nobody had asked for that list yet.
         """
-        if not prices.is_loaded():
+        if not self._is_loaded:
             async with self._loading:
                 if not prices.is_loaded():
                     await anyio.to_thread.run_sync(prices.load)
+            self._is_loaded = True
         unread = [
             route
             for route in routes

@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -57,17 +57,29 @@ def head(request: WireRequest, target: Target, path: str, more: Mapping[str, str
 
     Lists are large and worth packing; a packed stream may wait in somebody's buffer.
     """
+    packing = "identity" if request.body else "gzip"
+    lines = _lines(target, packing, tuple(more.items()), tuple(request.headers.items()))
+    if request.body or request.method != "GET":
+        lines += f"content-length: {len(request.body)}\r\n"
+    return f"{request.method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+_Pairs = tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=1024)
+def _lines(target: Target, packing: str, more: _Pairs, given: _Pairs) -> str:
+    """The headers, checked: the same for nearly all requests with one key."""
     headers = {
         "host": target.name,
         "user-agent": _user_agent(),
         "accept": "*/*",
-        "accept-encoding": "identity" if request.body else "gzip",
-        **more,
+        "accept-encoding": packing,
+        **dict(more),
     }
     if target.credentials:
         headers["authorization"] = target.credentials
-    for name, value in request.headers.items():
-        headers[name.lower()] = value
+    headers |= {name.lower(): value for name, value in given}
     if not _FRAMING.isdisjoint(headers) or not _can_stand("".join(headers), "".join(headers.values())):
         for name, value in headers.items():
             if name in _FRAMING or not _can_stand(name, value):
@@ -76,10 +88,7 @@ def head(request: WireRequest, target: Target, path: str, more: Mapping[str, str
                     raise Unreachable(FailureKind.BAD_KEY, unfit)
                 wrong = f"The header {name} cannot be sent like that: correct it in the router's row."
                 raise Unreachable(FailureKind.TRANSIENT, wrong)
-    if request.body or request.method != "GET":
-        headers["content-length"] = str(len(request.body))
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    return f"{request.method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 def _can_stand(name: str, value: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.lowlevel
 from starlette.datastructures import Headers as StarletteHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -177,15 +178,16 @@ class _Answer:
         self._is_over = False
         self.has_started = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         is_head = message["type"] == "http.response.start"
         if is_head:
             self._is_over = self.has_started
             self.has_started = True
             message["headers"] = [*message.get("headers", ()), *self._extra]
-        if not self._is_over:
-            self._is_open = is_head or message.get("more_body", False)
-            await self._send(message)
+        if self._is_over:
+            return anyio.lowlevel.checkpoint()
+        self._is_open = is_head or message.get("more_body", False)
+        return self._send(message)
 
     async def finish(self) -> None:
         if self._is_open:

@@ -99,13 +99,10 @@ class _Cycle(RequestResponseCycle):
             headers = [*self.default_headers, *message.get("headers", ())]
             named = dict(headers)
             if _NOT_WHOLE.isdisjoint(named) and b"content-length" in named and self.scope["method"] == "POST":
-                parts: list[bytes] = []
-                for name, value in headers:
-                    parts += (name, b": ", value, b"\r\n")
-                lines = b"".join(parts)
-                # Each line has the two control characters at its end and no other, so no value can split the head.
-                if len(lines) - len(lines.translate(None, _CONTROLS)) == 2 * len(headers):
-                    self._head = b"%b%b\r\n" % (STATUS_LINE[message["status"]], lines)
+                lines = b"\r\n".join([b": ".join(header) for header in headers])
+                # Between two lines are two control characters, and nowhere else is one, so no value can split the head.
+                if len(lines) - len(lines.translate(None, _CONTROLS)) == 2 * (len(headers) - 1):
+                    self._head = b"%b%b\r\n\r\n" % (STATUS_LINE[message["status"]], lines)
                     self.expected_content_length = int(named[b"content-length"])
                     self.response_started, self.chunked_encoding = True, False
                     self.waiting_for_100_continue = False
