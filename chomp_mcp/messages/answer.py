@@ -100,10 +100,10 @@ class Delta:
 
     def __init__(
         self,
-        *,
         data: bytes | None = None,
-        chunk: dict[str, Any] | None = None,
         plain: str = "",
+        *,
+        chunk: dict[str, Any] | None = None,
         raw: bytes = b"",
         unread: int = 0,
     ) -> None:

@@ -61,15 +61,15 @@ class OpenAIWords(Words):
         out: list[bytes] = []
         for delta in batch:
             data = delta.data
-            if delta.plain:
-                out += (b"data: ", data, b"\n\n")
-                continue
-            # Looked for in the bytes first: most frames have no usage, and are never parsed.
-            if b'"usage"' in data and delta.is_usage_only:
-                self._usage = delta.chunk
-                continue
-            out += (b"data: ", data.replace(b"\n", b"\ndata: ") if b"\n" in data else data, b"\n\n")
-        return b"".join(out)
+            if not delta.plain:
+                # Looked for in the bytes first: most frames have no usage, and are never parsed.
+                if b'"usage"' in data and delta.is_usage_only:
+                    self._usage = delta.chunk
+                    continue
+                if b"\n" in data:
+                    data = data.replace(b"\n", b"\ndata: ")
+            out.append(data)
+        return b"data: %b\n\n" % b"\n\ndata: ".join(out) if out else b""
 
     def end(self, receipt: Receipt) -> bytes:
         if not self._wants_usage:
