@@ -100,7 +100,7 @@ async def test_a_signal_ends_open_mcp_sessions_without_a_murmur(home):
     hello["params"] = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     accept = {"accept": "application/json, text/event-stream"}
     async with process(home, "--port", "0") as started:
-        async with httpx2.AsyncClient(base_url=await url_of(started)) as client:
+        async with httpx2.AsyncClient(base_url=await url_of(started), timeout=60) as client:
             session = (await client.post("/mcp", json=hello, headers=accept)).headers["mcp-session-id"]
             listening = {"accept": "text/event-stream", "mcp-session-id": session}
             async with (
