@@ -415,4 +415,4 @@ def _jobs(
         engine = Cluster(settings.store, runs, jobs, processes, retries=retries, runs_jobs=runs_jobs, clock=clock)
     else:
         engine = Embedded(runs, jobs, processes, job_processes, clock=clock)
-    return JobRunner(gateway, jobs, processes, runs, engine, room, clock=clock)
+    return JobRunner(gateway, jobs, processes, runs, engine, room, clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,15 +37,16 @@ def first_fault(error: ValueError) -> tuple[str, str]:
     return name, reason
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+def _words(fits: Callable[[str], object], must: str, read: Callable[[str], str] = str.strip) -> BeforeValidator:
+    """Words separated by commas, each as `read` makes it of what was written."""
 
+    def checked(text: str) -> tuple[str, ...]:
+        words = tuple(read(word.strip()) for word in text.split(",") if word.strip())
+        if not all(map(fits, words)):
+            raise ValueError(must)
+        return words
 
-def _refs(text: str) -> tuple[str, ...]:
-    refs = _words(text)
-    if not all(map(str.isprintable, refs)):
-        raise ValueError("must be routers or model refs, such as groq, openrouter/auto, separated by commas")
-    return refs
+    return BeforeValidator(checked)
 
 
 def checked_model_ref(text: str) -> str:
@@ -55,24 +56,7 @@ def checked_model_ref(text: str) -> str:
     return text
 
 
-def _origins(text: str) -> tuple[str, ...]:
-    for origin in (origins := _words(text)):
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError("must be origins such as http://localhost:3000, separated by commas, or *")
-    return origins
-
-
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/?")
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    """Names alone: whoever writes a URL or a port means the name in it."""
-    hosts = tuple(urlsplit(host if "://" in host else f"//{host}").hostname or "" for host in _words(text))
-    if not all(_HOST.fullmatch(host) for host in hosts):
-        raise ValueError("must be host names such as host.docker.internal, separated by commas")
-    return hosts
-
-
+_ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/?")
 _HOST = re.compile(r"\*|(\*\.)?[A-Za-z0-9._:-]+")
 
 
@@ -132,12 +116,25 @@ _Money = Annotated[Decimal, _between(0, _MOST, "an amount in US dollars, such as
 _Timeout = Annotated[float, _between(0.05, 86_400, "a number")]
 # What functions of ours read, which say themselves what is wrong with a text.
 _ModelRef = Annotated[Any, BeforeValidator(checked_model_ref)]
-_Refs = Annotated[Any, BeforeValidator(_refs)]
+_Refs = Annotated[
+    Any, _words(str.isprintable, "must be routers or model refs, such as groq, openrouter/auto, separated by commas")
+]
 _Token = Annotated[Any, BeforeValidator(_token)]
-_Origins = Annotated[Any, BeforeValidator(_origins)]
+_Origins = Annotated[
+    Any, _words(_ORIGIN.fullmatch, "must be origins such as http://localhost:3000, separated by commas, or *")
+]
 _Store = Annotated[Any, BeforeValidator(checked_store)]
 _Folders = Annotated[Any, BeforeValidator(_folders), Field(description="folders that exist")]
-_Hosts = Annotated[Any, BeforeValidator(_hosts), Field(description="host names, separated by commas")]
+_Hosts = Annotated[
+    Any,
+    _words(
+        _HOST.fullmatch,
+        "must be host names such as host.docker.internal, separated by commas",
+        # Names alone: whoever writes a URL or a port means the name in it.
+        lambda host: urlsplit(host if "://" in host else f"//{host}").hostname or "",
+    ),
+    Field(description="host names, separated by commas"),
+]
 
 
 _SecretsPolicy = Literal["off", "warn", "redact", "local", "block"]

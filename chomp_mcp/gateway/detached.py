@@ -80,7 +80,7 @@ class Launcher:
             Overloaded: too many wait already.
             StoreError: the process could not be started; the job is cancelled then.
         """
-        if await self._jobs.count_in_line(self._queue, MOST_WAITING) >= MOST_WAITING:
+        if await self._jobs.store.count_in_line(self._queue, MOST_WAITING) >= MOST_WAITING:
             raise Overloaded(
                 f"{MOST_WAITING:,} jobs wait for their turn, and that is the most.",
                 hint="Dispatch it again when some have ended.",
@@ -105,7 +105,7 @@ class Launcher:
 
     async def _line_up(self, job: Job) -> None:
         # First into the queue: a process that leaves looks once more when its place is free.
-        await self._jobs.line_up(self._queue, job)
+        await self._jobs.store.line_up(self._queue, job.id)
         self._start()
         self._waiting[job.id] = job
         if self._looking is None or self._looking.done():
@@ -123,7 +123,8 @@ class Launcher:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(StoreError):
                 for job in list(self._waiting.values()):
-                    if (await self._jobs.stored(job)).status != "queued":
+                    stored = await self._jobs.store.get(job.caller, job.id)
+                    if stored is None or stored.status != "queued":
                         del self._waiting[job.id]
             if self._waiting and all(child.poll() is not None for child in self._children):
                 with suppress(OSError):
@@ -143,7 +144,7 @@ async def run_all(
         while True:
             if job_id is None and len(running) < MOST_JOBS:
                 with suppress(StoreError):
-                    job_id = await jobs.next_in_line(queue)
+                    job_id = await jobs.store.next_in_line(queue)
             if job_id is not None:
                 running.add(asyncio.create_task(run(job_id)))
                 job_id = None
@@ -153,7 +154,7 @@ async def run_all(
                 break
         processes.leave()
         # Whoever lined something up before this moment may have seen our place taken.
-        if not await jobs.count_in_line(queue, 1):
+        if not await jobs.store.count_in_line(queue, 1):
             return
 
 

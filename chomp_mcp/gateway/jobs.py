@@ -62,28 +62,18 @@ def _no_room(what: str, setting: str) -> Overloaded:
     )
 
 
+@dataclass(eq=False, slots=True)
 class JobRunner:
     """Runs exchanges in the background and finds them again, in this process or in another."""
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        jobs: Jobs,
-        processes: Processes,
-        runs: Runs,
-        engine: Engine,
-        room: Room,
-        *,
-        clock: Callable[[], float],
-    ) -> None:
-        self._gateway = gateway
-        self._room = room
-        self._jobs = jobs
-        self._processes = processes
-        self._runs = runs
-        self.engine = engine
-        self._clock = clock
-        self._closing = False
+    _gateway: Gateway
+    store: Jobs
+    _processes: Processes
+    _runs: Runs
+    engine: Engine
+    _room: Room
+    _clock: Callable[[], float]
+    _closing: bool = False
 
     async def ask(
         self,
@@ -156,7 +146,7 @@ class JobRunner:
         """Run a queued job to its end, here. Nothing happens if somebody has taken it up already."""
         run = await self.engine.claim(caller, job_id)
         if run is None:
-            job = await self._jobs.get(caller.id, job_id)
+            job = await self.store.get(caller.id, job_id)
             if job is None:
                 raise _not_found(job_id)
             return job
@@ -171,23 +161,6 @@ class JobRunner:
         await self.engine.stop()
         await self._runs.quiet(grace_seconds)
         return await self.engine.hand_back()
-
-    async def stored(self, job: Job) -> Job:
-        """The job as the store has it; one that is gone counts as cancelled."""
-        found = await self._jobs.get(job.caller, job.id)
-        return found or replace(job, status=JobStatus.CANCELLED)
-
-    async def line_up(self, queue: str, job: Job) -> None:
-        """Leave a queued job to the processes that look into this queue."""
-        await self._jobs.line_up(queue, job.id)
-
-    async def count_in_line(self, queue: str, limit: int) -> int:
-        """How many jobs wait in the queue, as far as `limit`."""
-        return await self._jobs.count_in_line(queue, limit)
-
-    async def next_in_line(self, queue: str) -> str | None:
-        """The id of the next job of the queue, which nobody else gets."""
-        return await self._jobs.next_in_line(queue)
 
     async def result(
         self, caller: Caller, job_id: str, wait_seconds: float = 0.0, *, on_progress: Progress | None = None
@@ -228,20 +201,20 @@ class JobRunner:
                 return None
             return replace(job, status=JobStatus.CANCELLED, finished_at=now, request=None)
 
-        job = await self._jobs.change(caller.id, job_id, change)
+        job = await self.store.change(caller.id, job_id, change)
         if job is None:
             raise _not_found(job_id)
         return job
 
     async def recent(self, caller: Caller, limit: int = 50) -> list[Job]:
-        jobs = await self._jobs.recent(caller.id, limit)
+        jobs = await self.store.recent(caller.id, limit)
         return [await self._as_it_stands(caller, job) for job in jobs]
 
     async def forget(self, caller: Caller) -> None:
         """Cancel and delete everything that is this caller's."""
         for run in self._runs.of(caller):
             await self._runs.cancel(run)
-        await self._jobs.delete_all(caller.id)
+        await self.store.delete_all(caller.id)
 
     def counts(self) -> Mapping[str, int]:
         """Jobs that this process runs now, by state."""
@@ -278,7 +251,7 @@ class JobRunner:
     ) -> Job:
         first = plan.routes[0] if plan else None
         return Job(
-            id=self._jobs.new_id(),
+            id=self.store.new_id(),
             caller=caller.id,
             prompt=prompt,
             system=system,
@@ -293,7 +266,7 @@ class JobRunner:
         run = self._runs.by_id.get(job_id)
         if run and run.is_stored and run.caller.id == caller.id:
             return run.now()
-        job = await self._jobs.get(caller.id, job_id)
+        job = await self.store.get(caller.id, job_id)
         if job is None:
             raise _not_found(job_id)
         return await self._as_it_stands(caller, job)
@@ -315,7 +288,7 @@ class JobRunner:
                 return replace(stored, status=JobStatus.DONE, finished_at=now, request=None)
             return replace(stored, status=JobStatus.ERROR, error=reason, finished_at=now, request=None)
 
-        return await self._jobs.change(caller.id, job.id, change) or job
+        return await self.store.change(caller.id, job.id, change) or job
 
 
 def _not_found(job_id: str) -> JobNotFound:

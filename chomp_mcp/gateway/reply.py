@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from decimal import Decimal
 
+from chomp_mcp.dialects import Decoder, dialect
 from chomp_mcp.dialects.openai import functions
 from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.errors import UpstreamError, UpstreamFailed
 from chomp_mcp.gateway.answer import Answer
 from chomp_mcp.gateway.attempts import Attempts
 from chomp_mcp.gateway.bill import Bill, counted
-from chomp_mcp.gateway.kept_text import KeptText
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Receipt, Route, Usage
 from chomp_mcp.routers.client import Unreachable
@@ -38,7 +38,7 @@ class Reply:
 
         `keeps_text`: somebody reads `said` afterwards, which costs a stream the parsing of its frames.
         """
-        self._kept = KeptText(answer.route) if keeps_text else None
+        self._kept = _KeptText(answer.route) if keeps_text else None
         self.failure: UpstreamError | None = None
         """What broke the answer after its first delta."""
         self.first_token_seconds = clock() - started if request.stream else None
@@ -153,6 +153,29 @@ class Reply:
         await self._secure()
         if broken:
             self.failure = UpstreamFailed(broken, hint="The answer is incomplete: ask again.", receipt=self.receipt())
+
+
+class _KeptText:
+    """What an answer said, for the owner who keeps that: also of a stream that went through unread."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._folder = Folder()
+        self._reader: Decoder | None = None
+
+    def add(self, batch: Iterable[Delta]) -> None:
+        for delta in batch:
+            if not delta.raw:
+                self._folder.add((delta,))
+                continue
+            # Nobody has parsed such a frame.
+            if self._reader is None:
+                self._reader = dialect(self._route.router.dialect).decoder()
+            self._folder.add(self._reader.feed(delta.raw))
+
+    @property
+    def text(self) -> str:
+        return Completion(self._folder.body()).text
 
 
 _NO_BILL = Bill()

@@ -17,10 +17,10 @@ __all__ = [
     "able",
     "capable",
     "checked_needs",
-    "context_of",
     "demand_of",
     "is_able",
     "left_out",
+    "limit_of",
     "not_capable",
     "reasons",
     "refused",
@@ -228,10 +228,13 @@ def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
     return replace(plan, routes=routes, notes=(*plan.notes, f"left out for its length: {left_out(small)}"))
 
 
-def context_of(route: Route) -> int | None:
-    """Tokens that the model reads, by its router's list, else by the catalog; None: nobody knows."""
-    known = route.router.known.get(route.model)
-    return (route.listed and route.listed.context_length) or (known and known.context_length) or None
+def limit_of(route: Route, name: Literal["context_length", "max_output"]) -> int | None:
+    """Tokens that the model reads, or answers with, by its router's list, else the catalog; None: nobody knows."""
+    for model in (route.listed, route.router.known.get(route.model)):
+        tokens: int | None = getattr(model, name, None)
+        if tokens:
+            return tokens
+    return None
 
 
 _UNBOUNDED = 1 << 62
@@ -239,7 +242,7 @@ _MOST_CHARACTERS = 16
 
 
 def _context(route: Route) -> int:
-    return context_of(route) or _UNBOUNDED
+    return limit_of(route, "context_length") or _UNBOUNDED
 
 
 _DOES_NOT = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chomp_mcp.messages import Failed, FailureKind, Route
-from chomp_mcp.policy.capability import context_of
+from chomp_mcp.policy.capability import limit_of
 
 __all__ = [
     "ACTIONS",
@@ -89,7 +89,8 @@ _SUITS: Mapping[Next, Callable[[Route, Route], bool]] = {
     "key": lambda failed, route: _is_elsewhere(failed, route) or route.key != failed.key,
     # Its context is known, and larger than the failed one's where that is known; keys make no difference.
     "larger": lambda failed, route: (
-        _is_elsewhere(failed, route) and (context_of(route) or 0) > (context_of(failed) or 0)
+        _is_elsewhere(failed, route)
+        and (limit_of(route, "context_length") or 0) > (limit_of(failed, "context_length") or 0)
     ),
     "stop": lambda _failed, _route: False,
 }

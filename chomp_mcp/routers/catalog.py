@@ -57,7 +57,15 @@ def load(settings: Settings) -> dict[str, Router]:
             of_the_wire = {name: getattr(plain, name) for name in _WIRE_FIELDS}
             spoken = {each: replace(router, dialect=each, speaks={}, **of_the_wire) for each in router.speaks}
             routers[router_id] = replace(router, spoken=spoken)
-    _refuse_unknown_routers(settings, routers)
+    # A slip of the keyboard must not be a silent default.
+    known = f"Known: {', '.join(routers)}."
+    if settings.provider != AUTO and settings.provider not in routers:
+        raise InvalidSetting(f"LLM_PROVIDER is wrong: there is no router {settings.provider!r}.", hint=known)
+    for ref in settings.fallbacks:
+        named, slash, model = ref.partition("/")
+        if named not in routers or (slash and not model):
+            message = f"LLM_FALLBACKS is wrong: {ref!r} names no router."
+            raise InvalidSetting(message, hint=f"Write a router, or router/model. {known}")
     return routers
 
 
@@ -80,21 +88,6 @@ def environment_keys(settings: Settings, routers: Mapping[str, Router]) -> dict[
         if keys:
             found[router.id] = keys
     return found
-
-
-def _refuse_unknown_routers(settings: Settings, routers: Mapping[str, Router]) -> None:
-    """LLM_PROVIDER and LLM_FALLBACKS name routers: a slip of the keyboard must not be a silent default."""
-    if settings.provider != AUTO and settings.provider not in routers:
-        raise InvalidSetting(
-            f"LLM_PROVIDER is wrong: there is no router {settings.provider!r}.", hint=f"Known: {', '.join(routers)}."
-        )
-    for ref in settings.fallbacks:
-        router, slash, model = ref.partition("/")
-        if router not in routers or (slash and not model):
-            raise InvalidSetting(
-                f"LLM_FALLBACKS is wrong: {ref!r} names no router.",
-                hint=f"Write a router, or router/model. Known: {', '.join(routers)}.",
-            )
 
 
 _VARIABLE = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")

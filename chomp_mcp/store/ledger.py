@@ -226,7 +226,15 @@ class Ledger:
                     names, calls = self._noted.popitem()
                     await self._write(names, calls)
             except StoreError as error:
-                await self._keep(error)
+                if self._journal is None or not isinstance(error, StoreAway):
+                    _log.error("calls could not be written to the ledger yet: %s", error)
+                    return
+                # It takes nothing now: what is noted is put down here.
+                rows = [Row(names, self._next(), calls) for names, calls in self._noted.items() if calls]
+                self._refused += rows
+                for row in rows:
+                    self._noted[row.names] = []
+                await self._journal_rows(rows)
                 return
             self._wrote_at = time.monotonic()
             if self._journal is not None and self._journal.rows:
@@ -239,17 +247,6 @@ class Ledger:
             row = self._refused[0]
             await self._write(row.names, row.calls, number=row.number)
             del self._refused[0]
-
-    async def _keep(self, error: StoreError) -> None:
-        """The store takes nothing now: what is noted is put down here, where there is a journal."""
-        if self._journal is None or not isinstance(error, StoreAway):
-            _log.error("calls could not be written to the ledger yet: %s", error)
-            return
-        rows = [Row(names, self._next(), calls) for names, calls in self._noted.items() if calls]
-        self._refused += rows
-        for row in rows:
-            self._noted[row.names] = []
-        await self._journal_rows(rows)
 
     def _next(self) -> int:
         self._number += 1

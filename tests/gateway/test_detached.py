@@ -30,7 +30,7 @@ async def test_processes_run_all_that_waits_side_by_side_until_nothing_is_left(h
         w.groq.stream(["so far ", go_on, "and the rest"])
         waiting = [await jobs.enqueue(OWNER, ASKED, prompt="hi") for _ in range(3)]
         for job in waiting:
-            await jobs.line_up(QUEUE, job)
+            await jobs.store.line_up(QUEUE, job.id)
 
         async def run(job_id: str) -> None:
             await jobs.run_queued(OWNER, job_id)
@@ -78,7 +78,7 @@ async def test_what_is_lined_up_when_the_last_process_leaves_is_run_by_it(
         async def line_up_before_the_last_look(queue: str, limit: int) -> int:
             if lined_up.is_set():
                 lined_up.clear()
-                await jobs.line_up(QUEUE, late)
+                await jobs.store.line_up(QUEUE, late.id)
             return await look(queue, limit)
 
         monkeypatch.setattr(processes, "leave", leave_when_it_is_lined_up)
@@ -94,8 +94,8 @@ async def test_a_job_that_waits_in_a_queue_of_a_living_process_is_not_lost_howev
     async with world(home, "groq", clock=clock) as w:
         jobs, processes = w.chomp.jobs, JobProcesses(home / "job-processes")
         waits, stranded = [await jobs.enqueue(OWNER, ASKED, prompt="hi") for _ in range(2)]
-        await jobs.line_up(QUEUE, waits)
-        await jobs.line_up("nobodys", stranded)
+        await jobs.store.line_up(QUEUE, waits.id)
+        await jobs.store.line_up("nobodys", stranded.id)
         assert await processes.enter(QUEUE)
         clock.advance(3600)
         assert (await jobs.result(OWNER, waits.id)).status is JobStatus.QUEUED
@@ -144,7 +144,7 @@ async def test_more_than_may_wait_is_told_to_come_back(home: Path, monkeypatch: 
         launcher = Launcher(w.chomp.jobs, w.chomp.job_processes, QUEUE)
         waiting = [await w.chomp.jobs.enqueue(OWNER, ASKED, prompt="hi") for _ in range(2)]
         for job in waiting:
-            await w.chomp.jobs.line_up(QUEUE, job)
+            await w.chomp.jobs.store.line_up(QUEUE, job.id)
         with pytest.raises(Overloaded) as refused:
             await launcher.dispatch(OWNER, ASKED, prompt="hi")
         assert refused.value.retry_after

@@ -15,6 +15,7 @@ from chomp_mcp.dialects.anthropic.turns import has_bare_calls, turns_of
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Route
+from chomp_mcp.policy.capability import limit_of
 
 __all__ = ["Translated", "translate"]
 
@@ -66,7 +67,7 @@ def translate(route: Route, request: ChatRequest) -> Translated:
     limit = given.get("max_completion_tokens") or given.get("max_tokens")
     body: dict[str, Any] = {
         "model": route.model,
-        "max_tokens": limit or min(_most_output(route) or _DEFAULT_MAX_TOKENS, _DEFAULT_MAX_TOKENS),
+        "max_tokens": limit or min(limit_of(route, "max_output") or _DEFAULT_MAX_TOKENS, _DEFAULT_MAX_TOKENS),
         "messages": turns,
         **({"system": system} if system else {}),
         **({"stream": True} if request.stream else {}),
@@ -109,12 +110,6 @@ def _fields_lost(given: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]
     return [name for name in given if name not in sent | OURS]
 
 
-def _most_output(route: Route) -> int | None:
-    """Tokens that the model can answer with, where the router's list or the catalog tells it."""
-    known = route.router.known.get(route.model)
-    return (route.listed and route.listed.max_output) or (known and known.max_output) or None
-
-
 def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> list[str]:
     """What Messages asks of a request that thinks; changes the body, and tells what it gave up."""
     thinking = body.get("thinking")
@@ -135,7 +130,7 @@ def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> li
     if not isinstance(budget, int) or not isinstance(limit, int) or budget < limit:
         return notes
     if not has_limit:
-        limit = body["max_tokens"] = min(budget + limit, _most_output(route) or budget + limit)
+        limit = body["max_tokens"] = min(budget + limit, limit_of(route, "max_output") or budget + limit)
     if budget < limit or limit <= _LEAST_BUDGET:
         return notes
     body["thinking"] = {**thinking, "budget_tokens": limit - 1}

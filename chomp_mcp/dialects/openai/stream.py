@@ -106,7 +106,19 @@ class StreamDecoder(FrameDecoder):
         choices = [choice for choice in as_list(chunk.get("choices")) if isinstance(choice, dict)]
         changed = not is_exact
         for choice in choices:
-            changed = self._mend_choice(choice, may_be_cut=may_be_cut) or changed
+            delta, index = choice.get("delta"), _index(choice)
+            if not isinstance(delta, dict):  # some end with the whole message instead
+                delta, changed = as_delta(choice), True
+                choice["delta"] = delta
+                choice.pop("message", None)
+            changed = share_reasoning(delta) or changed
+            if "tool_calls" in delta or "function_call" in delta:
+                changed = self._calls.mend(index, delta) or changed
+            is_end = bool(choice.get("finish_reason"))
+            if is_end and (pieces := self._calls.unargued(index)):
+                delta["tool_calls"] = [*as_list(delta.get("tool_calls")), *pieces]
+                changed = True
+            changed = (may_be_cut and self._halves.join(index, delta, is_end=is_end)) or changed
         self._begin(choices)
         if usage := chunk.get("usage"):
             del chunk["usage"]
@@ -126,21 +138,6 @@ class StreamDecoder(FrameDecoder):
         self.is_mute = self.is_mute or any(choice.get("finish_reason") in MUTE_ENDS for choice in choices)
         self.finished = len(self._ended) >= self.choices and self._ended >= self._begun
         return (Delta(data=None if changed else data, chunk=chunk),)
-
-    def _mend_choice(self, choice: dict[str, Any], *, may_be_cut: bool) -> bool:
-        delta, index = choice.get("delta"), _index(choice)
-        changed = not isinstance(delta, dict)
-        if not isinstance(delta, dict):  # some end with the whole message instead
-            delta = choice["delta"] = as_delta(choice)
-            choice.pop("message", None)
-        changed = share_reasoning(delta) or changed
-        if "tool_calls" in delta or "function_call" in delta:
-            changed = self._calls.mend(index, delta) or changed
-        is_end = bool(choice.get("finish_reason"))
-        if is_end and (pieces := self._calls.unargued(index)):
-            delta["tool_calls"] = [*as_list(delta.get("tool_calls")), *pieces]
-            changed = True
-        return (may_be_cut and self._halves.join(index, delta, is_end=is_end)) or changed
 
 
 _MENDED = frozenset({"reasoning", "tool_calls", "function_call"})
