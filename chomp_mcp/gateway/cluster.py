@@ -139,10 +139,8 @@ class Cluster:
         return run
 
     async def _see_to(self, name: str) -> None:
-        """A delivered job: run it here; one that another replica runs is looked at again later, while that one lives.
-
-        Raises nothing but its cancellation, after which the job is delivered again.
-        """
+        """A delivered job: run it here; one that another replica runs is looked at again, while that one lives."""
+        # It raises nothing but its cancellation, after which the job is delivered again.
         caller_id, _, job_id = name.rpartition(":")
         while True:
             try:

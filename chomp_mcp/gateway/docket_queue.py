@@ -166,15 +166,13 @@ class Queue:
             await asyncio.sleep(BACK_SECONDS)
 
     async def _run(self, name: str = TaskKey()) -> None:
-        """What docket calls. Without an end it is left when the worker is: to a delivery that comes again.
-
-        The worker ends its session when Redis is away, and waits for what it has delivered; jobs that take minutes must
-        not keep it from coming back.
-        """
+        """What docket calls. Without an end it is left when the worker is: to a delivery that comes again."""
         worker = self._worker
         session = worker._processing_session if worker is not None else None  # noqa: SLF001 - there is no other sign
         if session is None:
             raise asyncio.CancelledError
+        # The worker ends its session when Redis is away, and waits for what it has delivered; jobs that take minutes
+        # must not keep it from coming back.
         seen_to = asyncio.ensure_future(self._deliver(name))
         left = asyncio.create_task(session.stopping.wait())
         try:

@@ -296,14 +296,11 @@ _READING = tuple(each.name for each in fields(Reading))
 
 
 def _names(route: Route) -> tuple[str, str, str]:
-    """The records of its rests, of its breaker and of its quota.
-
-    One breaker for each router; the mock's models fail on purpose, each by itself. Quotas are counted per key, and per
-    model where the router says so.
-    """
+    """The records of its rests, of its breaker and of its quota."""
     router, key_id, model = route.router, route.key_id, route.model
     return (
         f"rest:{router.id}:{key_id}",
+        # One for each router; the mock's models fail on purpose, each by itself.
         f"health:{router.id}:{model}" if router.dialect == "mock" else f"health:{router.id}",
         f"quota:{router.id}:{key_id}:{model if router.quota_scope == 'model' else ''}",
     )

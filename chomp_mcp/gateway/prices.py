@@ -63,15 +63,13 @@ class Prices:
             )
 
     def _listed(self, route: Route) -> Model | None:
-        """What the router's list says of the model, however old: an old price is better than none.
-
-        A variant that is not on it (`x/y:nitro`) is priced as the model that it is a variant of.
-        """
+        """What the router's list says of the model, however old: an old price is better than none."""
         if route.listed:
             return route.listed
         router, key_id, model = route.router.id, route.key_id, route.model
         if found := self._models.peek(router, key_id, model):
             return found
+        # A variant that is not on it (`x/y:nitro`) is priced as the model that it is a variant of.
         base = pricing.base_id(model)
         return None if base == model else self._models.peek(router, key_id, base)
 

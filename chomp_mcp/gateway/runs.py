@@ -269,14 +269,11 @@ class Runs:
         await finished(end())
 
     async def _write_end(self, run: Run, ended: Job) -> Job:
-        """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away.
-
-        So does what another process has taken over, which heard nothing of this one for too long.
-        """
+        """Store how it ended. What somebody has cancelled meanwhile stays so; what was deleted stays away."""
 
         def change(stored: Job) -> Job | None:
             if stored.process != ended.process:
-                return None
+                return None  # another one has taken it over, which heard nothing of this one for too long
             if stored.status is not JobStatus.CANCELLED:
                 return ended
             return replace(ended, status=stored.status, error="", finished_at=stored.finished_at)

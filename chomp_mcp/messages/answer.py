@@ -217,11 +217,9 @@ def _says(said: Any) -> bool:
 
 
 def _is_something(value: Any, depth: int = 8) -> bool:
-    """An object whose every field is blank (Snowflake fills in all that there are) is nothing; so is a list of such.
-
-    A part or a piece of a tool call may name its kind and its place for ever, and say nothing. What lies deeper than
-    any API nests it counts as something.
-    """
+    """An object whose every field is blank (Snowflake fills in all that there are) is nothing; so is a list of such."""
+    # A part or a piece of a tool call may name its kind and its place for ever, and say nothing. What lies deeper than
+    # any API nests it counts as something.
     if isinstance(value, dict):
         value = [each for name, each in value.items() if name not in _LABELS]
     if isinstance(value, list) and depth:

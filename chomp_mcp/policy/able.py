@@ -60,11 +60,9 @@ def _is_able(pair: Pair, target: Target, book: Book, lists: Lists) -> bool | Non
 def _others(
     router: str, target: Target, book: Book, lists: Lists, tried: Mapping[Pair, bool | None]
 ) -> dict[Pair, bool | None]:
-    """Models of the router's list that are known to do it; where there are none at all, those of which nobody knows.
-
-    Free ones alone where its key pays for no others.
-    """
+    """Models of the router's list that are known to do it; where there are none at all, those of which nobody knows."""
     listed = lists.get(router) or UNKNOWN
+    # Its key may pay for no others than free ones.
     models = listed.free_and_large if router in book.no_credit else (model.id for model in listed)
     verdicts = {model: _is_able((router, model), target, book, lists) for model in models}
     wanted: list[bool | None] = [True]

@@ -93,11 +93,9 @@ _NO_OBJECT: Mapping[str, str] = {"html": "with an HTML page", "nothing": "with n
 
 
 def _error_object(body: Any) -> Mapping[str, Any]:
-    """The error object in any envelope seen.
-
-    OpenAI, OpenRouter, Zen, Anthropic: under `error`. Cerebras: flat, or under `error`. Ollama: `error` is a text;
-    Fireworks: that and a `message`. FastAPI (vLLM, LM Studio): `detail`, a text or a list. Gemini: in an array.
-    """
+    """The error object in any envelope seen."""
+    # OpenAI, OpenRouter, Zen, Anthropic: under `error`. Cerebras: flat, or under `error`. Ollama: `error` is a text;
+    # Fireworks: that and a `message`. FastAPI (vLLM, LM Studio): `detail`, a text or a list. Gemini: in an array.
     if isinstance(body, list):
         return _error_object(body[0]) if body else {}
     if not isinstance(body, Mapping):

@@ -253,10 +253,7 @@ class Ledger:
         return self._number
 
     async def _journal_rows(self, rows: Sequence[Row]) -> None:
-        """On disk when it returns: those that come in while the disk writes go together, the next time.
-
-        Where the disk refuses, they are in memory all the same.
-        """
+        """On disk when it returns: those that come in while the disk writes go together, the next time."""
         if not rows or self._journal is None:
             return
         self._to_journal += rows
@@ -265,7 +262,7 @@ class Ledger:
             try:
                 if together:
                     await finished(asyncio.to_thread(self._journal.add, self._process, together))
-            except OSError:
+            except OSError:  # they are in memory all the same
                 _log.exception("%d calls could not be written to the journal", len(together))
 
     def _check_allowance(self, hold: Hold, wish: _Wish, away: StoreAway) -> None:
@@ -325,11 +322,9 @@ class Ledger:
         *,
         number: int = 0,
     ) -> Hold | None:
-        """Settle `calls` of one caller, and place `hold` as `wish` allows, in one atomic step; the hold as placed.
-
-        What dead processes held is booked by the way. When the store refuses, the calls are noted again; on a remote
-        one this very step is taken again, whose `number` it is told with then.
-        """
+        """Settle `calls` of one caller, and place `hold` as `wish` allows, in one atomic step; the hold as placed."""
+        # What dead processes held is booked by the way. When the store refuses, the calls are noted again; on a remote
+        # one this very step is taken again, whose `number` it is told with then.
         is_again = bool(number)
         if self._journal is not None and not is_again:
             number = self._next()

@@ -195,21 +195,19 @@ class _NoKeychain(Exception):
 
 @contextmanager
 def _keychain() -> Iterator[KeyringBackend]:
-    """MacOS Keychain, Windows Credential Locker, Secret Service or KWallet, by the `keyring` library.
-
-    A backend may fail with any error of the library behind it, and none of that is ours to mend: all that goes wrong in
-    the block, or before it, is `_NoKeychain`.
-    """
+    """MacOS Keychain, Windows Credential Locker, Secret Service or KWallet, by the `keyring` library."""
     try:
         import keyring
         from keyring.backends.fail import Keyring as NoBackend
     except ImportError:
         raise _NoKeychain("no OS keychain: pip install 'chomp-mcp[keychain]'") from None
+    # A backend may fail with any error of the library behind it, and none of that is ours to mend: all that goes wrong
+    # in the block, or before it, is `_NoKeychain`.
     try:
         backend = keyring.get_keyring()
         if not isinstance(backend, NoBackend):
             yield backend
             return
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - whatever it is
         raise _NoKeychain(f"the OS keychain does not answer ({type(error).__name__})") from None
     raise _NoKeychain("no OS keychain can be reached from here")

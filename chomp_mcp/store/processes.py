@@ -126,11 +126,9 @@ class Processes:
         return not is_free
 
     async def _moves(self, process_id: str) -> bool:
-        """By our own clock alone. A record that is not there is watched like any other: the store may have lost it.
-
-        Watched means looked at all the time: what the others could not write while the store was away, or what nobody
-        here looked at, says nothing of them.
-        """
+        """By our own clock alone. A record that is not there is watched like any other: the store may have lost it."""
+        # Watched means looked at all the time: what the others could not write while the store was away, or what nobody
+        # here looked at, says nothing of them.
         try:
             value = await self._kv.get(_lease(process_id))
         except StoreError:

@@ -151,10 +151,8 @@ class Metrics:
 
 
 def _of_all_workers() -> CollectorRegistry | None:
-    """The counters of all processes of this server, where doors/http/server/workers.py has made a folder for them.
-
-    That each process writes its own there is prometheus_client's doing, once that variable is set.
-    """
+    """The counters of all processes of this server, where doors/http/server/workers.py has made a folder for them."""
+    # That each process writes its own there is prometheus_client's doing, once that variable is set.
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return None
     from prometheus_client import CollectorRegistry

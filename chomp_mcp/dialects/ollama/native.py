@@ -130,10 +130,7 @@ def _finish(answer: Mapping[str, Any], has_calls: bool) -> str:
 
 
 def _message(message: Mapping[str, Any], tools: dict[str, Any]) -> dict[str, Any]:
-    """Text and images apart, arguments as objects, tool results by the name of their tool.
-
-    `tools` is filled on the way: the id of each call so far -> the name of its tool.
-    """
+    """Text and images apart, arguments as objects; `tools` is filled on the way: a call's id -> its tool's name."""
     content = message.get("content")
     parts = as_objects(content)
     text = content if isinstance(content, str) else "".join(str(p["text"]) for p in parts if p.get("text"))

@@ -149,10 +149,8 @@ def _first_whole(row: Mapping[str, Any], paths: Sequence[str]) -> int | None:
 
 
 def _prices(router: Router, row: Mapping[str, Any]) -> dict[str, Decimal]:
-    """USD per token (or per request …) by OpenRouter's names; what does not parse is left out.
-
-    None at all in another currency, or in a unit that nobody knows: unknown, never taken for dollars or for free.
-    """
+    """USD per token (or per request …) by OpenRouter's names; what does not parse is left out."""
+    # None at all in another currency, or in a unit that nobody knows: unknown, never taken for dollars or for free.
     pricing = row.get("pricing")
     currencies = [as_mapping(place).get("currency") for place in (pricing, row)]
     if not all(as_text(currency).strip().upper() in _USD for currency in currencies if currency):

@@ -95,11 +95,8 @@ def exit_code(error: ChompError) -> int:
 
 
 def _prepare_streams(words: Sequence[str]) -> None:
-    """UTF-8 to files and pipes, whatever the locale; a terminal that cannot show a character shows `?` instead.
-
-    Raises:
-        StoreError: stdout is closed. What is closed is opened on nothing first: a socket must never become fd 1.
-    """
+    """UTF-8 to files and pipes, whatever the locale; a terminal that cannot show a character shows `?` instead."""
+    # What is closed is opened on nothing first: a socket must never become fd 1.
     closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         if name in closed:

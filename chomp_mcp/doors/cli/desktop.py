@@ -105,11 +105,7 @@ def uninstall_profile(client: Client, args: argparse.Namespace) -> None:
 
 
 def _edited(library: Path, edit: Callable[[str, Mapping[str, Any]], str]) -> tuple[ConfigFile, str]:
-    """`_meta.json`, and its text as it will be; every other profile in it stays.
-
-    Raises:
-        InvalidRequest: it cannot be edited.
-    """
+    """`_meta.json`, and its text as it will be; every other profile in it stays."""
     file = ConfigFile.read(library / "_meta.json")
     form, text = edits.of("jsonc"), file.text or ""
     with refused(file.path, "Add the profile in Claude Desktop: Developer, Configure third-party inference."):

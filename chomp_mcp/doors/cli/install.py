@@ -171,10 +171,7 @@ def _install(client: Client, file: ConfigFile, fresh: Mapping[str, Any], args: a
 
 
 def _as_it_was(client: Client, file: ConfigFile, entry: Any) -> tuple[ConfigFile | None, str | None]:
-    """The text without the entry, and the backup that it equals: the file before `install`, where only that changed it.
-
-    There is no text where `install` made the file.
-    """
+    """The text without the entry, and the backup that it equals: the file before `install`, if only that changed it."""
     form, where = edits.of(client.form), (client.section, NAME)
     for kept in file.backups():
         try:
@@ -183,7 +180,7 @@ def _as_it_was(client: Client, file: ConfigFile, entry: Any) -> tuple[ConfigFile
                 return kept, kept.text or ""
         except ValueError:
             continue
-    if form.put("", where, dict(entry)) == file.text:
+    if form.put("", where, dict(entry)) == file.text:  # `install` made the file
         return None, None
     return None, edits.drop(form, file.text or "", where)
 
@@ -215,13 +212,8 @@ def _run(command: Sequence[str]) -> str:
 
 
 def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """What goes along in the entry: the way out of this network, and what was asked for; and what is said of the rest.
-
-    Clients start servers with a bare environment; what is set only in this shell would silently be missing.
-
-    Raises:
-        InvalidRequest: a variable that was asked for is not set.
-    """
+    """What goes along in the entry: the way out of this network, what was asked for; and what is said of the rest."""
+    # Clients start servers with a bare environment: what is set only in this shell would silently be missing.
     given = {name: value for name, value in settings.environment.items() if value.strip()}
     missing = [name for name in asked if name not in given]
     if missing:

@@ -157,10 +157,7 @@ def _address(settings: Settings) -> str:
 
 
 async def _is_served(settings: Settings, url: str, token: str) -> bool:
-    """A gateway of ours that takes the owner's token (any, where it asks for none).
-
-    Anybody may listen there: nothing secret goes out before it has proved that it reads our store.
-    """
+    """A gateway of ours that takes the owner's token (any, where it asks for none)."""
     # A proxy of this environment must not see the token.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -173,6 +170,7 @@ async def _is_served(settings: Settings, url: str, token: str) -> bool:
         except (HTTPError, HTTPException):
             return None
 
+    # Anybody may listen there: nothing secret goes out before it has proved that it reads our store.
     challenge = secrets.token_hex(16)
     try:
         with anyio.fail_after(FIND_SECONDS):  # what trickles is not waited for

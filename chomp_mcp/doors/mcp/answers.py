@@ -107,10 +107,8 @@ def _of_job(job: Job, host: Host, words: str, **structured: Any) -> CallToolResu
 
 
 def _in_words(job: Job, host: Host) -> str:
-    """The answer and who gave it. Of any other job the first words say that this is no answer.
-
-    The last line is always ours, whatever a model wrote above it: a receipt that it forged, or a state.
-    """
+    """The answer and who gave it. Of any other job the first words say that this is no answer."""
+    # The last line is always ours, whatever a model wrote above it: a receipt that it forged, or a state.
     if job.status is JobStatus.DONE:
         return f"{job.text}\n\n{one_line(_receipt(job, host))}"
     if job.status is JobStatus.ERROR:

@@ -163,15 +163,13 @@ def mcp_routes(
 
 
 def _entered(route: BaseRoute) -> BaseRoute:
-    """Bodies are mended before the SDK reads them, and it learns who calls.
-
-    A POST of another content type is refused by us: the SDK would do it in plain text.
-    """
+    """Bodies are mended before the SDK reads them, and it learns who calls."""
     if not isinstance(route, Route | Mount):
         return route
     handle = route.app
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Refused by us: the SDK would do it in plain text.
         content_type = Headers(scope=scope).get("content-type", "")
         if scope["method"] == "POST" and not content_type.lower().startswith("application/json"):
             error = InvalidRequest("The body is not called JSON.", hint="Send content-type: application/json.")

@@ -85,11 +85,7 @@ def serve_stdio(settings: Settings) -> None:
 
 
 async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyPages, launcher: Launcher) -> None:
-    """Until stdin ends, a signal comes, or whoever started us is gone.
-
-    The jobs that `ask` left behind get a moment: the SDKs' clients send SIGTERM 2 s after they closed stdin. Then they
-    go on in a process of their own, from the beginning.
-    """
+    """Until stdin ends, a signal comes, or whoever started us is gone."""
 
     async def close(grace_seconds: float) -> None:
         try:
@@ -112,14 +108,13 @@ async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyP
         await serve()
     finally:
         watching.cancel()
+        # The jobs that `ask` left behind get a moment: the SDKs' clients send SIGTERM 2 s after they closed stdin. Then
+        # they go on in a process of their own, from the beginning.
         await close(GRACE_SECONDS)
 
 
 def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[int], None]:
-    """Ctrl-C and SIGTERM close what is open and end the process; the second one ends it at once.
-
-    The hard way out: somebody may sit in a write that nobody reads. What comes back does the same, for an exit code.
-    """
+    """Ctrl-C and SIGTERM close what is open and end the process, as what comes back does for an exit code."""
     loop = asyncio.get_running_loop()
     leaving: list[asyncio.Task[None]] = []
 
@@ -129,6 +124,7 @@ def _leave_on_signals(close: Callable[[float], Awaitable[None]]) -> Callable[[in
         finally:
             if isinstance(sys.stderr, LossyStream):
                 sys.stderr.drain()  # `os._exit` flushes nothing
+            # The hard way out: somebody may sit in a write that nobody reads.
             os._exit(code)
 
     def leave(code: int) -> None:

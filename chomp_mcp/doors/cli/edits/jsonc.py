@@ -177,11 +177,7 @@ _LIST = ""
 
 
 def _within(root: _Node, path: Sequence[str]) -> Sequence[str]:
-    """The path below the root.
-
-    Raises:
-        CannotEdit: the file is an array where an object is looked for, or the other way round.
-    """
+    """The path below the root."""
     if isinstance(root.value, list) is not (path[0] == _LIST):
         raise CannotEdit("it holds no JSON object" if isinstance(root.value, list) else "it holds no JSON array")
     return path[1:] if path[0] == _LIST else path

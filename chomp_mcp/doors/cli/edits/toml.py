@@ -70,12 +70,10 @@ def drop(text: str, path: Sequence[str]) -> str:
 
 
 def _sections(text: str, path: Sequence[str], *, is_exact: bool = False) -> Iterator[tuple[int, int]]:
-    """Where `[a.b]` and, unless `is_exact`, `[a.b.…]` stand, each to its last line that is neither blank nor a comment.
-
-    A line in a text of several lines may look like a header: whoever calls compares what is left.
-    """
+    """Where `[a.b]` and, unless `is_exact`, `[a.b.…]` stand, each to its last line that is no blank and no comment."""
     name = r"[ \t]*\.[ \t]*".join(f"[\"']?{re.escape(part)}[\"']?" for part in path)
     ours = re.compile(rf"[ \t]*\[[ \t]*{name}[ \t]*[{'' if is_exact else '.'}\]]")
+    # A line in a text of several lines may look like a header: whoever calls compares what is left.
     headers = [header.start() for header in re.finditer(r"^[ \t]*\[.*$", text, re.MULTILINE)]
     for start, end in zip(headers, [*headers[1:], len(text)], strict=False):
         if ours.match(text, start):
