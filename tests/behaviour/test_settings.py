@@ -182,7 +182,7 @@ async def takes_over_soon(bed: Bed, _value: str) -> None:
     async with Chomp(Settings.load(bed.env)) as chomp:
         job = await chomp.jobs.enqueue(OWNER, ChatRequest.from_prompt("hi", model="groq/m"), prompt="hi")
         left = replace(job, status=JobStatus.RUNNING, process="of-a-replica-that-died", starts=1)
-        await chomp.jobs._jobs.save(left)
+        await chomp.jobs.store.save(left)
     async with bed.http() as served:
         told = (await served.http.get(f"/api/result/{job.id}?wait=8")).json()
     assert (told["status"], told["result"]) == ("done", "hello")

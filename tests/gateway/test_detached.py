@@ -73,7 +73,7 @@ async def test_what_is_lined_up_when_the_last_process_leaves_is_run_by_it(
             await jobs.run_queued(OWNER, job_id)
 
         lined_up = asyncio.Event()
-        look = jobs.count_in_line
+        look = jobs.store.count_in_line
 
         async def line_up_before_the_last_look(queue: str, limit: int) -> int:
             if lined_up.is_set():
@@ -82,7 +82,7 @@ async def test_what_is_lined_up_when_the_last_process_leaves_is_run_by_it(
             return await look(queue, limit)
 
         monkeypatch.setattr(processes, "leave", leave_when_it_is_lined_up)
-        monkeypatch.setattr(jobs, "count_in_line", line_up_before_the_last_look)
+        monkeypatch.setattr(jobs.store, "count_in_line", line_up_before_the_last_look)
         with anyio.fail_after(20):
             await run_all(jobs, processes, QUEUE, run)
         assert rooms == [False]
