@@ -11,7 +11,7 @@ from chomp_mcp.gateway.inabilities import Inabilities
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import AUTO, Caller, Model, Router
 from chomp_mcp.policy import capability, routing
-from chomp_mcp.policy.grants import Grant
+from chomp_mcp.policy.routing import Book
 
 __all__ = ["ModelPage", "ModelPages"]
 
@@ -63,7 +63,8 @@ class ModelPages:
         """
         needed = capability.checked_needs(needs)
         book = await self.books.of(caller)
-        wanted = (routing.named_router(router, self.routers).id,) if router != AUTO else routing.listed_routers(book)
+        named = router != AUTO and routing.named_router(router, self.routers, filter(book.shows, self.routers)).id
+        wanted = (named,) if named else tuple(filter(book.shows, routing.listed_routers(book)))
         start, size = _page(cursor, limit)
         if router != AUTO and router in book.closed:
             raise NotAllowed(f"{self.routers[router].name} is the owner's.", hint="Leave it out for those you can use.")
@@ -74,10 +75,8 @@ class ModelPages:
         models = [
             model
             for known in lists.values()
-            for model in known.models
-            if book.grant.allows("", model.ref)
-            and (model.free or not free_only)
-            and all(word in f"{model.ref} {model.name}".lower() for word in words)
+            for model in book.shown(known.models)
+            if (model.free or not free_only) and all(word in f"{model.ref} {model.name}".lower() for word in words)
         ]
         unable = await self.inabilities.known()
         unknown = 0
@@ -98,18 +97,19 @@ class ModelPages:
             str(end) if end < len(models) else "",
             errors,
             {model.ref: known for model, known in shown if known},
-            self._groups(words, needed, book.grant) if router == AUTO and not free_only and not start else (),
+            self._groups(words, needed, book) if router == AUTO and not free_only and not start else (),
             unknown,
         )
 
-    def _groups(self, words: Iterable[str], needed: frozenset[str], grant: Grant) -> tuple[Model, ...]:
-        return tuple(
-            Model("", group.name, f"{', '.join(group.models)} ({group.order})", can=group.needs)
-            for group in self.books.groups.values()
-            if needed <= group.needs
-            and all(word in group.name.lower() for word in words)
-            and any(grant.allows(group.name, ref) for ref in group.models)
-        )
+    def _groups(self, words: Iterable[str], needed: frozenset[str], book: Book) -> tuple[Model, ...]:
+        shown = []
+        for group in self.books.groups.values():
+            if needed <= group.needs and all(word in group.name.lower() for word in words):
+                # Of its members those that serve this caller.
+                theirs = [ref for ref in group.models if ref.partition("/")[0] not in book.closed]
+                if allowed := [ref for ref in theirs if book.grant.allows(group.name, ref)]:
+                    shown.append(Model("", group.name, f"{', '.join(allowed)} ({group.order})", can=group.needs))
+        return tuple(shown)
 
 
 def _page(cursor: str, limit: int | None) -> tuple[int, int | None]:

@@ -154,6 +154,7 @@ class Status:
         rows = {
             router.id: await self._router(router, book, spend, breakers[router.id], keys[router.id])
             for router in self.routers.values()
+            if book.shows(router.id)
         }
         for router in self.routers.values():
             if router.url_from and caller.is_owner:
@@ -229,6 +230,9 @@ class Status:
         breaker: tuple[BreakerState, float | None],
         keys: Sequence[KeyHealth],
     ) -> RouterStatus:
+        def may_see(model: str) -> bool:
+            return book.grant.allows("", f"{router.id}/{model}")
+
         state, breaker_until = breaker
         now = self.clock()
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
@@ -252,9 +256,11 @@ class Status:
                 {"what": scope, "reason": rest.reason, "why": rest.why, "until": _when(rest.until)}
                 for known in keys
                 for scope, rest in known.rests.items()
-                if rest.is_on(now)
+                if rest.is_on(now) and (not (model := scope.partition("model:")[2]) or may_see(model))
             ],
-            "quota": [row for known in keys for row in _quota(known.quotas)]
+            "quota": [
+                row for known in keys for row in _quota(known.quotas) if not row["model"] or may_see(row["model"])
+            ]
             + [row for known in accounts for row in _quota({"": known.readings})],
             "credit": [{"free_only": known.free_only, "remaining_usd": known.remaining_usd} for known in accounts],
             "limits": router.limits,

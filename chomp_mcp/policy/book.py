@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chomp_mcp.messages import AUTO, Group, Router
+from chomp_mcp.messages import AUTO, Group, Model, Router
 from chomp_mcp.policy.capability import Unable
 from chomp_mcp.policy.grants import UNLIMITED, Grant
 from chomp_mcp.policy.roster import Roster
@@ -66,6 +66,18 @@ class Book:
         if router.url_lacks:
             return False
         return bool(self.keys.get(router.id)) if router.needs_key else router.id not in self.closed
+
+    def shows(self, router: str) -> bool:
+        """Its name is told to this caller: it may use some of its models, by their names or in a group."""
+        if router in self.closed:
+            return False
+        ours = [group for group in self.groups.values() if self.grant.models and self.grant.allows(group.name, "")]
+        refs = (ref for group in ours for ref in group.models)
+        return self.grant.may_reach(router) or any(ref.partition("/")[0] in {router, "*"} for ref in refs)
+
+    def shown(self, models: Iterable[Model]) -> Iterator[Model]:
+        """Those that it may ask for by their names."""
+        return (model for model in models if model.router not in self.closed and self.grant.allows("", model.ref))
 
     def usable_routers(self) -> tuple[Router, ...]:
         """Those of `routers`, which may be a thousand, that the caller can call: mostly a few."""

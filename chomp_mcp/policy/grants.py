@@ -54,6 +54,11 @@ class Grant:
         """A pattern names this very router, and not just any."""
         return any(pattern.partition("/")[0] == router for pattern in self.models if "/" in pattern)
 
+    def may_reach(self, router: str) -> bool:
+        """A pattern may mean a model of this router; what is no pattern is a group's name, or `auto`."""
+        heads = ((*pattern.partition("/"), "*" in pattern) for pattern in self.models)
+        return not self.models or any(fnmatchcase(router, head) if slash else wild for head, slash, _, wild in heads)
+
     def has_ended(self, now: float) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 

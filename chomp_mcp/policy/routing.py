@@ -75,7 +75,7 @@ def resolve(
         if group := book.groups.get(model):
             return Target(asked, AUTO, "", needs | group.needs, is_default, group)
         return Target(asked, *_split(model, book), needs, is_default)
-    named_router(router, book.routers)
+    named_router(router, book.routers, filter(book.shows, book.routers))
     prefix, _, rest = model.partition("/")
     listed = (lists or {}).get(router)
     if prefix == router and rest:
@@ -98,14 +98,15 @@ def _checked(ref: str, param: str) -> str:
     return ref
 
 
-def named_router(router: str, routers: Mapping[str, Router]) -> Router:
-    """The router of that id, or `InvalidRequest` with the closest ids."""
+def named_router(router: str, routers: Mapping[str, Router], shown: Iterable[str] | None = None) -> Router:
+    """The router of that id, or `InvalidRequest` with the closest ids of those that the caller may see; mostly all."""
     if router in routers:
         return routers[router]
-    close = close_to(router[:MAX_REF], routers)
+    known = [*(routers if shown is None else shown)]
+    close = close_to(router[:MAX_REF], known)
     raise InvalidRequest(
         f"There is no router {quoted(router)}.",
-        hint=f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(routers)}.",
+        hint=f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}.",
         param="router",
     )
 
@@ -323,16 +324,17 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
             hint=f"Ask for {itself}/auto, or for one of its models, as in {itself}/<model>.",
             did_you_mean=(f"{itself}/auto",),
         )
-    named = (router for router in only_when_named(book) if target.model in (lists.get(router) or UNKNOWN))
-    close = tuple(f"{router}/{target.model}" for router in named)
-    close = close or close_to(target.model, [model.ref for router in order for model in known[router]])
+    # From here on only what the caller may see is named.
+    found = (lists.get(router) or UNKNOWN for router in only_when_named(book))
+    close = tuple(m.ref for m in book.shown(filter(None, (roster.get(target.model) for roster in found))))
+    close = close or close_to(target.model, (m.ref for router in order for m in book.shown(known[router])))
     prefix, slash, rest = target.model.partition("/")
-    if slash and (meant := close_to(prefix, book.routers)):
+    if slash and (meant := close_to(prefix, filter(book.shows, book.routers))):
         close = (f"{meant[0]}/{rest}", *close)[:3] if rest == AUTO else close or (f"{meant[0]}/{rest}",)
     hint = "Call list_models to see what there is, or register a key for a router that has it."
     if close:
         hint = f"Did you mean {' or '.join(close)}?"
-    elif unread := [router for router in order if lists.get(router) is None]:
+    elif unread := [router for router in order if lists.get(router) is None and book.shows(router)]:
         hint = f"The lists of {', '.join(unread)} could not be read: name the router, as in {unread[0]}/<model>."
     why = f"No router that auto may choose lists the model {target.model[:200]!r}."
     raise UnknownModel(why, hint=hint, did_you_mean=close)

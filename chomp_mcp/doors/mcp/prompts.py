@@ -49,7 +49,8 @@ def add_completion(server: MCPServer[Any], chomp: Chomp) -> None:
     """Values for `router`, `model`, `models` (after the last comma) and `job_id`."""
 
     async def routers(typed: str) -> Iterable[str]:
-        return (router for router in ("auto", *chomp.routers) if router.startswith(typed))
+        book = await chomp.books.of(current_caller.get())
+        return (router for router in ("auto", *filter(book.shows, chomp.routers)) if router.startswith(typed))
 
     async def models(typed: str) -> Iterable[str]:
         page = await chomp.list_models(query=typed, limit=MOST_VALUES, caller=current_caller.get())

@@ -30,7 +30,7 @@ def add_resources(server: MCPServer[Any], chomp: Chomp) -> None:
     @_as_json
     async def routers() -> Any:
         """Every router: whether it has a key, where to get one, what auto prefers."""
-        keys = await chomp.keyring.previews(current_caller.get())
+        keys, book = await chomp.keyring.previews(current_caller.get()), await chomp.books.of(current_caller.get())
         return [
             {
                 "id": router.id,
@@ -38,11 +38,12 @@ def add_resources(server: MCPServer[Any], chomp: Chomp) -> None:
                 "key": keys.get(router.id),
                 "needs_key": router.needs_key,
                 "keys_page": router.keys_page,
-                "models": list(router.models),
+                "models": [model for model in router.models if book.grant.allows("", f"{router.id}/{model}")],
                 "deprecated": router.deprecated,
                 "limits": router.limits,
             }
             for router in chomp.routers.values()
+            if book.shows(router.id)
         ]
 
     @server.resource("chomp://models/{router}", title="A router's models", mime_type=JSON)

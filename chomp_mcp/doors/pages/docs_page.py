@@ -24,7 +24,10 @@ __all__ = ["routes"]
 
 def routes(chomp: Chomp) -> list[Route]:
     """`/openapi.json` and `/docs`."""
-    described = document(chomp.routers, needs_token=not is_open(chomp.settings))
+    is_for_all = is_open(chomp.settings)
+    # Where a token is due, the owner's own rows are named to nobody who has not been lent them.
+    own = () if is_for_all else {name for name in chomp.settings.router_rows if not chomp.routers[name].shared}
+    described = document([name for name in chomp.routers if name not in own], needs_token=not is_for_all)
 
     async def as_json(_request: Request) -> Json:
         return Json(described)

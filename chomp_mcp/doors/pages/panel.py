@@ -14,7 +14,7 @@ EXCHANGES = 30
 async def panel(chomp: Chomp, caller: Caller, *, bodies: bool = False) -> str:
     """The owner sees everybody's requests, anyone else their own; `bodies`: with their texts, where those are kept."""
     status, previews = await chomp.status(caller), await chomp.keyring.previews(caller)
-    recent = await chomp.receipts.recent(EXCHANGES, caller, bodies=bodies)
+    recent = [] if "trouble" in status else await chomp.receipts.recent(EXCHANGES, caller, bodies=bodies)
     under_way = len(chomp.gateway.under_way) if caller.is_owner else None
     return "\n".join(
         [

@@ -70,6 +70,46 @@ async def test_a_token_uses_the_owners_keys_for_the_models_that_it_may_ask(home:
         assert shown.json()["routers"] == {}, "the owner's keys are lent, and not shown"
 
 
+async def test_a_token_is_shown_what_it_can_use_and_no_other_name(home: Path) -> None:
+    """Nor is it told of it by a hint, a rest, a quota, or the members of a group."""
+    async with ScriptedRouter() as groq, ScriptedRouter() as cerebras, ScriptedRouter() as lab:
+        home.mkdir()
+        groq.models(["m", "secret-a"])
+        cerebras.models(["secret-b"])
+        members = '"groq/m", "cerebras/secret-b", "lab-of-secret/secret-c"'
+        (home / "config.toml").write_text(
+            f'[routers.lab-of-secret]\nurl = "{lab.url}"\nmodels = ["secret-c"]\n'
+            f'[groups.coding]\nmodels = [{members}]\n[groups.secret-group]\nmodels = ["cerebras/secret-b"]\n'
+        )
+        env = environment(home, {"groq": groq, "cerebras": cerebras}, GATEWAY_AUTH_TOKEN=OWNER, GATEWAY_RATE_RPS="0")
+        async with serving(Settings.load(env)) as served:
+            groq.fail(429, {"error": {"message": "Rate limit reached"}}, {"retry-after": "600"})
+            assert (await chat(served, OWNER, "groq/secret-a")).status_code == 429
+            groq.clear()
+            groq.models(["m", "secret-a"])
+            token = await issued(served, models=["groq/m"])
+            headers = {"authorization": f"Bearer {token}"}
+            told = {}
+            for path in (
+                *("/v1/models", "/v1/models?client_version=1", "/v1/models/groq/secrt-a", "/v1/providers", "/docs"),
+                *("/v1beta/models", "/api/models/auto", "/api/models/nonsense", "/openapi.json"),
+            ):
+                told[path] = (await served.http.get(path, headers=headers)).text
+            for ref in ("secrt-a", "groq/secrt-a", "lab-of-secrt/x", "secrt-group", "auto", "coding"):
+                told[ref] = (await chat(served, token, ref)).text
+            async with (
+                httpx2.AsyncClient(headers=headers) as http,
+                Client(streamable_http_client(f"{served.url}/mcp", http_client=http)) as client,
+            ):
+                told["list_models"] = text_of(await client.call_tool("list_models", {}))
+                told["status"] = str(await client.call_tool("status", {}))
+                told["routers"] = str(await client.read_resource("chomp://routers"))
+            assert [where for where, text in told.items() if "secret" in text] == []
+            assert "groq/m (listed)" in told["/v1/models"], "the group, with the member that serves it"
+            owners = (await served.http.get("/v1/models", headers={"authorization": f"Bearer {OWNER}"})).text
+            assert "groq/m, cerebras/secret-b, lab-of-secret/secret-c" in owners
+
+
 DOORS = {
     "/v1/messages": {"model": "cerebras/m", "max_tokens": 9, "messages": HI},
     "/v1/responses": {"model": "cerebras/m", "input": "hi"},
