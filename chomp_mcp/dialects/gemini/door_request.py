@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,8 +68,10 @@ class _History:
     def __init__(self) -> None:
         self.messages: list[_Part] = []
         self.notes: list[str] = []
-        self._open: list[tuple[str, str]] = []
-        """(name, id) of the calls that have no result yet."""
+        self._open: dict[int, str] = {}
+        """The ids of the calls that have no result yet, by the number of the call."""
+        self._called: defaultdict[tuple[str, str], deque[int]] = defaultdict(deque)
+        """The numbers of the calls of one `("name", …)` and of one `("id", …)`, in order."""
         self._count = 0
 
     def add(self, content: Mapping[str, Any], role: str) -> None:
@@ -79,7 +82,9 @@ class _History:
             for told in (part["functionCall"] for part in given if isinstance(part.get("functionCall"), Mapping)):
                 self._count += 1
                 name, call_id = str(told.get("name") or ""), str(told.get("id") or f"call_{self._count}")
-                self._open.append((name, call_id))
+                self._open[self._count] = call_id
+                self._called["name", name].append(self._count)
+                self._called["id", call_id].append(self._count)
                 calls.append(call(call_id, name, told.get("args")))
             text = "".join(part["text"] for part in parts if part["type"] == "text")
             message: _Part = {"role": "assistant", "content": text or (None if calls else "")}
@@ -91,11 +96,13 @@ class _History:
             return
         for result in (part["functionResponse"] for part in given if isinstance(part.get("functionResponse"), Mapping)):
             name, named = str(result.get("name") or ""), str(result.get("id") or "")
-            fitting = [each for each in self._open if (each[1] == named if named else each[0] == name)]
+            fitting = self._called["id", named] if named else self._called["name", name]
+            while fitting and fitting[0] not in self._open:  # answered under its other name
+                fitting.popleft()
             text = wire.dumps(result.get("response")).decode()
             if fitting:
-                self._open.remove(fitting[0])
-                self.messages.append({"role": "tool", "tool_call_id": fitting[0][1], "content": text})
+                call_id = self._open.pop(fitting.popleft())
+                self.messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
             else:  # routers refuse a result without its call
                 self.notes.append(f"the result of {name[:100]} answers no call: sent as text")
                 self.messages.append({"role": "user", "content": f"Result of {name}: {text}"})

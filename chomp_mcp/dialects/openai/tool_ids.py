@@ -14,6 +14,8 @@ __all__ = ["Ids"]
 
 _PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHORT = re.compile(r"[a-zA-Z0-9]{9}")
+_SHARED = 50
+"""Ids that differ only behind this many characters may become one when they are cut, so they are counted together."""
 
 
 class Ids:
@@ -25,9 +27,12 @@ class Ids:
 
     def __init__(self, shape: str) -> None:
         self._shape = _SHAPES[shape]
+        self._count = 0
         self._taken: set[str] = set()
+        self._turns: dict[str, int] = {}
+        """How often an id that begins so was made anew: counting from one each time would take for ever."""
         self._open: dict[str, deque[str]] = {}
-        """The caller's id -> ours, of calls that wait for their result."""
+        """The caller's id -> ours, of calls that wait for their result; none is empty."""
         self._last: dict[str, str] = {}
         """The same of all calls so far: a result may come twice."""
 
@@ -40,10 +45,11 @@ class Ids:
             if message.get("role") == "tool":
                 given = as_text(message.get("tool_call_id"))
                 # A result without an id answers the call that has waited longest.
-                waiting = self._open.get(given) or (next(iter(self._open.values()), None) if not given else None)
-                if waiting:
+                name = given or next(iter(self._open), "")
+                if waiting := self._open.get(name):
                     message["tool_call_id"] = waiting.popleft()
-                    self._open = {name: ids for name, ids in self._open.items() if ids}  # it tells whether any waits
+                    if not waiting:
+                        del self._open[name]
                 elif given in self._last:
                     message["tool_call_id"] = self._last[given]
                 else:
@@ -53,21 +59,26 @@ class Ids:
             if self._open:
                 notes.append(f"a tool call before messages[{at}] has no result")
                 self._open.clear()
+            if self._shape is _any:  # an id that goes as it is may come again (`call_0` does), one that we made may not
+                self._taken.clear()
+                self._turns.clear()
             for call in as_list(message.get("tool_calls")):
                 if isinstance(call, dict):
                     given = as_text(call.get("id"))
-                    wanted, turn = given or f"call_{len(self._taken)}", 0
-                    ours = self._shape(wanted, 0)
-                    open_now = {each for ids in self._open.values() for each in ids}
-                    # An id that goes as it is may come again in a later turn (`call_0` does), one that we made may not.
-                    while ours in (open_now if self._shape is _any else self._taken):
-                        turn += 1
-                        ours = self._shape(wanted, turn)
-                    self._taken.add(ours)
-                    call["id"] = ours
+                    call["id"] = ours = self._free(given or f"call_{self._count}")
+                    self._count += 1
                     self._open.setdefault(given, deque()).append(ours)
                     self._last[given] = ours
         return notes
+
+    def _free(self, wanted: str) -> str:
+        ours = self._shape(wanted, 0)
+        begins = ours[:_SHARED]
+        while ours in self._taken:
+            self._turns[begins] = turn = self._turns.get(begins, 0) + 1
+            ours = self._shape(wanted, turn)
+        self._taken.add(ours)
+        return ours
 
 
 def _any(given: str, turn: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -197,9 +198,11 @@ class _Conversation:
         self._messages: list[dict[str, Any]] = []
         self._turn: dict[str, Any] = {}
         """The assistant message that is being put together."""
-        self._results: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        self._results: dict[str, deque[tuple[int, Mapping[str, Any]]]] = {}
         """Results by the id of their call, in order, until they are used."""
         self._ids: set[str] = set()
+        self._again: dict[str, int] = {}
+        """How often a call's id has come."""
 
     def read(self, items: Any) -> list[dict[str, Any]]:
         if items is None or isinstance(items, str):
@@ -216,7 +219,7 @@ class _Conversation:
                 raise InvalidRequest(why, hint='Send "type".', param=f"{self._field}[{index}].type")
             kinds.append(kind)
             if kind in ("function_call_output", "custom_tool_call_output"):
-                self._results.setdefault(_call_id(item, f"{self._field}[{index}]"), []).append((index, item))
+                self._results.setdefault(_call_id(item, f"{self._field}[{index}]"), deque()).append((index, item))
         for index, (kind, item) in enumerate(zip(kinds, items, strict=True)):
             take = _ITEMS.get(kind)
             if take is None:
@@ -281,9 +284,9 @@ class _Conversation:
             "arguments": freeform_arguments(text) if kind == "custom_tool_call" else text or "{}",
         }
         call_id = _call_id(item, f"{self._field}[{index}]")
-        ident, count = call_id, 1
+        ident = call_id
         while ident in self._ids:  # chat completions needs every id once
-            count += 1
+            self._again[call_id] = count = self._again.get(call_id, 1) + 1
             ident = f"{call_id}_{count}"
         self._ids.add(ident)
         call = {"id": ident, "type": "function", "function": function, "_of": call_id}
@@ -291,18 +294,13 @@ class _Conversation:
 
     def _result(self, item: Mapping[str, Any], index: int) -> None:
         """One that no call before it has taken belongs to none: told as what it is, since routers refuse it."""
-        waiting = self._results.get(_call_id(item, f"{self._field}[{index}]"), [])
-        if not any(place == index for place, _ in waiting):
-            return
-        if any(call["_of"] == _call_id(item, f"{self._field}[{index}]") for call in self._turn.get("tool_calls", ())):
-            self._end_turn()
-            return
         self._end_turn()
-        waiting.remove((index, item))
-        head, output = (
-            f"Result of the tool call {_call_id(item, f'{self._field}[{index}]')}:",
-            self._content(item.get("output"), index),
-        )
+        call_id = _call_id(item, f"{self._field}[{index}]")
+        waiting = self._results[call_id]
+        if not waiting or waiting[0][0] != index:
+            return
+        waiting.popleft()
+        head, output = f"Result of the tool call {call_id}:", self._content(item.get("output"), index)
         said = f"{head} {output}" if isinstance(output, str) else [{"type": "text", "text": head}, *output]
         self._messages.append({"role": "user", "content": said})
         self._chat.notes.append(f"{self._field}[{index}] is the result of no call in input: sent as text")
@@ -324,7 +322,7 @@ class _Conversation:
                 self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": "(no result)"})
                 self._chat.notes.append(f"the call {origin} has no result in input: told as such")
                 continue
-            index, item = waiting.pop(0)
+            index, item = waiting.popleft()
             content = self._content(item.get("output"), index)
             self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": _plain_text(content)})
             shown = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
