@@ -48,6 +48,10 @@ __all__ = ["Charge", "Means", "Record", "Trial"]
 _log = logging.getLogger("chomp_mcp.attempts")
 
 MAX_ERROR_BYTES = 256 * 1024
+MOST_NOTES = 100
+LONGEST_NOTE = 1_000
+"""Characters."""
+_MORE_NOTES = f"more did not travel: only the first {MOST_NOTES} notes are listed"
 MOST_SILENT_DELTAS = 20_000
 """Before the first that says something; they are kept for the client, at a kilobyte each."""
 
@@ -69,7 +73,8 @@ class Record:
 
     done: list[Attempt] = field(default_factory=list)
     """Those that have ended, in the order in which they began."""
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+    """Sentences in order, each once; of a history that gives cause for thousands only the first."""
     charges: list[Charge] = field(default_factory=list)
     """What attempts cost that brought no answer, as far as the router said so; and those that were left."""
     _began: list[float] = field(default_factory=list)
@@ -86,8 +91,10 @@ class Record:
 
     def note(self, *sentences: str) -> None:
         for sentence in sentences:
-            if sentence not in self.notes:
-                self.notes.append(sentence)
+            if len(self.notes) >= MOST_NOTES:
+                self.notes[_MORE_NOTES] = None
+                return
+            self.notes[sentence if len(sentence) <= LONGEST_NOTE else f"{sentence[:LONGEST_NOTE]}…"] = None
 
 
 @struct(frozen=True, slots=True)

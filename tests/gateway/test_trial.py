@@ -41,3 +41,13 @@ async def test_a_key_that_a_router_repeats_is_not_told_on(home) -> None:
             async with w.chomp.gateway.exchange(OWNER, request("groq/m")):
                 pass
         assert "hunter2" not in str(caught.value) + repr(caught.value.envelope()) + repr(w.reports[0])
+
+
+async def test_a_history_that_gives_cause_for_thousands_of_notes_makes_a_short_receipt(home) -> None:
+    orphans = [{"role": "tool", "tool_call_id": f"c{number}", "content": "r"} for number in range(5_000)]
+    history = [{"role": "user", "content": "hi"}, *orphans]
+    async with world(home, "groq") as w:
+        answer = await w.chomp.chat(history, model="groq/m")
+        notes = answer["chomp"]["notes"]
+    assert notes[0] == "messages[1] is the result of a tool call that is not in the conversation"
+    assert notes[100:] == ["more did not travel: only the first 100 notes are listed"]

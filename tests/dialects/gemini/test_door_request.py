@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
+
+from chomp_mcp.dialects.gemini.door_request import chat_of
 
 pytestmark = pytest.mark.anyio
 HELLO = {"role": "user", "parts": [{"text": "hi"}]}
@@ -27,6 +31,19 @@ async def test_calls_and_results_are_paired_by_id_or_by_name(gateway, upstream):
     assert [first["tool_call_id"], second["tool_call_id"]] == ids
     assert ("sun" in str(first["content"]), "rain" in str(second["content"])) == (True, True)
     assert last["role"] == "user"
+
+
+def test_ten_thousand_calls_are_paired_with_their_results_in_a_moment():
+    many, began = 10_000, process_time()
+    calls = [{"functionCall": {"id": f"c{number}", "name": "f", "args": {}}} for number in range(many)]
+    by_id = [{"functionResponse": {"id": f"c{number}", "name": "f"}} for number in range(1, many, 2)]
+    by_name = [{"functionResponse": {"name": "f"}} for _ in range(0, many, 2)]
+    told = [{"role": "model", "parts": calls}, {"role": "user", "parts": [*by_id[::-1], *by_name]}]
+    chat, notes = chat_of({"contents": [HELLO, *told]})
+    answered = [message["tool_call_id"] for message in chat["messages"][2:]]
+    assert answered == [f"c{n}" for n in range(many - 1, 0, -2)] + [f"c{n}" for n in range(0, many, 2)]
+    assert notes == ()
+    assert process_time() - began < 3  # it takes a tenth of a second; minutes, where each costs what all before it cost
 
 
 async def test_pictures_schemas_and_what_only_google_has(gateway, upstream):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -48,3 +49,26 @@ def test_a_result_may_come_twice_and_without_an_id_answers_who_waited_longest():
     history = [calls("a", "b"), result(""), result("b"), result("b")]
     assert Ids("any").pair(history) == []
     assert [message["tool_call_id"] for message in history[1:]] == ["a", "b", "b"]
+
+
+def ids_of(history):
+    return [call["id"] for message in history for call in message.get("tool_calls", ())]
+
+
+MANY = 10_000
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["call_{}", "call", "", "long" * 16 + "{}"], ids=["own", "one", "none", "cut alike"])
+def test_a_history_of_any_length_and_any_ids_is_paired_in_a_moment(shape, name):
+    """A tenth of a second of CPU; minutes, where each call costs what all before it cost."""
+    began = process_time()
+    ids = [name.format(number) for number in range(MANY)]
+    one_turn = [calls(*ids), *map(result, reversed(ids))]
+    many_turns = [message for each in ids for message in (calls(each), result(each))]
+    for history in (one_turn, many_turns):
+        assert Ids(shape).pair(history) == []
+        answered = [message["tool_call_id"] for message in history if message["role"] == "tool"]
+        assert sorted(answered) == sorted(ids_of(history))
+    assert len(set(ids_of(one_turn))) == MANY
+    assert process_time() - began < 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,20 @@ def test_two_calls_of_one_id_stay_two_pairs():
         ("a", "a", "1"),
         ("a_2", "a_2", "2"),
     ]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["calls first", "results first"])
+def test_ten_thousand_calls_of_one_id_are_paired_in_a_moment(order):
+    many, began = 10_000, process_time()
+    kinds = [[call("a")] * many, [output("a", str(number)) for number in range(many)]]
+    found = messages(*[item for kind in kinds[::order] for item in kind])
+    if order == -1:  # each came before its call
+        assert [message["role"] for message in found[:many]] == ["user"] * many
+        found = found[many:]
+    ids = [one["id"] for one in found[0]["tool_calls"]]
+    assert len(set(ids)) == many
+    assert [message["tool_call_id"] for message in found[1:]] == ids
+    assert process_time() - began < 3  # it takes a tenth of a second; minutes, where each costs what all before it cost
 
 
 def test_fields_find_their_place_and_unknown_ones_travel():
