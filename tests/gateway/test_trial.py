@@ -47,7 +47,7 @@ async def test_a_history_that_gives_cause_for_thousands_of_notes_makes_a_short_r
     orphans = [{"role": "tool", "tool_call_id": f"c{number}", "content": "r"} for number in range(5_000)]
     history = [{"role": "user", "content": "hi"}, *orphans]
     async with world(home, "groq") as w:
-        answer = await w.chomp.chat(history, model="groq/m")
-        notes = answer["chomp"]["notes"]
+        await w.chomp.chat(history, model="groq/m")
+        notes = w.reports[0].receipt.notes
     assert notes[0] == "messages[1] is the result of a tool call that is not in the conversation"
-    assert notes[100:] == ["more did not travel: only the first 100 notes are listed"]
+    assert notes[100:] == ("more did not travel: only the first 100 notes are listed",)
