@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -91,20 +91,10 @@ class _Rows(Mapping[str, Model]):
         made = self._made.get(name)
         if made is None:
             row = as_mapping(self._rows[name])
-            prices = [dollars(each, MOST_PRICE) for each in as_list(row.get("price"))]
-            price_in, price_out, cached = [*prices, None, None, None][:3]
-            made = self._made[name] = Model(
-                self._router,
-                name,
-                context_length=tokens(row.get("context")) or None,
-                max_output=tokens(row.get("output")) or None,
-                price_in=price_in,
-                price_out=price_out,
-                price_cached=cached,
-                # Needs that a newer version has added say nothing to this one.
-                can=frozenset(need for need in as_list(row.get("can")) if need in NEEDS),
-                cannot=frozenset(need for need in as_list(row.get("cannot")) if need in NEEDS),
-            )
+            # Needs that a newer version has added say nothing to this one.
+            can, cannot = ([need for need in as_list(row.get(side)) if need in NEEDS] for side in ("can", "cannot"))
+            sizes = row.get("context"), row.get("output")
+            made = self._made[name] = _model(self._router, name, sizes, as_list(row.get("price")), can, cannot)
         return made
 
     def __iter__(self) -> Iterator[str]:
@@ -188,16 +178,24 @@ def _of_models_dev(router: Router, name: str, row: Mapping[str, Any]) -> Model:
         "json_schema": row.get("structured_output") or None,
     }
     limit, cost = as_mapping(row.get("limit")), as_mapping(row.get("cost"))
-    prices = () if router.subscription else ("input", "output", "cache_read")
-    price_in, price_out, cached = [*(dollars(cost.get(each), MOST_PRICE) for each in prices), None, None, None][:3]
+    prices = [] if router.subscription else [cost.get(each) for each in ("input", "output", "cache_read")]
+    can, cannot = ([need for need, told in said.items() if told is which] for which in (True, False))
+    return _model(router.id, name, (limit.get("context"), limit.get("output")), prices, can, cannot)
+
+
+def _model(
+    router: str, name: str, sizes: tuple[Any, Any], prices: Sequence[Any], can: Iterable[str], cannot: Iterable[str]
+) -> Model:
+    context, output = (tokens(size) or None for size in sizes)
+    price_in, price_out, cached = [*(dollars(each, MOST_PRICE) for each in prices), None, None, None][:3]
     return Model(
-        router.id,
+        router,
         name,
-        context_length=tokens(limit.get("context")) or None,
-        max_output=tokens(limit.get("output")) or None,
+        context_length=context,
+        max_output=output,
         price_in=price_in,
         price_out=price_out,
         price_cached=cached,
-        can=frozenset(need for need, can in said.items() if can is True),
-        cannot=frozenset(need for need, can in said.items() if can is False),
+        can=frozenset(can),
+        cannot=frozenset(cannot),
     )

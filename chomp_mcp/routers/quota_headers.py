@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any
 
 from chomp_mcp.policy.quota import Kind, Reading, Window, exhausted
 from chomp_mcp.routers.waits import EPOCH_MS, EPOCH_S, epoch_of_date, seconds_in_headers
@@ -26,8 +25,9 @@ def read(
     """
     limits: dict[tuple[Kind, Window, str], dict[str, str]] = {}
     for header, value in headers.items():
-        if "ratelimit" in header and (name := _parse_name(header)):
-            limits.setdefault((name.kind, name.window, name.part), {})[name.field] = value
+        if "ratelimit" in header and (named := _parse_name(header)):
+            field, limit = named
+            limits.setdefault(limit, {})[field] = value
     if not limits:
         return ()
     unnamed = windows or {}
@@ -86,28 +86,21 @@ def parse_reset(text: str, now: float) -> float | None:
     return until if until is not None and abs(until - now) <= _FARTHEST else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """What a header's name says: a field of a limit."""
-
-    field: Literal["limit", "remaining", "reset"]
-    kind: Kind
-    window: Window
-    part: str
-    """What tells limits of one kind apart: input-tokens, tokens-prompt, project-tokens."""
-
-
 @lru_cache(maxsize=256)
-def _parse_name(header: str) -> _Name | None:
+def _parse_name(header: str) -> tuple[str, tuple[Kind, Window, str]] | None:
+    """What a header's name says: a field of a limit, and of which: its kind, its window, its part."""
     words = [word for word in header.split("-") if word not in {"x", "anthropic", "ratelimit"}]
     fields = [word for word in words if word in {"limit", "remaining", "reset"}]
     words = ["requests" if word == "req" else word for word in words]  # Mistral
     kinds = [word for word in words if word in {"requests", "tokens"}]
     windows = [word for word in words if word in {"minute", "hour", "day"}]
+    # What tells limits of one kind apart: input-tokens, tokens-prompt, project-tokens.
     part = "-".join(word for word in words if word not in {*fields, *kinds, *windows})
     if len(fields) != 1 or len(kinds) > 1 or len(windows) > 1 or (part and not kinds):
         return None  # x-ratelimit-over-limit, anthropic-ratelimit-unified-5h-reset and their like
-    return _Name(fields[0], kinds[0] if kinds else "requests", windows[0] if windows else "", part)  # type: ignore[arg-type]  # just checked
+    kind: Any = kinds[0] if kinds else "requests"
+    window: Any = windows[0] if windows else ""
+    return fields[0], (kind, window, part)
 
 
 def _count(text: str | None) -> int | None:

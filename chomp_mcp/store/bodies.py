@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from chomp_mcp import wire
 from chomp_mcp.store.kv.protocol import KV, Write
@@ -23,12 +23,6 @@ class Body(TypedDict):
 
     prompt: str
     answer: str
-
-
-class _Record(TypedDict):
-    caller: str
-    name: str
-    sealed: NotRequired[str]
 
 
 class Bodies:
@@ -55,8 +49,7 @@ class Bodies:
             if len(self._here) > MOST:
                 self._here.popitem(last=False)
         else:
-            record: _Record = {"caller": caller, "name": name, "sealed": text}
-            await self._kv.put(place, dict(record), expires_in=KEPT_SECONDS)
+            await self._kv.put(place, {"caller": caller, "name": name, "sealed": text}, expires_in=KEPT_SECONDS)
         return name
 
     async def of(self, names: Sequence[str]) -> Mapping[str, Body]:

@@ -10,10 +10,11 @@ import os
 import sys
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chomp_mcp.messages import Attempt, FailureKind, JobStatus
 from chomp_mcp.telemetry.report import OK, Report, Transition, shown
@@ -26,6 +27,7 @@ __all__ = ["CONTENT_TYPE", "OTHER", "Metrics"]
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OTHER: Final = "other"
 
+T = TypeVar("T")
 _MOST_MODELS: Final = 200
 _MOST_STATUSES: Final = 50
 _LONGEST_NAME: Final = 200
@@ -139,15 +141,16 @@ class Metrics:
         name = model.partition("?")[0]
         return self._models.get(name, OTHER) if outcome == FailureKind.NO_SUCH_MODEL else self._models[name]
 
-    def _counter(self, name: str, text: str, *labels: str) -> _Counts:
+    def _counter(self, name: str, text: str, *labels: str) -> _ByLabels[Any]:
         from prometheus_client import Counter
 
-        return _Counts(Counter(name, text, labels, registry=self.registry))
+        # The values' own `inc`: the counter's looks each time whether it has labels, and whether the number is one.
+        return _ByLabels(Counter(name, text, labels, registry=self.registry), attrgetter("_value"))
 
-    def _histogram(self, name: str, text: str, *labels: str) -> _Times:
+    def _histogram(self, name: str, text: str, *labels: str) -> _ByLabels[_Time]:
         from prometheus_client import Histogram
 
-        return _Times(Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS))
+        return _ByLabels(Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS), _Time)
 
 
 def _of_all_workers() -> CollectorRegistry | None:
@@ -163,30 +166,15 @@ def _of_all_workers() -> CollectorRegistry | None:
     return registry
 
 
-class _Counts(dict[tuple[str, ...], Any]):
-    """A counter's values by their labels: a dict look-up where `labels()` takes a lock and microseconds.
+class _ByLabels(dict[tuple[str, ...], T]):
+    """A metric's values by their labels: a dict look-up where `labels()` takes a lock and microseconds."""
 
-    The values' own `inc`: the counter's looks each time whether it has labels, and whether the number is one.
-    """
-
-    def __init__(self, metric: Counter) -> None:
+    def __init__(self, metric: Counter | Histogram, value_of: Callable[[Any], T]) -> None:
         super().__init__()
-        self._metric = metric
+        self._metric, self._value_of = metric, value_of
 
-    def __missing__(self, labels: tuple[str, ...]) -> Any:
-        value = self[labels] = self._metric.labels(*labels)._value  # noqa: SLF001
-        return value
-
-
-class _Times(dict[tuple[str, ...], "_Time"]):
-    """The same of a histogram."""
-
-    def __init__(self, metric: Histogram) -> None:
-        super().__init__()
-        self._metric = metric
-
-    def __missing__(self, labels: tuple[str, ...]) -> _Time:
-        value = self[labels] = _Time(self._metric.labels(*labels))
+    def __missing__(self, labels: tuple[str, ...]) -> T:
+        value = self[labels] = self._value_of(self._metric.labels(*labels))
         return value
 
 

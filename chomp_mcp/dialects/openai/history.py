@@ -130,7 +130,15 @@ class _Fitting:
         if isinstance(role, str):
             fitted["role"] = self.router.roles.get(role, role)
         if isinstance(fitted.get("tool_calls"), list):
-            fitted["tool_calls"] = [_call(call) for call in fitted["tool_calls"]]
+            # Clients that add up a stream leave its `index` in.
+            calls = fitted["tool_calls"] = [
+                {key: part for key, part in call.items() if key != "index"} if isinstance(call, dict) else call
+                for call in fitted["tool_calls"]
+            ]
+            for call in (each for each in calls if isinstance(each, dict)):
+                function = call.get("function")
+                if isinstance(function, dict) and not isinstance(function.get("arguments"), str):
+                    call["function"] = mend_arguments(dict(function))  # some keep them as an object
         return fitted
 
     def _content(self, message: dict[str, Any], content: Any) -> Any:
@@ -169,14 +177,3 @@ class _Fitting:
 
 
 _REASONING = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"}
-
-
-def _call(call: Any) -> Any:
-    """A call of the history; clients that add up a stream leave its `index` in, and some keep the object itself."""
-    if not isinstance(call, dict):
-        return call
-    fitted = {name: value for name, value in call.items() if name != "index"}
-    function = fitted.get("function")
-    if isinstance(function, dict) and not isinstance(function.get("arguments"), str):
-        fitted["function"] = mend_arguments(dict(function))
-    return fitted

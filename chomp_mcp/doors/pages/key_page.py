@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -18,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.auth import is_loopback
 from chomp_mcp.doors.http.server.listener import Listener
 from chomp_mcp.doors.pages import frame
@@ -26,9 +26,9 @@ from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
 from chomp_mcp.policy import key_shape, routing
 from chomp_mcp.policy.secrets import quoted
-from chomp_mcp.store.key_pages import Page, Pages
+from chomp_mcp.store.key_pages import Page
 
-__all__ = ["KeyPages", "KeyTaker"]
+__all__ = ["KeyPages"]
 
 CHECK_SECONDS = 4.0
 """How long a router may take to say whether it takes the key."""
@@ -42,26 +42,10 @@ _POLICY = "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; f
 _HEADERS = {**frame.HEADERS, "Referrer-Policy": "same-origin"}
 
 
-class KeyTaker(Protocol):
-    """The part of `Chomp` that a page needs."""
-
-    @property
-    def routers(self) -> Mapping[str, Router]: ...
-
-    @property
-    def pages(self) -> Pages: ...
-
-    async def register_keys(
-        self, keys: Mapping[str, str], *, caller: Caller = ..., keep_others: bool = ...
-    ) -> Mapping[str, str]: ...
-
-    async def refusal_of(self, router_id: str, *, caller: Caller = ...) -> str: ...
-
-
 class KeyPages:
     """Opens pages and serves them: on a listener of its own, or `mounted` in an app that listens already."""
 
-    def __init__(self, chomp: KeyTaker, *, mounted: bool = False) -> None:
+    def __init__(self, chomp: Chomp, *, mounted: bool = False) -> None:
         self._chomp = chomp
         self._mounted = mounted
         self._pages = chomp.pages
