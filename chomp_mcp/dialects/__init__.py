@@ -143,10 +143,15 @@ def speech(route: Route, request: ChatRequest) -> Speech:
         return cast("Speech", _module(_ENDPOINTS[request.endpoint]))
     if request.is_native_to(route):
         return cast("Speech", _module(NATIVE[name]))
+    return _speaker(name)(route)
+
+
+@cache  # a module that is asked for a name that it has not words an error, which costs more than the rest of it
+def _speaker(name: str) -> Callable[[Route], Speech]:
+    """Where a dialect's words depend on the route, its module has an `at` for it."""
     spoken = DIALECTS[name]
-    # Where a dialect's words depend on the route, its module has an `at` for it.
     at: Callable[[Route], Speech] | None = getattr(spoken, "at", None)
-    return at(route) if at else spoken
+    return at or (lambda _: spoken)
 
 
 def counter(route: Route, request: ChatRequest) -> Callable[[Route, ChatRequest], WireRequest] | None:
