@@ -118,7 +118,8 @@ class JsonFile:
                 if self._signature != _signature(os.stat(self._place)):  # noqa: PTH116 - half the time of Path.stat
                     self._document, self._signature = self._load()
             except (FileNotFoundError, NotADirectoryError):
-                self._document, self._signature = _Document(), None
+                if self._signature is not None:
+                    self._document, self._signature = _Document(), None
             except OSError as error:
                 raise unusable(self._path, error) from None
             self._turn = turn
