@@ -73,8 +73,9 @@ class Admission:
         if not [route for route in plan.routes if not route.router.free]:
             return plan, None
         await self._prices.load(plan.routes)
-        tokens = most_input(request.said)
-        estimates = [self._prices.estimate(route, request.said, tokens) for route in plan.routes]
+        said = request.said
+        tokens = most_input(said)
+        estimates = [self._prices.estimate(route, said, tokens) for route in plan.routes]
         dearest, least_usd, likely_usd, _ = map(max, zip(*estimates, strict=True))
         most, least, likely = budget.nano(dearest), budget.nano(least_usd), budget.nano(likely_usd)
         if most == 0:

@@ -46,6 +46,7 @@ class _RememberedPlan:
         plan = routing.plan(self._target, book, self.lists)
         self.plan = replace(plan, notes=(self._note, *plan.notes)) if self._note else plan
         self.book = book
+        self.least_context = capability.least_context(self.plan.routes)
         if self._leaves_choice:
             planned = [(route.router.id, route.key_id) for route in self.plan.routes]
             self.keys = tuple(dict.fromkeys([*self.keys, *planned]))
@@ -100,7 +101,8 @@ class Planner:
                     break
                 remembered.revise(replace(known, gone=gone, no_credit=frozenset(no_credit), unable=unable))
             plan = permitted(capability.capable(remembered.plan, request), book.grant)
-            plan = capability.roomy(plan, request, demand)
+            if demand.characters > remembered.least_context:
+                plan = capability.roomy(plan, request, demand)
             return plan if plan.group is None else await self.orders.arranged(plan, request)
         except (NoRouterKey, UnknownModel):
             if self.books.away:

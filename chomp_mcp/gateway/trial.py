@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import anyio
 
-from chomp_mcp.dialects import Decoder, speech
+from chomp_mcp.dialects import Decoder, Speech, speech
 from chomp_mcp.dialects.openai.request import choices_of, must_be_whole
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import ChompError, InvalidRequest
@@ -124,6 +124,7 @@ class Trial:
         self._asked = asked
         self._request = means.seals.fitted(route, means.wishes.fitted(route, asked))
         """As it is put to the route: perhaps without some of its wishes, or what another route has sealed."""
+        self._speech: Speech
         self._is_whole = False
         """It is asked for whole, for the router refuses to stream it; known once it was encoded."""
         self._needs = needs
@@ -228,14 +229,15 @@ class Trial:
         self._is_whole = request.stream and not is_native and must_be_whole(route, request.body)
         if self._is_whole:
             request = request.with_stream(False)
+        self._speech = speech(route, request)
         try:
-            wired = speech(route, request).encode(route, request)
+            wired = self._speech.encode(route, request)
         except InvalidRequest as error:
             return Failed(FailureKind.NOT_TAKEN, error.message, body={"hint": error.hint, "param": error.param})
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"The request cannot be sent as JSON: {error}.", hint="Send plain JSON.") from None
         if not is_native:
-            left = set(self._asked.wishes).difference(request.wishes)
+            left = set(self._asked.wishes).difference(request.wishes) if self._asked.wishes else ()
             unmet = [f"{route.ref} takes no such {name}: dropped" for name in self._asked.wishes if name in left]
             self._record.note(*request.all_notes, *unmet)
         elif request.native is not self._asked.native:
@@ -259,7 +261,7 @@ class Trial:
         if self._request.stream and not self._is_whole:
             return await self._peek(response)
         body = await response.read(MAX_ANSWER_BYTES)
-        outcome = await whole(speech(route, self._request), response.headers, body)
+        outcome = await whole(self._speech, response.headers, body)
         if not isinstance(outcome, Completion):
             return judged(outcome, now)
         response.close()
@@ -268,7 +270,7 @@ class Trial:
     async def _peek(self, response: Response) -> Answer | Failed:
         """Read until the first real delta: until then nothing is promised, and another route may still answer."""
         route = self.route
-        decoder = speech(route, self._request).decoder()
+        decoder = self._speech.decoder()
         if not self._request.is_native_to(route):
             decoder.choices = choices_of(route, self._request.body)
         seen: list[Delta] = []

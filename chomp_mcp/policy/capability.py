@@ -19,6 +19,7 @@ __all__ = [
     "checked_needs",
     "demand_of",
     "is_able",
+    "least_context",
     "left_out",
     "limit_of",
     "not_capable",
@@ -207,7 +208,7 @@ def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
     Raises:
         PromptTooLong: none is left.
     """
-    if demand.characters <= min(map(_context, plan.routes), default=0):
+    if demand.characters <= least_context(plan.routes):
         return plan
     fewest = 0
     for part in _parts(request.said):
@@ -235,6 +236,11 @@ def limit_of(route: Route, name: Literal["context_length", "max_output"]) -> int
         if tokens:
             return tokens
     return None
+
+
+def least_context(routes: Iterable[Route]) -> int:
+    """Tokens that each of these models surely reads, as far as anybody knows."""
+    return min(map(_context, routes), default=0)
 
 
 _UNBOUNDED = 1 << 62

@@ -114,11 +114,11 @@ class Authentication:
         if scope["type"] != "http" or path.startswith(OPEN_PREFIXES) or path in _NOT_THERE:
             await self._app(scope, receive, send)
             return
-        credential = self._credential(scope)
+        credential = b"" if _CREDENTIALS.isdisjoint(scope[HEADERS]) else self._credential(scope)
         if not credential and path == "/api/keys" and scope["method"] == "POST":
             await self._app(scope, receive, send)
             return
-        token = _bare(credential)
+        token = _bare(credential) if credential else b""
         if self._is_owners(token):
             caller = _OWNER
         elif token.startswith(_TOKEN):
@@ -149,8 +149,6 @@ class Authentication:
 
     def _credential(self, scope: Scope) -> bytes:
         """`Authorization`, or Anthropic's and Google's own headers. Claude Code may send two: ours counts."""
-        if _CREDENTIALS.isdisjoint(scope[HEADERS]):
-            return b""
         headers = scope["headers"]
         shown = [value.strip() for name, value in headers if name == b"authorization"][:1]
         if scope.get("path") in BROWSER_PATHS and shown and shown[0][:6].lower() == b"basic ":

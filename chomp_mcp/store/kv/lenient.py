@@ -43,7 +43,7 @@ class Lenient:
         return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: Sequence[str]) -> builtins.list[Value | None]:
-        if self._is_away():
+        if self.trouble and self._is_away():
             return [None] * len(keys)
         try:
             found = await self._kv.get_many(keys)
