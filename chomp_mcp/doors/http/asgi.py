@@ -237,10 +237,10 @@ class EventStream:
         self._wrote_at = self._now()
         await self._send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_HEADERS, *headers]})
 
-    async def write(self, frames: bytes) -> None:
+    def write(self, frames: bytes) -> Awaitable[None]:
         """Frames that are ready, as one ASGI message."""
         self._wrote_at = self._now()
-        await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+        return self._send({"type": "http.response.body", "body": frames, "more_body": True})
 
     @property
     def silent_until(self) -> float:
