@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from chomp_mcp.messages import Router
+from chomp_mcp.policy.shown import shown
 
 __all__ = ["KEY_SHAPES", "each_text", "masked", "quoted", "sent_secrets", "without", "without_password"]
 
@@ -69,8 +70,8 @@ _PUBLIC_HEADERS = frozenset(
 
 def masked(text: str) -> str:
     """The text without anything that looks like a key."""
-    for pattern, shown in KEY_SHAPES:
-        text = pattern.sub(shown, text)
+    for pattern, instead in KEY_SHAPES:
+        text = pattern.sub(instead, text)
     return text
 
 
@@ -96,18 +97,22 @@ def sent_secrets(router: Router, key: str) -> tuple[str, ...]:
 
 
 def without(value: Any, secrets: Iterable[str]) -> Any:
-    """A text, or a JSON value with all its texts and names, without these very secrets, however they are spelled."""
-    for secret in secrets:
+    """What a router says of its failure, a text or a JSON value with all its texts and names, as it may be repeated.
 
-        def hidden(text: str, secret: str = secret) -> str:
+    Without these very secrets, however they are spelled, and with a sign for what would drive whoever's terminal it is
+    shown on in the end.
+    """
+
+    def clean(text: str) -> str:
+        for secret in secrets:
             text = _spelled(secret).sub("…", text)
             # Texts are cut before they come here, perhaps in the middle of the secret.
             lowered, sizes = text.lower(), range(len(secret) - 1, _SHORT - 1, -1)
             rest = next((size for size in sizes if lowered.endswith(secret[:size].lower())), 0)
-            return f"{text[:-rest]}…" if rest else text
+            text = f"{text[:-rest]}…" if rest else text
+        return shown(text)
 
-        value = each_text(value, hidden)
-    return value
+    return each_text(value, clean)
 
 
 def without_password(url: str) -> str:
@@ -127,7 +132,7 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
 
 @lru_cache(maxsize=256)
 def _spelled(secret: str) -> re.Pattern[str]:
-    """The secret in upper and lower case, any of its characters escaped for URLs, HTML, JSON or mail; or in base64."""
+    """The secret in either case, any character full-width or escaped for URLs, HTML, JSON or mail; or in base64."""
     usual = ""
     for character in secret:
         # A proxy may have quoted what another had quoted before, hence the repeated `25`, `amp;` and `\\`.
@@ -138,7 +143,9 @@ def _spelled(secret: str) -> re.Pattern[str]:
         escaped = rf"\\+(?:u{code:04x}|x{code:02x})"
         plus = "|[+]" if character == " " else ""
         plain = character if character.isascii() and character.isalnum() else rf"\\*{re.escape(character)}"
-        usual += rf"(?:{plain}|{quoted}|{entity}|{escaped}{plus})"
+        # Full-width forms, as Japanese input methods and some models write ASCII.
+        wide = f"|{chr(code + 0xFEE0)}" if 0x21 <= code < 0x7F else ""  # noqa: PLR2004 - those that have one
+        usual += rf"(?:{plain}|{quoted}|{entity}|{escaped}{plus}{wide})"
     if len(secret) < _SHORT:
         return re.compile(rf"(?<!\w){usual}(?!\w)", re.IGNORECASE)
     # As HTTP's Basic sends it: what stands before it shifts its bits, and of the digits at its ends a part is a

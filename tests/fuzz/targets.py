@@ -24,12 +24,12 @@ from chomp_mcp.doors.cli import edits
 from chomp_mcp.doors.cli.edits import jsonc, toml, yaml
 from chomp_mcp.doors.http.chat import chat_request
 from chomp_mcp.doors.mcp.incoming import read as read_line
-from chomp_mcp.doors.shown import one_line, shown
 from chomp_mcp.errors import ChompError, InvalidRequest, RequestError
 from chomp_mcp.messages import ChatRequest, Route
 from chomp_mcp.policy import key_shape, routing
 from chomp_mcp.policy.outward import Scanner, redacted
 from chomp_mcp.policy.secrets import masked
+from chomp_mcp.policy.shown import one_line, shown
 from chomp_mcp.routers import catalog, failures, quota_headers
 from chomp_mcp.settings import Settings
 

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.anyio
 
 KEY, HEADER = "plain/secret+key=1", "Tok&en<of>the-row"
 
+WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+
 
 def settings(home: Path, lab: ScriptedRouter) -> Settings:
     home.mkdir(exist_ok=True)
@@ -26,8 +28,8 @@ def settings(home: Path, lab: ScriptedRouter) -> Settings:
 
 @pytest.mark.parametrize(
     "spell",
-    [str, lambda text: quote(text, safe=""), str.upper, html.escape],
-    ids=["as sent", "URL", "upper case", "HTML"],
+    [str, lambda text: quote(text, safe=""), str.upper, html.escape, lambda text: text.translate(WIDE)],
+    ids=["as sent", "URL", "upper case", "HTML", "full-width"],
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_router_that_echoes_what_we_sent_is_not_quoted(home: Path, spell, *, stream: bool) -> None:

@@ -9,9 +9,9 @@ from mcp.types import CallToolResult, TextContent
 
 from chomp_mcp import wire
 from chomp_mcp.doors.mcp.hosts import Host
-from chomp_mcp.doors.shown import one_line, shown
 from chomp_mcp.doors.views import job_head, job_result, model_view
 from chomp_mcp.messages import Job, JobStatus, receipt_line
+from chomp_mcp.policy.shown import one_line, shown
 
 if TYPE_CHECKING:
     from chomp_mcp.gateway.model_pages import ModelPage

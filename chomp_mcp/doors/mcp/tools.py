@@ -22,9 +22,9 @@ from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
 from chomp_mcp.doors.mcp.panel import with_panel
-from chomp_mcp.doors.shown import shown
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import ChatRequest, Job
+from chomp_mcp.policy.shown import shown
 
 __all__ = ["Dispatch", "patience", "tools"]
 

@@ -8,11 +8,11 @@ from decimal import Decimal
 from html import escape as html_escape
 
 from chomp_mcp.doors.pages.frame import table
-from chomp_mcp.doors.shown import shown
 from chomp_mcp.doors.views import plain_price, quota_line
 from chomp_mcp.gateway.receipt_log import ExchangeView
 from chomp_mcp.gateway.status import RouterStatus, SpendView, StatusView
 from chomp_mcp.messages import Model, receipt_line
+from chomp_mcp.policy.shown import shown
 
 __all__ = ["exchanges", "jobs", "models", "routers", "section", "snippets", "spend", "trouble"]
 

@@ -21,11 +21,11 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.auth import is_loopback
 from chomp_mcp.doors.http.server.listener import Listener
 from chomp_mcp.doors.pages import frame
-from chomp_mcp.doors.shown import shown
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Caller, Router
 from chomp_mcp.policy import key_shape, routing
 from chomp_mcp.policy.secrets import quoted
+from chomp_mcp.policy.shown import shown
 from chomp_mcp.store.key_pages import Page
 
 __all__ = ["KeyPages"]
