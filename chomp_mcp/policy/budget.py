@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
 
-__all__ = ["Limits", "Verdict", "Window", "judge", "left", "nano", "resets_on", "room", "usd"]
+__all__ = ["Limits", "Window", "left", "nano", "resets_on", "room", "usd", "used_up"]
 
 Window = Literal["day", "month"]
 
@@ -26,32 +26,22 @@ class Limits:
         return cls(nano(day_usd) if day_usd else None, nano(month_usd) if month_usd else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether it may be spent; when not, the `window` that is used up (the one that resets last)."""
+def used_up(spent_day: int, spent_month: int, held: int, amount: int, limits: Limits) -> Window | None:
+    """None: `amount` may be reserved on top of what is spent and what other calls `held`; all in nano-USD.
 
-    allowed: bool
-    window: Literal["day", "month", ""] = ""
-
-
-ALLOWED = Verdict(allowed=True)
-
-
-def judge(spent_day: int, spent_month: int, held: int, amount: int, limits: Limits) -> Verdict:
-    """May `amount` be reserved on top of what is spent and what other calls `held`; all in nano-USD.
-
-    What costs nothing (`amount` 0) always may: free models pass an exhausted budget.
+    Else the window that has no room for it, of two the one that resets later. What costs nothing (`amount` 0) always
+    may: free models pass an exhausted budget.
     """
     if amount == 0:
-        return ALLOWED
+        return None
     windows: tuple[tuple[Window, int, int | None], ...] = (
         ("month", spent_month, limits.month_nano),
         ("day", spent_day, limits.day_nano),
     )
     for window, spent, limit in windows:
         if limit is not None and spent + held + amount > limit:
-            return Verdict(allowed=False, window=window)
-    return ALLOWED
+            return window
+    return None
 
 
 def left(spent_day: int, spent_month: int, limits: Limits) -> int | None:

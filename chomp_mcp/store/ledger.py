@@ -429,13 +429,13 @@ class Ledger:
 def _allowed(hold: Hold, wish: _Wish, spent: tuple[int, int], kept: int, others: int, now: float) -> Hold:
     """The hold as it may be placed, or `BudgetExceeded`; `spent` is of the day and of the month."""
     limits = wish.limits
-    verdict = budget.judge(*spent, kept + others, wish.most, limits)
-    if verdict.allowed:
+    window = budget.used_up(*spent, kept + others, wish.most, limits)
+    if window is None:
         return hold
     rest = budget.left(*spent, limits)
     if not kept and not others and rest is not None and rest >= wish.least:
         return Hold(hold.id, hold.caller_id, rest, min(hold.likely_nano, rest))
-    raise exceeded(verdict.window or "day", spent, kept + others, limits, now)
+    raise exceeded(window, spent, kept + others, limits, now)
 
 
 def _excess(call: Settled) -> int:

@@ -10,26 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from chomp_mcp.policy.budget import Limits, Verdict, judge, left, nano, resets_on, room, usd
+from chomp_mcp.policy.budget import Limits, left, nano, resets_on, room, usd, used_up
 
 BOTH = Limits(day_nano=100, month_nano=1000)
 
 
 @pytest.mark.parametrize(
-    ("spent_day", "spent_month", "held", "amount", "limits", "verdict"),
+    ("spent_day", "spent_month", "held", "amount", "limits", "window"),
     [
-        pytest.param(0, 0, 0, 100, BOTH, Verdict(True), id="exactly the limit is within it"),
-        pytest.param(0, 0, 0, 101, BOTH, Verdict(False, "day"), id="one more is not"),
-        pytest.param(60, 60, 40, 1, BOTH, Verdict(False, "day"), id="what others hold counts as spent"),
-        pytest.param(0, 950, 0, 51, BOTH, Verdict(False, "month"), id="the month is its own limit"),
-        pytest.param(100, 1000, 0, 1, BOTH, Verdict(False, "month"), id="the later reset is told"),
-        pytest.param(900, 5000, 70, 0, BOTH, Verdict(True), id="what is free passes an exhausted budget"),
-        pytest.param(10**12, 10**12, 0, 10**9, Limits(), Verdict(True), id="no limits, no refusal"),
-        pytest.param(0, 0, 0, 1, Limits(month_nano=0), Verdict(False, "month"), id="only a month limit"),
+        pytest.param(0, 0, 0, 100, BOTH, None, id="exactly the limit is within it"),
+        pytest.param(0, 0, 0, 101, BOTH, "day", id="one more is not"),
+        pytest.param(60, 60, 40, 1, BOTH, "day", id="what others hold counts as spent"),
+        pytest.param(0, 950, 0, 51, BOTH, "month", id="the month is its own limit"),
+        pytest.param(100, 1000, 0, 1, BOTH, "month", id="the later reset is told"),
+        pytest.param(900, 5000, 70, 0, BOTH, None, id="what is free passes an exhausted budget"),
+        pytest.param(10**12, 10**12, 0, 10**9, Limits(), None, id="no limits, no refusal"),
+        pytest.param(0, 0, 0, 1, Limits(month_nano=0), "month", id="only a month limit"),
     ],
 )
-def test_the_verdict(spent_day, spent_month, held, amount, limits, verdict):
-    assert judge(spent_day, spent_month, held, amount, limits) == verdict
+def test_the_window_that_is_used_up(spent_day, spent_month, held, amount, limits, window):
+    assert used_up(spent_day, spent_month, held, amount, limits) == window
 
 
 amounts = st.integers(0, 10**9)
@@ -37,12 +37,12 @@ amounts = st.integers(0, 10**9)
 
 @given(amounts, amounts, amounts, st.integers(1, 10**9), st.none() | amounts, st.none() | amounts)
 def test_what_is_allowed_never_exceeds_a_limit(day, month, held, amount, day_limit, month_limit):
-    allowed = judge(day, month, held, amount, Limits(day_limit, month_limit)).allowed
+    window = used_up(day, month, held, amount, Limits(day_limit, month_limit))
 
     fits = all(
         limit is None or spent + held + amount <= limit for spent, limit in ((day, day_limit), (month, month_limit))
     )
-    assert allowed == fits
+    assert (window is None) == fits
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ class BudgetMachine(RuleBasedStateMachine):
     @rule(target=holds, amount=st.integers(0, 700))
     def reserve(self, amount):
         before = (self.day, self.month, sum(self.held.values()))
-        verdict = judge(*before, amount, self.limits)
-        if not verdict.allowed:
-            spent, limit = {"day": (self.day, 1000), "month": (self.month, 2500)}[verdict.window]
+        window = used_up(*before, amount, self.limits)
+        if window:
+            spent, limit = {"day": (self.day, 1000), "month": (self.month, 2500)}[window]
             assert spent + before[2] + amount > limit, "refused though it fits"
             return None
         self.next_id += 1
