@@ -33,15 +33,13 @@ class Admission:
         self._ledger = ledger
         self._prices = prices
         self._rates = rates
+        # Programs send fifty calls at once (`asyncio.gather`, LangChain's `abatch`) and few of them come back after a
+        # refusal: some times the burst may wait in line. A burst of one says that nothing may.
         patience = min(MOST_WAITING_SECONDS, QUEUED_BURSTS * (burst - 1) / rps) if rps > 0 else 0.0
         self._rate = Rate(rps, burst, patience)
 
     async def let_in(self, caller: Caller) -> None:
-        """Wait for the caller's turn, where there is one soon; `RateLimited` otherwise. Only callers over HTTP count.
-
-        Programs send fifty calls at once (`asyncio.gather`, LangChain's `abatch`) and few of them come back after a
-        refusal: some times the burst may wait in line. A burst of one says that nothing may.
-        """
+        """Wait for the caller's turn, if there is one soon; `RateLimited` otherwise. Only callers over HTTP count."""
         if not caller.limited or (rate := self._rate_of(caller)).rps <= 0:
             return
         wait = await self._rates.take(caller.id, rate)

@@ -34,10 +34,8 @@ class KeyCheck:
 
 
 async def check_key(client: Client, router: Router, key: str, *, clock: Callable[[], float]) -> KeyCheck:
-    """Ask the account page where there is one, else the list of models, else, where everybody gets that, for one token.
-
-    Zen, for one, lists its models for any key. A token costs next to nothing.
-    """
+    """Ask the account page if there is one, else the list of models, else, where everybody gets that, for one token."""
+    # Zen, for one, lists its models for any key. A token costs next to nothing.
     if router.url_lacks:
         return KeyCheck(ok=False, detail=f"{router.url_lacks} is a part of its address, and is not set")
     try:

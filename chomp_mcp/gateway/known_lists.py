@@ -42,11 +42,9 @@ class KnownLists:
         return known.roster if known and not known.error else None
 
     def are_current(self) -> bool:
-        """None of them is due or was read anew since, nor was one that was not known.
-
-        Compared one by one only after some list was read; a thousand cost no more than one then.
-        """
+        """None of them is due or was read anew since, nor was one that was not known."""
         models, now = self._models, self._models.clock()
+        # Compared one by one only after some list was read, so that a thousand cost no more than one.
         compared = models.reads, len(self._seen)
         if compared != self._compared or not self._compared_at <= now < self._current_until:
             for router, seen in self._seen.items():

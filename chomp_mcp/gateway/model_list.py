@@ -149,13 +149,10 @@ class ModelList:
         return known is not None and not known.is_due(self.clock())
 
     def in_memory(self, router: str, keys: Keys) -> RouterList | None:
-        """What is known at once, an old list included: the same object for as long as it is the same answer.
-
-        What is old is read anew in the background.
-        """
+        """What is known at once, an old list included: the same object for as long as it is the same answer."""
         known = self._memory(_name(router, keys))
         if known is not None and known.is_due(self.clock()):
-            _ = self._fetch_of(router, keys)
+            _ = self._fetch_of(router, keys)  # in the background
         return known
 
     async def forget(self, router: str, key_id: str) -> None:

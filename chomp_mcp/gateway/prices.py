@@ -36,12 +36,7 @@ class Prices:
         """Router id, model and key id -> the list's entry that the price was read from, and the price."""
 
     async def load(self, routes: Sequence[Route] = ()) -> None:
-        """Have the prices of these routes at hand. The first call takes a third of a second, in a thread.
-
-        A list that was not read yet is read in the background, and is there when the call ends. Only where nobody else
-        knows the price is it waited for, for a moment: a budget must not leak, nor a free model be refused, because
-        nobody had asked for that list yet.
-        """
+        """Have the prices of these routes at hand. The first call takes a third of a second, in a thread."""
         if not self._is_loaded:
             async with self._loading:
                 if not prices.is_loaded():
@@ -54,6 +49,9 @@ class Prices:
         ]
         if not unread:
             return
+        # A list that was not read yet is read in the background, and is there when the call ends. Only where nobody
+        # else knows the price is it waited for, for a moment: a budget must not leak, nor a free model be refused,
+        # because nobody had asked for that list yet.
         unknown = [route for route in unread if self.of(route) is None]
         for route in unread:
             self._models.start(route.router.id, _keys_of(route))
@@ -130,13 +128,11 @@ class Prices:
         return estimate.likely_usage(body, listed.max_output if listed else None)
 
     def cost(self, route: Route, usage: Usage, reported: Decimal | None) -> tuple[Decimal | None, str]:
-        """What the call cost: what the router said, else the tokens at the route's price; and a note where that is odd.
-
-        A cost that cannot be is not booked as it was told: it would use up the budget of a month.
-        """
+        """What the router said that it cost, else the tokens at the route's price; and a note where that is odd."""
         price = self.of(route)
         if reported is None:
             return (pricing.cost(price, usage) if price else None), ""
+        # A cost that cannot be is not booked as it was told: it would use up the budget of a month.
         believed = pricing.believable(reported, price, usage)
         if believed == reported:
             return reported, ""

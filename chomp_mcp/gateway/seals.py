@@ -54,11 +54,9 @@ class Seals:
         return _without(request, lambda sealed: self._makers.get(_hash(sealed), route.ref) != route.ref)
 
     def after(self, failed: Failed, route: Route, request: ChatRequest) -> ChatRequest | None:
-        """The request without sealed reasoning, where the route cannot read or make it; None: that is not the matter.
-
-        OpenAI: code `invalid_encrypted_content`, "The encrypted content … could not be verified"; and "Encrypted
-        content is not supported with this model".
-        """
+        """The request without sealed reasoning, if the route cannot read or make it; None: that is not the matter."""
+        # OpenAI: code `invalid_encrypted_content`, "The encrypted content … could not be verified"; and "Encrypted
+        # content is not supported with this model".
         words = f"{failed.body.get('code')} {failed.body.get('param')} {failed.message}".lower().replace("_", " ")
         if "encrypted content" not in words or route.router.dialect != "responses":
             return None

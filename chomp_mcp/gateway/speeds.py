@@ -59,10 +59,7 @@ class Speeds:
         return found
 
     async def measured(self, route: Route, seconds: float, *, stream: bool, is_least: bool = False) -> None:
-        """One more answer began, or `is_least`: had not begun after so long, and was given up.
-
-        What cannot be written is said in the log: the answer goes out.
-        """
+        """One more answer began, or `is_least`: had not begun after so long, and was given up."""
         kind, seconds = "stream" if stream else "whole", max(0.0, seconds)
 
         def fold(stored: Value, now: float) -> Value:

@@ -19,13 +19,11 @@ MOST_NAMED = 2
 
 
 def able_first(routes: list[Pair], target: Target, book: Book, lists: Lists) -> tuple[list[Pair], dict[str, str]]:
-    """Those that can, then those of which nobody knows, each in their order; and why the others are left out.
-
-    Where the choice of the model is ours, and none of a router's favourites is known to do it, others of it may.
-    """
+    """Those that can, then those of which nobody knows, each in their order; and why the others are left out."""
     verdicts = {pair: _is_able(pair, target, book, lists) for pair in dict.fromkeys(routes)}
     able = [pair for pair, can in verdicts.items() if can]
     if target.model == AUTO:
+        # The choice is ours: where none of a router's favourites is known to do it, others of it may.
         lacking = dict.fromkeys(router for router, _ in verdicts if router not in {each for each, _ in able})
         verdicts.update(pair for router in lacking for pair in _others(router, target, book, lists, verdicts).items())
         able = [pair for pair, can in verdicts.items() if can]

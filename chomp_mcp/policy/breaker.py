@@ -70,10 +70,11 @@ def allows(state: BreakerState, now: float, settings: BreakerRules) -> tuple[boo
 
     Past the reset time an open breaker turns half-open and lets exactly one probe pass; everybody else waits for its
     verdict, or until the probe has been silent for `PROBE_RESETS` reset times. The state comes back as the same object
-    where nothing changed. A clock that was turned back cannot keep a breaker open: times too far ahead count as past.
+    where nothing changed.
     """
     if state.state == "closed":
         return True, state
+    # A clock that was turned back cannot keep a breaker open: times too far ahead count as past.
     is_waiting = 0 < state.probe_until - now <= PROBE_RESETS * settings.reset_seconds
     if state.state == "open":
         is_waiting = abs(now - state.opened_at) < settings.reset_seconds
@@ -88,12 +89,9 @@ def after_success(state: BreakerState) -> BreakerState:
 
 
 def after_failure(state: BreakerState, now: float, settings: BreakerRules) -> BreakerState:
-    """One more failure: opens at the threshold, or at once when a probe failed.
-
-    Failures that arrive while it is open (sent before it opened) change nothing, or they would push the reset away.
-    """
+    """One more failure: opens at the threshold, or at once when a probe failed."""
     if state.state == "open":
-        return state
+        return state  # it was sent before: such failures would push the reset away
     failures = state.failures + 1
     if state.state == "half_open" or failures >= settings.threshold:
         return BreakerState("open", failures, opened_at=now)

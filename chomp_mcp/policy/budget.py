@@ -54,11 +54,9 @@ UNLIMITED_CALLS = 1000
 
 
 def room(spent_day: int, spent_month: int, held: int, amount: int, limits: Limits) -> int:
-    """What may be held beyond `held`, in advance of further calls like the one of `amount`; all in nano-USD.
-
-    A hundredth of what is left, so that hardly anybody is refused for it; nothing where that is too little for a call.
-    """
+    """What may be held beyond `held`, in advance of further calls like the one of `amount`; all in nano-USD."""
     rest = left(spent_day, spent_month, limits)
+    # A hundredth of what is left, so that hardly anybody is refused for it; nothing if that is too little for a call.
     spare = UNLIMITED_CALLS * amount if rest is None else (rest - held) // 100
     return spare if spare >= amount else 0
 

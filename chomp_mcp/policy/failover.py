@@ -112,14 +112,12 @@ _SHORTEST_REST, LONGEST_REST_SECONDS = 1.0, 24 * HOUR
 
 
 def rest_seconds(failed: Failed, *, refused_before: bool = False) -> float | None:
-    """How long the key or the model rests; None: nothing rests. `refused_before`: the key had its first rest already.
-
-    What the router told is believed between one second (a Retry-After of milliseconds brings storms) and a day (a
-    wrong one must not freeze a key for weeks; one wasted call a day is the price).
-    """
+    """How long the key or the model rests; None: neither does. `refused_before`: the key had its first rest already."""
     rest = ACTIONS[failed.kind].rest
     if not rest:
         return None
+    # What the router told is believed between one second (a Retry-After of milliseconds brings storms) and a day (a
+    # wrong one must not freeze a key for weeks; one wasted call a day is the price).
     if rest in _TOLD and failed.retry_after is not None:
         return min(max(failed.retry_after, _SHORTEST_REST), LONGEST_REST_SECONDS)
     if rest == "key_refused" and refused_before:

@@ -34,13 +34,11 @@ def by_cost(usd: Decimal | None) -> Rank:
 
 
 def by_quota(readings: Sequence[Reading], now: float) -> Rank:
-    """What would expire unused first, to the minute, then where most is left; unknown comes later, used up last.
-
-    What expires is the longest of the limits: minutes always expire first, and say nothing.
-    """
+    """What would expire unused first, to the minute, then where most is left; unknown comes later, used up last."""
     live = _live(readings, now)
     if not live:
         return (1, 0.0, 0.0)
+    # What expires is the longest of the limits: minutes always expire first, and say nothing.
     longest = max(live, key=lambda reading: _WINDOWS[reading.window])
     share = share_left(live, now)
     expires = math.inf if longest.resets_at is None else longest.resets_at // _MINUTE

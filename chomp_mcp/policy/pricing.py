@@ -65,15 +65,13 @@ def cost(price: Price, usage: Usage) -> Decimal:
 
 
 def from_model(model: Model) -> Price | None:
-    """The price on the router's own list; None where it tells none, or only one half, or a dynamic one (negative).
-
-    Tokens for nothing on a model that is not free mean that it is paid for in some other way, which nobody can add up.
-    """
+    """The price on the router's own list; None where it tells none, or only one half, or a dynamic one (negative)."""
     if model.free:
         return Price(Decimal(0), Decimal(0), source="the router's list")
     if model.price_in is None or model.price_out is None or min(model.price_in, model.price_out) < 0:
         return None
     request = model.price_request or Decimal(0)
+    # Tokens for nothing on a model that is not free: it is paid for in some other way, which nobody can add up.
     if not (model.price_in or model.price_out or request):
         return None
     return Price(

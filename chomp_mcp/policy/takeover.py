@@ -26,13 +26,14 @@ KEEPS_DYING = f"{MOST_STARTS} processes that began this job ended before a route
 def taken_up(job: Job, process: str, retries: int, now: float) -> Job:
     """The job as `process` takes it up: one that waits, or one whose process is gone.
 
-    What was answered is done. What may have been asked is asked again as far as `retries` allows; the attempt that
-    nobody saw the end of is told as `unknown`, and what it probably cost is booked by the ledger, which finds the dead
-    process's reservation. What was not asked yet is begun again without a word.
+    What was answered is done. What may have been asked is asked again as far as `retries` allows. What was not asked
+    yet is begun again without a word.
     """
     if job.is_answered:
         return replace(job, status=JobStatus.DONE, finished_at=now)
     if job.status is JobStatus.RUNNING and job.asked is not None:
+        # The attempt that nobody saw the end of is told as `unknown`; what it probably cost is booked by the ledger,
+        # which finds the dead process's reservation.
         earlier = job.earlier or {"attempts": [], "notes": [], "nano_usd": 0}
         router, _, model = job.model.partition("/")
         why = "The process that asked ended before the answer did."
@@ -51,14 +52,12 @@ def taken_up(job: Job, process: str, retries: int, now: float) -> Job:
 
 
 def handed_back(job: Job, told: Job, retries: int, now: float) -> Job | None:
-    """The job for others to run, whose run here was stopped as `told`; None where it is not ours any more.
-
-    Where a router was called already, that counts as asking again, and the receipt says so.
-    """
+    """The job for others to run, whose run here was stopped as `told`; None where it is not ours any more."""
     if job.status.is_final or (job.process, job.starts) != (told.process, told.starts):
         return None
     if job.is_answered:
         return replace(job, status=JobStatus.DONE, finished_at=now)
+    # Where a router was called already, that counts as asking again, and the receipt says so.
     was_asked = told.asked is not None
     if was_asked and told.receipt is not None:
         earlier = {

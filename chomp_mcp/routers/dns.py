@@ -26,10 +26,7 @@ class LookUps:
         return host in self._running
 
     async def addresses(self, host: str) -> list[Address]:
-        """All of the name's addresses, in the system's order. `OSError` if there are none.
-
-        Whoever gives up leaves the look-up to the others and to those who come later: it cannot be stopped anyway.
-        """
+        """All of the name's addresses, in the system's order. `OSError` if there are none."""
         if host in self._running:
             found = self._running[host]
         else:
@@ -54,6 +51,7 @@ class LookUps:
                     loop.call_soon_threadsafe(tell, outcome)
 
             threading.Thread(target=look_up, name=f"DNS {host}", daemon=True).start()
+        # Whoever gives up leaves the look-up to the others and to those who come later: it cannot be stopped anyway.
         outcome = await asyncio.shield(found)
         if isinstance(outcome, OSError):
             raise outcome

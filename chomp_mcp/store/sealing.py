@@ -130,10 +130,8 @@ class Sealed:
         return {"sealed": seal is not None, "master_key": place if is_here else "", "note": note}
 
     async def reseal(self, to: MasterKey | None) -> int:
-        """Seal every record with `to`, or open every one with None, in one step; how many keys there are now.
-
-        It may be called again, with any master key that was in use before, where it was killed.
-        """
+        """Seal every record with `to`, or open every one with None, in one step; how many keys there are now."""
+        # It may be called again, with any master key that was in use before, where it was killed.
         await self._find()
         known = _Known({**self._known, **({to.id: to} if to else {})})
         wanted = f"{PREFIX}{to.id}:" if to else None

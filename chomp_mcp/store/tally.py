@@ -27,13 +27,11 @@ class Settled:
 
 
 def cost_of(record: Value | None) -> int:
-    """Nano-USD.
-
-    Versions before this one wrote micro-USD, rounded up, and may still write to the same store: where the two figures
-    do not fit together, theirs is the newer one.
-    """
+    """Nano-USD."""
     if record is None:
         return 0
+    # Versions before this one wrote micro-USD, rounded up, and may still write to the same store: where the two figures
+    # do not fit together, theirs is the newer one.
     nano, micro = record.get("nano_usd"), int(record.get("micro_usd", 0))
     return int(nano) if nano is not None and _micro(int(nano)) == micro else 1000 * micro
 

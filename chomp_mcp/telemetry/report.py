@@ -124,9 +124,7 @@ HIDDEN = "…"
 
 @lru_cache(maxsize=4096)
 def shown(ref: str) -> str:
-    """A caller's model ref as telemetry shows it: at most 200 characters, `?` for those that UTF-8 has no bytes for.
-
-    Without what looks like a key: people paste them into the wrong field.
-    """
+    """A caller's model ref as telemetry shows it: at most 200 characters, `?` for those that UTF-8 has no bytes for."""
+    # Without what looks like a key: people paste them into the wrong field.
     ref = masked(ref[:_SHOWN_REF])
     return ref if ref.isprintable() else ref.encode("utf-8", "replace").decode()

@@ -11,13 +11,10 @@ __all__ = ["allowed", "name_of"]
 
 
 def allowed(choice: Any) -> tuple[str, set[str]] | None:
-    """The mode (`auto` or `required`) and the names that a choice allows; None for every other kind of choice.
-
-    Chat completions nests them below `allowed_tools`, Responses does not.
-    """
+    """The mode (`auto` or `required`) and the names that a choice allows; None for every other kind of choice."""
     if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
         return None
-    inner = choice.get("allowed_tools")
+    inner = choice.get("allowed_tools")  # where chat completions nests them; Responses does not
     place = inner if isinstance(inner, Mapping) else choice
     names = {name for tool in as_list(place.get("tools")) if (name := name_of(tool))}
     return ("required" if place.get("mode") == "required" else "auto"), names

@@ -73,11 +73,9 @@ def answer_in(body: bytes) -> dict[str, Any] | Failed | ErrorObject:
 
 
 def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:
-    """The error that an answer or a chunk holds; None when it holds none.
-
-    OpenRouter and Groq put errors into a 200 or into the stream, Groq as `x_groq.error`, Cerebras nested or flat with
-    a `status_code`, vLLM as `object: "error"`, OpenRouter also inside the choice.
-    """
+    """The error that an answer or a chunk holds; None when it holds none."""
+    # OpenRouter and Groq put errors into a 200 or into the stream, Groq as `x_groq.error`, Cerebras nested or flat with
+    # a `status_code`, vLLM as `object: "error"`, OpenRouter also inside the choice.
     error = answer.get("error")
     if not error and "x_groq" in answer:
         error = as_mapping(answer["x_groq"]).get("error")

@@ -46,16 +46,14 @@ def read(data: bytes) -> tuple[Any, bool]:
 
 
 def as_input(arguments: Any) -> Mapping[str, Any]:
-    """A call's arguments as an object, for dialects that take nothing else; words that are none travel inside one.
-
-    Blank text, `null` and an empty array (what PHP makes of an empty object) are no arguments: an empty object.
-    """
+    """A call's arguments as an object, for dialects that take nothing else; words that are none travel inside one."""
     value = arguments
     if isinstance(arguments, str):
         try:
             value = loads(arguments.encode()) if arguments.strip() else None
         except ValueError:  # words, or half an emoji, which has no UTF-8
             value = arguments
+    # No arguments at all: blank text, `null`, and an empty array, which PHP makes of an empty object.
     if value is None or value == [] or (isinstance(value, str) and not value.strip()):
         return {}
     return value if isinstance(value, Mapping) else {"arguments": value}

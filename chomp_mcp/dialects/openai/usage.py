@@ -14,11 +14,7 @@ __all__ = ["read_cost", "read_usage"]
 
 
 def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
-    """OpenAI's usage object, and what others write into theirs.
-
-    None where it counts nothing that can be meant, as `{"prompt_tokens": null}`: then the tokens are estimated, never
-    taken for none. `service_tier` is what the answer says beside it.
-    """
+    """OpenAI's usage object, and what others write into theirs; `service_tier` is what the answer says beside it."""
     if not isinstance(usage, (dict, Mapping)):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
@@ -26,7 +22,7 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
     if (asked is None and prompt is not None) or (answered is None and completion is not None):
         return None  # what nobody can have counted counts for nothing
     if asked is None and answered is None:
-        return None
+        return None  # as `{"prompt_tokens": null}`: the tokens are estimated then, never taken for none
     total, output = tokens(usage.get("total_tokens")), answered or 0
     if total is not None and asked is not None:
         # Some, xAI among them, leave the reasoning out of `completion_tokens` and bill the total (inspect_ai #5528).
@@ -50,11 +46,7 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
 
 
 def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
-    """USD as the router tells it: `usage.cost` (OpenRouter), or `cost` of the answer or the last chunk (Zen).
-
-    With a key of one's own behind OpenRouter `cost` is its fee alone, and the provider's bill comes to it
-    (openrouter.ai/docs, BYOK; forgecode #1641).
-    """
+    """USD as the router tells it: `usage.cost` (OpenRouter), or `cost` of the answer or the last chunk (Zen)."""
     usage = as_mapping(answer.get("usage"))
     told = usage.get("cost")
     if told is None and (told := answer.get("cost")) is None and "is_byok" not in usage:
@@ -62,6 +54,8 @@ def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
     cost = _amount(told)
     if usage.get("is_byok") is not True:
         return cost
+    # With a key of one's own behind OpenRouter `cost` is its fee alone, and the provider's bill comes to it
+    # (openrouter.ai/docs, BYOK; forgecode #1641).
     upstream = _amount(as_mapping(usage.get("cost_details")).get("upstream_inference_cost"))
     return cost if upstream is None else (cost or Decimal(0)) + upstream
 

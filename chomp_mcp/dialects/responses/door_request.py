@@ -130,10 +130,8 @@ def is_ours(item: Any) -> bool:
 
 
 def seal(reasoning: Mapping[str, Any], route: str) -> str:
-    """What a chat model thought, as `encrypted_content`: opaque to the client, and read again by `unseal`.
-
-    It is the client's own data that comes back, so it is packed and not enciphered.
-    """
+    """What a chat model thought, as `encrypted_content`: opaque to the client, and read again by `unseal`."""
+    # It is the client's own data that comes back, so it is packed and not enciphered.
     return _SEAL + urlsafe_b64encode(zlib.compress(wire.dumps({"route": route, **reasoning}))).decode()
 
 

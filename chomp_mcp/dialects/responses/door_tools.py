@@ -149,10 +149,8 @@ def freeform_arguments(text: str) -> str:
 
 
 def freeform_input(arguments: str) -> str:
-    """A freeform tool's input from what the model wrote as arguments.
-
-    Not every model keeps to the one argument: some write the text itself, some another name for it.
-    """
+    """A freeform tool's input from what the model wrote as arguments."""
+    # Not every model keeps to the one argument: some write the text itself, some another name for it.
     try:
         value = wire.loads(arguments)
     except ValueError:

@@ -42,10 +42,8 @@ def dispatch(args: argparse.Namespace) -> None:
 
 
 async def chat(args: argparse.Namespace) -> int:
-    """Line after line is asked in one conversation, until Ctrl-D; at a prompt, and from a pipe.
-
-    Ctrl-C ends an answer that is on its way, and at the prompt the conversation.
-    """
+    """Line after line is asked in one conversation, until Ctrl-D; at a prompt, and from a pipe."""
+    # Ctrl-C ends an answer that is on its way, and at the prompt the conversation.
     is_typed = sys.stdin.isatty() and not args.json
 
     def next_line() -> str | None:

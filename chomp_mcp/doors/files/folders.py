@@ -118,10 +118,7 @@ class Folders:
 
 
 def folders_for(named: Sequence[Path], roots: Iterable[str], started_in: str, home: Path) -> Folders:
-    """What is allowed: the folders of CHOMP_FILES, else the client's roots, else where the server was started.
-
-    `roots` are file: URIs. A home, or what is above one, is no place that somebody chose by starting a program there.
-    """
+    """What is allowed: the folders of CHOMP_FILES, else the client's roots (file: URIs), else where it was started."""
     chosen = list(named) or root_folders(roots)
     if not chosen and started_in:
         start = Path(os.path.realpath(started_in))
@@ -129,6 +126,7 @@ def folders_for(named: Sequence[Path], roots: Iterable[str], started_in: str, ho
             own = Path(os.path.realpath(Path.home()))
         except RuntimeError:  # a user without one
             own = start
+        # A home, or what is above one, is no place that somebody chose by starting a program there.
         is_wide = own.is_relative_to(start) or start == Path(start.anchor) or str(start.parent) in _OTHER_HOMES
         chosen = [] if is_wide else [start]
     real = (Path(os.path.realpath(each)) for each in chosen)

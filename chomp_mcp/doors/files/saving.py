@@ -58,8 +58,7 @@ def _looked_at(text: str, folders: Folders) -> Place:
 async def saved(chomp: Chomp, job: Job) -> Job:
     """The job with its text in its file, if it named one; its `text` then says where, how much, and how it begins.
 
-    Of one that still runs it says the same of the text so far, for nobody wants in a conversation what goes into a
-    file. An answer that cannot be written any more stays the text, and says why.
+    An answer that cannot be written any more stays the text, and says why.
     """
     if not job.save_to or job.status in {JobStatus.ERROR, JobStatus.CANCELLED}:
         return job
@@ -67,6 +66,7 @@ async def saved(chomp: Chomp, job: Job) -> Job:
     place = Place(Path(str(job.save_to["folder"])), tuple(map(str, parts)) if isinstance(parts, list | tuple) else ())
     content = job.text.encode("utf-8", "replace")
     if not job.status.is_final:
+        # The same of the text so far: nobody wants in a conversation what goes into a file.
         return replace(job, text=_summary("To be saved to", place, content, job.text) if job.text else "")
     try:
         if await chomp.written.job_of(place.path) != job.id or not place.path.exists():

@@ -36,11 +36,9 @@ MOST_NOTE = 300
 
 
 def tool_result(text: str, /, **structured: Any) -> CallToolResult:
-    """One text block, which hosts that read text show, and the structured content for all others.
-
-    One, because hosts glue several together, show the first alone, or print a list of them. What could drive their
-    terminal is made visible in the text; the structure, which is for programs, has every character as it came.
-    """
+    """One text block, which hosts that read text show, and the structured content for all others."""
+    # One, because hosts glue several together, show the first alone, or print a list of them. What could drive their
+    # terminal is made visible in the text; the structure, which is for programs, has every character as it came.
     said = TextContent(type="text", text=shown(utf8(text)))
     return CallToolResult(content=[said], structured_content=utf8(structured))
 

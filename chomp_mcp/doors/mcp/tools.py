@@ -161,10 +161,8 @@ class Tools:
 
 
 def tools(chomp: Chomp, desk: KeyDesk, attachments: Attachments, dispatch: Dispatch | None = None) -> list[Tool]:
-    """All six, ready for `MCPServer(tools=…)`. Without `dispatch`, dispatched jobs run in this process.
-
-    Asking sends the user's words to someone else and may cost money, so it is no read; it changes and destroys nothing.
-    """
+    """All six, ready for `MCPServer(tools=…)`. Without `dispatch`, dispatched jobs run in this process."""
+    # Asking sends the user's words to someone else and may cost money, so it is no read; it destroys nothing.
     bodies = Tools(chomp, desk, dispatch or partial(chomp.jobs.dispatch, door="mcp"), attachments)
     return [
         _tool(bodies.ask, "Ask a model", _hints(open_world=True), {"anthropic/alwaysLoad": True}),
@@ -263,10 +261,8 @@ def _progress(ctx: Context[Any, Any]) -> Callable[[int], Awaitable[None]]:
 
 
 def slim(schema: Any) -> Any:
-    """A schema without what says nothing to a model: pydantic's titles.
-
-    An open object goes on saying so: frameworks close one that does not to `{}` (pydantic-ai; hermes #96734).
-    """
+    """A schema without what says nothing to a model: pydantic's titles."""
+    # An open object goes on saying so: frameworks close one that does not to `{}` (pydantic-ai; hermes #96734).
     if isinstance(schema, list):
         return [slim(inner) for inner in schema]
     if not isinstance(schema, dict):

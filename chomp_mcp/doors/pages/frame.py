@@ -62,14 +62,12 @@ def text(name: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, has_number: bool = False) -> str:
-    """`rows` are HTML already; the last column holds numbers where `has_number`.
-
-    The roles are told because on a phone each row is a block of its own, and no browser takes that for a table.
-    """
+    """`rows` are HTML already; the last column holds numbers where `has_number`."""
     names = [
         f' class="number" data-name="{name}"' if has_number and name == headers[-1] else f' data-name="{name}"'
         for name in headers
     ]
+    # The roles are told because on a phone each row is a block of its own, and no browser takes that for a table.
     cells = (
         "".join(f'<td role="cell"{name}>{cell}</td>' for name, cell in zip(names, row, strict=True)) for row in rows
     )

@@ -211,16 +211,14 @@ class Protocol(HttpToolsProtocol):
             self._stalled = None
 
     def on_message_complete(self) -> None:
-        """Most requests come in at once: their bodies need no clock, and no task has to wait for their client's end.
-
-        uvicorn stops to read at a large body until somebody takes it, and would not see that end.
-        """
+        """Most requests come in at once: their bodies need no clock, and no task has to wait for their client's end."""
         self._unclaimed = 0
         if self.transport.is_closing() or self._is_full:
             return  # a refused head, or what nobody reads
         super().on_message_complete()
         cast("dict[str, Any]", self.scope)[HANG_UP] = self._hang_up
         if not self.pipeline:
+            # uvicorn stops to read at a large body until somebody takes it, and would not see the client's end.
             self.flow.resume_reading()
 
     def on_response_complete(self) -> None:

@@ -57,10 +57,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal says what is waited for; a second Ctrl-C ends at once, and what it cuts off is no error.
-
-        A worker hears Ctrl-C from the terminal as its supervisor does, which does the talking.
-        """
+        """The first signal says what is waited for; a second Ctrl-C ends at once, and what it cuts off is no error."""
         was_told = self.should_exit
         if app := getattr(self.config, "loaded_app", None):  # not ready from this moment on, on open connections too
             app.state.stopped_at = getattr(app.state, "stopped_at", time.monotonic())
@@ -68,7 +65,7 @@ class Server(uvicorn.Server):
         if self.force_exit:
             logging.getLogger("uvicorn.error").disabled = True
         if multiprocessing.parent_process() is not None:
-            return
+            return  # a worker hears Ctrl-C from the terminal as its supervisor does, which does the talking
         if self.force_exit:
             say("chomp-mcp ends now.")
         elif sig == signal.SIGINT and not was_told:
