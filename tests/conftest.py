@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from tests.support.clock import Clock
 # Hundreds of tests start Python: where the shell says to keep no bytecode (images do), each would compile us anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+if sys.platform == "linux":
+    from tests.support.commands import Forked
+
+    subprocess.Popen = Forked  # type: ignore[misc]
 
 # A busy machine is no finding: no test of a table is judged by its time. CHOMP_TEST_EXAMPLES asks for a long search.
 settings.register_profile(

@@ -1,7 +1,8 @@
-"""`python -m tests.support.command_server PATH`: imports the package once, and forks for each command asked for.
+"""`python -m tests.support.command_server NAME`: imports the package once, and forks for each command asked for.
 
-A request on the socket is one line of JSON (`arguments`, `env`, `cwd`) with the file descriptors of the three streams.
-The answer is two lines: the process id, then its wait status. The server ends with its own stdin.
+A request on the abstract socket of that name is one line of JSON (`program`, `env`, `cwd`, `new_session`) with the file
+descriptors of the three streams. The answer is the process id, once that process has lost its parent. The server ends
+with its own stdin.
 """
 
 from __future__ import annotations
@@ -14,50 +15,68 @@ import os
 import pkgutil
 import runpy
 import select
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import chomp_mcp
+from tests.support import commands
 
 STANDARD_FDS = (0, 1, 2)
+STARTERS = {"demo", "doctor", "keys", "run", "setup"}
+"""Commands that start this program again. What a server starts (workers, the processes of its jobs) is not forked."""
+LOADED_LATE = (
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "filelock",
+    "genai_prices.data_snapshot",
+    "genai_prices.data_units",
+    "keyring",
+    "keyring.backends.chainer",
+    "keyring.backends.kwallet",
+    "keyring.backends.libsecret",
+    "keyring.backends.SecretService",
+    "mcp.server.mcpserver",
+    "prometheus_client",
+    "redis.asyncio",
+    "rich.logging",
+    "rich.markdown",
+    "tests.support.keychain",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+)
+"""What our functions import when they are called."""
 
 
-def serve(listening: socket.socket) -> None:
-    """Fork for each command; returns in the command's own process, and when nobody is left to ask."""
+def serve(listening: socket.socket) -> dict[str, Any]:
+    """Fork for each command; returns its request in the command's own process, and ends when nobody is left to ask."""
     while True:
-        ready, _, _ = select.select([listening, sys.stdin], [], [])
-        if sys.stdin in ready:
+        ready, _, _ = select.select([listening, 0], [], [])
+        if 0 in ready:
             os._exit(0)
         line, _ = listening.accept()
-        with suppress(ChildProcessError):  # whoever has answered is buried with the next request
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        if os.fork() == 0:
+        request, fds = received(line)
+        between = os.fork()
+        if between == 0:
             listening.close()
-            answer(line)
-            return
+            pid = os.fork()
+            if pid == 0:
+                line.close()
+                become(request, fds)
+                return request
+            line.sendall(str(pid).encode())
+            os._exit(0)
+        # The pipes must be the command's alone: whoever reads them waits until nobody can write.
+        for fd in fds:
+            os.close(fd)
+        os.waitpid(between, 0)
         line.close()
-
-
-def answer(line: socket.socket) -> None:
-    """Start the command and tell its end; returns in the command's own process."""
-    request, fds = received(line)
-    pid = os.fork()
-    if pid == 0:
-        line.close()
-        become(request, fds)
-        return
-    # The pipes must be the command's alone: whoever reads them waits until nobody can write.
-    for fd in fds:
-        os.close(fd)
-    line.sendall(f"{pid}\n".encode())
-    line.sendall(f"{os.waitpid(pid, 0)[1]}\n".encode())
-    os._exit(0)
 
 
 def received(line: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -69,6 +88,8 @@ def received(line: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 def become(request: dict[str, Any], fds: list[int]) -> None:
     """Take over what a process gets from whoever starts it."""
+    if request["new_session"]:
+        os.setsid()
     for fd, standard in zip(fds, STANDARD_FDS, strict=True):
         os.dup2(fd, standard)
         os.close(fd)
@@ -82,31 +103,68 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
     os.environ.update(request["env"])
     time.tzset()
     os.chdir(request["cwd"])
-    sys.path[0] = request["cwd"]
-    sys.argv[1:] = request["arguments"]
+    program, *arguments = request["program"]
+    sys.path[0] = request["cwd"] if program == "-m" else str(Path(program).parent)
+    sys.argv[:] = [program, *arguments[program == "-m" :]]
+    sys.orig_argv[:] = [sys.executable, *request["program"]]
 
 
-def main(path: str) -> None:
-    for module in pkgutil.walk_packages(chomp_mcp.__path__, "chomp_mcp."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+def main(name: str) -> dict[str, Any]:
+    found = (module.name for module in pkgutil.walk_packages(chomp_mcp.__path__, "chomp_mcp."))
+    for module in (*(module for module in found if not module.endswith("__main__")), *LOADED_LATE):
+        importlib.import_module(module)
     if threading.active_count() > 1:
         raise RuntimeError("an import started a thread, which no fork would have")
     gc.freeze()
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
-        listening.listen()
+    with listening_at(name) as listening:
         os.write(1, b"ready\n")
-        serve(listening)
+        request = serve(listening)
+    return served_too(request) if STARTERS.intersection(request["program"][1:3]) else request
 
 
-def run() -> NoReturn:
+def listening_at(name: str) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"\0{name}")
+    listening.listen()
+    return listening
+
+
+def served_too(request: dict[str, Any]) -> dict[str, Any]:
+    """What this command starts is forked as well, by a child of its own: returns in the command, and in those."""
+    theirs, ours = os.pipe()
+    name = f"chomp-{os.getpid()}"
+    listening = listening_at(name)
+    if os.fork():
+        listening.close()
+        os.close(theirs)
+        commands.address = f"\0{name}"
+        subprocess.Popen = commands.Forked  # type: ignore[misc]
+        return request
+    os.close(ours)
+    os.dup2(theirs, 0)
+    os.close(theirs)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for standard in STANDARD_FDS[1:]:
+        os.dup2(nowhere, standard)
+    os.close(nowhere)
+    with listening:
+        return serve(listening)
+
+
+def run(program: str, module: str = "", *_: str) -> NoReturn:
     """`python -m chomp_mcp`, and what Python does at its end but for freeing memory: that alone takes 0.1 s."""
     try:
-        runpy.run_module("chomp_mcp", run_name="__main__", alter_sys=True)
+        if program == "-m":
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(program, run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except BaseException:  # noqa: BLE001 - as the interpreter itself
         traceback.print_exc()
         code = 1
@@ -120,5 +178,4 @@ def run() -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
-    run()
+    run(*main(sys.argv[1])["program"])

@@ -1,37 +1,43 @@
-"""`finished(arguments, env=…)`: the command `chomp-mcp …`, run to its end in a process of its own that need not import.
+"""`chomp-mcp …` in processes of their own that need not import anything: `finished(arguments, env=…)`, `Forked`.
 
-To start Python and import the package takes 0.3 s of CPU, and hundreds of tests would do it. Here one process for a
-test session (`command_server`) imports everything once and forks for each command. The fork has its own arguments,
-environment, folder, pipes and exit, and leaves as any Python program does; what it has not is a start of its own.
-So a variable that Python reads then (PYTHON…, the locale) gets a fresh process.
+To start Python and import what a server needs takes a second of CPU, and hundreds of tests would do it. Here one
+process for a test session (`command_server`) imports everything once and forks whenever a test starts `chomp-mcp`, in
+whatever way: `subprocess`, asyncio, the MCP SDK. The fork has its own arguments, environment, folder, pipes and exit,
+is a child of the test's process, and leaves as any Python program does; what it has not is a start of its own. So a
+variable that Python reads then (PYTHON…, the locale) gets a fresh process, as does all else that is out of the
+ordinary, and whatever is started by way of another program (a shell, `python -c`).
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import json
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from threading import Timer
+from threading import Lock
+from typing import Any
 
-__all__ = ["COMMAND", "finished"]
+__all__ = ["COMMAND", "Forked", "finished"]
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "chomp_mcp"]
+SCRIPT = Path(sys.executable).parent / "chomp-mcp"
+MODULES = ("chomp_mcp", "tests.behaviour.other_process", "tests.gateway.replica", "tests.store.other_process")
 READ_AT_START = ("PYTHON", "LC_", "LANG")
+READ_LATER = {"PYTHON_KEYRING_BACKEND"}
 STARTED_WITH = dict(os.environ)
+PR_SET_CHILD_SUBREAPER = 36
 
 logger = logging.getLogger(__name__)
+adopting = Lock()
+address = ""
+"""Where the process listens that forks for us, once it was started: an abstract socket, which no file remains of."""
 
 
 def finished(
@@ -39,66 +45,109 @@ def finished(
 ) -> subprocess.CompletedProcess[str]:
     """The finished command, its output as text; killed when it takes longer than `seconds`."""
     given = stdin.encode() if isinstance(stdin, str) else stdin
-    is_as_here = all(STARTED_WITH.get(name) == env[name] for name in env if name.startswith(READ_AT_START))
-    if is_as_here and hasattr(os, "fork"):
-        code, out, err = _forked(arguments, env, given, cwd, seconds)
-    else:
-        line = [*COMMAND, *arguments]
-        done = subprocess.run(line, input=given, capture_output=True, check=False, cwd=cwd, env=env, timeout=seconds)
-        code, out, err = done.returncode, done.stdout, done.stderr
+    line = [*COMMAND, *arguments]
+    done = subprocess.run(line, input=given, capture_output=True, check=False, cwd=cwd, env=env, timeout=seconds)
+    code, out, err = done.returncode, done.stdout.decode(), done.stderr.decode()
     # pytest shows it when the test fails: a command that printed no JSON said why on stderr.
-    logger.warning("chomp-mcp %s ended with %d%s", " ".join(arguments), code, f"\n{err.decode()}" if err else "")
-    return subprocess.CompletedProcess([*COMMAND, *arguments], code, out.decode(), err.decode())
+    logger.warning("chomp-mcp %s ended with %d%s", " ".join(arguments), code, f"\n{err}" if err else "")
+    return subprocess.CompletedProcess(line, code, out, err)
 
 
-def _forked(
-    arguments: Sequence[str], env: Mapping[str, str], stdin: bytes, cwd: Path, seconds: float
-) -> tuple[int, bytes, bytes]:
-    """The exit code (negative: the signal that ended it), stdout, stderr."""
-    (their_in, our_in), (our_out, their_out), (our_err, their_err) = os.pipe(), os.pipe(), os.pipe()
-    request = json.dumps({"arguments": arguments, "env": dict(env), "cwd": str(cwd)}).encode() + b"\n"
-    with socket.socket(socket.AF_UNIX) as line, ThreadPoolExecutor(3) as pool:
+class Forked(subprocess.Popen[Any]):
+    """Stands in for `subprocess.Popen`, which all ways to start a process use; decides by the command line."""
+
+    def _execute_child(  # noqa: PLR0917 - as subprocess calls it
+        self,
+        args: Any,
+        executable: Any,
+        preexec_fn: Any,
+        close_fds: bool,
+        pass_fds: Any,
+        cwd: Any,
+        env: Mapping[str, str] | None,
+        startupinfo: Any,
+        creationflags: int,
+        shell: bool,
+        p2cread: int,
+        p2cwrite: int,
+        c2pread: int,
+        c2pwrite: int,
+        errread: int,
+        errwrite: int,
+        restore_signals: bool,
+        gid: int | None,
+        gids: Any,
+        uid: int | None,
+        umask: int,
+        start_new_session: bool,
+        process_group: int,
+    ) -> None:
+        given = os.environ if env is None else env
+        program = _program(args)
+        is_odd = shell or executable or preexec_fn or pass_fds or (gid, gids, uid, umask) != (None, None, None, -1)
+        is_odd = is_odd or process_group != -1 or not (cwd is None or Path(cwd).is_dir())
+        if not program or is_odd or not _is_as_here(given):
+            super()._execute_child(  # type: ignore[misc]
+                *(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell),
+                *(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, restore_signals),
+                *(gid, gids, uid, umask, start_new_session, process_group),
+            )
+            return
+        request = {"program": program, "env": dict(given), "cwd": os.fspath(cwd or Path.cwd())}
+        request["new_session"] = start_new_session
+        streams = [fd if fd != -1 else standard for standard, fd in enumerate((p2cread, c2pwrite, errwrite))]
+        self.pid = _adopted(request, streams)
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+
+def _program(args: Any) -> list[str]:
+    """What `command_server` is to run, a module or our script with its arguments; empty for any other program."""
+    words = [os.fspath(word) for word in args] if isinstance(args, Sequence) and not isinstance(args, str) else []
+    if words[:1] == [sys.executable]:
+        options = words[1:2] if words[1:2] == ["-P"] else []
+        module = words[1 + len(options) :]
+        return module if module[:1] == ["-m"] and module[1:] and module[1] in MODULES else []
+    return words if words and words[0] == str(SCRIPT) else []
+
+
+def _is_as_here(env: Mapping[str, str]) -> bool:
+    read = {name: value for name, value in env.items() if name.startswith(READ_AT_START)}
+    return read.items() <= {**STARTED_WITH, **{name: read[name] for name in read.keys() & READ_LATER}}.items()
+
+
+def _adopted(request: Mapping[str, Any], streams: Sequence[int]) -> int:
+    """The id of a process that was forked for this request, and whose parent is this process.
+
+    It is the server's grandchild, whose own parent ends at once: the kernel then gives it to the nearest ancestor that
+    takes such orphans, which we are for as long as this takes.
+    """
+    data = json.dumps(request).encode() + b"\n"
+    with adopting, socket.socket(socket.AF_UNIX) as line:
         line.connect(_server())
-        sent = socket.send_fds(line, [request], [their_in, their_out, their_err])
-        line.sendall(request[sent:])
-        for fd in (their_in, their_out, their_err):
-            os.close(fd)
-        answers = line.makefile()
-        killer = Timer(seconds, os.kill, (int(answers.readline()), signal.SIGKILL))
-        killer.start()
-        pool.submit(_write, our_in, stdin)
-        out, err = pool.submit(_read, our_out), pool.submit(_read, our_err)
-        status = int(answers.readline())
-        killer.cancel()
-        return os.waitstatus_to_exitcode(status), out.result(), err.result()
+        _take_orphans(True)
+        try:
+            sent = socket.send_fds(line, [data], streams)
+            line.sendall(data[sent:])
+            return int(line.makefile().read())
+        finally:
+            _take_orphans(False)
 
 
-def _read(fd: int) -> bytes:
-    with open(fd, "rb") as pipe:
-        return pipe.read()
+def _take_orphans(whether: bool) -> None:
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(whether), 0, 0, 0):
+        raise OSError("prctl refused")
 
 
-def _write(fd: int, data: bytes) -> None:
-    with suppress(BrokenPipeError), open(fd, "wb") as pipe:
-        pipe.write(data)
-
-
-@cache
 def _server() -> str:
-    """Where the process listens that forks for us; it is started once, and ends with us."""
-    folder = tempfile.mkdtemp(prefix="chomp-")  # not pytest's own: the path of a socket may be 100 characters long
-    path = f"{folder}/commands"
-    line = [sys.executable, "-m", "tests.support.command_server", path]
-    server = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert server.stdin
-    assert server.stdout
-    if server.stdout.readline() != b"ready\n":
-        raise RuntimeError("the server of commands did not start")
-
-    def end() -> None:
-        server.communicate(timeout=10)
-        Path(path).unlink()
-        Path(folder).rmdir()
-
-    atexit.register(end)
-    return path
+    """The address; the process is started once, and ends with us."""
+    global address  # noqa: PLW0603 - a command that starts others has a server of its own
+    if not address:
+        address = f"\0chomp-{os.getpid()}"
+        line = [sys.executable, "-m", "tests.support.command_server", address[1:]]
+        server = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert server.stdout
+        if server.stdout.readline() != b"ready\n":
+            raise RuntimeError("the server of commands did not start")
+        atexit.register(server.communicate, timeout=10)
+    return address
