@@ -28,9 +28,10 @@ def sentences() -> Iterator[str]:
         file for name in BELOW for file in ([HERE / name] if name.endswith(".py") else (HERE / name).rglob("*.py"))
     ]
     for file in files:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
+        text = file.read_text(encoding="utf-8")
+        nodes = list(ast.walk(ast.parse(text))) if TOOLS.search(text) else []
+        said = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
                 yield node.value
 

@@ -30,7 +30,8 @@ COMMAND = [sys.executable, "-m", "chomp_mcp"]
 SCRIPT = Path(sys.executable).parent / "chomp-mcp"
 MODULES = ("chomp_mcp", "tests.behaviour.other_process", "tests.gateway.replica", "tests.store.other_process")
 READ_AT_START = ("PYTHON", "LC_", "LANG")
-READ_LATER = {"PYTHON_KEYRING_BACKEND"}
+KEYRING = "PYTHON_KEYRING_BACKEND"
+"""Begins like those, but is read by a library, and late."""
 STARTED_WITH = dict(os.environ)
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -113,7 +114,8 @@ def _program(args: Any) -> list[str]:
 
 def _is_as_here(env: Mapping[str, str]) -> bool:
     read = {name: value for name, value in env.items() if name.startswith(READ_AT_START)}
-    return read.items() <= {**STARTED_WITH, **{name: read[name] for name in read.keys() & READ_LATER}}.items()
+    as_here = {**STARTED_WITH, "PYTHONPATH": str(ROOT), KEYRING: read.get(KEYRING)}
+    return read.items() <= as_here.items()
 
 
 def _adopted(request: Mapping[str, Any], streams: Sequence[int]) -> int:

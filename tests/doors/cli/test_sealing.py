@@ -12,11 +12,13 @@ from tests.support.commands import COMMAND
 
 GROQ, CEREBRAS = "gsk_abcdefghijklmnop4f2a", "csk-zyxwvutsrqponm9876"
 ONE, TWO = {"CHOMP_MASTER_KEY": "the first master key"}, {"CHOMP_MASTER_KEY": "the second master key"}
+ROOT = Path(__file__).parents[3]
 
 
 def keychain(folder: Path, backend: str = "Keychain") -> dict[str, str]:
     return {
         "PYTHON_KEYRING_BACKEND": f"tests.support.keychain.{backend}",
+        "PYTHONPATH": str(ROOT),
         "TEST_KEYCHAIN": str(folder / "keychain.json"),
     }
 

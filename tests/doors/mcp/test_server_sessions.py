@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import anyio
@@ -15,7 +16,8 @@ from tests.support.serving import Served, settings_for
 
 pytestmark = pytest.mark.anyio
 
-MANY = 300
+MANY = int(os.environ.get("CHOMP_TEST_SESSIONS", "100"))
+"""For each of them the SDK makes a task, a stream and a server of its own; 300 take five seconds of CPU."""
 HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 HELLO = {
     "protocolVersion": "2025-11-25",
@@ -40,7 +42,7 @@ async def opened(http: httpx2.AsyncClient) -> str:
     return session
 
 
-async def test_several_hundred_sessions_are_served_side_by_side(gateway: Served) -> None:
+async def test_a_crowd_of_sessions_is_served_side_by_side(gateway: Served) -> None:
     answers: list[str] = []
     async with httpx2.AsyncClient(base_url=gateway.url, timeout=60, trust_env=False) as http:
 
