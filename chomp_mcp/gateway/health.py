@@ -173,10 +173,14 @@ class Health:
         states = {router: BreakerState.from_value(value) for router, value in zip(routers, stored, strict=True)}
         return {router: (state, breaker.open_until(state, self._rules)) for router, state in states.items()}
 
-    @_bookkeeping
     async def succeeded(self, route: Route) -> None:
         """The router answered to the end: its failures are forgotten, and so are doubts in the key."""
         rests, name, _ = _names(route)
+        if name not in self._clean or rests in self._doubted:  # mostly there is nothing to forget
+            await self._forget(route, name, rests)
+
+    @_bookkeeping
+    async def _forget(self, route: Route, name: str, rests: str) -> None:
         if name not in self._clean and await self._kv.get(name) is not None:
             await self._change_breaker(route, lambda s, _: (True, breaker.after_success(s)))
         if rests in self._doubted:

@@ -27,8 +27,8 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
     if total is not None and asked is not None:
         # Some, xAI among them, leave the reasoning out of `completion_tokens` and bill the total (inspect_ai #5528).
         output = max(output, total - asked)
-    of_input = as_mapping(usage.get("prompt_tokens_details"))
-    of_output = as_mapping(usage.get("completion_tokens_details"))
+    of_input = as_mapping(usage["prompt_tokens_details"]) if "prompt_tokens_details" in usage else _NO_DETAILS
+    of_output = as_mapping(usage["completion_tokens_details"]) if "completion_tokens_details" in usage else _NO_DETAILS
     if (hit := of_input.get("cached_tokens")) is None:
         hit = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name
     if (written := of_input.get("cache_write_tokens", of_input.get("cache_creation_tokens"))) is None:
@@ -43,6 +43,9 @@ def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
         reasoning_tokens=(thought and tokens(thought)) or 0,
         service_tier=as_text(tier),
     )
+
+
+_NO_DETAILS: Mapping[str, Any] = {}
 
 
 def read_cost(answer: Mapping[str, Any]) -> Decimal | None:
