@@ -46,7 +46,7 @@ class Seals:
 
     def fitted(self, route: Route, request: ChatRequest) -> ChatRequest:
         """The request without the reasoning that another route is known to have sealed."""
-        if route.ref in self._without and not request.is_native_to(route):
+        if self._without and route.ref in self._without and not request.is_native_to(route):
             return _unsealed(request)
         is_native = request.native is not None and request.native.dialect == "responses"
         if not (self._makers and is_native and request.is_native_to(route)):

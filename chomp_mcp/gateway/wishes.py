@@ -23,7 +23,7 @@ class Wishes:
 
     def fitted(self, route: Route, request: ChatRequest) -> ChatRequest:
         """The request without the wishes that this model has refused."""
-        known = self._refused.get(route.ref)
+        known = self._refused and self._refused.get(route.ref)
         if not known or request.is_native_to(route):
             return request
         self._refused.move_to_end(route.ref)

@@ -47,7 +47,8 @@ def most_input(body: Mapping[str, Any]) -> int:
 def most_usage(body: Mapping[str, Any], max_output: int | None, input_tokens: int) -> Usage:
     """The most that a request may count; `max_output` is the model's own limit, `input_tokens` its `most_input`."""
     output = asked_output(body, max_output) or max_output or _MOST_OUTPUT_TOKENS
-    return Usage(input_tokens, output * _choices(body), service_tier=_tier(body))
+    output *= _choices(body) if "n" in body else 1
+    return Usage(input_tokens, output, service_tier=_tier(body) if "service_tier" in body else "")
 
 
 def likely_usage(body: Mapping[str, Any], max_output: int | None) -> Usage:

@@ -118,7 +118,7 @@ class Sqlite:
         rows = self._rows.known(keys)
         if rows is None:
             rows = await self._run(self._read, keys)
-        return self._live(keys, rows)
+        return self._live(keys, rows) if any(rows) else [None] * len(rows)
 
     async def put(self, key: str, value: Value, *, expires_in: float | None = None) -> None:
         await self._run(self._store, key, (encode(value), _end(self._clock(), expires_in)))
