@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.openai.answer import answer_in, error_in
-from chomp_mcp.dialects.openai.endpoint import encode_at
+from chomp_mcp.dialects.openai.answer import error_in
+from chomp_mcp.dialects.openai.endpoint import encode_at, with_rows
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.dialects.stream.decoder import FrameDecoder
 from chomp_mcp.dialects.stream.framing import Events
-from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, FailureKind, Route, WireRequest
+from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode"]
 
@@ -24,13 +24,7 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A `text_completion`, as the router wrote it. An empty text is an answer: there may be nothing to add."""
-    answer = answer_in(body)
-    if not isinstance(answer, dict):
-        return answer
-    choices = answer.get("choices")
-    if not isinstance(choices, list) or not choices or not all(_is_choice(choice) for choice in choices):
-        return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no text.")
-    return Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
+    return with_rows(body, "choices", _is_choice, "text")
 
 
 def decoder() -> TextDecoder:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from chomp_mcp.dialects.openai.answer import answer_in
-from chomp_mcp.dialects.openai.endpoint import encode_at
+from chomp_mcp.dialects.openai.endpoint import encode_at, with_rows
 from chomp_mcp.dialects.openai.request import decoder
-from chomp_mcp.dialects.openai.usage import read_cost, read_usage
-from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, FailureKind, Route, WireRequest
+from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Route, WireRequest
 
 __all__ = ["decode", "decoder", "encode"]
 
@@ -18,10 +16,4 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A list of vectors, as the router wrote it. One without a vector is no answer."""
-    answer = answer_in(body)
-    if not isinstance(answer, dict):
-        return answer
-    rows = answer.get("data")
-    if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) and r.get("embedding") for r in rows):
-        return Failed(FailureKind.TRANSIENT, "The router answered with JSON that holds no embeddings.")
-    return Completion(answer, usage=read_usage(answer.get("usage")), cost_usd=read_cost(answer))
+    return with_rows(body, "data", lambda row: isinstance(row, dict) and row.get("embedding"), "embeddings")

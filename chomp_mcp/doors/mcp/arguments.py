@@ -9,7 +9,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.doors.mcp.incoming import is_empty
 
-__all__ = ["fitted", "unknown_names"]
+__all__ = ["fitted"]
 
 HOSTS_OWN = frozenset(
     {
@@ -50,11 +50,6 @@ def fitted(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
         if is_told and (name in known or name not in HOSTS_OWN):
             fits[name] = fit
     return fits
-
-
-def unknown_names(given: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """What the schema does not know, sorted."""
-    return sorted(set(given) - set(schema.get("properties", {})))
 
 
 def _text(value: Any) -> Any:

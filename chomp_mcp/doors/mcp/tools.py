@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import OUTPUTS, asked, collected, dispatched, models_listed, status_shown, utf8
-from chomp_mcp.doors.mcp.arguments import fitted, unknown_names
+from chomp_mcp.doors.mcp.arguments import fitted
 from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
@@ -208,8 +208,8 @@ class ChompTool(Tool):
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         given = fitted(arguments, self.parameters)
-        if unknown := unknown_names(given, self.parameters):
-            known = self.parameters["properties"]
+        known = self.parameters.get("properties", {})
+        if unknown := sorted(given.keys() - known.keys()):
             more = " Fields of chat completions go into options." if "options" in known else ""
             raise ToolError(shown(utf8(f"{self.name} takes no {unknown[0]}; it takes {', '.join(known)}.{more}")))
         try:
