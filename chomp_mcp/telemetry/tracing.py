@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from chomp_mcp.telemetry.report import HIDDEN, NO_FAILURES, Report, shown
 
@@ -45,25 +45,6 @@ _FACTS: Final[Mapping[str, str]] = MappingProxyType(
 """Field of a chat-completions body -> the end of its name `gen_ai.request.*`. Figures only: `stop` would be text."""
 
 _NO_BODY: Final[Mapping[str, Any]] = MappingProxyType({})
-
-
-class Trace(Protocol):
-    """The spans of one exchange. It never becomes the current span: the block may be left in another task."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-    def attempt(self, router: str, model: str) -> None:
-        """A call to a router begins; `inject` and its outcome in the report belong to it."""
-
-    def inject(self, headers: MutableMapping[str, str]) -> None:
-        """Add `traceparent`, and only that: baggage and tracestate are the caller's, not for strangers."""
-
-    def settle(self, report: Report) -> None:
-        """End the spans with what the report says."""
 
 
 class Tracing:
@@ -99,7 +80,7 @@ class Tracing:
             if not context.get_current():  # nobody has put a span there
                 return _UNTRACED
             span = trace.get_current_span().get_span_context()
-            return _Relay(_traceparent(span)) if span.is_valid else _UNTRACED
+            return Trace(_traceparent(span)) if span.is_valid else _UNTRACED
         attributes = {
             "gen_ai.operation.name": "chat",
             "gen_ai.request.model": shown(asked or "auto"),
@@ -113,12 +94,15 @@ class Tracing:
         return _Spans(self._tracer, self._clock_ns, attributes)
 
 
-class _Relay:
-    """No SDK: nothing recorded, the caller's own trace handed on."""
+class Trace:
+    """The spans of one exchange; with no SDK there are none, and the caller's own trace is handed on.
+
+    It never becomes the current span: the block may be left in another task.
+    """
 
     __slots__ = ("_traceparent",)
 
-    def __init__(self, traceparent: str) -> None:
+    def __init__(self, traceparent: str = "") -> None:
         self._traceparent = traceparent
 
     def __enter__(self) -> Self:
@@ -127,20 +111,21 @@ class _Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing to end."""
+        """What was not settled ends here."""
 
     def attempt(self, router: str, model: str) -> None:
-        """Nothing to start."""
+        """A call to a router begins; `inject` and its outcome in the report belong to it."""
 
     def inject(self, headers: MutableMapping[str, str]) -> None:
+        """Add `traceparent`, and only that: baggage and tracestate are the caller's, not for strangers."""
         if self._traceparent:
             headers["traceparent"] = self._traceparent
 
     def settle(self, report: Report) -> None:
-        """Nothing to tell."""
+        """End the spans with what the report says."""
 
 
-_UNTRACED: Final = _Relay("")
+_UNTRACED: Final = Trace()
 
 
 def _traceparent(context: SpanContext) -> str:
@@ -148,7 +133,7 @@ def _traceparent(context: SpanContext) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
-class _Spans:
+class _Spans(Trace):
     """An SDK listens. Attempts stay open until the report tells how they ended; their end is set back to its time."""
 
     __slots__ = ("_attempts", "_clock_ns", "_ended", "_span", "_tracer")
@@ -156,6 +141,7 @@ class _Spans:
     def __init__(self, tracer: Tracer, clock_ns: Callable[[], int], asked: Mapping[str, Any]) -> None:
         from opentelemetry.trace import SpanKind
 
+        super().__init__()
         self._tracer = tracer
         self._clock_ns = clock_ns
         self._attempts: list[tuple[int, Span]] = []
@@ -163,9 +149,6 @@ class _Spans:
         self._span = tracer.start_span(
             f"chat {asked['gen_ai.request.model']}", kind=SpanKind.CLIENT, start_time=clock_ns(), attributes=asked
         )
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
