@@ -26,7 +26,8 @@ SHORTEST_OWN = 12
 SHOWN_HEX = 12
 _START = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 """In JSON a line break is two characters, of which the second is a letter."""
-_VALUE = rb"(?:\\?[\"'])?(?=[^\s\"'\\]*\d|[^\s\"'\\]{16})[A-Za-z0-9+/_.=~!@#%^&*-]{6,}(?=[\s\"'\\;,]|$)"
+_IN_VALUE = rb"[A-Za-z0-9+/_.=~!@#%^&*-]"
+_VALUE = rb"(?:\\?[\"'])?(?=[^\s\"'\\]{16}|[^\s\"'\\]*\d)" + _IN_VALUE + rb"{6,}+(?=[\s\"'\\;,]|$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,18 @@ class Rule:
     begins: tuple[bytes, ...]
     pattern: bytes
     source: str
+    run: bytes = b""
+    """Of secrets that may hold their own beginning: where the pattern fails, it fails in the rest of this run, too.
+
+    Without it, a prompt of nothing but beginnings takes a time that grows with the square of its length.
+    """
 
 
 RULES: tuple[Rule, ...] = (
     Rule(
         "a private key",
         (b"-----BEGIN ",),
-        rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        rb"(?:[^\"]{0,20000}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
+        rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----",
         "RFC 7468; OpenSSH PROTOCOL.key; RFC 9580",
     ),
     Rule("an AWS access key", (b"AKIA", b"ASIA"), rb"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])", "AWS: IAM identifiers"),
@@ -63,13 +68,26 @@ RULES: tuple[Rule, ...] = (
     Rule("a Stripe key", (b"sk_", b"rk_"), rb"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "Stripe: API keys"),
     Rule(
         "a model router's key",
-        (b"sk-", b"gsk_", b"csk-", b"fw_", b"xai-", b"nvapi-", b"pplx-", b"r8_"),
-        rb"(?:sk-(?=[\w-]*\d)[\w-]{20,}|gsk_[A-Za-z0-9]{20,}|csk-[A-Za-z0-9]{20,}|fw_[A-Za-z0-9]{20,}"
+        (b"sk-",),
+        rb"sk-(?=[\w-]*\d)[\w-]{20,}",
+        "the routers' own key pages",
+        run=rb"[\w-]*+",
+    ),
+    Rule(
+        "a model router's key",
+        (b"gsk_", b"csk-", b"fw_", b"xai-", b"nvapi-", b"pplx-", b"r8_"),
+        rb"(?:gsk_[A-Za-z0-9]{20,}|csk-[A-Za-z0-9]{20,}|fw_[A-Za-z0-9]{20,}"
         rb"|xai-[A-Za-z0-9]{40,}|nvapi-[\w-]{40,}|pplx-[A-Za-z0-9]{40,}|r8_[A-Za-z0-9]{30,})",
         "the routers' own key pages",
     ),
     Rule("a token of this gateway", (b"chomp_",), rb"chomp_[0-9a-f]{64}", "POST /api/keys"),
-    Rule("a JSON Web Token", (b"eyJ",), rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}", "RFC 7519"),
+    Rule(
+        "a JSON Web Token",
+        (b"eyJ",),
+        rb"eyJ[\w-]{10,}+\.eyJ[\w-]{10,}+\.[\w-]{10,}",
+        "RFC 7519",
+        run=rb"[\w-]*+",
+    ),
     Rule(
         "a password in an address",
         (b"postgres", b"mysql", b"mongodb", b"redis", b"amqp"),
@@ -82,11 +100,16 @@ RULES: tuple[Rule, ...] = (
         (b"KEY=", b"TOKEN=", b"SECRET=", b"PASSWORD=", b"PASSWD="),
         rb"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)=" + _VALUE,
         "what .env files hold",
+        run=_IN_VALUE + rb"*+",
     ),
 )
 """What secrets look like; each pattern begins where its `begins` stands, and is as strict as its source allows."""
 
-_ENV = RULES[-1].name
+_PEM, _ENV = RULES[0].name, RULES[-1].name
+_LONGEST_PEM = 20_000
+"""Bytes between the two lines of a private key."""
+_ENDS = re.compile(rb"\"|-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+"""What ends the text in which a private key begins, or the key itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +131,46 @@ class Scanner:
         self._allowed = tuple(digest.removeprefix("sha256:").rstrip("…").lower() for digest in allowed)
         self._patterns: list[re.Pattern[bytes]] = [re.compile(re.escape(key)) for key in keys]
         self._names = [OWN] * len(keys)
+        self._runs: list[re.Pattern[bytes] | None] = [None] * len(keys)
         begins = list(keys)
         for rule in RULES:
             start = b"" if rule.name == _ENV else _START
             pattern = re.compile(start + rule.pattern)
+            run = re.compile(start + rule.run) if rule.run else None
             for text in rule.begins:
                 begins.append(text)
                 self._patterns.append(pattern)
                 self._names.append(rule.name)
+                self._runs.append(run)
         # Leftmost-first is what lets it skip ahead (SIMD); the keys stand first, so that they win where both begin.
         self._finder = BytesAhoCorasick(begins, matchkind=MatchKind.LeftmostFirst)
 
     def scan(self, data: bytes) -> tuple[Finding, ...]:
         """All of them, in order; none stands inside another but a key of ours."""
         found_all: list[Finding] = []
-        done = 0
-        for which, start, _ in self._finder.find_matches_as_indexes(data):
+        done, barren = 0, [0] * len(self._patterns)
+        ends = _ENDS.finditer(data)
+        end_of_key: re.Match[bytes] | None = None
+        for which, start, begun in self._finder.find_matches_as_indexes(data):
+            name = self._names[which]
             # A key of ours counts also where it stands in a line that was found already.
-            is_new = start >= done or self._names[which] == OWN
-            found = self._patterns[which].match(data, start) if is_new else None
-            if found is None:
+            if (start < done and name != OWN) or start < barren[which]:
                 continue
-            done = max(done, found.end())
-            digest = sha256(found[0]).hexdigest()
+            found = self._patterns[which].match(data, start)
+            if found is None:
+                if (run := self._runs[which]) and (rest := run.match(data, start)):
+                    barren[which] = rest.end() - (begun - start)  # its last beginning may begin another run
+                continue
+            end = found.end()
+            if name == _PEM:  # all look on from where the last one stopped: a text may hold nothing but beginnings
+                if end_of_key is None or end_of_key.start() < end:
+                    end_of_key = next((each for each in ends if each.start() >= end), None)
+                if end_of_key and end_of_key[0] != b'"' and end_of_key.start() - end <= _LONGEST_PEM:
+                    end = end_of_key.end()
+            done = max(done, end)
+            digest = sha256(data[start:end]).hexdigest()
             if not any(digest.startswith(prefix) for prefix in self._allowed):
-                found_all.append(Finding(self._names[which], start, found.end(), digest))
+                found_all.append(Finding(name, start, end, digest))
         return tuple(found_all)
 
 

@@ -22,7 +22,7 @@ __all__ = ["KEY_SHAPES", "each_text", "masked", "quoted", "sent_secrets", "witho
 _START = r"(?:\b|(?<=\\[nrt]))"
 """In text that was escaped, a line break is two characters, of which the second is a letter."""
 
-KEY_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+KEY_SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # Our own tokens; chomp_mcp is no secret.
     (re.compile(_START + r"(chomp_)[0-9a-f*]{4,}", re.IGNORECASE), r"\1…"),
     # OpenAI, Anthropic, OpenRouter, DeepSeek (sk), Groq, Cerebras, Fireworks, xAI, Hugging Face, NVIDIA.
@@ -38,8 +38,8 @@ KEY_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Google: API keys of the old form, of the new one, and OAuth tokens. Their letters' case is part of the shape.
     (re.compile(_START + r"(AIza|AQ\.|ya29\.)[\w-]{8,}"), r"\1…"),
     (re.compile(_START + r"(AKIA|ASIA)[A-Z0-9]{12,}\b"), r"\1…"),
-    # A JSON Web Token: base64 of `{"`, twice.
-    (re.compile(_START + r"eyJ[\w-]{8,}(?:\.[\w-]*){1,4}"), "eyJ…"),
+    # A JSON Web Token: base64 of `{"`, twice. What is none is passed over in one step, for it may hold many beginnings.
+    (re.compile(_START + r"eyJ(?:([\w-]{8,}+(?:\.[\w-]*){1,4})|[\w-]*+)"), lambda jwt: "eyJ…" if jwt[1] else jwt[0]),
     (re.compile(_START + r"((?:bearer|basic)\s+)(?=\S*[\d*])[^\s'\",]{4,}", re.IGNORECASE), r"\1…"),
     (re.compile(r"(api[ _-]?key(?: provided)?['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{4,}", re.IGNORECASE), r"\1…"),
     # Google takes its keys in the address, as other APIs do.
@@ -140,9 +140,11 @@ def _spelled(secret: str) -> re.Pattern[str]:
         quoted = "".join(f"(?:%(?:25)*|=){byte:02x}" for byte in data)
         named = f"|{codepoint2name[code]}" if code in codepoint2name else ""
         entity = rf"&(?:amp;)*(?:#0*{code}|#x0*{code:x}{named});"
-        escaped = rf"\\+(?:u{code:04x}|x{code:02x})"
+        # Only behind the first character any number of them: a text of backslashes would be read anew from each.
+        several, any_number = (r"\\+", r"\\*") if usual else (r"\\", "")
+        escaped = rf"{several}(?:u{code:04x}|x{code:02x})"
         plus = "|[+]" if character == " " else ""
-        plain = character if character.isascii() and character.isalnum() else rf"\\*{re.escape(character)}"
+        plain = character if character.isascii() and character.isalnum() else rf"{any_number}{re.escape(character)}"
         # Full-width forms, as Japanese input methods and some models write ASCII.
         wide = f"|{chr(code + 0xFEE0)}" if 0x21 <= code < 0x7F else ""  # noqa: PLR2004 - those that have one
         usual += rf"(?:{plain}|{quoted}|{entity}|{escaped}{plus}{wide})"

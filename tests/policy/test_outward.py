@@ -5,6 +5,7 @@ import string
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -111,3 +112,25 @@ def test_local_is_what_its_row_says_as_long_as_it_is_on_this_machine() -> None:
 def test_any_text_can_be_scanned_and_redacted(text: str, secret: str) -> None:
     data = body(f"{text} {secret} {text}")
     assert json.loads(redacted(data, SCANNER.scan(data)))
+
+
+BEGINNINGS = sorted({begin.decode() for rule in RULES for begin in rule.begins} | {PEM[:31], "sk-a-", "-eyJ", "aKEY="})
+
+
+@pytest.mark.parametrize("begin", BEGINNINGS)
+@pytest.mark.parametrize("end", ["", "é", "(", '"'], ids=["end", "letter", "bracket", "quote"])
+def test_a_prompt_of_nothing_but_beginnings_is_read_in_a_moment(begin: str, end: str) -> None:
+    """Hundredths of a second of CPU; minutes, where what begins anew is read to its end each time."""
+    began = process_time()
+    SCANNER.scan((begin * (100_000 // len(begin)) + end).encode())
+    assert process_time() - began < 2
+
+
+def test_what_begins_behind_something_that_is_no_secret_is_found() -> None:
+    router_key, token = "sk-ant-api03-" + "g5" * 20, "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.SflKxwRJSMeKKF2QT4"
+    lines = [f"ask-{router_key}", f"-eyJ-{token}", 'KEY=aKEY="hunter22"', "KEY=word(KEY=hunter22 "]
+    for line in lines:
+        assert SCANNER.scan(line.encode()), line
+    header = PEM[:31]
+    two = f"{header} is how {PEM} begins"
+    assert [two[found.start : found.end] for found in SCANNER.scan(two.encode())] == [two.removesuffix(" begins")]
