@@ -15,12 +15,11 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens; `source` says who told it. A rate that is None is that of plain input, or output."""
+    """USD per million tokens. A rate that is None is that of plain input, or output."""
 
     input: Decimal
     output: Decimal
     cached: Decimal | None = None
-    source: str = ""
     cache_write: Decimal | None = None
     cache_write_hour: Decimal | None = None
     """None: that of a plain write."""
@@ -32,10 +31,10 @@ class Price:
     service_tiers: Mapping[str, Price] = field(default_factory=dict)
 
 
-FREE = Price(Decimal(0), Decimal(0), source="free by nature")
-"""The user's own machine: Ollama, Cursor, mock."""
+FREE = Price(Decimal(0), Decimal(0))
+"""The user's own machine (Ollama, Cursor, mock), and the free models of lists."""
 
-ASSUMED = Price(Decimal(3), Decimal(15), source="assumed")
+ASSUMED = Price(Decimal(3), Decimal(15))
 """What a call of unknown price is reserved at: what the larger models of today cost. It is never booked."""
 
 
@@ -67,21 +66,14 @@ def cost(price: Price, usage: Usage) -> Decimal:
 def from_model(model: Model) -> Price | None:
     """The price on the router's own list; None where it tells none, or only one half, or a dynamic one (negative)."""
     if model.free:
-        return Price(Decimal(0), Decimal(0), source="the router's list")
+        return FREE
     if model.price_in is None or model.price_out is None or min(model.price_in, model.price_out) < 0:
         return None
     request = model.price_request or Decimal(0)
     # Tokens for nothing on a model that is not free: it is paid for in some other way, which nobody can add up.
     if not (model.price_in or model.price_out or request):
         return None
-    return Price(
-        model.price_in,
-        model.price_out,
-        model.price_cached,
-        "the router's list",
-        cache_write=model.price_cache_write,
-        request=request,
-    )
+    return Price(model.price_in, model.price_out, model.price_cached, model.price_cache_write, request=request)
 
 
 def known(router: Router, model_id: str) -> Price | None:
@@ -89,7 +81,7 @@ def known(router: Router, model_id: str) -> Price | None:
     row = router.prices.get(model_id)
     if row is None or "input" not in row or "output" not in row:
         return None
-    return Price(row["input"], row["output"], row.get("cached"), router.price_source or "the router's row")
+    return Price(row["input"], row["output"], row.get("cached"))
 
 
 def public(router: Router, model_id: str) -> Price | None:
@@ -97,7 +89,7 @@ def public(router: Router, model_id: str) -> Price | None:
     told = router.known.get(model_id)
     if told is None or told.price_in is None or told.price_out is None:
         return None
-    return Price(told.price_in, told.price_out, told.price_cached, "models.dev")
+    return Price(told.price_in, told.price_out, told.price_cached)
 
 
 def base_id(model_id: str) -> str:

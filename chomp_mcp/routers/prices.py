@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Any
 
-from chomp_mcp.policy.pricing import Price
+from chomp_mcp.policy.pricing import FREE, Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, Provider
@@ -51,22 +51,21 @@ def genai_price(provider_id: str, model_id: str) -> Price | None:
     if not provider_id:
         return None
     try:
-        import genai_prices
         from genai_prices.data_snapshot import DataSnapshot
 
         # A snapshot remembers every name that it was ever asked for: this one goes again.
         snapshot = DataSnapshot(providers=_providers(), from_auto_update=False)
         model = snapshot.find_provider_model(model_id, None, provider_id, None)[1]
-        source, now = f"genai-prices {genai_prices.__version__}", datetime.now(UTC)
+        now = datetime.now(UTC)
         standard = model.get_prices(now)
         if model_id.endswith(":free"):
-            return Price(Decimal(0), Decimal(0), source=source)
+            return FREE
         if standard.input_mtok is None or standard.output_mtok is None:
             return None  # priced by the second or the image: the sum of nothing would read as free
         tiers = {variant.when.get(_TIER, "") for variant in model.price_variants or () if set(variant.when) == {_TIER}}
         return replace(
-            _price(standard, source),
-            service_tiers={tier: _price(model.get_prices(now, {_TIER: tier}), source) for tier in tiers if tier},
+            _price(standard),
+            service_tiers={tier: _price(model.get_prices(now, {_TIER: tier})) for tier in tiers if tier},
         )
     except (LookupError, ValueError, TypeError, ArithmeticError, ImportError):
         return None
@@ -86,15 +85,14 @@ _RATES: Mapping[str, str] = {
 """Our words -> genai-prices' own."""
 
 
-def _price(rates: ModelPrice, source: str) -> Price:
+def _price(rates: ModelPrice) -> Price:
     """Its rates as ours. The library's tiers are cliffs: past one, all tokens cost what it says."""
     by_name = {ours: getattr(rates, theirs) for ours, theirs in _RATES.items()}
     starts = sorted({tier.start for rate in by_name.values() for tier in getattr(rate, "tiers", ())}, reverse=True)
-    tiers = tuple((start, _flat(by_name, start, source)) for start in starts)
-    return replace(_flat(by_name, -1, source), tiers=tiers)
+    return replace(_flat(by_name, -1), tiers=tuple((start, _flat(by_name, start)) for start in starts))
 
 
-def _flat(by_name: Mapping[str, Any], start: int, source: str) -> Price:
+def _flat(by_name: Mapping[str, Any], start: int) -> Price:
     """What counts from more than `start` input tokens on."""
     rates: dict[str, Any] = {}
     for name, rate in by_name.items():
@@ -103,4 +101,4 @@ def _flat(by_name: Mapping[str, Any], start: int, source: str) -> Price:
         elif rate is not None:
             reached = [tier.price for tier in rate.tiers if tier.start <= start]
             rates[name] = Decimal(reached[-1] if reached else rate.base)
-    return Price(**rates, source=source)
+    return Price(**rates)

@@ -17,7 +17,7 @@ from chomp_mcp.settings import Settings
 
 D = Decimal
 ROUTERS = load(Settings(home=Path("nowhere")))
-PRICE = Price(D("0.15"), D("0.60"), D("0.075"), "test")
+PRICE = Price(D("0.15"), D("0.60"), D("0.075"))
 NO_CACHE_PRICE = Price(D("0.15"), D("0.60"))
 
 
@@ -65,15 +65,15 @@ def test_the_routers_list_prices_a_model_or_leaves_it_unknown(model, expected):
     assert (price and (price.input, price.output, price.cached)) == expected
 
 
-def test_the_rows_of_zen_and_sambanova_know_prices_with_their_source():
+def test_the_rows_of_zen_and_sambanova_know_prices():
     price = known(ROUTERS["zen"], "deepseek-v4.1-flash")
 
-    assert price == Price(D("0.30"), D("1.20"), D("0.01"), ROUTERS["zen"].price_source)
+    assert price == Price(D("0.30"), D("1.20"), D("0.01"))
     assert known(ROUTERS["sambanova"], "Meta-Llama-3.3-70B-Instruct").output == D("1.20")
     assert known(ROUTERS["zen"], "some-new-model") is None
     assert known(ROUTERS["groq"], "openai/gpt-oss-120b") is None
     found = public(ROUTERS["groq"], "openai/gpt-oss-120b")
-    assert (found.input, found.output, found.source) == (D("0.15"), D("0.6"), "models.dev")
+    assert (found.input, found.output) == (D("0.15"), D("0.6"))
 
 
 def test_every_price_of_a_row_is_sensible():
@@ -82,7 +82,7 @@ def test_every_price_of_a_row_is_sensible():
             price = known(router, model)
             assert 0 < price.input <= price.output < 100, model
             assert price.cached is None or 0 < price.cached < price.input, model
-            assert price.source
+            assert router.price_source, "where they were read"
 
 
 @pytest.mark.parametrize(

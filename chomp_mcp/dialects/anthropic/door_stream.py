@@ -51,10 +51,6 @@ class MessageEvents:
         self._finish: str | None = None
         self._sequence: str | None = None
 
-    @property
-    def has_started(self) -> bool:
-        return self._has_started
-
     def feed(self, deltas: Iterable[Delta]) -> bytes:
         """The events for these deltas; neighbouring pieces of text become one."""
         out: list[bytes] = []
