@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from html.entities import codepoint2name
 from typing import Any
@@ -96,7 +96,7 @@ def sent_secrets(router: Router, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (key, unquote(password or ""), *words))))
 
 
-def without(value: Any, secrets: Iterable[str]) -> Any:
+def without(value: Any, secrets: Collection[str]) -> Any:
     """What a router says of its failure, a text or a JSON value with all its texts and names, as it may be repeated.
 
     Without these very secrets, however they are spelled, and with a sign for what would drive whoever's terminal it is
