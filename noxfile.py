@@ -133,6 +133,12 @@ def supply(session: nox.Session) -> None:
 
 
 @nox.session
+def trust(session: nox.Session) -> None:
+    """Every attack of docs/threat-model.md again, row by row; CHOMP_TEST_LONG=1: as large as the page says."""
+    session.run("python", ".ci/trust.py", *session.posargs)
+
+
+@nox.session
 def hosts(session: nox.Session) -> None:
     """The real programs (Claude Code, Codex, OpenCode) against the gateway; installs them from npm."""
     session.run("pytest", "-q", "-n", "0", "-m", "hosts", "tests/hosts", *session.posargs)

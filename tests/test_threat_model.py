@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +23,15 @@ def test_every_row_of_the_threat_model_names_a_test():
     rows = [row for row in rows if not row.endswith(("| test |", "| rerun |"))]
     for row in rows:
         assert re.search(r"`tests/[\w/]+\.py|`nox |python -m tests", row.split("|")[-2]), row
+
+
+def test_the_attacks_are_read_from_the_page_with_what_plays_each_again():
+    rows = runpy.run_path(str(ROOT / ".ci" / "trust.py"))["rows"]()
+    tried = PAGE.partition("| attack | tries | held | rerun |")[2]
+    assert len(rows) == tried.count("\n| ") > 25
+    assert all(row.tests for row in rows)
+    (crash,) = [row for row in rows if "tests/behaviour/test_crash.py" in row.tests]
+    assert crash.sizes["CHOMP_TEST_EXCHANGES"] == "10000"
 
 
 def test_every_test_that_the_threat_model_names_exists():
