@@ -58,7 +58,7 @@ async def test_a_body_of_comments_leaves_others_their_turn(home) -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    body = b": x\n\n" * 500_000 + sse(chunk("here", finish="stop")) + sse("[DONE]")
+    body = b": x\n\n" * 400_000 + sse(chunk("here", finish="stop")) + sse("[DONE]")
     async with world(home, "groq") as w:
         asked = request("groq/m", stream=False)
         plan = await w.chomp.gateway.plan(OWNER, asked)

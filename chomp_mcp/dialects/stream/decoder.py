@@ -11,7 +11,7 @@ from typing import Any
 from chomp_mcp.dialects.openai.answer import nonsense
 from chomp_mcp.dialects.openai.shapes import as_chunks
 from chomp_mcp.dialects.openai.text import Halves, loads
-from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES, MOST_LINES, Frames
+from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES, MOST_LINES, MOST_SILENT_BYTES, Frames
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 
 __all__ = ["FrameDecoder", "ObjectDecoder", "Whole"]
@@ -68,7 +68,10 @@ class FrameDecoder(ABC):
     def _mind_overflow(self) -> None:
         if self._frames.overflow:
             most = f"{MAX_ANSWER_BYTES // 2**20} MiB, or {MOST_LINES:,} lines"
-            self._fail(f"The router sent one event of more than {most}.")
+            self._fail(
+                f"The router sent one event of more than {most}, or {MOST_SILENT_BYTES // 2**20} MiB of nothing but"
+                " signs of life."
+            )
 
     def close(self) -> list[Delta]:
         """What the last bytes hold: a frame without its end (half a one is dropped), or a whole body."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-__all__ = ["MAX_ANSWER_BYTES", "Either", "Event", "Events", "Frames", "Objects"]
+__all__ = ["MAX_ANSWER_BYTES", "MOST_SILENT_BYTES", "Either", "Event", "Events", "Frames", "Objects"]
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole answer, or one event of a stream; a larger one is no answer but a fault, and would be held in memory."""
 
 MOST_LINES = 200_000
 """Of one event. A line of three bytes costs the memory of fifty, and its event is taken apart in one go."""
+
+MOST_SILENT_BYTES = 2 * 1024 * 1024
+"""Of comments and empty events in one stream: a router that says every half second that it is alive takes an hour for
+a tenth of that, and packed, millions of them are a few kB."""
 
 Event = tuple[bytes, bytes]
 """(event name or b"", data); several data lines are joined by a space, which is the same JSON on one line."""
@@ -26,7 +30,7 @@ class Frames(Protocol):
 
     @property
     def overflow(self) -> bool:
-        """A frame was larger than MAX_ANSWER_BYTES, or had more than MOST_LINES lines; what follows is not read."""
+        """More than MAX_ANSWER_BYTES or MOST_LINES in a frame, or MOST_SILENT_BYTES; what follows is not read."""
 
     @property
     def body(self) -> bytearray | None:
@@ -46,11 +50,11 @@ class Events:
     lacks its final blank line counts at the end.
     """
 
-    __slots__ = ("_cr", "_lines", "_rest", "_sniffed", "_sniffing", "body", "overflow")
+    __slots__ = ("_cr", "_lines", "_rest", "_silent", "_sniffed", "_sniffing", "body", "overflow")
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._lines = 0
+        self._lines = self._silent = 0
         self._sniffed = b""
         self._cr = False
         self._sniffing = True
@@ -90,7 +94,11 @@ class Events:
                 if _is_too_large(block):
                     self.overflow = True
                     return _events(blocks[:at])
-        return _events(blocks)
+        events = _events(blocks)
+        if blocks and not events:
+            self._silent += len(chunk) - len(rest)
+            self.overflow = self.overflow or self._silent > MOST_SILENT_BYTES
+        return events
 
     def close(self) -> list[Event]:
         block = bytes(self._rest).strip(b"\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from chomp_mcp import wire
@@ -57,3 +59,18 @@ def test_an_event_of_hundreds_of_thousands_of_lines_is_an_error_and_is_not_taken
     _, decoder = read(event(chunk({"content": "hi"})), *pieces)
     assert decoder.error
     assert "200,000 lines" in judged(decoder.error).message
+
+
+def test_a_stream_of_nothing_but_signs_of_life_is_given_up_and_one_of_large_events_is_not():
+    comments = framing.Events()
+    for piece in itertools.repeat(b": still here\n\n" * 1000, framing.MOST_SILENT_BYTES // 14_000):
+        assert comments.feed(piece) == []
+    assert not comments.overflow
+    comments.feed(b": still here\n\n" * 1000)
+    assert comments.overflow
+
+    large = framing.Events()
+    for _ in range(50):
+        assert large.feed(b"data: " + b"x" * 100_000) == []
+        assert large.feed(b"x\n\n: still here\n\n") == [(b"", b"x" * 100_001)]
+    assert not large.overflow
