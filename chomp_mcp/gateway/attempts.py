@@ -100,7 +100,11 @@ class Attempts:
         self._sent_at, self._answered_at = trial.started, self._means.clock()
         if self._is_measured:
             seconds = self._answered_at - self._sent_at
-            await self._means.health.speeds.measured(trial.route, seconds, stream=self._request.stream)
+            try:
+                await self._means.health.speeds.measured(trial.route, seconds, stream=self._request.stream)
+            except BaseException:  # the caller has gone just now, and nobody else knows of this answer
+                trial.abandon(outcome)
+                raise
         return outcome
 
     async def _raced(self, index: int, hedge: Hedge) -> Answer | Mapping[int, Failed]:
@@ -108,6 +112,7 @@ class Attempts:
         first = self._trial(index)
         running = {asyncio.create_task(first.run()): (index, first)}
         failed: dict[int, Failed] = {}
+        won: tuple[Trial, Answer] | None = None
         try:
             seconds = await hedge.patience(first.route, stream=self._request.stream)
             ended, _ = await asyncio.wait(running, timeout=seconds)
@@ -127,10 +132,16 @@ class Attempts:
                     if isinstance(outcome, Answer):
                         for _, loser in running.values():
                             loser.was_called_off = True
+                        won = trial, outcome
                         return outcome
                     failed.update(outcome)
         finally:
-            await finished(self._call_off(running))
+            try:
+                await finished(self._call_off(running))
+            except BaseException:  # the caller left while the loser was called off
+                if won is not None:
+                    won[0].abandon(won[1])
+                raise
         return failed
 
     async def _rival(self, index: int, hedge: Hedge, first: Trial) -> int | None:

@@ -208,8 +208,7 @@ class Exchange:
                 close = await gateway.planner.close_to(self._caller, last[0])
                 error.hint = f"Did you mean {' or '.join(close)}?" if close else error.hint
             raise
-        if talk:
-            await gateway.conversations.keep(talk, plan, answer.route)
+        # From here on it has an owner, who ends it whatever becomes of the caller.
         self._reply = Reply(
             self._attempts,
             answer,
@@ -220,6 +219,8 @@ class Exchange:
             secure=partial(gateway.settlement.secure, self._hold),
             keeps_text=gateway.settlement.receipts.keeps_bodies,
         )
+        if talk:
+            await gateway.conversations.keep(talk, plan, answer.route)
         return self._reply
 
     async def __aexit__(

@@ -6,6 +6,7 @@ and `--log-cli-level=info` tells what it found.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import random
@@ -23,6 +24,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from chomp_mcp.errors import UpstreamFailed
+from chomp_mcp.gateway.speeds import Speeds
 from chomp_mcp.messages import OWNER, ChatRequest, Receipt
 from chomp_mcp.policy import budget
 from chomp_mcp.settings import Settings
@@ -137,6 +139,45 @@ async def test_a_caller_that_leaves_ends_both(home: Path) -> None:
         await w.cerebras.saw_disconnect()
         report = w.reports[-1]
         assert [attempt.outcome for attempt in report.receipt.attempts] == ["hung_up", "hung_up"]
+        assert (await w.chomp.ledger.spent(OWNER.id)).held_nano == 0
+
+
+@pytest.mark.parametrize("is_least", [False, True], ids=["the winner is measured", "the loser is called off"])
+async def test_a_caller_that_leaves_just_when_a_route_has_won_ends_that_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch, *, is_least: bool
+) -> None:
+    reached, go_on, measured = anyio.Event(), anyio.Event(), Speeds.measured
+
+    async def held(self: Speeds, *args: Any, **how: Any) -> None:
+        if how.get("is_least", False) is is_least:
+            reached.set()
+            await go_on.wait()
+        await measured(self, *args, **how)
+
+    async with hedged(home) as w:
+
+        async def stream() -> None:
+            request = ChatRequest({"messages": HI, "max_tokens": 100}, "fast", stream=True)
+            async with w.chomp.gateway.exchange(OWNER, request) as reply:
+                await reply.completion()
+
+        for _ in range(2):
+            await stream()
+        w.groq.hang()
+        w.cerebras.hang(after=["hello"])
+        monkeypatch.setattr(Speeds, "measured", held)
+        with anyio.fail_after(20):
+            caller = asyncio.create_task(stream())
+            await reached.wait()
+            caller.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+            await w.cerebras.saw_disconnect()
+            await w.groq.saw_disconnect()
+        outcome = {attempt.router: attempt.outcome for attempt in w.reports[-1].receipt.attempts}
+        assert outcome["cerebras"] == "hung_up"
         assert (await w.chomp.ledger.spent(OWNER.id)).held_nano == 0
 
 
