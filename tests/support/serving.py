@@ -68,7 +68,7 @@ async def serving(
         server = _Quiet(configured(build_app(made, **{"grace_seconds": 0, **limits}), made.settings))
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0)
             url = f"http://127.0.0.1:{made.settings.port}"
