@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
         started = time.monotonic()
         # Several rows may be figures of one test, which is played once.
         if tests := [test for test in row.tests if test not in held]:
-            command = [sys.executable, "-m", "pytest", "-q", "-s", "-n", "0", "-p", "no:cacheprovider", *tests]
+            command = [sys.executable, "-m", "pytest", "-q", "-s", "-n", "0", "--timeout=600", *tests]
             env = {**os.environ, **(row.sizes if is_long else {})}
             is_well = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode == 0
             held.update(dict.fromkeys(tests, is_well))
