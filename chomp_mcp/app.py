@@ -169,7 +169,7 @@ class Chomp:
             tracing=Tracing(),
             clock=clock,
         )
-        self.job_processes = JobProcesses(settings.home / "job-processes")
+        self.job_processes = JobProcesses.of(settings.home)
         self.jobs = _jobs(settings, self.gateway, state, self.job_processes, clock)
         self._status = Status(
             self.routers,

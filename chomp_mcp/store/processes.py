@@ -173,13 +173,19 @@ class JobProcesses:
     to start another one sees how many there are, whichever process started them.
     """
 
+    @classmethod
+    def of(cls, home: Path) -> JobProcesses:
+        return cls(home / "job-processes")
+
     def __init__(self, folder: Path, most: int = 2) -> None:
         self._folder = folder
         self.most = most
         self._held: BaseFileLock | None = None
 
     async def enter(self, queue: str) -> bool:
-        """Hold a place of the queue from now on; false: all are taken."""
+        """Hold a place of the queue from now on, if we do not already; false: all are taken."""
+        if self._held is not None:
+            return True
         with suppress(OSError):
             make_folder(self._folder)
         for _ in range(_ENTRIES):

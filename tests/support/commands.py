@@ -27,6 +27,8 @@ __all__ = ["COMMAND", "Forked", "finished"]
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "chomp_mcp"]
+EXECUTABLE = sys.executable
+"""A test may name another one, that is not there."""
 SCRIPT = Path(sys.executable).parent / "chomp-mcp"
 MODULES = ("chomp_mcp", "tests.behaviour.other_process", "tests.gateway.replica", "tests.store.other_process")
 READ_AT_START = ("PYTHON", "LC_", "LANG")
@@ -105,7 +107,7 @@ class Forked(subprocess.Popen[Any]):
 def _program(args: Any) -> list[str]:
     """What `command_server` is to run, a module or our script with its arguments; empty for any other program."""
     words = [os.fspath(word) for word in args] if isinstance(args, Sequence) and not isinstance(args, str) else []
-    if words[:1] == [sys.executable]:
+    if words[:1] == [EXECUTABLE]:
         options = words[1:2] if words[1:2] == ["-P"] else []
         module = words[1 + len(options) :]
         return module if module[:1] == ["-m"] and module[1:] and module[1] in MODULES else []
@@ -146,7 +148,7 @@ def _server() -> str:
     global address  # noqa: PLW0603 - a command that starts others has a server of its own
     if not address:
         address = f"\0chomp-{os.getpid()}"
-        line = [sys.executable, "-m", "tests.support.command_server", address[1:]]
+        line = [EXECUTABLE, "-m", "tests.support.command_server", address[1:]]
         server = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert server.stdout
         if server.stdout.readline() != b"ready\n":

@@ -1,4 +1,4 @@
-"""`ask`, `chat`, `dispatch`, and the hidden `run-job` that does the work of dispatched jobs."""
+"""`ask`, `chat` and `dispatch`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.words import error_json, error_line
 from chomp_mcp.doors.files import saved, target_for
 from chomp_mcp.doors.views import job_head
-from chomp_mcp.errors import ChompError, JobNotFound, StoreError
+from chomp_mcp.errors import ChompError, StoreError
 from chomp_mcp.gateway import detached
 from chomp_mcp.messages import OWNER, ChatRequest, Completion, receipt_line
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.threads import Thread
 
-__all__ = ["ask", "chat", "dispatch", "run_job"]
+__all__ = ["ask", "chat", "dispatch"]
 
 
 def ask(args: argparse.Namespace) -> None:
@@ -79,17 +79,6 @@ async def chat(args: argparse.Namespace) -> int:
                 remark(error_json(error, code) if args.json else error_line(error))
             args.files = []  # they belong to the first question
     return code
-
-
-async def run_job(args: argparse.Namespace) -> None:
-    """Run the stored jobs of a queue to their end, in this process."""
-    async with Chomp(Settings.load()) as chomp:
-
-        async def run(job_id: str) -> None:
-            with contextlib.suppress(JobNotFound):  # deleted meanwhile
-                await saved(chomp, await chomp.jobs.run_queued(OWNER, job_id))
-
-        await detached.run_all(chomp.jobs, chomp.job_processes, args.queue, run)
 
 
 async def _ask(args: argparse.Namespace, prompt: str) -> None:

@@ -95,7 +95,7 @@ class _Version(argparse.Action):
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
     """What was typed; and what only `dispatch` and `doctor` type, for processes of their own, and no list shows."""
     if len(argv) == len((RUN_JOB, "QUEUE")) and argv[0] == RUN_JOB:
-        return argparse.Namespace(run="asking:run_job", queue=argv[1])
+        return argparse.Namespace(run="job_process:run_job", queue=argv[1])
     if len(argv) == len((CHECK_KEYS, "VARIABLES")) and argv[0] == CHECK_KEYS:
         return argparse.Namespace(run="key_checks:check_keys", shell=argv[1])
     if argv[:1] == ["run"]:  # what follows -- is the agent's, whatever it looks like
