@@ -83,6 +83,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, min(2 * cores, memory // WORKER_BYTES))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What the marks leave out as a whole is not even imported: None lets others decide."""
+    path = collection_path.relative_to(config.rootpath).as_posix() if collection_path.is_file() else ""
+    left_out = {"not slow": SLOW, "not hosts": ("tests/hosts/",)}
+    return any(path.startswith(left_out[term]) for term in left_out if term in config.option.markexpr) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW):
