@@ -272,7 +272,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
 def test_money_is_conserved(steps):
     async def play() -> None:
@@ -323,7 +322,7 @@ WAYS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 2)  # each is a store and forty steps
 @given(ways=WAYS)
 def test_whatever_two_processes_reserve_stays_within_the_budget_and_is_seen_by_both(ways):
     async def play() -> None:
