@@ -16,10 +16,12 @@ from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers.client import Response
 from chomp_mcp.routers.failures import judge_error
 
-__all__ = ["Answer", "is_answer", "judged", "nothing_said", "whole"]
+__all__ = ["MOST_SILENT_DELTAS", "Answer", "is_answer", "judged", "nothing_said", "whole"]
 
 TRAILER_SECONDS = 0.25
 """How long to listen after `[DONE]`: Zen tells the cost there."""
+MOST_SILENT_DELTAS = 20_000
+"""Before the first that says something; they are kept for the client of a stream, at a kilobyte each."""
 PIECE_BYTES = 64 * 1024
 """Of a body of events between two turns of the event loop."""
 
@@ -114,13 +116,15 @@ async def whole(speak: Speech, headers: Mapping[str, str], body: bytes) -> Compl
     if kind not in _STREAMED and not body.lstrip(b"\xef\xbb\xbf\r\n ").startswith(_EVENTS):
         return speak.decode(body)
     decoder, folder = speak.decoder(), Folder()
-    is_said = False
+    is_said, silent = False, 0
     # A packed body holds millions of frames: others want their turn between them, and each is added up at once, for a
     # delta takes twenty times the bytes of its frame.
     for start in range(0, len(body), PIECE_BYTES):
         deltas = decoder.feed(body[start : start + PIECE_BYTES])
         folder.add(deltas)
-        is_said = is_said or is_answer(deltas, decoder)
+        is_said, silent = is_said or is_answer(deltas, decoder), silent + len(deltas)
+        if not is_said and silent > MOST_SILENT_DELTAS:
+            return nothing_said(decoder)
         if start:
             await asyncio.sleep(0)
     deltas = decoder.close()

@@ -17,7 +17,7 @@ from chomp_mcp.dialects.openai.request import choices_of, must_be_whole
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.frozen import struct
-from chomp_mcp.gateway.answer import Answer, is_answer, judged, nothing_said, whole
+from chomp_mcp.gateway.answer import MOST_SILENT_DELTAS, Answer, is_answer, judged, nothing_said, whole
 from chomp_mcp.gateway.health import Health
 from chomp_mcp.gateway.outward import Guard
 from chomp_mcp.gateway.seals import LEFT_OUT, Seals
@@ -52,8 +52,6 @@ MOST_NOTES = 100
 LONGEST_NOTE = 1_000
 """Characters."""
 _MORE_NOTES = f"more did not travel: only the first {MOST_NOTES} notes are listed"
-MOST_SILENT_DELTAS = 20_000
-"""Before the first that says something; they are kept for the client, at a kilobyte each."""
 
 
 @struct(frozen=True, slots=True)

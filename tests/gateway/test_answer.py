@@ -8,8 +8,7 @@ import pytest
 
 from chomp_mcp.dialects import speech
 from chomp_mcp.errors import UpstreamError
-from chomp_mcp.gateway import trial
-from chomp_mcp.gateway.answer import PIECE_BYTES, whole
+from chomp_mcp.gateway.answer import MOST_SILENT_DELTAS, PIECE_BYTES, whole
 from chomp_mcp.messages import OWNER, ChatRequest, Completion
 from tests.support.scripted_answers import chunk, sse
 from tests.support.world import world
@@ -70,13 +69,14 @@ async def test_a_body_of_comments_leaves_others_their_turn(home) -> None:
     assert turns > len(body) // PIECE_BYTES - 2
 
 
-async def test_pieces_that_say_nothing_are_not_kept_without_end(home) -> None:
+@pytest.mark.parametrize("stream", [True, False])
+async def test_pieces_that_say_nothing_are_not_kept_without_end(home, *, stream: bool) -> None:
     """60 MB of them were 1.5 million deltas of a kilobyte each."""
-    silent = sse(chunk("")) * (trial.MOST_SILENT_DELTAS + 2_000)
+    silent = sse(chunk("")) * (MOST_SILENT_DELTAS + 2_000)
     async with world(home, "groq") as w:
         w.groq.reply(200, silent + sse(chunk("here", finish="stop")), {"content-type": "text/event-stream"})
         with pytest.raises(UpstreamError, match="stopped before it said anything"):
-            async with w.chomp.gateway.exchange(OWNER, request("groq/m")):
+            async with w.chomp.gateway.exchange(OWNER, request("groq/m", stream=stream)):
                 pass
 
 
