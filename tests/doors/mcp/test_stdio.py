@@ -138,8 +138,8 @@ def is_running(process: Path) -> bool:
 
 
 def is_watching(process: Path) -> bool:
-    """It has loaded what it needs, and reads stdin."""
-    return len(list((process / "task").iterdir())) > 1
+    """It has loaded what it needs, and has an event loop."""
+    return any("eventpoll" in str(fd.readlink()) for fd in (process / "fd").iterdir())
 
 
 async def test_an_ask_that_became_a_job_keeps_its_server_until_it_is_done(
