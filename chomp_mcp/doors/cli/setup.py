@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import webbrowser
+from collections.abc import Iterable
 from typing import Any
 
 import anyio
@@ -23,7 +24,7 @@ from chomp_mcp.errors import ChompError, InvalidRequest, UpstreamError
 from chomp_mcp.messages import OWNER, Router
 from chomp_mcp.settings import Settings
 
-__all__ = ["setup"]
+__all__ = ["key_takers", "setup"]
 
 FIRST_QUESTION = "Say hello in one sentence, and name the model that you are."
 MOST_TRIES = 3
@@ -80,6 +81,12 @@ async def _found() -> dict[str, Any]:
     }
 
 
+def key_takers(routers: Iterable[Router]) -> list[Router]:
+    """Those that take a key: with a free tier first, without anything for nothing last."""
+    takers = (router for router in routers if router.needs_key and not router.deprecated)
+    return sorted(takers, key=lambda each: (not each.limits.startswith("free"), each.limits.startswith("none free")))
+
+
 def _key() -> Router:
     """The router to begin with: one that has a key and keeps it, or the one whose key is typed now."""
     routers, previews = anyio.run(_takers)
@@ -114,7 +121,4 @@ def _key() -> Router:
 async def _takers() -> tuple[list[Router], dict[str, str]]:
     """The routers that take a key, and the keys that are there, masked."""
     async with Chomp(Settings.load()) as chomp:
-        takers = [router for router in chomp.routers.values() if router.needs_key and not router.deprecated]
-        # With a free tier first, without anything for nothing last.
-        takers.sort(key=lambda each: (not each.limits.startswith("free"), each.limits.startswith("none free")))
-        return takers, await chomp.keyring.previews(OWNER)
+        return key_takers(chomp.routers.values()), await chomp.keyring.previews(OWNER)
