@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -32,6 +33,10 @@ if sys.platform == "linux":
     from tests.support.commands import Forked
 
     subprocess.Popen = Forked  # type: ignore[misc]
+
+# Who starts us in the background may have told us to ignore Ctrl-C, and what we start would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no finding: no test of a table is judged by its time. CHOMP_TEST_EXAMPLES asks for a long search.
 settings.register_profile(

@@ -92,9 +92,10 @@ class Server(uvicorn.Server):
 
 def say(text: str) -> None:
     """A line on stderr, for the person at the terminal."""
+    # The second Ctrl-C may come while the first one's line is written, and Python's own stream refuses a write within
+    # a write.
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        os.write(sys.stderr.fileno(), f"{text}\n".encode())
 
 
 def configured(
