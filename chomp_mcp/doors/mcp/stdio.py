@@ -47,6 +47,7 @@ def serve_stdio(settings: Settings) -> None:
     Raises:
         InvalidSetting: a wrong row in config.toml.
     """
+    parent = os.getppid()  # now: it may be gone when all is loaded
     sys.stderr = LossyStream(sys.stderr)
     sys.stdout = sys.stderr
     # Thousands of classes come to life while the SDK loads, none of them garbage; looking for some takes time.
@@ -81,10 +82,14 @@ def serve_stdio(settings: Settings) -> None:
         gc.enable()
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
-    anyio.run(_serve, serve, chomp, pages, launcher, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(
+        _serve, serve, chomp, pages, launcher, parent, backend_options={"use_uvloop": find_spec("uvloop") is not None}
+    )
 
 
-async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyPages, launcher: Launcher) -> None:
+async def _serve(
+    serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyPages, launcher: Launcher, parent: int
+) -> None:
     """Until stdin ends, a signal comes, or whoever started us is gone."""
 
     async def close(grace_seconds: float) -> None:
@@ -98,7 +103,6 @@ async def _serve(serve: Callable[[], Awaitable[None]], chomp: Chomp, pages: KeyP
 
     async def watch_parent() -> None:
         """Stdin stays open where the parent was killed and one of its other children holds the pipe."""
-        parent = os.getppid()
         while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(LOOK_SECONDS)
         leave(0)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -139,7 +140,11 @@ def is_running(process: Path) -> bool:
 
 def is_watching(process: Path) -> bool:
     """It has loaded what it needs, and has an event loop."""
-    return any("eventpoll" in str(fd.readlink()) for fd in (process / "fd").iterdir())
+    for fd in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            if "eventpoll" in str(fd.readlink()):
+                return True
+    return False
 
 
 async def test_an_ask_that_became_a_job_keeps_its_server_until_it_is_done(
