@@ -68,7 +68,7 @@ async def test_mcp_of_both_generations_and_a_rolling_restart_behind_nginx(home: 
 
         seen = await _rolling_restart(stack, started, urls, http, home, environ)
         assert set(seen) == {200}, seen
-        assert seen[200] > 100
+        assert seen[200] > 20  # requests came all the while; how many is a matter of the machine
 
 
 async def _types_a_key(context: Any, params: Any) -> ElicitResult:
