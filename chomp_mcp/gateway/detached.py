@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
-from hashlib import sha256
+from hashlib import scrypt
 from typing import TYPE_CHECKING, Any, Final
 
 from chomp_mcp.errors import Overloaded, StoreError
@@ -48,7 +48,9 @@ def queue_of(settings: Settings, routers: Mapping[str, Router]) -> str:
     read = sorted(pair for pair in environment if pair[0] in variables or _READ_BY_JOBS.fullmatch(pair[0]))
     chosen = [getattr(settings, field.name) for field in fields(settings) if field.name != "environment"]
     urls = [router.url for router in routers.values()]  # with what their variables say, whatever those are called
-    return sha256(repr((platform.node(), sys.executable, chosen, urls, read)).encode()).hexdigest()[:16]
+    read_by_jobs = repr((platform.node(), sys.executable, chosen, urls, read)).encode()
+    # Keys are in it, and other users of the machine see the name in the list of processes: a guess has to cost them.
+    return scrypt(read_by_jobs, salt=str(settings.home).encode(), n=1 << 13, r=8, p=1, dklen=8).hex()
 
 
 class Launcher:
