@@ -14,7 +14,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
 from chomp_mcp.doors.http.auth import is_loopback, may_register
 from chomp_mcp.doors.http.chat import list_errors, list_failed
-from chomp_mcp.doors.views import View, seed_job, seed_model
+from chomp_mcp.doors.views import SeedModel, seed_job, seed_model
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
 from chomp_mcp.messages import OWNER, Caller, ChatRequest
@@ -175,5 +175,5 @@ class _Models:
         return Json({**listed, **list_errors(page)})
 
 
-def _listed(router: str, models: list[View]) -> dict[str, Any]:
+def _listed(router: str, models: list[SeedModel]) -> dict[str, Any]:
     return {"router": router, "count": len(models), "models": models}
