@@ -66,8 +66,6 @@ from chomp_mcp.telemetry.tracing import Tracing
 if TYPE_CHECKING:
     from chomp_mcp.telemetry.metrics import Metrics
 
-__all__ = ["Answer", "Chat", "ChatStream", "Chomp", "ModelPage"]
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:

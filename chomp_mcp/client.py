@@ -14,8 +14,6 @@ import httpx2
 from chomp_mcp import wire
 from chomp_mcp.errors import ChompError
 
-__all__ = ["ChompClient", "GatewayError"]
-
 _TIMEOUT = httpx2.Timeout(600, connect=5)
 """As OpenAI's SDK has it; the gateway sends comments while it waits for a router."""
 

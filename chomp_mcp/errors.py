@@ -23,36 +23,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-__all__ = [
-    "BudgetExceeded",
-    "ChompError",
-    "InvalidRequest",
-    "InvalidSetting",
-    "JobNotFound",
-    "LimitError",
-    "NewerRecord",
-    "NoRouteAvailable",
-    "NoRouterKey",
-    "NotAllowed",
-    "NotAuthenticated",
-    "NotCapable",
-    "Overloaded",
-    "PromptTooLong",
-    "RateLimited",
-    "RequestError",
-    "SecretFound",
-    "StoreAway",
-    "StoreError",
-    "TooLarge",
-    "TooSlow",
-    "Tried",
-    "UnknownModel",
-    "UpstreamError",
-    "UpstreamFailed",
-    "UpstreamRefused",
-    "UpstreamTimeout",
-]
-
 _ENDS = (".", "!", "?", "…", ":", ";", "。", "！", "？")  # noqa: RUF001 - routers speak Chinese, too
 _CLOSING = "\"'`”’)]}"  # noqa: RUF001
 """May stand behind the punctuation that ends a sentence."""

@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-__all__ = ["checked_model_ref", "checked_store", "first_fault", "parsed"]
-
 _YEAR_MS = 366 * 86_400_000
 _MOST = 1_000_000_000
 """More requests a second, or dollars a day, is a slip of the keyboard."""

@@ -22,8 +22,6 @@ import platformdirs
 
 from chomp_mcp.errors import InvalidSetting
 
-__all__ = ["NETWORK", "Settings", "checked_router_url", "checked_url"]
-
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What leads out of this network, and whom to trust there; the proxies are read in small letters too."""
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import orjson
 
-__all__ = ["TooManyValues", "dumps", "is_overfull", "is_utf8", "loads"]
-
 COUNTED_BYTES = 4 * 1024 * 1024
 """What is shorter is parsed as it is; in what is longer, the values are counted first."""
 MOST_PARTS = 2_000_000

@@ -29,8 +29,6 @@ from chomp_mcp.messages import (
     WireRequest,
 )
 
-__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
-
 _WAIT_MS = 115_000
 """How long the adapter may keep us waiting: less than its own and our limit of 120 s, so that it is heard."""
 

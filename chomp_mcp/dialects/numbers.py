@@ -8,8 +8,6 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-__all__ = ["MOST_COST", "MOST_PRICE", "MOST_TOKENS", "dollars", "tokens"]
-
 MOST_TOKENS = 1_000_000_000
 MOST_COST = 10_000
 """US dollars of one answer."""

@@ -10,8 +10,6 @@ from typing import Any
 
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["OURS", "as_list", "as_mapping", "as_objects", "as_text", "wrong"]
-
 OURS = frozenset({"model", "router", "stream", "stream_options", "chomp"})
 """Fields of a chat request that each dialect writes itself, or that speak to the gateway."""
 

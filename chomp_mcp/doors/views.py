@@ -15,36 +15,6 @@ from chomp_mcp.gateway.status import QuotaView
 from chomp_mcp.messages import AttemptView, Job, Model, Receipt, ReceiptView
 from chomp_mcp.store.keyring import Token
 
-__all__ = [
-    "CommandJob",
-    "CommandModel",
-    "JobHead",
-    "JobResult",
-    "JobView",
-    "ModelView",
-    "OpenAIModel",
-    "ReceiptExtension",
-    "SeedJob",
-    "SeedModel",
-    "TokenView",
-    "WholeJob",
-    "command_job",
-    "command_model",
-    "iso",
-    "job_head",
-    "job_result",
-    "job_view",
-    "model_view",
-    "openai_model",
-    "plain_price",
-    "quota_line",
-    "receipt_extension",
-    "seed_job",
-    "seed_model",
-    "token_view",
-    "whole_job",
-]
-
 
 class JobHead(TypedDict):
     """What `dispatch` gives: the job's id, where it stands, and the route that answers or is tried first."""

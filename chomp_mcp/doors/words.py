@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["CLI", "HTTP", "Words", "spoken"]
-
 Words = tuple[tuple[re.Pattern[str], str], ...]
 
 

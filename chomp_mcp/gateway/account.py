@@ -15,10 +15,9 @@ from chomp_mcp.gateway.single_flight import SingleFlight
 from chomp_mcp.messages import Router
 from chomp_mcp.routers import account_page
 from chomp_mcp.routers.account_page import Credit
-from chomp_mcp.routers.client import Client, Unreachable
+from chomp_mcp.routers.client import Client
+from chomp_mcp.routers.response import Unreachable
 from chomp_mcp.store.kv.protocol import KV, Value
-
-__all__ = ["CreditReader"]
 
 FRESH_SECONDS = 300.0
 KEPT_SECONDS = 86_400.0

@@ -15,10 +15,9 @@ from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.estimate import most_input
 from chomp_mcp.policy.grants import UNLIMITED, Grant, within
 from chomp_mcp.policy.rate_limit import Rate
-from chomp_mcp.store.ledger import Hold, Ledger
+from chomp_mcp.store.holds import Hold
+from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.rates import Rates
-
-__all__ = ["Admission"]
 
 QUEUED_BURSTS = 5
 MOST_WAITING_SECONDS = 10.0

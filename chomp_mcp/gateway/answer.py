@@ -13,10 +13,8 @@ from chomp_mcp.dialects.openai.collect import Folder
 from chomp_mcp.dialects.openai.shapes import as_chunks
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Route, Usage
 from chomp_mcp.policy.secrets import sent_secrets, without
-from chomp_mcp.routers.client import Response
 from chomp_mcp.routers.failures import judge_error
-
-__all__ = ["MOST_SILENT_DELTAS", "Answer", "is_answer", "judged", "nothing_said", "whole"]
+from chomp_mcp.routers.response import Response
 
 TRAILER_SECONDS = 0.25
 """How long to listen after `[DONE]`: Zen tells the cost there."""

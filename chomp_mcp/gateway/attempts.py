@@ -23,8 +23,6 @@ from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.telemetry.report import OK
 
-__all__ = ["Attempts"]
-
 _log = logging.getLogger("chomp_mcp.attempts")
 
 

@@ -14,8 +14,6 @@ from chomp_mcp.gateway.trial import Charge
 from chomp_mcp.messages import ChatRequest, Usage
 from chomp_mcp.policy import estimate
 
-__all__ = ["Bill", "Booking", "counted"]
-
 _CHARACTERS_PER_TOKEN = 4
 
 

@@ -8,13 +8,11 @@ from hashlib import sha256
 
 from chomp_mcp.errors import StoreAway
 from chomp_mcp.messages import Caller, Router
+from chomp_mcp.policy.book import Book
 from chomp_mcp.policy.grants import UNLIMITED
 from chomp_mcp.policy.groups import checked_groups
-from chomp_mcp.policy.routing import Book
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
-
-__all__ = ["Books", "key_id"]
 
 MOST_BOOKS = 10_000
 """Books in memory; beyond that all are made anew."""

@@ -26,7 +26,6 @@ from chomp_mcp.store.processes import Processes
 if TYPE_CHECKING:
     from chomp_mcp.gateway.docket_queue import Queue
 
-__all__ = ["Cluster"]
 
 _log = logging.getLogger("chomp_mcp.jobs")
 

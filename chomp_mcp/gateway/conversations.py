@@ -17,8 +17,6 @@ from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
 from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV
 
-__all__ = ["Conversations"]
-
 KEPT_SECONDS = 3600.0
 """The longest that a prompt cache lives without being read (Anthropic's, with `ttl: 1h`)."""
 REFRESH_SECONDS = 300.0

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from chomp_mcp.messages import Caller, ChatRequest, Job, Router
     from chomp_mcp.settings import Settings
 
-__all__ = ["Launcher", "detached", "queue_of", "run_all"]
 
 MOST_JOBS: Final = 100
 """Of one process at a time: what they do is to wait for routers."""

@@ -25,8 +25,6 @@ from redis.exceptions import NoPermissionError, RedisError
 from chomp_mcp.errors import StoreAway
 from chomp_mcp.store.kv.redis_url import place_of, without_secrets
 
-__all__ = ["Queue"]
-
 T = TypeVar("T")
 
 _log = logging.getLogger("chomp_mcp.jobs")

@@ -13,8 +13,6 @@ from chomp_mcp.policy.takeover import ASKED_AGAIN
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.processes import JobProcesses, Processes
 
-__all__ = ["DIED", "Embedded", "Engine"]
-
 CLAIM_SECONDS = 60.0
 """A queued job that no process has taken up by then, and that stands in no queue of one, was lost on the way."""
 

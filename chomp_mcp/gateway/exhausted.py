@@ -20,8 +20,6 @@ from chomp_mcp.policy import failover
 from chomp_mcp.policy.failover import duration
 from chomp_mcp.policy.secrets import without_password
 
-__all__ = ["exhausted", "not_running"]
-
 FIRST_ERROR_STATUS = 400
 
 

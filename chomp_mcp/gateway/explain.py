@@ -11,8 +11,6 @@ from chomp_mcp.gateway.orders import Orders
 from chomp_mcp.messages import AUTO, ChatRequest, Plan
 from chomp_mcp.policy.capability import is_able
 
-__all__ = ["Explainer", "PlaceView", "PlanView"]
-
 
 class PlaceView(TypedDict):
     """One try of the plan."""

@@ -13,11 +13,10 @@ import anyio
 from chomp_mcp.errors import InvalidRequest, UpstreamFailed
 from chomp_mcp.messages import Router, WireRequest
 from chomp_mcp.routers import model_facts
-from chomp_mcp.routers.client import Client, Unreachable
+from chomp_mcp.routers.client import Client
 from chomp_mcp.routers.model_facts import ModelFacts
+from chomp_mcp.routers.response import Unreachable
 from chomp_mcp.store.kv.files import replace_file, unusable
-
-__all__ = ["Update", "update_facts"]
 
 _SECONDS = 60.0
 _LEAST_SHARE = 0.5

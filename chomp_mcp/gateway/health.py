@@ -20,8 +20,6 @@ from chomp_mcp.store.kv.lenient import Lenient, log_unwritten
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
-__all__ = ["Health", "KeyHealth", "Rest"]
-
 _log = logging.getLogger("chomp_mcp.health")
 
 QUOTA_WRITE_SECONDS = 1.0

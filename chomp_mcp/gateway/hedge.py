@@ -9,9 +9,7 @@ from chomp_mcp.gateway.admission import Admission
 from chomp_mcp.gateway.speeds import Speeds
 from chomp_mcp.messages import Caller, ChatRequest, Route
 from chomp_mcp.policy.grants import Grant
-from chomp_mcp.store.ledger import Hold
-
-__all__ = ["Hedge"]
+from chomp_mcp.store.holds import Hold
 
 _TIMES = 3
 """Silent for so many times its usual first token."""

@@ -12,8 +12,6 @@ from chomp_mcp.store.holds import SKEW_SECONDS
 from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
-__all__ = ["REMEMBERED_SECONDS", "Inabilities"]
-
 _log = logging.getLogger("chomp_mcp.inabilities")
 
 REMEMBERED_SECONDS = 6 * 3600.0

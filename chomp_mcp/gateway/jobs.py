@@ -23,8 +23,6 @@ from chomp_mcp.policy.secrets import quoted
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.processes import Processes
 
-__all__ = ["MAX_WAIT_SECONDS", "JobRunner", "Progress", "Room"]
-
 MAX_WAIT_SECONDS = 45.0
 """The longest `result` waits: hosts end calls after about a minute."""
 POLL_SECONDS = 0.2

@@ -11,10 +11,9 @@ from chomp_mcp.dialects import dialect, speech
 from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Route, Router, WireRequest
 from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers.account_page import page_of
-from chomp_mcp.routers.client import Client, Unreachable
+from chomp_mcp.routers.client import Client
 from chomp_mcp.routers.failures import judge
-
-__all__ = ["KeyCheck", "check_key"]
+from chomp_mcp.routers.response import Unreachable
 
 MAX_BYTES = 32 * 1024 * 1024
 SECONDS = 10.0

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from chomp_mcp.gateway.model_list import Keys, ModelList, RouterList
 from chomp_mcp.policy.roster import Roster
 
-__all__ = ["KnownLists"]
-
 
 class KnownLists:
     """The lists that were looked at: those just read, and those in memory when somebody asked for them."""

@@ -14,12 +14,11 @@ from chomp_mcp.dialects import dialect
 from chomp_mcp.dialects.openai.models import MOST_ROWS, embedders
 from chomp_mcp.messages import Failed, FailureKind, Model, Router, WireRequest
 from chomp_mcp.policy.secrets import sent_secrets, without, without_password
-from chomp_mcp.routers.client import Client, Unreachable
+from chomp_mcp.routers.client import Client
 from chomp_mcp.routers.failures import judge
+from chomp_mcp.routers.response import Unreachable
 from chomp_mcp.store.keyring import masked
 from chomp_mcp.store.kv.protocol import Value
-
-__all__ = ["FETCH_SECONDS", "ListFetcher", "model_row", "models_in"]
 
 _log = logging.getLogger("chomp_mcp.models")
 

@@ -25,8 +25,6 @@ from chomp_mcp.store.holds import SKEW_SECONDS
 from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV
 
-__all__ = ["FAILED_SECONDS", "FRESH_SECONDS", "MOST_LISTS", "Keys", "ModelList", "RouterList"]
-
 _log = logging.getLogger("chomp_mcp.models")
 
 FRESH_SECONDS = 900.0

@@ -11,9 +11,7 @@ from chomp_mcp.gateway.inabilities import Inabilities
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import AUTO, Caller, Model, Router
 from chomp_mcp.policy import capability, routing
-from chomp_mcp.policy.routing import Book
-
-__all__ = ["ModelPage", "ModelPages"]
+from chomp_mcp.policy.book import Book, listed_routers
 
 MOST_MODELS = 1000
 """The largest page."""
@@ -64,7 +62,7 @@ class ModelPages:
         needed = capability.checked_needs(needs)
         book = await self.books.of(caller)
         named = router != AUTO and routing.named_router(router, self.routers, filter(book.shows, self.routers)).id
-        wanted = (named,) if named else tuple(filter(book.shows, routing.listed_routers(book)))
+        wanted = (named,) if named else tuple(filter(book.shows, listed_routers(book)))
         start, size = _page(cursor, limit)
         if router != AUTO and router in book.closed:
             raise NotAllowed(f"{self.routers[router].name} is the owner's.", hint="Leave it out for those you can use.")

@@ -12,8 +12,6 @@ from chomp_mcp.messages import ChatRequest, Order, Plan, Route
 from chomp_mcp.policy import estimate, order, pricing
 from chomp_mcp.policy.quota import Reading
 
-__all__ = ["MOST_TRIES", "Orders"]
-
 MOST_TRIES = 32
 """Routes of a group that one request may try."""
 

@@ -11,10 +11,8 @@ from chomp_mcp import wire
 from chomp_mcp.errors import SecretFound
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.messages import OWNER, Caller, Route, WireRequest
+from chomp_mcp.policy.book import Book
 from chomp_mcp.policy.outward import OWN, Finding, Scanner, is_local, redacted, told
-from chomp_mcp.policy.routing import Book
-
-__all__ = ["Guard", "OutwardGuards", "StayLocal"]
 
 _log = logging.getLogger("chomp_mcp.outward")
 _MOST_SCANNERS = 1000

@@ -34,11 +34,9 @@ from chomp_mcp.messages import (
     Receipt,
 )
 from chomp_mcp.routers.client import Client
-from chomp_mcp.store.ledger import Hold
+from chomp_mcp.store.holds import Hold
 from chomp_mcp.telemetry.report import HIDDEN, OK, Report
 from chomp_mcp.telemetry.tracing import Tracing
-
-__all__ = ["Exchange", "Gateway"]
 
 
 @dataclass(frozen=True, slots=True)

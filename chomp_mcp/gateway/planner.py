@@ -16,10 +16,9 @@ from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.gateway.orders import Orders
 from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan, Route
 from chomp_mcp.policy import capability, routing
+from chomp_mcp.policy.book import Book, Target
 from chomp_mcp.policy.grants import permitted
-from chomp_mcp.policy.routing import MAX_REF, Book, Target
-
-__all__ = ["Planner"]
+from chomp_mcp.policy.routing import MAX_REF
 
 LIST_PATIENCE_SECONDS = 0.75
 """How long a request waits for a list that was never read, where another router may answer it."""

@@ -13,11 +13,9 @@ import anyio
 from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import Model, Route, Usage
 from chomp_mcp.policy import estimate, pricing
+from chomp_mcp.policy.book import Book
 from chomp_mcp.policy.pricing import Price
-from chomp_mcp.policy.routing import Book
 from chomp_mcp.routers import prices
-
-__all__ = ["LIST_SECONDS", "MOST_PRICES", "Estimate", "Prices"]
 
 LIST_SECONDS = 0.75
 """How long a call may wait for its price; without one it is sent all the same, and counted as unpriced."""

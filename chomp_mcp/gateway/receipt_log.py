@@ -17,8 +17,6 @@ from chomp_mcp.store.receipts import CHUNK, Receipts
 from chomp_mcp.store.sealing import Sealed
 from chomp_mcp.telemetry.report import SHOWN_CALLER, Report, Transition, shown
 
-__all__ = ["ExchangeView", "ReceiptLog"]
-
 WRITE_SECONDS = 1.0
 MOST_CHARACTERS = 4000
 """Of a prompt the last ones are kept, of an answer the first."""

@@ -14,9 +14,7 @@ from chomp_mcp.gateway.attempts import Attempts
 from chomp_mcp.gateway.bill import Bill, counted
 from chomp_mcp.gateway.prices import Prices
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Receipt, Route, Usage
-from chomp_mcp.routers.client import Unreachable
-
-__all__ = ["Reply"]
+from chomp_mcp.routers.response import Unreachable
 
 
 class Reply:

@@ -24,12 +24,10 @@ from chomp_mcp.gateway.reply import Reply
 from chomp_mcp.messages import Caller, ChatRequest, Completion, Job, JobStatus, Plan, Receipt, ReceiptView
 from chomp_mcp.policy import budget
 from chomp_mcp.policy.takeover import STOPPED
+from chomp_mcp.store.holds import Hold
 from chomp_mcp.store.jobs import Jobs
 from chomp_mcp.store.kv.finish import finished
-from chomp_mcp.store.ledger import Hold
 from chomp_mcp.store.processes import Processes
-
-__all__ = ["Progress", "Run", "Runs", "size_of"]
 
 TELL_SECONDS = 1.0
 """How often a stored job tells its partial text and looks whether it was cancelled."""

@@ -16,8 +16,6 @@ from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.gateway.answer import Answer
 from chomp_mcp.messages import ChatRequest, Failed, Route
 
-__all__ = ["LEFT_OUT", "Seals"]
-
 LEFT_OUT = "what another model thought is left out: only that model can read it"
 MOST_SEALS = 50_000
 """Those that were seen longest ago go first."""

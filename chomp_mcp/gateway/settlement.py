@@ -9,10 +9,10 @@ from chomp_mcp.gateway.bill import Booking
 from chomp_mcp.gateway.receipt_log import ReceiptLog
 from chomp_mcp.messages import Caller
 from chomp_mcp.policy import budget
-from chomp_mcp.store.ledger import Hold, Ledger, Settled
+from chomp_mcp.store.holds import Hold
+from chomp_mcp.store.ledger import Ledger
+from chomp_mcp.store.tally import Settled
 from chomp_mcp.telemetry.report import Observers, Report
-
-__all__ = ["Settlement"]
 
 
 @dataclass(frozen=True, slots=True)

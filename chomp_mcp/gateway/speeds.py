@@ -14,8 +14,6 @@ from chomp_mcp.store.holds import SKEW_SECONDS
 from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
-__all__ = ["KEPT_SECONDS", "Speed", "Speeds"]
-
 _log = logging.getLogger("chomp_mcp.speeds")
 
 KEPT_SECONDS = 6 * 3600.0

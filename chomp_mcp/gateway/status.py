@@ -16,17 +16,16 @@ from chomp_mcp.gateway.health import Health, KeyHealth, Rest
 from chomp_mcp.gateway.jobs import JobRunner
 from chomp_mcp.messages import OWNER, Caller, Router
 from chomp_mcp.policy import budget
+from chomp_mcp.policy.book import Book
 from chomp_mcp.policy.breaker import BreakerState
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.grants import within
 from chomp_mcp.policy.quota import Reading
-from chomp_mcp.policy.routing import Book
 from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers.client import Client
-from chomp_mcp.store.ledger import Ledger, Spend
+from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.sealing import AtRest, Sealed
-
-__all__ = ["CreditView", "QuotaView", "RecentJob", "RestView", "RouterStatus", "SpendView", "Status", "StatusView"]
+from chomp_mcp.store.spend import Spend
 
 RECENT_JOBS = 5
 

@@ -9,9 +9,8 @@ from chomp_mcp import wire
 from chomp_mcp.dialects import counter
 from chomp_mcp.gateway.outward import Guard
 from chomp_mcp.messages import ChatRequest, Plan
-from chomp_mcp.routers.client import Client, Unreachable
-
-__all__ = ["count_tokens"]
+from chomp_mcp.routers.client import Client
+from chomp_mcp.routers.response import Unreachable
 
 MAX_BYTES = 64 * 1024
 

@@ -37,13 +37,12 @@ from chomp_mcp.messages import (
 from chomp_mcp.policy import capability, failover
 from chomp_mcp.policy.secrets import sent_secrets, without
 from chomp_mcp.routers import quota_headers
-from chomp_mcp.routers.client import Client, Response, Unreachable
+from chomp_mcp.routers.client import Client
 from chomp_mcp.routers.failures import judge
+from chomp_mcp.routers.response import Response, Unreachable
 from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.telemetry.report import OUTRACED
 from chomp_mcp.telemetry.tracing import Trace
-
-__all__ = ["Charge", "Means", "Record", "Trial"]
 
 _log = logging.getLogger("chomp_mcp.attempts")
 

@@ -8,8 +8,6 @@ from typing import Any
 from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Route
 from chomp_mcp.policy import wishes
 
-__all__ = ["Wishes"]
-
 MOST_MODELS = 2_000
 """Models in memory; those that were asked longest ago go first."""
 

@@ -11,8 +11,6 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.frozen import struct
 
-__all__ = ["MUTE_ENDS", "Completion", "Delta", "ErrorObject", "Failed", "FailureKind", "Usage", "text_of"]
-
 
 @struct(frozen=True, slots=True)
 class Usage:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
-__all__ = ["ChatChunk", "ChatCompletion"]
-
 
 class FunctionCall(TypedDict):
     """The function to call; `arguments` is JSON as the model wrote it."""

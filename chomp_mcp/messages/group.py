@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["ORDERS", "Group", "Order"]
-
 Order = Literal["listed", "quota", "cost", "speed", "spread"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 

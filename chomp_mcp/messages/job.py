@@ -9,8 +9,6 @@ from typing import Any
 
 from chomp_mcp.messages.receipt import ReceiptView
 
-__all__ = ["Job", "JobStatus"]
-
 
 class JobStatus(StrEnum):
     """Where a job stands."""

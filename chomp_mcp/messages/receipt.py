@@ -9,8 +9,6 @@ from typing import NotRequired, TypedDict
 from chomp_mcp.frozen import struct
 from chomp_mcp.messages.answer import Usage
 
-__all__ = ["Attempt", "AttemptView", "Receipt", "ReceiptView", "UsageView", "receipt_line"]
-
 
 class AttemptView(TypedDict):
     """An attempt as JSON; `message` holds the router's words after a failure."""

@@ -10,18 +10,6 @@ from chomp_mcp.errors import InvalidRequest, TooLarge
 from chomp_mcp.frozen import struct
 from chomp_mcp.messages.router import AUTO, Endpoint, Route
 
-__all__ = [
-    "MAX_PROMPT_BYTES",
-    "OWNER",
-    "Caller",
-    "ChatRequest",
-    "Native",
-    "StandIn",
-    "Translated",
-    "WireRequest",
-    "is_conversation",
-]
-
 MAX_PROMPT_BYTES = 4 * 1024 * 1024
 """Text of one prompt, system prompt included; more than any model reads today."""
 

@@ -10,8 +10,6 @@ from typing import Literal, get_args
 
 from chomp_mcp.messages.group import Group
 
-__all__ = ["AUTO", "LOOKING_FOR", "NEEDS", "Endpoint", "Model", "Need", "Plan", "Route", "Router"]
-
 AUTO = "auto"
 LOOKING_FOR = "x-chomp-looking-for"
 """Header of a request for the list of a program that may run on this machine, with its `owned_by`: a gateway of ours

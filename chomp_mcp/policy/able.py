@@ -9,8 +9,6 @@ from chomp_mcp.messages import AUTO, Router
 from chomp_mcp.policy import capability
 from chomp_mcp.policy.book import UNKNOWN, Book, Lists, Pair, Target, listed_routers
 
-__all__ = ["MOST_PER_ROUTER", "able_first", "alive"]
-
 MOST_PER_ROUTER = 3
 """Models of one router's preference list that a plan holds in reserve."""
 

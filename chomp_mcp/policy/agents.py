@@ -8,8 +8,6 @@ from typing import Final
 
 from chomp_mcp.messages import StandIn
 
-__all__ = ["VIA_CHOMP", "stand_in", "without_prefix"]
-
 VIA_CHOMP: Final = "claude-via-chomp/"
 """Before a ref where a program shows and takes nothing but Claude's names: its picker wants `claude` or `anthropic`."""
 

@@ -11,19 +11,6 @@ from chomp_mcp.policy.capability import Unable
 from chomp_mcp.policy.grants import UNLIMITED, Grant
 from chomp_mcp.policy.roster import Roster
 
-__all__ = [
-    "UNKNOWN",
-    "Book",
-    "Lists",
-    "Pair",
-    "Target",
-    "auto_order",
-    "listed_routers",
-    "named_in_settings",
-    "only_when_named",
-    "probed",
-]
-
 UNKNOWN = Roster()
 """The list that nobody knows."""
 Pair = tuple[str, str]

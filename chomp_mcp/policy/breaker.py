@@ -6,17 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-__all__ = [
-    "CLOSED",
-    "BreakerRules",
-    "BreakerState",
-    "after_failure",
-    "after_release",
-    "after_success",
-    "allows",
-    "open_until",
-]
-
 Position = Literal["closed", "open", "half_open"]
 
 PROBE_RESETS = 2

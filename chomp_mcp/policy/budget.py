@@ -8,8 +8,6 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
 
-__all__ = ["Limits", "Window", "left", "nano", "resets_on", "room", "usd", "used_up"]
-
 Window = Literal["day", "month"]
 
 

@@ -10,25 +10,6 @@ from typing import Any, Literal, NamedTuple
 from chomp_mcp.errors import InvalidRequest, NotCapable, PromptTooLong
 from chomp_mcp.messages import NEEDS, ChatRequest, Failed, FailureKind, Model, Plan, Route, Router
 
-__all__ = [
-    "NO_DEMAND",
-    "Demand",
-    "Unable",
-    "able",
-    "capable",
-    "checked_needs",
-    "demand_of",
-    "is_able",
-    "least_context",
-    "left_out",
-    "limit_of",
-    "not_capable",
-    "reasons",
-    "refused",
-    "roomy",
-    "seen_with",
-]
-
 KnownBy = Literal["list", "catalog", "refusal", ""]
 Unable = Mapping[str, Collection[str]]
 """Ref -> the needs that a router has refused there."""

@@ -11,8 +11,6 @@ from chomp_mcp import wire
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Usage
 
-__all__ = ["LIKELY_OUTPUT_TOKENS", "asked_output", "likely_usage", "most_input", "most_usage", "usage_of_texts"]
-
 _CHARS_PER_TOKEN = 4
 _FEWEST_CHARS_PER_TOKEN = 3
 """English has 4 characters a token, code and other languages fewer: an upper estimate counts with 3."""

@@ -10,19 +10,6 @@ from typing import Literal
 from chomp_mcp.messages import Failed, FailureKind, Route
 from chomp_mcp.policy.capability import limit_of
 
-__all__ = [
-    "ACTIONS",
-    "GONE_SECONDS",
-    "KEY_REFUSED_AGAIN_SECONDS",
-    "LONGEST_REST_SECONDS",
-    "Action",
-    "duration",
-    "next_index",
-    "rest_seconds",
-    "retry_wait",
-    "suitable",
-]
-
 Next = Literal["route", "key", "stop", "larger", "if_free_choice"]
 Rest = Literal["", "retry_after", "reset_or_hour", "key_refused", "model_refused", "model_gone"]
 

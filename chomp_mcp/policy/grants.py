@@ -18,8 +18,6 @@ from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.messages import Plan
 from chomp_mcp.policy.budget import Limits
 
-__all__ = ["DOORS", "FIELDS", "UNLIMITED", "Grant", "checked", "of_record", "permitted", "within"]
-
 FIELDS = ("name", "models", "doors", "daily", "monthly", "rps", "expires")
 DOORS = ("openai", "anthropic", "gemini", "mcp", "api")
 """What speaks over HTTP: three APIs by whose they are, MCP, and our own (/api/*, /v1/chat, /v1/providers)."""

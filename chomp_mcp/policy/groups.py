@@ -11,8 +11,6 @@ from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import NEEDS, ORDERS, Group, Router
 from chomp_mcp.policy.book import UNKNOWN, Book, Lists, Pair, listed_routers
 
-__all__ = ["checked_groups", "is_pattern", "matching", "pattern_routers"]
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FIELDS = ("models", "order", "needs", "sticky", "hedge")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["cleaned", "cleaned_keys", "is_placeholder", "why_no_key"]
-
 _AROUND = " \t\r\n\0\u00a0\u200b\u200c\u200d\u2060\ufeff\"'`,;\u2018\u2019\u201c\u201d"
 """Blanks, zero-width characters and quotes; no router's keys begin or end with them."""
 

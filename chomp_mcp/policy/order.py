@@ -10,8 +10,6 @@ from chomp_mcp.messages import Route
 from chomp_mcp.policy.capability import is_able
 from chomp_mcp.policy.quota import Reading
 
-__all__ = ["by_cost", "by_quota", "by_speed", "by_spread", "ranked", "share_left"]
-
 Rank = tuple[float | Decimal, ...]
 
 _WINDOWS: Mapping[str, int] = {"": 0, "minute": 1, "hour": 2, "day": 3}

@@ -18,8 +18,6 @@ from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
 from chomp_mcp.messages import Route
 
-__all__ = ["OWN", "RULES", "Finding", "Rule", "Scanner", "is_local", "redacted", "told"]
-
 OWN = "one of your own router keys"
 SHORTEST_OWN = 12
 """A shorter key may be a word of any prompt."""

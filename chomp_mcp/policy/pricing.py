@@ -8,8 +8,6 @@ from decimal import Decimal
 
 from chomp_mcp.messages import Model, Router, Usage
 
-__all__ = ["ASSUMED", "FREE", "Price", "base_id", "believable", "cost", "from_model", "known", "public"]
-
 _MILLION = 1_000_000
 
 

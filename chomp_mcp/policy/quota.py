@@ -8,8 +8,6 @@ from typing import Literal
 
 from chomp_mcp.messages.router import QuotaKind, QuotaWindow
 
-__all__ = ["Kind", "Reading", "Source", "Window", "exhausted"]
-
 Kind = QuotaKind
 Window = QuotaWindow
 Source = Literal["headers", "key", "learned", "documented"]

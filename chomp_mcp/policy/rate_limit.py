@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Bucket", "Rate", "full", "take"]
-
 _CLOCK_STEP = 1e-6
 """Epoch seconds as a float tell no less apart; without it, who waits exactly as told might come too early."""
 

@@ -9,8 +9,6 @@ from functools import cached_property
 
 from chomp_mcp.messages import Model
 
-__all__ = ["Roster"]
-
 _TINY = re.compile(r"(?<![\d.])\d(?:\.\d+)?b\b", re.IGNORECASE)
 """Names of models with fewer than ten billion parameters, such as `gemma-3n-4b`."""
 

@@ -32,21 +32,6 @@ from chomp_mcp.policy.book import (
 from chomp_mcp.policy.groups import is_pattern, matching, pattern_routers
 from chomp_mcp.policy.secrets import quoted
 
-__all__ = [
-    "Book",
-    "Target",
-    "auto_order",
-    "close_to",
-    "contradiction_to_check",
-    "listed_routers",
-    "lists_needed",
-    "named_router",
-    "no_key",
-    "owner_of_key",
-    "plan",
-    "resolve",
-]
-
 MOST_COMPARED = 2000
 """Names that a wrong one is compared with: more would hold up everybody else."""
 MOST_ROUTERS = 32

@@ -17,8 +17,6 @@ from urllib.parse import unquote, urlsplit
 from chomp_mcp.messages import Router
 from chomp_mcp.policy.shown import shown
 
-__all__ = ["KEY_SHAPES", "each_text", "masked", "quoted", "sent_secrets", "without", "without_password"]
-
 _START = r"(?:\b|(?<=\\[nrt]))"
 """In text that was escaped, a line break is two characters, of which the second is a letter."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["UNSEEN", "one_line", "shown"]
-
 _TURNING = "\u202a-\u202e\u2066-\u2069"
 """Bidi controls that turn the order of what follows round (CVE-2021-42574); the marks 200E, 200F and 061C do not."""
 UNSEEN = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{_TURNING}]")

@@ -9,8 +9,6 @@ from typing import Final
 from chomp_mcp.messages import Job, JobStatus, Receipt
 from chomp_mcp.policy import budget
 
-__all__ = ["ASKED_AGAIN", "MOST_STARTS", "NOT_KEPT", "STOPPED", "failed", "handed_back", "taken_up"]
-
 MOST_STARTS: Final = 10
 """Of a job that ends every process that begins it."""
 

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 
 from chomp_mcp.messages import Failed, FailureKind
 
-__all__ = ["refused"]
-
 _WISHES: Mapping[str, re.Pattern[str]] = {
     "reasoning_effort": re.compile(r"reasoning|\beffort\b|\bthink", re.IGNORECASE),
     "max_tokens": re.compile(

@@ -11,8 +11,6 @@ from typing import Any
 from chomp_mcp.messages import Router, WireRequest
 from chomp_mcp.policy.quota import Reading
 
-__all__ = ["Credit", "credit", "page_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Credit:

@@ -17,8 +17,6 @@ from chomp_mcp.policy.key_shape import cleaned_keys
 from chomp_mcp.routers import model_facts
 from chomp_mcp.settings import Settings, checked_router_url
 
-__all__ = ["environment_keys", "load"]
-
 
 def load(settings: Settings) -> dict[str, Router]:
     """All routers in catalog order, the user's own after them; a user's row on a built-in id changes its fields.

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from chomp_mcp.dialects.mock import Script
     from chomp_mcp.routers.connector import Session
 
-__all__ = ["MAX_BODY_BYTES", "Client", "Response", "Unreachable"]
 
 CONNECTIONS_PER_ROUTER = 1000
 """Whoever comes when all are in use waits ten seconds for one."""

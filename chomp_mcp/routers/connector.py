@@ -30,7 +30,6 @@ from chomp_mcp.routers.target import proxy_from_environment, target_of
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
-__all__ = ["Session"]
 
 CONNECT_SECONDS = 10.0
 """For a free place among the connections to a router, the look-up of its name, TCP and TLS together."""

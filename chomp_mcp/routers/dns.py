@@ -11,8 +11,6 @@ import contextlib
 import socket
 import threading
 
-__all__ = ["Address", "LookUps"]
-
 Address = tuple[socket.AddressFamily, str]
 
 

@@ -14,8 +14,6 @@ from chomp_mcp import wire
 from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.policy.secrets import each_text, masked
 
-__all__ = ["ErrorFacts", "parsed", "read"]
-
 MAX_MESSAGE = 1000
 MAX_FIELD = 2000
 MAX_DEPTH = 32

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
 
-__all__ = ["FIRST_FINAL_STATUS", "Exchanges", "Sent"]
 
 MAX_HEAD_LINES, MAX_HEAD_LINE_BYTES = 256, 32 * 1024
 FIRST_FINAL_STATUS = 200

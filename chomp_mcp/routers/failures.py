@@ -17,8 +17,6 @@ from chomp_mcp.routers import quota_headers
 from chomp_mcp.routers.envelopes import ErrorFacts, parsed, read
 from chomp_mcp.routers.waits import seconds_in_body, seconds_in_words
 
-__all__ = ["judge", "judge_error"]
-
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failed:
     """An answer that is an error, by its status or by its body; `headers` have lower-case names, `now` is epoch s."""

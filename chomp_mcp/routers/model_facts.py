@@ -22,8 +22,6 @@ from chomp_mcp.dialects.openai.models import is_hidden
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import NEEDS, Model, Router
 
-__all__ = ["FILE", "SOURCE", "ModelFacts", "current", "read", "told", "written"]
-
 _log = logging.getLogger("chomp_mcp.model_facts")
 
 SOURCE = "https://models.dev/api.json"

@@ -15,8 +15,6 @@ from chomp_mcp.policy.pricing import FREE, Price
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, Provider
 
-__all__ = ["genai_price", "is_loaded", "load"]
-
 
 def is_loaded() -> bool:
     """Whether a look-up answers at once."""

@@ -11,8 +11,6 @@ from typing import Any
 from chomp_mcp.policy.quota import Kind, Reading, Window, exhausted
 from chomp_mcp.routers.waits import EPOCH_MS, EPOCH_S, epoch_of_date, seconds_in_headers
 
-__all__ = ["parse_reset", "read", "retry_after"]
-
 
 def read(
     headers: Mapping[str, str], now: float, *, windows: Mapping[Kind, Window] | None = None

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from chomp_mcp.messages import FailureKind
 
-__all__ = ["MAX_BODY_BYTES", "Response", "Unreachable"]
-
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """What one answer may say, unpacked, streamed or whole; the longest outputs of today's models stay under 2 MB."""
 TURN_BYTES = 128 * 1024

@@ -18,8 +18,6 @@ from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import Router
 from chomp_mcp.settings import checked_router_url
 
-__all__ = ["checked_row"]
-
 
 def checked_row(router_id: str, row: Mapping[str, Any], place: str) -> dict[str, Any]:
     """The row's values, by the names of `Router`'s fields; nothing is filled in.

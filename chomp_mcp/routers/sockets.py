@@ -14,8 +14,6 @@ from chomp_mcp.messages import FailureKind
 from chomp_mcp.routers.dns import Address
 from chomp_mcp.routers.response import Unreachable
 
-__all__ = ["listens", "socks_errors", "through_socks", "watch", "watched_socket"]
-
 PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS, PROBES = 15, 5, 3
 """TCP keepalive: what stands between us and a router forgets silent connections after some minutes."""
 

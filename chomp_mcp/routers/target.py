@@ -14,8 +14,6 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.response import Unreachable
 
-__all__ = ["PORTS", "Target", "basic_credentials", "head", "proxy_from_environment", "target_of"]
-
 PORTS = {"http": 80, "https": 443}
 
 

@@ -14,16 +14,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = [
-    "EPOCH_MS",
-    "EPOCH_S",
-    "LONGEST_SECONDS",
-    "epoch_of_date",
-    "seconds_in_body",
-    "seconds_in_headers",
-    "seconds_in_words",
-]
-
 LONGEST_SECONDS = 31 * 86_400.0
 """Limits are of a month at most."""
 

@@ -11,8 +11,6 @@ from chomp_mcp import wire
 from chomp_mcp.store.kv.protocol import KV, Write
 from chomp_mcp.store.sealing import Sealed
 
-__all__ = ["Bodies", "Body"]
-
 KEPT_SECONDS = 86_400.0
 MOST = 200
 """Of one process; the newest take the place of the oldest."""

@@ -10,20 +10,6 @@ from typing import Any
 from chomp_mcp.frozen import struct
 from chomp_mcp.store.kv.protocol import Value, Write
 
-__all__ = [
-    "HOLD_SECONDS",
-    "KEPT_SECONDS",
-    "ROOM_SECONDS",
-    "SKEW_SECONDS",
-    "Held",
-    "Hold",
-    "Holds",
-    "entry",
-    "held_write",
-    "old_marks",
-    "parted",
-]
-
 HOLD_SECONDS = 15 * 60.0
 """How long the reservations of a process count of which nothing more is heard; then they become spend."""
 ROOM_SECONDS = 10.0

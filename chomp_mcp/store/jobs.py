@@ -13,8 +13,6 @@ from chomp_mcp.errors import NewerRecord
 from chomp_mcp.messages import Job, JobStatus
 from chomp_mcp.store.kv.protocol import KV, Value, Write, delete_all
 
-__all__ = ["FINISHED_SECONDS", "UNFINISHED_SECONDS", "Jobs", "new_id"]
-
 FINISHED_SECONDS = 24 * 3600
 """How long a finished job can be collected."""
 UNFINISHED_SECONDS = 48 * 3600

@@ -25,8 +25,6 @@ from chomp_mcp.store.kv.files import PRIVATE_FILE, lock_of, make_folder
 from chomp_mcp.store.spend import Names
 from chomp_mcp.store.tally import Settled
 
-__all__ = ["Journal", "Row"]
-
 
 @struct(frozen=True, slots=True)
 class Row:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from chomp_mcp.messages import Caller
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
-__all__ = ["PAGE_SECONDS", "Page", "Pages"]
-
 PAGE_SECONDS = 600.0
 _NONCE_BYTES = 24
 

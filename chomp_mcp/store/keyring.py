@@ -18,8 +18,6 @@ from chomp_mcp.policy.grants import Grant
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.store.sealing import PREFIX
 
-__all__ = ["Keyring", "Token", "masked"]
-
 _MAX_KEY_LENGTH = 4096
 _LONG_ENOUGH = 16
 """Short keys are the affair of whoever made them: a router of one's own may take what it likes."""

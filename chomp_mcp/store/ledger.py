@@ -20,10 +20,8 @@ from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.store.recovery import book_orphans, stepped, tally_writes
 from chomp_mcp.store.spend import HOLD, Names, Spend, dollars, exceeded, records_of
-from chomp_mcp.store.tally import NO_USAGE, Settled, added, by_router, cost_of, tally
+from chomp_mcp.store.tally import Settled, added, by_router, cost_of, tally
 from chomp_mcp.store.together import Together
-
-__all__ = ["HOLD_SECONDS", "NO_USAGE", "Hold", "Ledger", "Settled", "Spend"]
 
 _log = logging.getLogger("chomp_mcp.ledger")
 

@@ -19,7 +19,6 @@ from chomp_mcp.store.kv.files import PRIVATE_FILE, make_folder, replace_file, un
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
-__all__ = ["NEW_VARIABLE", "VARIABLE", "MasterKey", "MasterKeys", "check_variable", "made", "parsed"]
 
 VARIABLE = "CHOMP_MASTER_KEY"
 NEW_VARIABLE = "CHOMP_NEW_MASTER_KEY"

@@ -14,8 +14,6 @@ from chomp_mcp.store.ledger import Ledger
 from chomp_mcp.store.master_key import MasterKeys, check_variable
 from chomp_mcp.store.sealing import Sealed
 
-__all__ = ["ledger_of", "stores_of"]
-
 
 def stores_of(settings: Settings, clock: Callable[[], float]) -> tuple[Sealed, KV]:
     """Where keys live and where the rest lives: two local files, or one Redis for both."""

@@ -19,7 +19,6 @@ from chomp_mcp.store.kv.protocol import KV, Value
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["LEASE_SECONDS", "JobProcesses", "Processes"]
 
 LEASE_SECONDS = 30.0
 """A process that another machine asks about counts as alive this long after its last `renew`."""

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from chomp_mcp.store.kv.protocol import KV, Write
 from chomp_mcp.store.master_key import VARIABLE, parsed
 
-__all__ = ["PROOF_PATH", "Proof"]
-
 PROOF_PATH = "/.well-known/chomp-gateway"
 """Where a gateway answers `?challenge=`; RFC 8615."""
 _KEY = "gateway:proof"

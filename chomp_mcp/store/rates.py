@@ -11,8 +11,6 @@ from chomp_mcp.errors import StoreAway
 from chomp_mcp.policy import rate_limit
 from chomp_mcp.policy.rate_limit import Bucket, Rate
 
-__all__ = ["Rates", "SharedBuckets"]
-
 MOST_BUCKETS = 10_000
 LONGEST_SECONDS = 3600.0
 """A refusal that ends farther away was noted before the clock was turned back."""

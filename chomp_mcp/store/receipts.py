@@ -9,8 +9,6 @@ from typing import Any
 
 from chomp_mcp.store.kv.protocol import KV
 
-__all__ = ["CHUNK", "Receipts"]
-
 KEPT_SECONDS = 86_400.0
 CHUNK = 50
 """Receipts of one record."""

@@ -14,8 +14,6 @@ from chomp_mcp.store.journal import Journal, Row
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.store.tally import added, tally
 
-__all__ = ["KEPT_SECONDS", "book_orphans", "stepped", "tally_writes"]
-
 _log = logging.getLogger("chomp_mcp.ledger")
 
 AGAIN_SECONDS = 2.0

@@ -21,8 +21,6 @@ from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv.protocol import KV, Change, Entry, Value, Write
 from chomp_mcp.store.master_key import VARIABLE, MasterKey, MasterKeys
 
-__all__ = ["PREFIX", "AtRest", "Sealed"]
-
 PREFIX = "sealed:"
 _SEAL = "seal"
 _RECORDS = "user:"

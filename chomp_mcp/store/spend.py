@@ -12,8 +12,6 @@ from functools import lru_cache
 from chomp_mcp.errors import BudgetExceeded
 from chomp_mcp.policy import budget
 
-__all__ = ["HOLD", "Names", "Spend", "dollars", "exceeded", "records_of"]
-
 HOLD = "hold:"
 _MINUTE = 60
 _VARIABLES: Mapping[str, str] = {"day": "LLM_DAILY_BUDGET_USD", "month": "LLM_MONTHLY_BUDGET_USD"}

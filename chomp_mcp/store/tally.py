@@ -10,8 +10,6 @@ from chomp_mcp.messages import Usage
 from chomp_mcp.store.holds import Hold, Holds
 from chomp_mcp.store.kv.protocol import Value
 
-__all__ = ["Settled", "added", "by_router", "cost_of", "tally"]
-
 NO_USAGE = Usage()
 COUNTS = ("nano_usd", "calls", "unpriced", "estimated", "estimated_nano", "input_tokens", "output_tokens")
 

@@ -11,8 +11,6 @@ from typing import Any
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.store.kv.protocol import KV, Value, delete_all
 
-__all__ = ["Thread", "Threads"]
-
 LAST = "last"
 """The name of what was given none: each overwrites the one before."""
 LAST_SECONDS = 86_400.0

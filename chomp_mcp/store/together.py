@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-__all__ = ["Together"]
-
 
 class Together:
     """Runs `step` in the next turn of the event loop, or in a burst the one after, once for all who came until then."""

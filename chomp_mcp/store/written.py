@@ -9,8 +9,6 @@ from pathlib import Path
 
 from chomp_mcp.store.kv.protocol import KV
 
-__all__ = ["Written"]
-
 KEPT_SECONDS = 365 * 86_400
 
 

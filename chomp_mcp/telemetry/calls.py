@@ -9,8 +9,6 @@ from typing import Any
 from chomp_mcp.messages import Caller
 from chomp_mcp.telemetry.report import NO_FAILURES, Report, Transition
 
-__all__ = ["MOST_CALLERS", "Calls", "Counts"]
-
 MOST_CALLERS = 4096
 """Whose calls are counted apart; who has asked nothing for the longest time starts again."""
 _REPORTED = 12

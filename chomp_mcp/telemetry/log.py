@@ -21,8 +21,6 @@ from chomp_mcp.policy.secrets import masked
 from chomp_mcp.telemetry.lossy import LossyStream
 from chomp_mcp.telemetry.report import Report, Transition, shown
 
-__all__ = ["LEVELS", "LogObserver", "checked_level", "configure"]
-
 LEVELS: Final[Mapping[str, int]] = MappingProxyType(
     {"off": logging.CRITICAL + 10, "error": logging.ERROR, "info": logging.INFO, "debug": logging.DEBUG}
 )

@@ -14,8 +14,6 @@ import time
 from contextlib import suppress
 from typing import Final, TextIO
 
-__all__ = ["LossyStream"]
-
 MOST_WAITING: Final = 1000
 """Pieces of text, most of them lines."""
 LAST_WORDS_SECONDS: Final = 0.5

@@ -22,7 +22,6 @@ from chomp_mcp.telemetry.report import OK, Report, Transition, shown
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 
-__all__ = ["CONTENT_TYPE", "OTHER", "Metrics"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OTHER: Final = "other"

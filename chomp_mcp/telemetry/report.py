@@ -11,8 +11,6 @@ from typing import Final, Literal, Protocol
 from chomp_mcp.messages import Receipt
 from chomp_mcp.policy.secrets import masked
 
-__all__ = ["HIDDEN", "OK", "SHOWN_CALLER", "Observer", "Observers", "Price", "Report", "Transition", "shown"]
-
 OK: Final = "ok"
 """The status of an exchange, and the outcome of an attempt, that went well."""
 

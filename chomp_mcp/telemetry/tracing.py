@@ -25,7 +25,6 @@ from chomp_mcp.telemetry.report import HIDDEN, NO_FAILURES, Report, shown
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
 
-__all__ = ["Trace", "Tracing"]
 
 _SCOPE: Final = "chomp_mcp"
 

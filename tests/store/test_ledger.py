@@ -20,7 +20,8 @@ from chomp_mcp.policy.budget import Limits
 from chomp_mcp.store import ledger as ledger_module
 from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.kv.sqlite import Sqlite
-from chomp_mcp.store.ledger import HOLD_SECONDS, NO_USAGE, Hold, Ledger, Settled, Spend
+from chomp_mcp.store.ledger import HOLD_SECONDS, Hold, Ledger, Settled, Spend
+from chomp_mcp.store.tally import NO_USAGE
 from tests.store.other_process import go, kill, open_store, race, start
 from tests.support.clock import NOON, Clock
 

@@ -16,8 +16,6 @@ from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.values import as_objects
 from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, Model, Route, Router, WireRequest
 
-__all__ = ["VERSION", "decode", "decode_list", "decoder", "encode", "encode_list"]
-
 VERSION = "2023-06-01"
 """The later of the two versions that Anthropic lists (platform.claude.com, Versions)."""
 

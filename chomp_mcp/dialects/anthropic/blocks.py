@@ -10,8 +10,6 @@ from typing import Any
 
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 
-__all__ = ["blocks_of", "marked"]
-
 _NATIVE = ("image", "document", "tool_result", "tool_use", "search_result")
 """Blocks of Messages itself, which travel as they came."""
 

@@ -10,8 +10,6 @@ from chomp_mcp.dialects.openai.text import as_input
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Usage
 
-__all__ = ["message_id", "message_of", "reasoning_in", "stop_reason", "usage_object"]
-
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use"}
 _REFUSALS = frozenset({"content_filter", "refusal"})
 

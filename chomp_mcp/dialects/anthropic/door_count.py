@@ -9,8 +9,6 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.values import as_list, as_objects
 
-__all__ = ["estimate"]
-
 _BYTES_PER_TOKEN = 4
 _IMAGE = 1_600
 """Tokens of an image as large as Anthropic keeps one (platform.claude.com, Vision)."""

@@ -9,8 +9,6 @@ from chomp_mcp.dialects.anthropic.signatures import details_in, is_ours
 from chomp_mcp.dialects.openai.shapes import call
 from chomp_mcp.dialects.values import wrong
 
-__all__ = ["History"]
-
 _ROLES = ("user", "assistant", "system")
 _NO_RESULT = "No result: the call was interrupted."
 _Block = Mapping[str, Any]

@@ -11,8 +11,6 @@ from chomp_mcp.dialects.anthropic.door_tools import Tools
 from chomp_mcp.dialects.values import as_list, wrong
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["chat_of"]
-
 MOST_STOPS = 4
 """Stop sequences that chat completions takes."""
 MOST_USER = 64

@@ -14,8 +14,6 @@ from chomp_mcp.dialects.anthropic.signatures import sign
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects
 from chomp_mcp.messages import Delta, Usage
 
-__all__ = ["PING", "MessageEvents", "event"]
-
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 _TEXT_DELTA = (

@@ -7,8 +7,6 @@ from typing import Any
 
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["Tools"]
-
 _WORDS = {"auto": "auto", "any": "required", "none": "none"}
 _EMPTY_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}}
 _SEARCH = "tool_search_tool"

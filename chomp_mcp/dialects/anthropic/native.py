@@ -14,8 +14,6 @@ from chomp_mcp.dialects.openai.request import session_of
 from chomp_mcp.dialects.stream.relayed import Relayed, as_it_came
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
-__all__ = ["decode", "decoder", "encode", "encode_count"]
-
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /messages with the client's own body."""

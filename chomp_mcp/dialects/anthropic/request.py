@@ -17,8 +17,6 @@ from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Route
 from chomp_mcp.policy.capability import limit_of
 
-__all__ = ["Translated", "translate"]
-
 _DEFAULT_MAX_TOKENS = 8192
 """Messages insists on a limit; this much, or the model's own maximum where the list tells a smaller one."""
 _LEAST_BUDGET = 1024

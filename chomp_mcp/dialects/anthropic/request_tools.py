@@ -10,8 +10,6 @@ from chomp_mcp.dialects.anthropic.schemas import closed
 from chomp_mcp.dialects.openai.allowed_tools import allowed
 from chomp_mcp.dialects.values import as_mapping, as_objects
 
-__all__ = ["tools_of"]
-
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 _FUNCTION = frozenset({"name", "description", "strict", "parameters", "cache_control"})
 

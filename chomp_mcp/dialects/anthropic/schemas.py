@@ -11,8 +11,6 @@ from typing import Any
 
 from chomp_mcp import wire
 
-__all__ = ["closed"]
-
 _KEPT = frozenset(
     {
         "$ref",

@@ -14,8 +14,6 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.values import as_list
 
-__all__ = ["details_in", "is_ours", "sign", "without_ours"]
-
 _MARK = "chomp1."
 
 

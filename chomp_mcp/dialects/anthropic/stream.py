@@ -14,8 +14,6 @@ from chomp_mcp.dialects.stream.framing import Events
 from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import Delta, ErrorObject, Usage
 
-__all__ = ["FINISH", "THINKING", "MessageDecoder", "usage_of"]
-
 FINISH: Mapping[str, str] = {
     "end_turn": "stop",
     "stop_sequence": "stop",

@@ -10,8 +10,6 @@ from chomp_mcp.dialects.anthropic.stream import THINKING
 from chomp_mcp.dialects.openai.text import as_input
 from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 
-__all__ = ["has_bare_calls", "turns_of"]
-
 _READ = frozenset(
     {"role", "content", "tool_calls", "tool_call_id", "cache_control", "thinking_blocks", "refusal", "is_error"}
 )

@@ -10,8 +10,6 @@ from chomp_mcp.dialects.openai.text import as_input
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import text_of
 
-__all__ = ["contents_of", "signed"]
-
 _Part = dict[str, Any]
 _SYSTEM = ("system", "developer")
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})

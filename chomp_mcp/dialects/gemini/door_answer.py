@@ -10,8 +10,6 @@ from chomp_mcp.dialects.openai.text import as_input
 from chomp_mcp.dialects.values import as_mapping, as_objects
 from chomp_mcp.messages import Completion, Delta, Usage
 
-__all__ = ["ContentStream", "response_of"]
-
 _FINISH = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 
 

@@ -11,8 +11,6 @@ from chomp_mcp.dialects.openai.shapes import call
 from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["chat_of"]
-
 _CONFIG = {
     "temperature": "temperature",
     "topP": "top_p",

@@ -12,8 +12,6 @@ from chomp_mcp.dialects.gemini.request import call
 from chomp_mcp.dialects.stream.relayed import as_it_came
 from chomp_mcp.messages import ChatRequest, Delta, Route, WireRequest
 
-__all__ = ["decode", "decoder", "encode"]
-
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """The client's own body, to the method that it asked for."""

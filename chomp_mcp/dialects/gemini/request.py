@@ -19,8 +19,6 @@ from chomp_mcp.dialects.openai.request import headers_of
 from chomp_mcp.dialects.values import OURS, as_list, as_mapping, as_text
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
-__all__ = ["call", "encode"]
-
 _CONFIG: Mapping[str, str] = {
     "temperature": "temperature",
     "top_p": "topP",

@@ -16,8 +16,6 @@ from chomp_mcp.dialects.stream.framing import Either
 from chomp_mcp.dialects.values import as_mapping, as_objects
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
-__all__ = ["decode", "decode_list", "decoder", "encode", "encode_list"]
-
 _NATIVE = ("options", "num_ctx", "keep_alive", "think")
 """Fields that only /api/chat reads: over /v1 a small default context cuts long prompts without a word."""
 

@@ -12,8 +12,6 @@ from chomp_mcp.dialects.openai.tool_calls import mend_arguments, new_id
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Delta, Usage
 
-__all__ = ["Pieces", "body_of", "completion_of", "is_native", "left_out", "usage_of"]
-
 # Chat completions' name -> the name in `options`.
 _OPTIONS: Mapping[str, str] = {
     "max_tokens": "num_predict",

@@ -7,8 +7,6 @@ from typing import Any
 
 from chomp_mcp.dialects.values import as_mapping
 
-__all__ = ["abilities"]
-
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "tools": ("tools",),
     "parallel_tools": ("parallel_tool_calls",),

@@ -6,8 +6,6 @@ from typing import Any
 
 from chomp_mcp import wire
 
-__all__ = ["Alike"]
-
 _LESSONS = 8
 """So many patterns that fit nothing, and no more are tried: some routers pad every frame with noise."""
 _PROBE = "?"

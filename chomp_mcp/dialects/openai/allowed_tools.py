@@ -7,8 +7,6 @@ from typing import Any
 
 from chomp_mcp.dialects.values import as_list, as_text
 
-__all__ = ["allowed", "name_of"]
-
 
 def allowed(choice: Any) -> tuple[str, set[str]] | None:
     """The mode (`auto` or `required`) and the names that a choice allows; None for every other kind of choice."""

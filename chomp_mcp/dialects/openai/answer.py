@@ -13,8 +13,6 @@ from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.dialects.values import as_list, as_mapping
 from chomp_mcp.messages import Completion, ErrorObject, Failed, FailureKind, Usage
 
-__all__ = ["NOTHING_SAID", "answer_in", "answered", "decode", "error_in", "nonsense", "share_reasoning"]
-
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 
 

@@ -10,8 +10,6 @@ from chomp_mcp.dialects.openai.tool_calls import MOST_OPEN, CallStream, mend_mes
 from chomp_mcp.dialects.values import as_list, as_objects
 from chomp_mcp.messages import Completion, Delta, text_of
 
-__all__ = ["Folder"]
-
 _TEXTS = frozenset(
     {
         *("content", "reasoning_content", "reasoning", "refusal", "arguments", "input"),

@@ -14,8 +14,6 @@ from chomp_mcp.dialects.stream.decoder import FrameDecoder
 from chomp_mcp.dialects.stream.framing import Events
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Route, WireRequest
 
-__all__ = ["decode", "decoder", "encode"]
-
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /completions with the caller's fields; usage is always asked for."""

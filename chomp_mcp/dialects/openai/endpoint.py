@@ -11,8 +11,6 @@ from chomp_mcp.dialects.openai.request import headers_of
 from chomp_mcp.dialects.openai.usage import read_cost, read_usage
 from chomp_mcp.messages import ChatRequest, Completion, ErrorObject, Failed, FailureKind, Route, WireRequest
 
-__all__ = ["encode_at", "with_rows"]
-
 
 def encode_at(path: str, route: Route, request: ChatRequest) -> WireRequest:
     """POST all fields to `path` below the router's OpenAI-compatible root; usage of a stream is asked for."""

@@ -9,8 +9,6 @@ from typing import Any
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import ChatRequest, Completion, Delta
 
-__all__ = ["as_function_call", "as_function_calls", "is_legacy", "with_tools"]
-
 _NOTE = "functions were sent as tools"
 
 

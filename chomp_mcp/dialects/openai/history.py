@@ -11,8 +11,6 @@ from chomp_mcp.dialects.openai.tool_ids import Ids
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Router, text_of
 
-__all__ = ["History", "fit"]
-
 _PLAIN = frozenset({"role", "content"})
 
 MEDIA: Mapping[str, str] = {

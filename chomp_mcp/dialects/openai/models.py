@@ -14,8 +14,6 @@ from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 from chomp_mcp.messages import Model, Router
 
-__all__ = ["MOST_ROWS", "as_model", "embedders", "entries", "is_hidden"]
-
 MOST_ROWS = 10_000
 """The longest lists have a thousand; each request looks at every model, and each page shows all."""
 MOST_ID_CHARACTERS = 512

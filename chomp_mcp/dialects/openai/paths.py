@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["without"]
-
 
 def without(value: Any, path: tuple[str, ...]) -> tuple[Any, bool]:
     """The value without what the path names, and whether that was there; what is not touched is not copied.

@@ -8,8 +8,6 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.messages import Completion, Delta, Usage
 
-__all__ = ["INDEXED", "as_chunks", "as_delta", "call", "completion", "head", "piece", "usage_object", "usage_piece"]
-
 
 def head(answer_id: str, model: str) -> dict[str, Any]:
     """What every chunk of an answer repeats; `created` is 0, for these routers tell no time and we hold no clock."""

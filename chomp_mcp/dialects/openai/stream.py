@@ -16,8 +16,6 @@ from chomp_mcp.dialects.stream.framing import Events, Frames
 from chomp_mcp.dialects.values import as_list
 from chomp_mcp.messages import MUTE_ENDS, Delta, ErrorObject
 
-__all__ = ["StreamDecoder"]
-
 
 class StreamDecoder(FrameDecoder):
     """`text/event-stream` of `chat.completion.chunk` objects.

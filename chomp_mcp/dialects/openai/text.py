@@ -9,8 +9,6 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.values import as_list
 
-__all__ = ["Halves", "as_input", "loads", "read"]
-
 _BOM = b"\xef\xbb\xbf"
 
 

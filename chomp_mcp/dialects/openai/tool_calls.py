@@ -10,8 +10,6 @@ from chomp_mcp import wire
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.values import as_text
 
-__all__ = ["MOST_OPEN", "CallStream", "mend_arguments", "mend_message", "new_id"]
-
 _NOTHING = "{}"
 """The arguments of a call without any: a client parses them as JSON, and the empty text is none."""
 _NO_ARGUMENTS = ("", "null")

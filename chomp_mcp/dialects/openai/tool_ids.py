@@ -10,8 +10,6 @@ from typing import Any
 
 from chomp_mcp.dialects.values import as_list, as_text
 
-__all__ = ["Ids"]
-
 _PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SHORT = re.compile(r"[a-zA-Z0-9]{9}")
 _SHARED = 50

@@ -10,8 +10,6 @@ from chomp_mcp.dialects.numbers import MOST_COST, dollars, tokens
 from chomp_mcp.dialects.values import as_mapping, as_text
 from chomp_mcp.messages import Usage
 
-__all__ = ["read_cost", "read_usage"]
-
 
 def read_usage(usage: Any, service_tier: Any = None) -> Usage | None:
     """OpenAI's usage object, and what others write into theirs; `service_tier` is what the answer says beside it."""

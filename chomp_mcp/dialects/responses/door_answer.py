@@ -9,17 +9,6 @@ from chomp_mcp.dialects.responses.door_request import REASONING, Chat, seal
 from chomp_mcp.dialects.values import as_list
 from chomp_mcp.messages import Completion, Usage
 
-__all__ = [
-    "annotation",
-    "call_item",
-    "ending",
-    "message_item",
-    "reasoning_item",
-    "response",
-    "skeleton",
-    "usage_object",
-]
-
 _ECHOED: Mapping[str, Any] = {
     "background": False,
     "instructions": None,

@@ -17,8 +17,6 @@ from chomp_mcp.dialects.responses.door_tools import Tools, freeform_arguments
 from chomp_mcp.dialects.values import as_list, as_objects, wrong
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["REASONING", "Chat", "is_ours", "seal", "state_needed", "to_chat", "unseal"]
-
 REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
 """Fields of a chat message that hold what the model thought."""
 

@@ -13,8 +13,6 @@ from chomp_mcp.dialects.values import as_list, as_mapping, as_objects
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import Delta, Usage
 
-__all__ = ["ResponseEvents"]
-
 Event = dict[str, Any]
 
 

@@ -17,8 +17,6 @@ from chomp_mcp import wire
 from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["Call", "Tool", "Tools", "freeform_arguments", "freeform_input"]
-
 LONGEST_NAME = 64
 """What OpenAI and most routers take as a function's name: `[a-zA-Z0-9_-]{1,64}`."""
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")

@@ -8,8 +8,6 @@ from typing import Any
 from chomp_mcp.dialects.responses.reasoning import items_in
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 
-__all__ = ["items_of"]
-
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
 _THOUGHTS = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"})
 """What a model thought: only what this route has sealed itself goes back to it."""

@@ -17,8 +17,6 @@ from chomp_mcp.dialects.stream.decoder import Whole
 from chomp_mcp.dialects.stream.relayed import Relayed, as_it_came
 from chomp_mcp.messages import ChatRequest, Delta, Route, WireRequest
 
-__all__ = ["decode", "decoder", "encode"]
-
 
 def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /responses with the client's own body."""

@@ -11,8 +11,6 @@ from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import Usage
 
-__all__ = ["CALLS", "acts", "call_of", "citation", "finish_of", "message_of", "picture", "usage_of"]
-
 _INCOMPLETE: Mapping[str, str] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """Why a Response is incomplete -> chat completions' finish reason."""
 CALLS = ("function_call", "custom_tool_call")

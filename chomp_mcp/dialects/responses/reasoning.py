@@ -12,8 +12,6 @@ from typing import Any
 
 from chomp_mcp.dialects.values import as_list, as_text
 
-__all__ = ["FORMAT", "details_of", "items_in", "thought_in"]
-
 FORMAT = "openai-responses-v1"
 
 

@@ -17,8 +17,6 @@ from chomp_mcp.dialects.responses.items import items_of
 from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
-__all__ = ["body_of", "encode"]
-
 _AS_THEY_ARE = (
     "conversation",
     "max_tool_calls",

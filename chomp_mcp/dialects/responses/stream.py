@@ -18,8 +18,6 @@ from chomp_mcp.dialects.stream.framing import Events
 from chomp_mcp.dialects.values import as_list, as_mapping, as_text
 from chomp_mcp.messages import MUTE_ENDS, Delta, ErrorObject
 
-__all__ = ["ResponseDecoder"]
-
 
 class ResponseDecoder(ObjectDecoder):
     """Text, refusals, reasoning, calls, and the end; what is new is passed over."""

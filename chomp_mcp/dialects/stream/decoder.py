@@ -14,8 +14,6 @@ from chomp_mcp.dialects.openai.text import Halves, loads
 from chomp_mcp.dialects.stream.framing import MAX_ANSWER_BYTES, MOST_LINES, MOST_SILENT_BYTES, Frames
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
 
-__all__ = ["FrameDecoder", "ObjectDecoder", "Whole"]
-
 Whole = Callable[[bytes], Completion | Failed | ErrorObject]
 """A dialect's `decode`."""
 

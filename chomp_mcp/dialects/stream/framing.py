@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-__all__ = ["MAX_ANSWER_BYTES", "MOST_SILENT_BYTES", "Either", "Event", "Events", "Frames", "Objects"]
-
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole answer, or one event of a stream; a larger one is no answer but a fault, and would be held in memory."""
 

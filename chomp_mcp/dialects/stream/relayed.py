@@ -11,8 +11,6 @@ from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.values import as_mapping
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed
 
-__all__ = ["Relayed", "as_it_came"]
-
 _NOTHING: dict[str, Any] = {}
 
 

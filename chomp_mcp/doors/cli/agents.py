@@ -10,8 +10,6 @@ from chomp_mcp.doors.cli.launch import command
 from chomp_mcp.messages import Model
 from chomp_mcp.policy.agents import VIA_CHOMP
 
-__all__ = ["AGENTS", "Agent", "Run", "Setup"]
-
 TOKEN = "CHOMP_RUN_TOKEN"  # noqa: S105 - the variable's name
 """Where an agent finds the token, that no process list shows it."""
 

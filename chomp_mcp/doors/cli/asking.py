@@ -27,8 +27,6 @@ from chomp_mcp.messages import OWNER, ChatRequest, Completion, receipt_line
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.threads import Thread
 
-__all__ = ["ask", "chat", "dispatch"]
-
 
 def ask(args: argparse.Namespace) -> None:
     """Stream the answer to stdout and the receipt's line to stderr; with --json, one object with both."""

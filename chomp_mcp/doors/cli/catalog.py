@@ -12,8 +12,6 @@ from chomp_mcp.routers import model_facts
 from chomp_mcp.routers.model_facts import ModelFacts
 from chomp_mcp.settings import Settings
 
-__all__ = ["show", "update"]
-
 
 def show(args: argparse.Namespace) -> None:
     """Its date, its source and its size."""

@@ -14,8 +14,6 @@ from pathlib import Path
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.policy.secrets import masked
 
-__all__ = ["agreed", "is_yes", "masked_line", "refused", "show"]
-
 _SECRET = re.compile(
     r"""((?:key|token|secret|passw\w*|authorization|credential)\w*["']?\s*[:=]\s*)(["'])(?!\2).+?\2|(//)[^/@\s"']+@""",
     re.IGNORECASE,

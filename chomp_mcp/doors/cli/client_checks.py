@@ -15,8 +15,6 @@ from chomp_mcp.doors.cli.key_checks import Check, check
 from chomp_mcp.doors.cli.probe import NoAnswer, answers_http, start
 from chomp_mcp.errors import ChompError
 
-__all__ = ["client_rows", "entries", "environment_of"]
-
 
 def entries() -> dict[str, Launch | str | None]:
     """Client -> what its entry starts; None where it has no entry; a text where its file cannot be read, and why."""

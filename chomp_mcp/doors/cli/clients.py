@@ -14,8 +14,6 @@ from typing import Any
 
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["CLIENTS", "NAME", "Client", "Launch", "application", "launch_of"]
-
 NAME = "chomp"
 """What our entry is called, everywhere."""
 Entry = Mapping[str, Any]

@@ -13,10 +13,8 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import show_json
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import OWNER
-from chomp_mcp.policy import routing
+from chomp_mcp.policy.book import listed_routers
 from chomp_mcp.settings import Settings
-
-__all__ = ["answer_shell", "completion"]
 
 LIST_SECONDS = 0.5
 """How long a shell waits for a list that was never read."""
@@ -58,7 +56,7 @@ def _models(prefix: str, **_: object) -> list[str]:
         async with Chomp(Settings.load()) as chomp:
             book = await chomp.books.of(OWNER)
             named = prefix.partition("/")[0]
-            routers = [router for router in routing.listed_routers(book) if router.startswith(named)]
+            routers = [router for router in listed_routers(book) if router.startswith(named)]
             lists = await chomp.models.soon(routers, book.keys, LIST_SECONDS)
             listed = [model.ref for known in lists.values() if known for model in known.models]
         return ["auto", *(f"{router}/auto" for router in routers), *listed]

@@ -14,8 +14,6 @@ from typing import Self
 
 from chomp_mcp.errors import StoreError
 
-__all__ = ["ConfigFile"]
-
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 """How PowerShell's `>` begins a file; the mark stays in the text."""
 

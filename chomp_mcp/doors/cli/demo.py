@@ -23,8 +23,6 @@ from chomp_mcp.errors import ChompError, UpstreamFailed
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 
-__all__ = ["demo"]
-
 Tell = Callable[[str, str], None]
 """A step's name (empty: still the same), and what was seen."""
 FAILOVER = {"LLM_DEFAULT_MODEL": "mock/500", "LLM_FALLBACKS": "mock/echo"}

@@ -19,8 +19,6 @@ from chomp_mcp.doors.cli.config_file import ConfigFile
 from chomp_mcp.doors.cli.output import remark
 from chomp_mcp.policy.agents import VIA_CHOMP
 
-__all__ = ["PROFILE_ID", "install_profile", "profile", "profile_file", "uninstall_profile"]
-
 PROFILE_ID = "c40b9c1e-6f0d-5a57-9d0c-63686f6d7021"
 """Of our profile, on every machine: its file has this name."""
 _ENTRIES, _APPLIED = "entries", "appliedId"

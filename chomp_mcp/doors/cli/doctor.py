@@ -27,8 +27,6 @@ from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 
-__all__ = ["doctor"]
-
 SLOW_SECONDS = 5.0
 """The shortest time that a known client gives a server to start (pydantic-ai)."""
 NAME_WIDTH = 22

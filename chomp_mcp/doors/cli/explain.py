@@ -11,8 +11,6 @@ from chomp_mcp.messages import OWNER, ChatRequest
 from chomp_mcp.policy.capability import checked_needs
 from chomp_mcp.settings import Settings
 
-__all__ = ["explain"]
-
 
 async def explain(args: argparse.Namespace) -> None:
     """The plan as a table, the notes below it."""

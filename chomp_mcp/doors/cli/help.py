@@ -9,8 +9,6 @@ from chomp_mcp.doors.cli.output import show_json
 from chomp_mcp.doors.cli.parser import did_you_mean, parser
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["as_json", "described"]
-
 
 def as_json(args: argparse.Namespace) -> None:
     """The whole command line, or one command of it."""

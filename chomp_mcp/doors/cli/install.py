@@ -24,8 +24,6 @@ from chomp_mcp.messages import AUTO
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 
-__all__ = ["install", "snippet", "uninstall"]
-
 SETTINGS = ("LLM_", "CHOMP_", "CIRCUIT_", "OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
 """What the names of the settings begin with that matter to a server on stdio."""
 REMOTE = frozenset({

@@ -8,8 +8,6 @@ import contextlib
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.processes import JobProcesses
 
-__all__ = ["run_job"]
-
 
 async def run_job(args: argparse.Namespace) -> None:
     """Run the stored jobs of a queue to their end."""

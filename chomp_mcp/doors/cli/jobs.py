@@ -14,8 +14,6 @@ from chomp_mcp.doors.views import command_job
 from chomp_mcp.messages import OWNER, JobStatus, receipt_line
 from chomp_mcp.settings import Settings
 
-__all__ = ["cancel", "jobs", "result"]
-
 WAIT_SECONDS = 30.0
 """How long one look waits; a longer --wait is several looks."""
 

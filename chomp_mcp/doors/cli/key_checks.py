@@ -20,8 +20,6 @@ from chomp_mcp.gateway.key_check import check_key
 from chomp_mcp.messages import OWNER, Router
 from chomp_mcp.settings import Settings
 
-__all__ = ["Check", "check", "check_keys", "key_rows"]
-
 
 class Check(TypedDict):
     """One thing that `doctor` looked at."""

@@ -26,8 +26,6 @@ from chomp_mcp.settings import Settings
 if TYPE_CHECKING:
     from chomp_mcp.messages import Router
 
-__all__ = ["add", "import_keys", "list_keys", "remove", "store_checked", "token", "typed"]
-
 
 async def list_keys(args: argparse.Namespace) -> None:
     """A table of routers and masked keys."""

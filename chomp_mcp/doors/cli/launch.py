@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 
 from chomp_mcp.settings import NETWORK
 
-__all__ = ["INHERITED", "client_environment", "command", "lasting_command", "network", "typed_command"]
-
 NAME = "chomp-mcp"
 
 INHERITED = (

@@ -9,8 +9,6 @@ from chomp_mcp.doors.cli.output import clock, remark, show_json, table
 from chomp_mcp.messages import receipt_line
 from chomp_mcp.settings import Settings
 
-__all__ = ["logs"]
-
 
 async def logs(args: argparse.Namespace) -> None:
     """A row per exchange, the newest first; with --json the whole receipts."""

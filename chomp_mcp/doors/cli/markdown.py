@@ -11,8 +11,6 @@ from importlib.util import find_spec
 
 from chomp_mcp.doors.cli.output import answer, cleaned
 
-__all__ = ["MarkdownAnswer", "PlainAnswer", "is_wanted"]
-
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _LIST = re.compile(r"\s*([-*+]|\d{1,9}[.)])\s")
 _DUMB = frozenset({"", "dumb"})

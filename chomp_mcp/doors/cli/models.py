@@ -13,8 +13,6 @@ from chomp_mcp.errors import UpstreamFailed
 from chomp_mcp.messages import AUTO
 from chomp_mcp.settings import Settings
 
-__all__ = ["models"]
-
 
 async def models(args: argparse.Namespace) -> int:
     """A table of models; routers that could not be asked are named on stderr, exit code 4 if nobody else was there."""

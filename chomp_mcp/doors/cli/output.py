@@ -12,8 +12,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
-__all__ = ["answer", "as_typed", "cleaned", "clock", "plain", "remark", "room_on", "show_json", "table"]
-
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 """Characters that turn the order of what is shown round, and Unicode's own ends of lines."""
 _CONTROLS: Mapping[int, str] = {

@@ -11,8 +11,6 @@ from typing import Any, NoReturn
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway import RUN_JOB
 
-__all__ = ["AGENTS", "CHECK_KEYS", "CLIENTS", "client_named", "did_you_mean", "parsed", "parser"]
-
 CHECK_KEYS = "check-keys"
 NEEDS = ("tools", "parallel_tools", "vision", "documents", "json_schema", "reasoning")
 """Those of messages/router.py, which the help need not load."""

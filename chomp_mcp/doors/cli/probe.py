@@ -13,8 +13,6 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self
 
-__all__ = ["HELLO", "NoAnswer", "Server", "answers_http", "start"]
-
 ANSWER_SECONDS = 30.0
 HTTP_SECONDS = 5.0
 LAST_LINES = 3

@@ -20,8 +20,6 @@ from chomp_mcp.messages import MAX_PROMPT_BYTES, OWNER, ChatRequest
 from chomp_mcp.messages.router import AUTO
 from chomp_mcp.store.threads import Thread
 
-__all__ = ["folders_of", "prompt_of", "request_of", "thread_of"]
-
 STDIN = "-"
 SILENT_SECONDS = 1.0
 """How long a socket that nobody asked for may say nothing; see `_is_piped`."""

@@ -11,8 +11,6 @@ from chomp_mcp.doors.cli.desktop import profile, profile_file
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.settings import Settings
 
-__all__ = ["DESKTOP", "provider_of"]
-
 TOKEN = "GATEWAY_AUTH_TOKEN"  # noqa: S105 - the variable's name
 """Where a client finds the gateway's token, which no file of a client holds."""
 

@@ -35,8 +35,6 @@ from chomp_mcp.routers.catalog import load
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.proof import PROOF_PATH
 
-__all__ = ["run"]
-
 LIST_SECONDS = 5.0
 """How long the agent's start may wait for the context window of its model."""
 STOP_SECONDS = 15.0

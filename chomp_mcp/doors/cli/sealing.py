@@ -15,8 +15,6 @@ from chomp_mcp.settings import Settings
 from chomp_mcp.store.master_key import NEW_VARIABLE, VARIABLE, MasterKey, made, parsed
 from chomp_mcp.store.sealing import Sealed
 
-__all__ = ["decrypt", "encrypt", "rotate"]
-
 
 async def encrypt(args: argparse.Namespace) -> None:
     """Seal what lies in the open; where there is no master key yet, one is made and kept."""

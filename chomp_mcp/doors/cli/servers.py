@@ -15,8 +15,6 @@ from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.kv.redis_url import place_of
 
-__all__ = ["serve", "stdio", "worker"]
-
 
 def stdio(_args: argparse.Namespace) -> None:
     """Be an MCP server on stdin and stdout until the client leaves."""

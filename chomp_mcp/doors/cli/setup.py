@@ -24,8 +24,6 @@ from chomp_mcp.errors import ChompError, InvalidRequest, UpstreamError
 from chomp_mcp.messages import OWNER, Router
 from chomp_mcp.settings import Settings
 
-__all__ = ["key_takers", "setup"]
-
 FIRST_QUESTION = "Say hello in one sentence, and name the model that you are."
 MOST_TRIES = 3
 

@@ -15,8 +15,6 @@ from chomp_mcp.errors import StoreError
 from chomp_mcp.gateway.status import RouterStatus
 from chomp_mcp.settings import Settings
 
-__all__ = ["status"]
-
 
 async def status(args: argparse.Namespace) -> int:
     """A table of the routers, then the spend against the budgets; with --json all that is known."""

@@ -11,8 +11,6 @@ from typing import Self
 
 from chomp_mcp.doors.cli.output import plain, room_on
 
-__all__ = ["StatusLine"]
-
 PATIENCE_SECONDS = 1.0
 TICK_SECONDS = 0.25
 _CLEAR = "\r\x1b[K"

@@ -11,8 +11,6 @@ from chomp_mcp.settings import Settings
 from chomp_mcp.store.kv.sqlite import FILES, is_damaged
 from chomp_mcp.store.sealing import AtRest
 
-__all__ = ["repaired", "try_stores"]
-
 KEY = "doctor:check"
 SECONDS = 60.0
 """When the entry goes by itself, should this process die before it deletes it."""

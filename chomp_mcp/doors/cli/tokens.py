@@ -12,8 +12,6 @@ from chomp_mcp.messages import Caller
 from chomp_mcp.policy.grants import FIELDS
 from chomp_mcp.settings import Settings
 
-__all__ = ["add", "list_tokens", "revoke", "rotate"]
-
 
 async def list_tokens(args: argparse.Namespace) -> None:
     """A table of the tokens, never of what they are."""

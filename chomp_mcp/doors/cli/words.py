@@ -9,8 +9,6 @@ from chomp_mcp.doors import words
 from chomp_mcp.doors.cli.output import as_typed, plain
 from chomp_mcp.errors import ChompError
 
-__all__ = ["error_json", "error_line", "spoken"]
-
 
 def spoken(text: str) -> str:
     """The text in this door's words, and its commands as they run here."""

@@ -12,8 +12,6 @@ from urllib.request import url2pathname
 
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["Folders", "Place", "folders_for", "root_folders"]
-
 _OTHER_HOMES = ("/home", "/Users")
 _NEEDS_NO_LINKS = os.open in os.supports_dir_fd
 """Windows has no `dir_fd`: there the path is looked at again once the file is open."""

@@ -13,8 +13,6 @@ from typing import Final
 from chomp_mcp.doors.files.folders import Folders, Place
 from chomp_mcp.errors import InvalidRequest
 
-__all__ = ["MOST_FILES", "places"]
-
 MOST_FILES: Final = 200
 MOST_LOOKED_AT: Final = 20_000
 """Entries of folders, for one call's globs."""

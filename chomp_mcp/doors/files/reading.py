@@ -20,8 +20,6 @@ from chomp_mcp.messages import MAX_PROMPT_BYTES, Caller, ChatRequest
 from chomp_mcp.policy.outward import Finding, Scanner, is_local, told
 from chomp_mcp.policy.secret_files import secret_name
 
-__all__ = ["with_files"]
-
 MAX_MEDIA_BYTES: Final = 15 << 20
 """Images and PDFs of one call, before base64; routers take about 20 MB."""
 MEGA: Final = 1_000_000

@@ -17,8 +17,6 @@ from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.messages import Job, JobStatus
 from chomp_mcp.policy.secret_files import secret_name
 
-__all__ = ["saved", "target_for"]
-
 SHOWN_LINES: Final = 5
 SHOWN_CHARACTERS: Final = 400
 MAX_BYTES: Final = 64 << 20

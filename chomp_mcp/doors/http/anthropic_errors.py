@@ -10,8 +10,6 @@ from starlette.types import Scope
 
 from chomp_mcp.errors import ChompError, PromptTooLong
 
-__all__ = ["PATHS", "are_asked_for", "envelope", "status"]
-
 PATHS: Final = ("/v1/messages", "/v1/messages/count_tokens")
 
 _TYPES: Mapping[int, str] = {

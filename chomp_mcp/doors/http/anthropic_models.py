@@ -10,8 +10,6 @@ from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import Model
 from chomp_mcp.policy.agents import VIA_CHOMP
 
-__all__ = ["entry", "page"]
-
 MOST = 1000
 DEFAULT_LIMIT = 20
 """Both as platform.claude.com has them for GET /v1/models."""

@@ -45,7 +45,6 @@ from chomp_mcp.errors import InvalidRequest
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-__all__ = ["SETTLE_SECONDS", "build_app"]
 
 SETTLE_SECONDS = 5.0
 """How long the last exchanges may take to be settled, once nothing more is written to their clients."""

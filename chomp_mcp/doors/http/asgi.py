@@ -23,28 +23,6 @@ from chomp_mcp.doors.words import HTTP, spoken
 from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, NotAuthenticated, Overloaded, UpstreamError
 from chomp_mcp.messages import Caller
 
-__all__ = [
-    "HANG_UP",
-    "HEADERS",
-    "KEEPALIVE_SECONDS",
-    "LAST_WORDS_SECONDS",
-    "EventStream",
-    "HangUp",
-    "Json",
-    "by_method",
-    "caller_of",
-    "error_answer",
-    "header_value",
-    "number",
-    "public_error",
-    "read_json",
-    "request_id_of",
-    "send_json",
-    "server_sent",
-    "shutting_down",
-    "while_connected",
-]
-
 KEEPALIVE_SECONDS = 15.0
 """How long an event stream stays silent before it sends a comment; proxies give up after 30 to 60."""
 

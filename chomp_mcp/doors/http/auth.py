@@ -20,16 +20,6 @@ from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.keyring import Keyring
 
-__all__ = [
-    "HEALTH_PATHS",
-    "OPEN_PREFIXES",
-    "Authentication",
-    "check_bind",
-    "is_loopback",
-    "is_open",
-    "may_register",
-]
-
 HEALTH_PATHS: Final = ("/healthz", "/readyz")
 OPEN_PREFIXES: Final = (*HEALTH_PATHS, "/keys/", "/.well-known/")
 """Paths without a token: health, the key page, which carries its own one-time secret, and what RFC 8615 holds."""

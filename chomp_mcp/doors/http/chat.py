@@ -13,17 +13,6 @@ from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, ChatRequest, Receipt, Usage
 from chomp_mcp.telemetry.report import OK
 
-__all__ = [
-    "chat_request",
-    "conversation_of",
-    "envelope_of",
-    "headers_of",
-    "list_errors",
-    "list_failed",
-    "openai_usage",
-    "patience_of",
-]
-
 _ENVELOPE: Mapping[str, type] = {"model": str, "router": str, "stream": bool, "stream_options": dict}
 """The fields that we interpret, and so take out; everything else is between the caller and the router."""
 

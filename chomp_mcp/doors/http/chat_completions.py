@@ -18,8 +18,6 @@ from chomp_mcp.doors.views import receipt_extension
 from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import Completion, Delta, Receipt
 
-__all__ = ["ChatCompletions", "OpenAIWords", "routes"]
-
 _DONE = b"data: [DONE]\n\n"
 
 

@@ -21,8 +21,6 @@ from chomp_mcp.messages import OWNER, Caller, ChatRequest
 from chomp_mcp.policy.grants import FIELDS
 from chomp_mcp.policy.rate_limit import Rate
 
-__all__ = ["REGISTRATIONS", "routes"]
-
 _MOST_JOBS = 500
 
 

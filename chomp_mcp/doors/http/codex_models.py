@@ -11,8 +11,6 @@ from typing import Any
 
 from chomp_mcp.messages import Model
 
-__all__ = ["catalogue"]
-
 _EFFORTS = ("low", "medium", "high")
 _INSTRUCTIONS = (
     "You are Codex, a coding agent in the user's terminal. Read before you edit. Edit files with apply_patch and run "

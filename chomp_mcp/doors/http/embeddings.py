@@ -17,8 +17,6 @@ from chomp_mcp.doors.http.exchange import Call, exchanged
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO, ChatRequest
 
-__all__ = ["routes"]
-
 
 def routes(chomp: Chomp) -> list[Route]:
     """What OpenAI's API has beside chat, as far as routers have it."""

@@ -14,8 +14,6 @@ from chomp_mcp.errors import ChompError
 from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Receipt, Route
 
-__all__ = ["Call", "Words", "exchanged"]
-
 
 class Call(ABC):
     """One call of an API as an ASGI app, with nothing between the socket and the gateway."""

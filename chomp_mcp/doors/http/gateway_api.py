@@ -24,8 +24,6 @@ from chomp_mcp.store.proof import PROOF_PATH
 from chomp_mcp.telemetry.calls import Calls
 from chomp_mcp.telemetry.metrics import CONTENT_TYPE
 
-__all__ = ["routes"]
-
 _READY_SECONDS = 2.0
 """How long the store may take to answer."""
 

@@ -21,8 +21,6 @@ from chomp_mcp.errors import ChompError, InvalidRequest
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Native, Receipt
 from chomp_mcp.policy.agents import stand_in
 
-__all__ = ["Gemini", "routes"]
-
 _CALLS = ("generateContent", "streamGenerateContent", "countTokens")
 _BYTES_PER_TOKEN = 4
 _PATHS = ("/v1beta", "/v1beta1/publishers/google")

@@ -9,8 +9,6 @@ from starlette.types import Scope
 
 from chomp_mcp.errors import ChompError
 
-__all__ = ["are_asked_for", "envelope"]
-
 _STATUSES: Mapping[int, str] = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",

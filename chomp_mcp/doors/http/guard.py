@@ -25,8 +25,6 @@ from chomp_mcp.doors.http.traffic import SHARE, Share, Traffic
 from chomp_mcp.errors import InvalidRequest, NotAllowed, TooLarge, TooSlow
 from chomp_mcp.settings import Settings
 
-__all__ = ["BODY_SECONDS", "MAX_BODY_BYTES", "Edge", "request_id"]
-
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """One request: the longest conversation with a few images in it."""
 BODY_SECONDS: Final = 30.0

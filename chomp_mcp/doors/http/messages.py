@@ -24,8 +24,6 @@ from chomp_mcp.messages import ChatRequest, Completion, Delta, Native, Receipt, 
 from chomp_mcp.policy.agents import stand_in, without_prefix
 from chomp_mcp.settings import Settings
 
-__all__ = ["Messages", "routes"]
-
 _PASSED_ON = frozenset({b"anthropic-version", b"anthropic-beta"})
 _WISHES = ("reasoning_effort", "max_tokens", "user")
 """What Claude Code sends to every model."""

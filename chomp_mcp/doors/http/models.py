@@ -17,8 +17,6 @@ from chomp_mcp.gateway.model_pages import ModelPage
 from chomp_mcp.messages import AUTO, LOOKING_FOR, Model
 from chomp_mcp.policy.agents import without_prefix
 
-__all__ = ["routes"]
-
 
 def routes(chomp: Chomp) -> list[Route]:
     """The models' part of the route table."""

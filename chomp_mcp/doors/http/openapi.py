@@ -8,8 +8,6 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Final
 
-__all__ = ["METHODS", "document", "resolved"]
-
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 

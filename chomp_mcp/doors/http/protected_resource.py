@@ -13,8 +13,6 @@ from starlette.types import Scope
 
 from chomp_mcp.settings import Settings
 
-__all__ = ["BROWSER_PATHS", "challenge", "routes"]
-
 _METADATA = "/.well-known/oauth-protected-resource"
 _RESOURCES = ("/mcp", "/sse", "/messages")
 BROWSER_PATHS: Final = frozenset({"/", "/events", "/docs", "/openapi.json"})

@@ -26,8 +26,6 @@ from chomp_mcp.errors import BudgetExceeded, ChompError, InvalidRequest, Upstrea
 from chomp_mcp.messages import Completion, Delta, Native, Receipt, Translated
 from chomp_mcp.policy.agents import stand_in
 
-__all__ = ["Responses", "routes"]
-
 _ENVELOPE = ("model", "router", "stream", "stream_options")
 _PASSED_ON = frozenset({b"openai-beta"})
 _WISHES = ("reasoning_effort", "user")

@@ -11,8 +11,6 @@ from chomp_mcp.doors.views import SHOWN_ID, token_view
 from chomp_mcp.errors import InvalidRequest, NotAllowed
 from chomp_mcp.messages import Caller
 
-__all__ = ["routes"]
-
 
 def routes(chomp: Chomp) -> list[Route]:
     """The tokens' part of the route table; POST /api/keys makes them."""

@@ -9,8 +9,6 @@ import anyio
 from chomp_mcp.errors import Overloaded
 from chomp_mcp.messages import Caller
 
-__all__ = ["SHARE", "Share", "Traffic"]
-
 SHARE: Final = "chomp.share"
 """In the scope of a request: its `Share`."""
 

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from chomp_mcp.gateway.model_pages import ModelPage
     from chomp_mcp.gateway.status import StatusView
 
-__all__ = [
-    "OUTPUTS",
-    "asked",
-    "collected",
-    "dispatched",
-    "models_listed",
-    "settled",
-    "status_shown",
-    "tool_result",
-    "unfinished",
-    "utf8",
-]
 
 MOST_TRAILER = 58
 """A short answer costs at most 60 bytes more than itself, blank line included, unless something must be told."""

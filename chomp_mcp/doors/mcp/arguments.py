@@ -9,8 +9,6 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.doors.mcp.incoming import is_empty
 
-__all__ = ["fitted"]
-
 HOSTS_OWN = frozenset(
     {
         # n8n's agents, to every tool (n8n #22787, #37308)

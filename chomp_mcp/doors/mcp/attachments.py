@@ -20,8 +20,6 @@ from chomp_mcp.errors import NotAllowed
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
 from chomp_mcp.messages import ChatRequest, Job
 
-__all__ = ["Attachments", "SaveTo"]
-
 ROOTS_SECONDS: Final = 5.0
 """How long a client that declares roots may take to tell them."""
 INPUT: Final = "roots"

@@ -16,8 +16,6 @@ from typing import Any
 from mcp.server.context import ServerRequestContext
 from mcp_types import CLIENT_INFO_META_KEY
 
-__all__ = ["Host", "Shows", "host_named", "host_of"]
-
 
 class Shows(Enum):
     """What of a result that has text and structured content reaches the model."""

@@ -16,8 +16,6 @@ from mcp_types import CLIENT_CAPABILITIES_META_KEY
 
 from chomp_mcp import wire
 
-__all__ = ["is_empty", "mended", "read", "refused"]
-
 BOM = "\ufeff"
 """Codex on Windows begins with one (kotlin-sdk #956); RFC 8259, 8.1: a parser may ignore it."""
 

@@ -22,8 +22,6 @@ from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest, NotAllowed
 
-__all__ = ["KeyDesk", "merged"]
-
 PATIENCE_SECONDS = 25.0
 """How long a call waits for the client and the person together; clients end calls after as little as 30 s."""
 INPUT = "page"

@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-__all__ = ["LateMcp"]
 
 QUIET_SECONDS = 0.5
 """How long the first answers have the process to themselves; a request for MCP ends that at once."""

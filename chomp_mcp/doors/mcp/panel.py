@@ -19,8 +19,6 @@ from chomp_mcp.doors.mcp.answers import utf8
 from chomp_mcp.doors.pages import frame
 from chomp_mcp.doors.pages.panel import panel
 
-__all__ = ["PANEL", "extension", "linked", "listed", "with_panel"]
-
 PANEL: Final = "ui://chomp/panel"
 _TOOL: Final = "status"
 

@@ -18,8 +18,6 @@ from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCRequest
 from mcp_types import PROTOCOL_VERSION_META_KEY
 
-__all__ = ["answer_probes_aside"]
-
 Item = SessionMessage | Exception
 MOST_WAITING = 16
 

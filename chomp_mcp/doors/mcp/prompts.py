@@ -13,8 +13,6 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.errors import ChompError
 
-__all__ = ["add_completion", "add_prompts"]
-
 MOST_VALUES = 100
 """The protocol's limit for one completion."""
 

@@ -16,8 +16,6 @@ from chomp_mcp.doors.mcp.answers import utf8
 from chomp_mcp.doors.views import job_view, model_view, whole_job
 from chomp_mcp.errors import ChompError, RequestError
 
-__all__ = ["add_resources"]
-
 JSON = "application/json"
 
 P = ParamSpec("P")

@@ -46,8 +46,6 @@ from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import MAX_PROMPT_BYTES
 
-__all__ = ["build_server", "mcp_routes"]
-
 INSTRUCTIONS = (
     "Asks other language models behind the user's own router keys. ask waits for one answer; dispatch and result run "
     "several or long ones. list_models shows what is there, status what works and what it costs. Without a key, call "

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from chomp_mcp.gateway.detached import Launcher
     from chomp_mcp.telemetry.report import Observer
 
-__all__ = ["serve_stdio"]
 
 LOOK_SECONDS = 1.0
 """How often we look whether our parent lives."""

@@ -25,8 +25,6 @@ from pydantic import ValidationError
 
 from chomp_mcp.doors.mcp.incoming import read
 
-__all__ = ["refusal", "serve_lines", "split_lines"]
-
 CHUNK_BYTES: Final = 1 << 16
 MAX_LINE_BYTES: Final = 64 << 20
 """More is no message; it is read to its end and dropped."""

@@ -28,8 +28,6 @@ from chomp_mcp.doors.views import iso
 from chomp_mcp.errors import JobNotFound
 from chomp_mcp.messages import Job, JobStatus
 
-__all__ = ["Tasks"]
-
 IDENTIFIER = "io.modelcontextprotocol/tasks"
 WAIT_SECONDS = 30.0
 """How long `ask` waits at most before it is a task: a task costs some hosts a turn more than an answer does."""

@@ -26,8 +26,6 @@ from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import ChatRequest, Job
 from chomp_mcp.policy.shown import shown
 
-__all__ = ["Dispatch", "patience", "tools"]
-
 LONGEST_WAIT_SECONDS = 45
 PROGRESS_SECONDS = 0.25
 """Between two progress notifications: often enough to watch, rarely enough to cost nothing."""

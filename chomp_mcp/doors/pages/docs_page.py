@@ -19,8 +19,6 @@ from chomp_mcp.doors.http.auth import is_open
 from chomp_mcp.doors.http.openapi import METHODS, document, resolved
 from chomp_mcp.doors.pages import frame
 
-__all__ = ["routes"]
-
 
 def routes(chomp: Chomp) -> list[Route]:
     """`/openapi.json` and `/docs`."""

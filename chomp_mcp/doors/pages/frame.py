@@ -13,8 +13,6 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-__all__ = ["HEADERS", "address", "filled", "page", "table", "text"]
-
 HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",

@@ -22,9 +22,7 @@ from chomp_mcp.doors.pages import frame, home_parts
 from chomp_mcp.doors.pages.panel import panel
 from chomp_mcp.errors import NotAllowed
 from chomp_mcp.messages import OWNER
-from chomp_mcp.policy import routing
-
-__all__ = ["routes"]
+from chomp_mcp.policy.book import listed_routers
 
 LOOK_SECONDS = 2.0
 STOP_SECONDS = 0.25
@@ -51,7 +49,7 @@ class _HomePage:
             "what was asked and answered for a day" if self._chomp.settings.keep_bodies else "no prompt and no answer"
         )
         book = await self._chomp.books.of(OWNER)
-        lists = await self._chomp.models.soon(routing.listed_routers(book), book.keys, LIST_SECONDS)
+        lists = await self._chomp.models.soon(listed_routers(book), book.keys, LIST_SECONDS)
         found = await self._chomp.priced([model for known in lists.values() if known for model in known.models])
         return frame.page(
             "home",

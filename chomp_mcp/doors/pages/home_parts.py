@@ -14,8 +14,6 @@ from chomp_mcp.gateway.status import RouterStatus, SpendView, StatusView
 from chomp_mcp.messages import Model, receipt_line
 from chomp_mcp.policy.shown import shown
 
-__all__ = ["exchanges", "jobs", "models", "routers", "section", "snippets", "spend", "trouble"]
-
 MOST_MODELS = 500
 
 

@@ -28,8 +28,6 @@ from chomp_mcp.policy.secrets import quoted
 from chomp_mcp.policy.shown import shown
 from chomp_mcp.store.key_pages import Page
 
-__all__ = ["KeyPages"]
-
 CHECK_SECONDS = 4.0
 """How long a router may take to say whether it takes the key."""
 POLL_SECONDS = 0.2

@@ -6,8 +6,6 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.pages import home_parts
 from chomp_mcp.messages import Caller
 
-__all__ = ["panel"]
-
 EXCHANGES = 30
 
 

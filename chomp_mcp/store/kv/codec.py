@@ -8,8 +8,6 @@ from chomp_mcp import wire
 from chomp_mcp.errors import StoreError
 from chomp_mcp.store.kv.protocol import Value
 
-__all__ = ["decode", "encode"]
-
 _MOST_REMEMBERED = 256
 _MOST_BYTES = 512
 

@@ -13,7 +13,6 @@ from chomp_mcp.errors import StoreError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["NO_ACCESS", "NO_ROOM", "PRIVATE_FILE", "lock_of", "make_folder", "replace_file", "touch", "unusable"]
 
 PRIVATE_FILE = 0o600
 NO_ACCESS = "Make its folder writable, or set CHOMP_HOME to a folder that is."

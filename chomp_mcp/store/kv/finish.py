@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["finished"]
-
 T = TypeVar("T")
 
 

@@ -21,8 +21,6 @@ from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.protocol import Change, Entry, Value, Write
 from chomp_mcp.store.kv.turn import turns
 
-__all__ = ["JsonFile"]
-
 _EXPIRES = "_expires"
 """The reserved entry `{key: epoch seconds}`, so that values without an end keep the plain shape `{key: value}`."""
 _PATIENCE_SECONDS = 10.0

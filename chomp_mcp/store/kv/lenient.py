@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from chomp_mcp.errors import StoreAway, StoreError
 from chomp_mcp.store.kv.protocol import KV, Change, Entry, Value
 
-__all__ = ["Lenient", "log_unwritten"]
-
 _log = logging.getLogger("chomp_mcp.store")
 
 

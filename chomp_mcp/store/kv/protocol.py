@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["KV", "Change", "Entry", "Value", "Write", "delete_all"]
-
 Value = Mapping[str, Any]
 
 

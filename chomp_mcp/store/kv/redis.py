@@ -20,8 +20,6 @@ from chomp_mcp.store.kv.protocol import Change, Entry, Value, Write
 from chomp_mcp.store.kv.redis_link import Link, Script
 from chomp_mcp.store.kv.redis_url import is_cluster
 
-__all__ = ["Redis"]
-
 _log = logging.getLogger("chomp_mcp.redis")
 
 _PATIENCE_SECONDS = 10.0

@@ -14,8 +14,6 @@ from typing import Any
 from chomp_mcp.errors import StoreAway
 from chomp_mcp.store.kv.redis_url import LANES, is_cluster, opened, place_of, without_secrets
 
-__all__ = ["ANSWER_SECONDS", "Link", "Script"]
-
 _log = logging.getLogger("chomp_mcp.redis")
 
 ANSWER_SECONDS = 0.7

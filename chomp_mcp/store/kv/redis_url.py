@@ -15,8 +15,6 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.setting_fields import checked_store
 
-__all__ = ["LANES", "is_cluster", "opened", "place_of", "without_secrets"]
-
 LANES = 16
 """Connections of one process, each of which carries what was asked for at one moment."""
 CONNECT_SECONDS = 5.0

@@ -25,8 +25,6 @@ from chomp_mcp.store.kv.finish import finished
 from chomp_mcp.store.kv.protocol import Change, Entry, Value
 from chomp_mcp.store.kv.turn import turns
 
-__all__ = ["FILES", "Sqlite", "is_damaged"]
-
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Row = tuple[bytes, float | None]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["turns"]
-
 
 class Turns:
     """Numbers for the turns of the event loop, and for the stretches of a turn between two writes.

@@ -16,8 +16,6 @@ from typing import Any
 
 from chomp_mcp.doors.cli.edits import CannotEdit
 
-__all__ = ["drop", "put", "read"]
-
 _GAP = re.compile(r"[\s\ufeff]*")
 _COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

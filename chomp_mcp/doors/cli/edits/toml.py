@@ -14,8 +14,6 @@ from tomlkit.items import Table
 
 from chomp_mcp.doors.cli.edits import CannotEdit
 
-__all__ = ["drop", "put", "read"]
-
 
 def read(text: str) -> dict[str, Any]:
     """The file's data, by the standard library: tomlkit takes more than TOML allows."""

@@ -9,8 +9,6 @@ import yaml
 
 from chomp_mcp.doors.cli.edits import CannotEdit
 
-__all__ = ["drop", "put", "read"]
-
 
 def read(text: str) -> dict[str, Any]:
     """The file's data."""

@@ -19,8 +19,6 @@ from chomp_mcp.doors.http.asgi import HANG_UP, HangUp, error_answer
 from chomp_mcp.doors.http.guard import request_id
 from chomp_mcp.errors import ChompError, InvalidRequest, Overloaded, TooLarge, TooSlow
 
-__all__ = ["HEAD_SECONDS", "Joining", "Protocol"]
-
 HEAD_SECONDS = 30.0
 """From the connection, or the first byte of a further request, to the end of the head."""
 LINGER_SECONDS = 0.5

@@ -14,8 +14,6 @@ from starlette.routing import BaseRoute
 if TYPE_CHECKING:
     import uvicorn
 
-__all__ = ["Listener"]
-
 
 class Listener:
     """Starts with the first `start`, lives until `stop`; both may be called any number of times."""

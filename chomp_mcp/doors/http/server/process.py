@@ -22,8 +22,6 @@ from starlette.applications import Starlette
 from chomp_mcp.doors.http.server.http1 import Protocol
 from chomp_mcp.settings import Settings
 
-__all__ = ["GRACE_SECONDS", "Server", "configured", "say"]
-
 GRACE_SECONDS = 10
 """How long answers in flight may go on after SIGTERM."""
 _KEEP_ALIVE_SECONDS = 75

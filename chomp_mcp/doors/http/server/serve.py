@@ -23,8 +23,6 @@ from chomp_mcp.settings import Settings
 from chomp_mcp.store.master_key import VARIABLE, parsed
 from chomp_mcp.telemetry.log import LogObserver, configure
 
-__all__ = ["bracketed", "serve"]
-
 _MOST_SOCKETS = 65_536
 
 

@@ -23,8 +23,6 @@ from uvicorn.supervisors import multiprocess
 
 from chomp_mcp.doors.http.server.process import GRACE_SECONDS, Server, say
 
-__all__ = ["SharedPort", "Supervisor", "Worker", "bind"]
-
 FROZEN_SECONDS = 30.0
 """An event loop that has not turned for so long will not turn again: nothing of ours keeps it that long."""
 PAUSE_SECONDS = 1.0
