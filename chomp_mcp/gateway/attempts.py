@@ -61,8 +61,7 @@ class Attempts:
         with anyio.move_on_after(seconds):
             return await self._walk()
         raise UpstreamTimeout(
-            f"No router answered within the {seconds:g} s that you wait.",
-            hint="Wait longer, or dispatch it as a job.",
+            f"No router answered within the {seconds:g} s that you wait.", hint="Wait longer, or dispatch it as a job."
         )
 
     async def _walk(self) -> Answer:

@@ -47,11 +47,7 @@ class Bill:
 
     @classmethod
     def of(
-        cls,
-        prices: Prices,
-        request: ChatRequest,
-        charges: Sequence[Charge],
-        answer: tuple[Answer, Usage] | None = None,
+        cls, prices: Prices, request: ChatRequest, charges: Sequence[Charge], answer: tuple[Answer, Usage] | None = None
     ) -> Bill:
         """`answer`: the route's answer, and what it counts."""
         bookings, notes = [], []

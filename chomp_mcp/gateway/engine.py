@@ -62,13 +62,7 @@ class Embedded:
     is_shared = False
 
     def __init__(
-        self,
-        runs: Runs,
-        jobs: Jobs,
-        processes: Processes,
-        job_processes: JobProcesses,
-        *,
-        clock: Callable[[], float],
+        self, runs: Runs, jobs: Jobs, processes: Processes, job_processes: JobProcesses, *, clock: Callable[[], float]
     ) -> None:
         self._runs = runs
         self._jobs = jobs

@@ -25,14 +25,7 @@ from chomp_mcp.gateway.settlement import Settlement
 from chomp_mcp.gateway.token_count import count_tokens
 from chomp_mcp.gateway.trial import Means
 from chomp_mcp.gateway.wishes import Wishes
-from chomp_mcp.messages import (
-    AUTO,
-    Caller,
-    ChatRequest,
-    FailureKind,
-    Plan,
-    Receipt,
-)
+from chomp_mcp.messages import AUTO, Caller, ChatRequest, FailureKind, Plan, Receipt
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.holds import Hold
 from chomp_mcp.telemetry.report import HIDDEN, OK, Report
@@ -59,13 +52,7 @@ class Gateway:
     """The exchanges that run now, in this process."""
 
     def exchange(
-        self,
-        caller: Caller,
-        request: ChatRequest,
-        *,
-        door: str = "",
-        plan: Plan | None = None,
-        is_let_in: bool = False,
+        self, caller: Caller, request: ChatRequest, *, door: str = "", plan: Plan | None = None, is_let_in: bool = False
     ) -> Exchange:
         """One request, all its attempts: `async with gateway.exchange(caller, request) as reply:`.
 
@@ -96,14 +83,7 @@ class Exchange:
     """The way of one request, from admission to settlement."""
 
     def __init__(
-        self,
-        gateway: Gateway,
-        caller: Caller,
-        request: ChatRequest,
-        *,
-        door: str,
-        plan: Plan | None,
-        is_let_in: bool,
+        self, gateway: Gateway, caller: Caller, request: ChatRequest, *, door: str, plan: Plan | None, is_let_in: bool
     ) -> None:
         self._gateway = gateway
         self._caller = caller

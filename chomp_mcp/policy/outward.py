@@ -65,11 +65,7 @@ RULES: tuple[Rule, ...] = (
     Rule("a Hugging Face token", (b"hf_",), rb"hf_[A-Za-z0-9]{30,}", "Hugging Face: user access tokens"),
     Rule("a Stripe key", (b"sk_", b"rk_"), rb"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "Stripe: API keys"),
     Rule(
-        "a model router's key",
-        (b"sk-",),
-        rb"sk-(?=[\w-]*\d)[\w-]{20,}",
-        "the routers' own key pages",
-        run=rb"[\w-]*+",
+        "a model router's key", (b"sk-",), rb"sk-(?=[\w-]*\d)[\w-]{20,}", "the routers' own key pages", run=rb"[\w-]*+"
     ),
     Rule(
         "a model router's key",
@@ -79,13 +75,7 @@ RULES: tuple[Rule, ...] = (
         "the routers' own key pages",
     ),
     Rule("a token of this gateway", (b"chomp_",), rb"chomp_[0-9a-f]{64}", "POST /api/keys"),
-    Rule(
-        "a JSON Web Token",
-        (b"eyJ",),
-        rb"eyJ[\w-]{10,}+\.eyJ[\w-]{10,}+\.[\w-]{10,}",
-        "RFC 7519",
-        run=rb"[\w-]*+",
-    ),
+    Rule("a JSON Web Token", (b"eyJ",), rb"eyJ[\w-]{10,}+\.eyJ[\w-]{10,}+\.[\w-]{10,}", "RFC 7519", run=rb"[\w-]*+"),
     Rule(
         "a password in an address",
         (b"postgres", b"mysql", b"mongodb", b"redis", b"amqp"),

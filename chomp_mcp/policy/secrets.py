@@ -24,13 +24,7 @@ KEY_SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
     # Our own tokens; chomp_mcp is no secret.
     (re.compile(_START + r"(chomp_)[0-9a-f*]{4,}", re.IGNORECASE), r"\1…"),
     # OpenAI, Anthropic, OpenRouter, DeepSeek (sk), Groq, Cerebras, Fireworks, xAI, Hugging Face, NVIDIA.
-    (
-        re.compile(
-            _START + r"((?:sk|gsk|csk|fw|pk|rk|xai|hf|nvapi)[-_])[\w.*-]{4,}",
-            re.IGNORECASE,
-        ),
-        r"\1…",
-    ),
+    (re.compile(_START + r"((?:sk|gsk|csk|fw|pk|rk|xai|hf|nvapi)[-_])[\w.*-]{4,}", re.IGNORECASE), r"\1…"),
     # Perplexity, whose models are called pplx-70b, Replicate, Together, GitHub, GitLab, Slack.
     (re.compile(_START + r"(pplx-|r8_|tgp_v1_|gh[opsur]_|github_pat_|glpat-|xox[abeoprs]-)[\w-]{20,}"), r"\1…"),
     # Google: API keys of the old form, of the new one, and OAuth tokens. Their letters' case is part of the shape.

@@ -67,13 +67,7 @@ def handed_back(job: Job, told: Job, retries: int, now: float) -> Job | None:
     if was_asked and job.retries >= retries:
         return failed(job, STOPPED, now)
     return replace(
-        job,
-        status=JobStatus.QUEUED,
-        process="",
-        text="",
-        queued_at=now,
-        asked=None,
-        retries=job.retries + was_asked,
+        job, status=JobStatus.QUEUED, process="", text="", queued_at=now, asked=None, retries=job.retries + was_asked
     )
 
 

@@ -102,11 +102,7 @@ _TABLE: tuple[_Row, ...] = (
     _row(_K.NO_SUCH_MODEL, names="not_found_error no_endpoints free_variant_ended privacy_restricted"),
     _row(_K.NO_SUCH_MODEL, names="model_permission_blocked_org model_permission_blocked_project"),
     # An empty purse or a spending limit: Anthropic says 400 to it, Zen 401, OpenRouter 403.
-    _row(
-        _K.QUOTA,
-        *(400, 401, 403, None),
-        says=r"credit balance|insufficient (balance|credit|fund)|payment method",
-    ),
+    _row(_K.QUOTA, *(400, 401, 403, None), says=r"credit balance|insufficient (balance|credit|fund)|payment method"),
     _row(_K.QUOTA, 403, says=r"budget|spending|limit exceeded"),
     # What is refused here and may be well elsewhere, on the same key too (hermes PR 76637, Roo #6459, opencode #14252):
     # where we are, what nobody agreed to, a key of another company, who stands behind the router, the account's plan.

@@ -63,12 +63,7 @@ class Ledger:
     """
 
     def __init__(
-        self,
-        kv: KV,
-        *,
-        clock: Callable[[], float] = time.time,
-        journal: Journal | None = None,
-        away_nano: int = 0,
+        self, kv: KV, *, clock: Callable[[], float] = time.time, journal: Journal | None = None, away_nano: int = 0
     ) -> None:
         self._kv = kv
         self._clock = clock

@@ -53,8 +53,7 @@ def opened(url: str) -> Any:
         from redis.exceptions import RedisError
     except ImportError:
         raise InvalidSetting(
-            "CHOMP_STORE names a Redis, and its client is not installed.",
-            hint="Run: pip install 'chomp-mcp[redis]'",
+            "CHOMP_STORE names a Redis, and its client is not installed.", hint="Run: pip install 'chomp-mcp[redis]'"
         ) from None
     try:
         parts = urlsplit(checked_store(url))
