@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import anyio
 
-from chomp_mcp.errors import BudgetExceeded, ChompError, StoreError, UpstreamTimeout
+from chomp_mcp.errors import BudgetExceeded, ChompError, UpstreamTimeout
 from chomp_mcp.gateway.answer import Answer
 from chomp_mcp.gateway.exhausted import exhausted
 from chomp_mcp.gateway.health import Rest
@@ -20,10 +19,7 @@ from chomp_mcp.messages import ChatRequest, Failed, FailureKind, Plan, Route
 from chomp_mcp.policy import failover
 from chomp_mcp.policy.outward import is_local
 from chomp_mcp.store.kv.finish import finished
-from chomp_mcp.store.kv.lenient import log_unwritten
 from chomp_mcp.telemetry.report import OK
-
-_log = logging.getLogger("chomp_mcp.attempts")
 
 
 class Attempts:
@@ -52,12 +48,11 @@ class Attempts:
         """The route that was tried last, and how it failed."""
         return self._failures[-1] if self._failures else None
 
-    def open(self) -> Awaitable[Answer]:
+    async def open(self) -> Answer:
         """The first route that answers. `UpstreamError` when the plan ran out, or the caller's time."""
         seconds = self._request.timeout_seconds
-        return self._walk() if seconds is None else self._walk_within(seconds)
-
-    async def _walk_within(self, seconds: float) -> Answer:
+        if seconds is None:
+            return await self._walk()
         with anyio.move_on_after(seconds):
             return await self._walk()
         raise UpstreamTimeout(
@@ -74,10 +69,22 @@ class Attempts:
                     trial = self._trial(index)
                     outcome = await self._outcome(trial, index, await trial.run())
             except StayLocal as error:
-                index = await self._first_ready(self._go_on_here(index, error))
+                # The plan has only routers on this machine from now on; where it had none, the error goes up.
+                local = tuple(route for route in self.plan.routes[index + 1 :] if is_local(route))
+                if not local:
+                    raise
+                notes = (*self.plan.notes, f"stays on this machine: {error.message}")
+                self.plan = replace(self.plan, routes=local, notes=notes)
+                self._tried.clear()
+                index = await self._first_ready(range(len(local)))
                 continue
             if isinstance(outcome, Answer):
-                self._tell_substitution(outcome.route)
+                # What was passed over, and why; a caller must never wonder who answered.
+                for passed, rest in self._rests:
+                    if passed.ref != outcome.route.ref:
+                        self.record.note(f"{passed.ref} rests ({rest.words})")
+                if outcome.route.router.note:
+                    self.record.note(outcome.route.router.note)
                 return outcome
             index = await self._after(outcome)
         raise exhausted(self._failures, self._rests, self._means.clock())
@@ -143,11 +150,9 @@ class Attempts:
 
     async def _rival(self, index: int, hedge: Hedge, first: Trial) -> int | None:
         """Who races the silent route: the next of another model or router, where the budget has room for both."""
-        routes = self.plan.routes
+        routes, behind = self.plan.routes, range(index + 1, len(self.plan.routes))
         silent = routes[index].ref
-        rival = await self._first_ready(
-            i for i in range(index + 1, len(routes)) if routes[i].ref != silent and i not in self._tried
-        )
+        rival = await self._first_ready(i for i in behind if routes[i].ref != silent and i not in self._tried)
         if rival is None:
             return None
         told = f"{silent} was silent for {self._means.clock() - first.began:.1f} s"
@@ -171,35 +176,18 @@ class Attempts:
             if isinstance(outcome, Answer):  # it began at the very same moment
                 trial.abandon(outcome)
             elif trial.was_called_off and isinstance(outcome, asyncio.CancelledError):
-                seconds = self._means.clock() - trial.started
-                await self._means.health.speeds.measured(
-                    trial.route, seconds, stream=self._request.stream, is_least=True
-                )
-
-    def _go_on_here(self, index: int, error: StayLocal) -> range:
-        """The plan has only routers on this machine from now on; where it had none, the error goes up."""
-        local = tuple(route for route in self.plan.routes[index + 1 :] if is_local(route))
-        if not local:
-            raise error
-        self.plan = replace(
-            self.plan, routes=local, notes=(*self.plan.notes, f"stays on this machine: {error.message}")
-        )
-        self._tried.clear()
-        return range(len(local))
+                seconds, speeds = self._means.clock() - trial.started, self._means.health.speeds
+                await speeds.measured(trial.route, seconds, stream=self._request.stream, is_least=True)
 
     async def finish(self, answer: Answer, broken: str) -> None:
         """The answer has ended: well, or `broken` in the middle, which is the router's failure."""
         route, health = answer.route, self._means.health
         self._ended(answer, FailureKind.CUT.value if broken else OK, broken)
         self._means.seals.learn(answer)
-        try:
-            if broken:
-                await health.failed(route, Failed(FailureKind.CUT, broken))
-            else:
-                await health.succeeded(route)
-        except StoreError as error:
-            # The answer is there, and paid for: it goes out, whatever became of our own books.
-            log_unwritten(_log, error, "the health of %s could not be written", route.router.id)
+        if broken:
+            await health.failed(route, Failed(FailureKind.CUT, broken))
+        else:
+            await health.succeeded(route)
         if self._is_measured and answer.decoder is not None and answer.usage and not broken:
             await health.speeds.generated(route, answer.usage.output_tokens, self._means.clock() - self._answered_at)
 
@@ -234,11 +222,3 @@ class Attempts:
             for place in range(min(ways) + 1, len(routes))
             if place not in self._tried and all(place in way for index, way in ways.items() if place > index)
         )
-
-    def _tell_substitution(self, route: Route) -> None:
-        """What was passed over, and why; a caller must never wonder who answered."""
-        for passed, rest in self._rests:
-            if passed.ref != route.ref:
-                self.record.note(f"{passed.ref} rests ({rest.words})")
-        if route.router.note:
-            self.record.note(route.router.note)

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from chomp_mcp import wire
-from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Caller, ChatRequest, Plan, Route
-from chomp_mcp.store.kv.lenient import log_unwritten
+from chomp_mcp.store.kv.lenient import unwritten_is_logged
 from chomp_mcp.store.kv.protocol import KV
 
 KEPT_SECONDS = 3600.0
@@ -62,7 +61,5 @@ class Conversations:
         if route is plan.kept and now - plan.kept_at < REFRESH_SECONDS:
             return
         value = {"route": route.ref, "key": route.key_id, "at": now}
-        try:
+        with unwritten_is_logged(_log, "the route of a conversation could not be kept"):
             await self._kv.put(name, value, expires_in=KEPT_SECONDS)
-        except StoreError as error:  # the answer is there: it goes out
-            log_unwritten(_log, error, "the route of a conversation could not be kept")

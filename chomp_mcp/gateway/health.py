@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import wraps
+from functools import partial
 from typing import Any, Literal
 
-from chomp_mcp.errors import StoreError
 from chomp_mcp.gateway.inabilities import Inabilities
 from chomp_mcp.gateway.speeds import Speeds
 from chomp_mcp.messages import Failed, FailureKind, Route, Router
@@ -16,11 +15,12 @@ from chomp_mcp.policy import breaker, failover, quota
 from chomp_mcp.policy.breaker import BreakerRules, BreakerState
 from chomp_mcp.policy.quota import Reading
 from chomp_mcp.store.holds import SKEW_SECONDS
-from chomp_mcp.store.kv.lenient import Lenient, log_unwritten
+from chomp_mcp.store.kv.lenient import Lenient, unwritten_is_logged
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 from chomp_mcp.telemetry.report import Observers, Transition
 
 _log = logging.getLogger("chomp_mcp.health")
+_unwritten_is_logged = partial(unwritten_is_logged, _log, "the health of a router could not be written")
 
 QUOTA_WRITE_SECONDS = 1.0
 """Readings of one key go to the store at most this often; the last answer of a burst decides."""
@@ -59,22 +59,6 @@ class KeyHealth:
     """Scope -> rest; the scope is `key`, `free` or `model:<id>`."""
     quotas: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
     """Model -> readings; "" where the router counts per key."""
-
-
-_Told = Callable[..., Awaitable[None]]
-
-
-def _bookkeeping(write: _Told) -> _Told:
-    """What cannot be written down (the disk is full) is said in the log: an answer that was paid for goes out."""
-
-    @wraps(write)
-    async def safely(*args: Any, **named: Any) -> None:
-        try:
-            await write(*args, **named)
-        except StoreError as error:
-            log_unwritten(_log, error, "the health of a router could not be written")
-
-    return safely
 
 
 class Health:
@@ -120,11 +104,10 @@ class Health:
             return "yes"
         may_probe = breaker.allows(state, now, self._rules)[0]
         if may_probe and not only_look:
-            try:  # another process may be the quicker one
+            may_probe = False
+            with unwritten_is_logged(_log, "the probe of a breaker could not be written"):
+                # Another process may be the quicker one.
                 may_probe = await self._change_breaker(route, lambda s, now: breaker.allows(s, now, self._rules))
-            except StoreError as error:
-                log_unwritten(_log, error, "the probe of a breaker could not be written")
-                may_probe = False
         if may_probe:
             return "probe"
         return Rest(breaker.open_until(state, self._rules) or now, "breaker_open")
@@ -174,58 +157,52 @@ class Health:
     async def succeeded(self, route: Route) -> None:
         """The router answered to the end: its failures are forgotten, and so are doubts in the key."""
         rests, name, _ = _names(route)
-        if name not in self._clean or rests in self._doubted:  # mostly there is nothing to forget
-            await self._forget(route, name, rests)
+        if name in self._clean and rests not in self._doubted:
+            return  # mostly there is nothing to forget
+        with _unwritten_is_logged():
+            if name not in self._clean and await self._kv.get(name) is not None:
+                await self._change_breaker(route, lambda s, _: (True, breaker.after_success(s)))
+            if rests in self._doubted:
+                self._doubted.discard(rests)
+                now = self._clock()
+                await self._kv.update([rests], lambda v: [_record(_rests(v[0], now), None, now) if v[0] else None])
 
-    @_bookkeeping
-    async def _forget(self, route: Route, name: str, rests: str) -> None:
-        if name not in self._clean and await self._kv.get(name) is not None:
-            await self._change_breaker(route, lambda s, _: (True, breaker.after_success(s)))
-        if rests in self._doubted:
-            self._doubted.discard(rests)
-            now = self._clock()
-            await self._kv.update([rests], lambda v: [None if v[0] is None else _record(_rests(v[0], now), None, now)])
-
-    @_bookkeeping
     async def failed(self, route: Route, failed: Failed) -> None:
         """Draw the consequences of a failed attempt: breaker, cooldown, dead model."""
-        action = failover.ACTIONS[failed.kind]
-        if action.counts_for_breaker:
-            await self._change_breaker(route, lambda s, now: (True, breaker.after_failure(s, now, self._rules)))
-        if failed.kind is FailureKind.NOT_CAPABLE:
-            await self.inabilities.learn(route, failed.why)
-        if action.rest == "model_gone":
-            now = self._clock()
+        action, now = failover.ACTIONS[failed.kind], self._clock()
 
-            def gone(values: Sequence[Value | None]) -> Sequence[Write | None]:
-                before = (values[0] or {}).get("models", {})
-                models = {model: until for model, until in before.items() if _is_gone(until, now)}
-                models[route.model] = now + failover.GONE_SECONDS
-                return [Write({"models": models}, expires_in=failover.GONE_SECONDS)]
+        def gone(values: Sequence[Value | None]) -> Sequence[Write | None]:
+            before = (values[0] or {}).get("models", {})
+            models = {model: until for model, until in before.items() if _is_gone(until, now)}
+            models[route.model] = now + failover.GONE_SECONDS
+            return [Write({"models": models}, expires_in=failover.GONE_SECONDS)]
 
-            if route.listed or route.model in route.router.models:  # a name that somebody made up is no news
-                await self._kv.update([_gone_name(route.router.id, route.key_id)], gone)
-        elif action.rest:
-            await self._remember_rest(route, failed)
+        with _unwritten_is_logged():
+            if action.counts_for_breaker:
+                await self._change_breaker(route, lambda s, now: (True, breaker.after_failure(s, now, self._rules)))
+            if failed.kind is FailureKind.NOT_CAPABLE:
+                await self.inabilities.learn(route, failed.why)
+            if action.rest == "model_gone":
+                if route.listed or route.model in route.router.models:  # a name that somebody made up is no news
+                    await self._kv.update([_gone_name(route.router.id, route.key_id)], gone)
+            elif action.rest:
+                await self._remember_rest(route, failed)
 
-    @_bookkeeping
     async def released(self, route: Route) -> None:
         """A probe ended without a verdict on the router (a 429, the caller left): its place is free again."""
-        await self._change_breaker(route, lambda s, _: (True, breaker.after_release(s)))
+        with _unwritten_is_logged():
+            await self._change_breaker(route, lambda s, _: (True, breaker.after_release(s)))
 
-    @_bookkeeping
     async def learned(self, route: Route, readings: Sequence[Reading]) -> None:
         """Keep what an answer's headers said of the key's quota."""
-        if not readings:
-            return
-        name = _names(route)[2]
-        now = self._clock()
+        name, now = _names(route)[2], self._clock()
         is_used_up = quota.exhausted(readings, now) is not None
         if not is_used_up and 0 <= now - self._quota_written.get(name, 0.0) < QUOTA_WRITE_SECONDS:
             return
         self._quota_written[name] = now
         value = {"readings": [asdict(reading) for reading in readings], "at": now}
-        await self._kv.put(name, value, expires_in=QUOTA_KEPT_SECONDS)
+        with _unwritten_is_logged():
+            await self._kv.put(name, value, expires_in=QUOTA_KEPT_SECONDS)
 
     async def gone(self, keys: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """(router, model) pairs that routers said, to these (router, key id), they do not serve; of the last hours."""

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Route
 from chomp_mcp.store.holds import SKEW_SECONDS
-from chomp_mcp.store.kv.lenient import log_unwritten
+from chomp_mcp.store.kv.lenient import unwritten_is_logged
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 _log = logging.getLogger("chomp_mcp.inabilities")
@@ -42,18 +41,15 @@ class Inabilities:
             kept = dict([*known.items(), (route.ref, needs)][-MOST_REMEMBERED:])
             return [Write({"refs": kept}, expires_in=REMEMBERED_SECONDS)]
 
-        try:
+        with unwritten_is_logged(_log, "what %s cannot do could not be written", route.ref):
             await self._kv.update([_NAME], step)
-        except StoreError as error:
-            log_unwritten(_log, error, "what %s cannot do could not be written", route.ref)
 
 
 def _current(stored: Value | None, now: float) -> dict[str, dict[str, Any]]:
     """What has not ended, and not longer than it was ever written for."""
     found = {}
     for ref, needs in (stored or {}).get("refs", {}).items():
-        if left := {
-            need: end for need, end in needs.items() if 0 < float(end) - now <= REMEMBERED_SECONDS + SKEW_SECONDS
-        }:
+        ends = {need: float(end) - now for need, end in needs.items()}
+        if left := {need: needs[need] for need, end in ends.items() if 0 < end <= REMEMBERED_SECONDS + SKEW_SECONDS}:
             found[ref] = left
     return found

@@ -15,14 +15,13 @@ from functools import partial
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
-from chomp_mcp.errors import StoreError
 from chomp_mcp.gateway.list_fetch import ListFetcher, model_row, models_in
 from chomp_mcp.gateway.single_flight import SingleFlight
 from chomp_mcp.messages import Model, Router
 from chomp_mcp.policy.roster import Roster
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.holds import SKEW_SECONDS
-from chomp_mcp.store.kv.lenient import log_unwritten
+from chomp_mcp.store.kv.lenient import unwritten_is_logged
 from chomp_mcp.store.kv.protocol import KV
 
 _log = logging.getLogger("chomp_mcp.models")
@@ -244,10 +243,8 @@ class ModelList:
         words = {"error": read.error, "trouble": read.trouble}
         flags = {"late": read.is_late, "refused": read.was_refused, "checked": read.was_checked}
         value |= {field: said for field, said in (words | flags).items() if said}
-        try:
+        with unwritten_is_logged(_log, "the model list of %s could not be stored", name.partition(":")[0]):
             await self._kv.put(f"models:{name}", value, expires_in=2 * FRESH_SECONDS if read.error else KEPT_SECONDS)
-        except StoreError as error:
-            log_unwritten(_log, error, "the model list of %s could not be stored", name.partition(":")[0])
 
     def _roster(self, models: tuple[Model, ...]) -> Roster:
         roster = self._rosters.get(models)

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chomp_mcp.errors import StoreError
 from chomp_mcp.messages import Route
 from chomp_mcp.store.holds import SKEW_SECONDS
-from chomp_mcp.store.kv.lenient import log_unwritten
+from chomp_mcp.store.kv.lenient import unwritten_is_logged
 from chomp_mcp.store.kv.protocol import KV, Value, Write
 
 _log = logging.getLogger("chomp_mcp.speeds")
@@ -95,10 +94,8 @@ class Speeds:
             stored = values[0] or {}
             return [Write({**stored, **fold(stored, now)}, expires_in=KEPT_SECONDS)]
 
-        try:
+        with unwritten_is_logged(_log, "the speed of %s could not be written", route.ref):
             await self._kv.update([_name(route)], step)
-        except StoreError as error:
-            log_unwritten(_log, error, "the speed of %s could not be written", route.ref)
 
 
 _MOST_TIMES = 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from chomp_mcp.errors import StoreAway, StoreError
 from chomp_mcp.store.kv.protocol import KV, Change, Entry, Value
@@ -13,14 +14,18 @@ from chomp_mcp.store.kv.protocol import KV, Change, Entry, Value
 _log = logging.getLogger("chomp_mcp.store")
 
 
-def log_unwritten(log: logging.Logger, error: StoreError, text: str, *about: object) -> None:
-    """What the answer can do without was not written; that a Redis is away says once who looks for it."""
-    if not isinstance(error, StoreAway):
-        log.error("%s: %s", text % about, error)
-
-
 PAUSE_SECONDS = 5.0
 """A locked file keeps its reader waiting: not every one of them, one after the other."""
+
+
+@contextmanager
+def unwritten_is_logged(log: logging.Logger, text: str, *about: object) -> Iterator[None]:
+    """What the answer can do without was not written: it goes out, for it may be paid for already."""
+    try:
+        yield
+    except StoreError as error:
+        if not isinstance(error, StoreAway):  # that a Redis is away says once who looks for it
+            log.error("%s: %s", text % about, error)  # noqa: TRY400 - what the store says, in a line
 
 
 class Lenient:
