@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from chomp_mcp.errors import InvalidSetting, NewerRecord, StoreError
+from chomp_mcp.gateway.engine import Engine
 from chomp_mcp.gateway.runs import Run, Runs
 from chomp_mcp.messages import OWNER, Caller, ChatRequest, Job, JobStatus, Plan
 from chomp_mcp.policy.takeover import NOT_KEPT, failed, handed_back, taken_up
@@ -38,8 +39,8 @@ WAITED_SECONDS: Final = 60.0
 """A job that waits longer is put into the queue again, where it is if nothing was lost."""
 
 
-class Cluster:
-    """An `Engine` whose jobs are accepted by any replica and run by any."""
+class Cluster(Engine):
+    """Jobs are accepted by any replica and run by any."""
 
     is_shared = True
 

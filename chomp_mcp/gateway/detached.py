@@ -18,7 +18,7 @@ from chomp_mcp.gateway import RUN_JOB
 from chomp_mcp.store.processes import JobProcesses
 
 if TYPE_CHECKING:
-    from chomp_mcp.gateway.jobs import JobRunner
+    from chomp_mcp.gateway.jobs import JobRunner, SaveTo
     from chomp_mcp.messages import Caller, ChatRequest, Job, Router
     from chomp_mcp.settings import Settings
 
@@ -66,13 +66,7 @@ class Launcher:
         self._looking: asyncio.Task[None] | None = None
 
     async def dispatch(
-        self,
-        caller: Caller,
-        request: ChatRequest,
-        *,
-        prompt: str,
-        system: str = "",
-        save_to: Mapping[str, Any] | None = None,
+        self, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "", save_to: SaveTo | None = None
     ) -> Job:
         """Store a job and have a process run it, which outlives this one: another replica, where there is one.
 

@@ -23,7 +23,7 @@ NEVER_STARTED = "No process took this job up. Dispatch it again."
 class Engine(Protocol):
     """All raise `StoreError` where the store is away, and leave the job as it was."""
 
-    is_shared: bool
+    is_shared: bool = False
     """Other processes run what this one leaves."""
 
     async def submit(self, caller: Caller, job: Job, request: ChatRequest, plan: Plan, door: str) -> Job:
@@ -46,6 +46,7 @@ class Engine(Protocol):
 
     async def has_runners(self) -> bool:
         """Some process takes up by itself what is left to others."""
+        return False
 
     def start(self) -> None:
         """Take up jobs of others from now on, where there are any."""
@@ -56,10 +57,8 @@ class Engine(Protocol):
     async def close(self) -> None: ...
 
 
-class Embedded:
+class Embedded(Engine):
     """Jobs run in the process that accepted them, or in one of its own (detached.py), and end with it."""
-
-    is_shared = False
 
     def __init__(
         self, runs: Runs, jobs: Jobs, processes: Processes, job_processes: JobProcesses, *, clock: Callable[[], float]
@@ -103,14 +102,12 @@ class Embedded:
         return run
 
     async def lost(self, job: Job) -> str:
-        if job.status is JobStatus.QUEUED:
-            since = max(job.created_at, job.queued_at)
-            if self._clock() - since <= CLAIM_SECONDS:
-                return ""
-            queues = self._job_processes.looked_into()
-            waits = any([await self._jobs.is_in_line(queue, job.id) for queue in queues])
-            return "" if waits else NEVER_STARTED
-        return "" if await self._processes.is_alive(job.process) else DIED
+        if job.status is not JobStatus.QUEUED:
+            return "" if await self._processes.is_alive(job.process) else DIED
+        if self._clock() - max(job.created_at, job.queued_at) <= CLAIM_SECONDS:
+            return ""
+        queues = self._job_processes.looked_into()
+        return "" if any([await self._jobs.is_in_line(queue, job.id) for queue in queues]) else NEVER_STARTED
 
     async def hand_back(self) -> list[Job]:
         """They begin again: as queued jobs, with what they ask in them."""
@@ -128,9 +125,6 @@ class Embedded:
             if job is not None and job.status is JobStatus.QUEUED:
                 left.append(job)
         return left
-
-    async def has_runners(self) -> bool:
-        return False
 
     def start(self) -> None:
         """There are no others."""

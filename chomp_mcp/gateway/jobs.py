@@ -20,7 +20,7 @@ from chomp_mcp.gateway.pipeline import Gateway
 from chomp_mcp.gateway.runs import Progress, Run, Runs, size_of
 from chomp_mcp.messages import Caller, ChatRequest, Job, JobStatus, Plan
 from chomp_mcp.policy.secrets import quoted
-from chomp_mcp.store.jobs import Jobs
+from chomp_mcp.store.jobs import Jobs, new_id
 from chomp_mcp.store.processes import Processes
 
 MAX_WAIT_SECONDS = 45.0
@@ -115,26 +115,16 @@ class JobRunner:
     ) -> Job:
         """Have it run, and return at once: the stored job, with the route that is tried first."""
         await self._let_in(caller, request)
-        plan = await self._gateway.plan(caller, request)
-        await self._check_what_is_stored(caller, request, plan)
-        return await self.engine.submit(
-            caller, self._new_job(caller, prompt, system, save_to, plan), request, plan, door
-        )
+        plan = await self._storable_plan(caller, request)
+        job = self._new_job(caller, prompt, system, save_to, plan)
+        return await self.engine.submit(caller, job, request, plan, door)
 
     async def enqueue(
-        self,
-        caller: Caller,
-        request: ChatRequest,
-        *,
-        prompt: str,
-        system: str = "",
-        save_to: SaveTo | None = None,
-        door: str = "cli",
+        self, caller: Caller, request: ChatRequest, *, prompt: str, system: str = "", save_to: SaveTo | None = None
     ) -> Job:
-        """Store a job for another process to run, which `run_queued` does there."""
-        plan = await self._gateway.plan(caller, request)
-        await self._check_what_is_stored(caller, request, plan)
-        return await self.engine.enqueue(caller, self._new_job(caller, prompt, system, save_to, plan), request, door)
+        """Store a job of the command line for another process to run, which `run_queued` does there."""
+        plan = await self._storable_plan(caller, request)
+        return await self.engine.enqueue(caller, self._new_job(caller, prompt, system, save_to, plan), request, "cli")
 
     def start(self) -> None:
         """Take up the jobs that wait in a shared store, from now on; elsewhere none wait."""
@@ -144,10 +134,7 @@ class JobRunner:
         """Run a queued job to its end, here. Nothing happens if somebody has taken it up already."""
         run = await self.engine.claim(caller, job_id)
         if run is None:
-            job = await self.store.get(caller.id, job_id)
-            if job is None:
-                raise _not_found(job_id)
-            return job
+            return _found(await self.store.get(caller.id, job_id), job_id)
         await run.watch()
         return run.job
 
@@ -199,10 +186,7 @@ class JobRunner:
                 return None
             return replace(job, status=JobStatus.CANCELLED, finished_at=now, request=None)
 
-        job = await self.store.change(caller.id, job_id, change)
-        if job is None:
-            raise _not_found(job_id)
-        return job
+        return _found(await self.store.change(caller.id, job_id, change), job_id)
 
     async def recent(self, caller: Caller, limit: int = 50) -> list[Job]:
         jobs = await self.store.recent(caller.id, limit)
@@ -238,18 +222,20 @@ class JobRunner:
         if self._closing:
             raise Overloaded("The gateway is shutting down.", hint="Ask again in a moment.", retry_after=1.0)
 
-    async def _check_what_is_stored(self, caller: Caller, request: ChatRequest, plan: Plan) -> None:
-        """What may not be sent to any route is refused before it stands in the store."""
+    async def _storable_plan(self, caller: Caller, request: ChatRequest) -> Plan:
+        """The plan of a request that is to be stored: what may not be sent to any route is refused before that."""
+        plan = await self._gateway.plan(caller, request)
         guard = await self._gateway.guards.of(caller)
         if guard is not None:
             guard.check_for_all(plan.routes, request.body)
+        return plan
 
     def _new_job(
         self, caller: Caller, prompt: str, system: str, save_to: SaveTo | None, plan: Plan | None = None
     ) -> Job:
         first = plan.routes[0] if plan else None
         return Job(
-            id=self.store.new_id(),
+            id=new_id(self._clock()),
             caller=caller.id,
             prompt=prompt,
             system=system,
@@ -264,10 +250,7 @@ class JobRunner:
         run = self._runs.by_id.get(job_id)
         if run and run.is_stored and run.caller.id == caller.id:
             return run.now()
-        job = await self.store.get(caller.id, job_id)
-        if job is None:
-            raise _not_found(job_id)
-        return await self._as_it_stands(caller, job)
+        return await self._as_it_stands(caller, _found(await self.store.get(caller.id, job_id), job_id))
 
     async def _as_it_stands(self, caller: Caller, job: Job) -> Job:
         """A job that says it runs, but whose process has died, has failed: never lost, never run twice."""
@@ -289,9 +272,11 @@ class JobRunner:
         return await self.store.change(caller.id, job.id, change) or job
 
 
-def _not_found(job_id: str) -> JobNotFound:
-    return JobNotFound(
-        f"There is no job {quoted(job_id)}.",
-        hint="Ids come from dispatch or ask, belong to one caller, and last 24 hours after the end.",
-        param="job_id",
-    )
+def _found(job: Job | None, job_id: str) -> Job:
+    if job is None:
+        raise JobNotFound(
+            f"There is no job {quoted(job_id)}.",
+            hint="Ids come from dispatch or ask, belong to one caller, and last 24 hours after the end.",
+            param="job_id",
+        )
+    return job

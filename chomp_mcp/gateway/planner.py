@@ -112,11 +112,8 @@ class Planner:
         """For a model that its router says it does not have: the refs on its list that look most like it."""
         book = await self.books.of(caller)
         listed = (await self.models.soon([route.router.id], book.keys, LIST_PATIENCE_SECONDS))[route.router.id]
-        usable = (
-            {model.id: model.ref for model in listed.models if book.grant.allows(model.ref, model.ref)}
-            if listed
-            else {}
-        )
+        models = listed.models if listed else ()
+        usable = {model.id: model.ref for model in models if book.grant.allows(model.ref, model.ref)}
         return tuple(usable[name] for name in routing.close_to(route.model, usable))
 
     def forget(self, caller_id: str) -> None:

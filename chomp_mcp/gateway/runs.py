@@ -213,13 +213,10 @@ class Runs:
                     run.add(folder.add(batch))
                 # In the store before it is settled: should this process die now, nobody asks for what is there already.
                 # A large one is stored once, at its end, where nobody would ask again.
-                is_small = run.characters <= MOST_TOLD
-                if run.is_stored and (is_small or self.are_begun_again):
-                    completion = Completion(folder.body())
-                    told = _told(reply.receipt(), run.job)
-                    job = replace(
-                        run.now(), text=completion.text, images=completion.images, receipt=told, is_answered=True
-                    )
+                if run.is_stored and (run.characters <= MOST_TOLD or self.are_begun_again):
+                    completion, told = Completion(folder.body()), _told(reply.receipt(), run.job)
+                    text, images = completion.text, completion.images
+                    job = replace(run.now(), text=text, images=images, receipt=told, is_answered=True)
                     with suppress(StoreError):  # its end is written again and again
                         await finished(self._jobs.change(job.caller, job.id, partial(_if_under_way, job=job)))
         except ChompError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -188,6 +188,7 @@ class Status:
     async def gauges(self, *, in_flight: int) -> dict[str, Any]:
         """What `telemetry.metrics.Metrics.render` takes; quotas and budgets are the owner's."""
         book, spend = await self.books.of(OWNER), await self.ledger.spent(OWNER.id)
+        breakers = await self.health.breakers_of(self.routers)
         quotas = [
             {"router": router, **asdict(reading)}
             for router, keys in (await self._keys(book, book.keys)).items()
@@ -198,9 +199,7 @@ class Status:
         spent = {"day": (self.limits.day_nano, spend.day_nano), "month": (self.limits.month_nano, spend.month_nano)}
         return {
             "in_flight": in_flight,
-            "breakers": {
-                router: state.state for router, (state, _) in (await self.health.breakers_of(self.routers)).items()
-            },
+            "breakers": {router: state.state for router, (state, _) in breakers.items()},
             "quotas": quotas,
             "budgets": {
                 window: {
@@ -227,7 +226,7 @@ class Status:
         book: Book,
         spend: Spend,
         breaker: tuple[BreakerState, float | None],
-        keys: Sequence[KeyHealth],
+        keys: list[KeyHealth],
     ) -> RouterStatus:
         def may_see(model: str) -> bool:
             return book.grant.allows("", f"{router.id}/{model}")
@@ -236,6 +235,7 @@ class Status:
         now = self.clock()
         asked = [await self.credit.of(router, *key) for key in book.keys.get(router.id, ())]
         accounts = [credit for credit in asked if credit]
+        quotas = [*(known.quotas for known in keys), *({"": known.readings} for known in accounts)]
         rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.is_on(now)]
         # Programs on this machine run or do not run; a look tells.
         answers = router.joins_auto != "reachable" or await self.client.reachable(router.url)
@@ -257,10 +257,7 @@ class Status:
                 for scope, rest in known.rests.items()
                 if rest.is_on(now) and (not (model := scope.partition("model:")[2]) or may_see(model))
             ],
-            "quota": [
-                row for known in keys for row in _quota(known.quotas) if not row["model"] or may_see(row["model"])
-            ]
-            + [row for known in accounts for row in _quota({"": known.readings})],
+            "quota": [row for each in quotas for row in _quota(each) if not row["model"] or may_see(row["model"])],
             "credit": [{"free_only": known.free_only, "remaining_usd": known.remaining_usd} for known in accounts],
             "limits": router.limits,
             "spent_today_usd": _usd(spend.by_router.get(router.id, 0)),

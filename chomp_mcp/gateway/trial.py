@@ -168,11 +168,8 @@ class Trial:
 
     def _left(self, response: Response | None) -> None:
         """It was sent, and is billed to its end by many (OpenRouter: "for the complete response")."""
-        outcome = OUTRACED if self.was_called_off else FailureKind.HUNG_UP.value
-        self._ended(outcome, response)
+        self._ended(OUTRACED if self.was_called_off else FailureKind.HUNG_UP.value, response)
         self._record.charges.append(Charge(self.route, was_left=True))
-        if response:
-            response.close()
 
     async def _release(self) -> None:
         """A probe without a verdict gives its place to the next."""
@@ -198,8 +195,6 @@ class Trial:
             raise
         except ChompError:
             self._ended("error", response)
-            if response:
-                response.close()
             raise
         except Exception:  # noqa: BLE001 - what a router sends may break a decoder, never a caller
             _log.exception("the answer of %s could not be read", route.ref)
@@ -212,12 +207,13 @@ class Trial:
             if outcome.usage is not None or outcome.cost_usd is not None:
                 self._record.charges.append(Charge(route, outcome.usage, outcome.cost_usd))
             self._ended(outcome.kind.value, response, outcome.message)
-            if response:
-                response.close()
         return outcome
 
     def _ended(self, outcome: str, response: Response | None, message: str = "") -> None:
+        """Without an answer that anybody reads on."""
         self._record.attempt(self.route, outcome, self.started, self._means.clock(), response, message)
+        if response:
+            response.close()
 
     def _encode(self) -> WireRequest | Failed:
         """The call, its notes told; a failed attempt where this router cannot take what the request holds."""

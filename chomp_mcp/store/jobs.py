@@ -42,10 +42,6 @@ class Jobs:
         self._kv = kv
         self._clock = clock
 
-    def new_id(self) -> str:
-        """An id for a job that begins now."""
-        return new_id(self._clock())
-
     async def save(self, job: Job) -> None:
         """Write the job over whatever stands there; `change` is for jobs that others may change too."""
         write = _write(job)
