@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
+from chomp_mcp.errors import NotCapable
 from chomp_mcp.messages import AUTO, Router
 from chomp_mcp.policy import capability
 from chomp_mcp.policy.book import UNKNOWN, Book, Lists, Pair, Target, listed_routers
@@ -14,6 +15,7 @@ MOST_PER_ROUTER = 3
 
 MOST_NAMED = 2
 """Models that an error names which could do it."""
+_NOBODY = "No known model of your keys can; add a key that has one."
 
 
 def able_first(routes: list[Pair], target: Target, book: Book, lists: Lists) -> tuple[list[Pair], dict[str, str]]:
@@ -43,7 +45,8 @@ def able_first(routes: list[Pair], target: Target, book: Book, lists: Lists) -> 
             if len(could) >= MOST_NAMED:
                 break
         nearest = [f"{router}/{model}" for router, model in dict.fromkeys(could)][:MOST_NAMED]
-        raise capability.not_capable(why, nearest)
+        hint = f"Ask for {' or '.join(nearest)}." if nearest else _NOBODY
+        raise NotCapable(f"No model of the plan can do this: {capability.left_out(why)}.", hint=hint)
     return left, why
 
 

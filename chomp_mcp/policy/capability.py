@@ -173,13 +173,6 @@ def left_out(why: Mapping[str, str]) -> str:
     return "; ".join([*named, f"{more} more"] if more else named)
 
 
-def not_capable(why: Mapping[str, str], nearest: Iterable[str]) -> NotCapable:
-    """Nobody is left: who was left out and why, and who could."""
-    instead = list(nearest)
-    hint = f"Ask for {' or '.join(instead)}." if instead else "No known model of your keys can; add a key that has one."
-    return NotCapable(f"No model of the plan can do this: {left_out(why)}.", hint=hint)
-
-
 def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
     """The plan without the routes whose context is surely too small for the text.
 

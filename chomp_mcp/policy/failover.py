@@ -48,17 +48,12 @@ ACTIONS: Mapping[FailureKind, Action] = {
 }
 
 
-def next_index(routes: Sequence[Route], index: int, kind: FailureKind, free_choice: bool) -> int | None:
-    """The next try after `routes[index]` failed with `kind`, None when the plan ends here.
+def suitable(routes: Sequence[Route], index: int, kind: FailureKind, free_choice: bool) -> Iterator[int]:
+    """All places where the request may go on after `routes[index]` failed with `kind`; none: the plan ends here.
 
     Never goes back, so every plan ends. The keys of one router and model stand side by side in a plan: "key" takes the
     next of them, then the next route; "route" leaves them out, since the failure was not the key's.
     """
-    return next(suitable(routes, index, kind, free_choice), None)
-
-
-def suitable(routes: Sequence[Route], index: int, kind: FailureKind, free_choice: bool) -> Iterator[int]:
-    """All places behind `index` where the request may go on; see `next_index`."""
     step = ACTIONS[kind].next
     if step != "if_free_choice" or free_choice:
         suits = _SUITS[step]

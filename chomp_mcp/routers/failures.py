@@ -64,6 +64,10 @@ _IS_WRONG = (
 _KEY_IS_WRONG = rf"{_KEY}.{{0,60}}\b{_IS_WRONG}\b|\b{_IS_WRONG}\b.{{0,30}}{_KEY}|\bno (?:auth|api key|credentials)\b"
 """The body says that the key itself is at fault, in either order: `Incorrect API key`, `Your key has expired`."""
 
+_NOT_THERE = (400, 401, 403, 404, 422, None)
+"""What routers answer for a model that they do not have. Zen makes a 400 of its routers' 404."""
+_ENDED = r"(decommissioned|deprecated|retired|disabled|shut down)"
+
 _TABLE: tuple[_Row, ...] = (
     # Limits of all free models together (OpenRouter: 50 or 1,000 a day per account, 20 a minute; Zen: by IP, daily).
     _row(_K.QUOTA, names="openrouter_free_tier_daily freeusagelimiterror", scope="free"),
@@ -107,59 +111,31 @@ _TABLE: tuple[_Row, ...] = (
     # What is refused here and may be well elsewhere, on the same key too (hermes PR 76637, Roo #6459, opencode #14252):
     # where we are, what nobody agreed to, a key of another company, who stands behind the router, the account's plan.
     _row(_K.REFUSED_HERE, names="unsupported_country_region_territory regionerror user_location_invalid", why="region"),
-    _row(
-        _K.REFUSED_HERE,
-        *(401, 403, 451, None),
-        says=r"\b(regions?|countr(y|ies)|territor(y|ies)|locations?|jurisdiction|geo\w*)\b",
-        why="region",
-    ),
-    _row(
-        _K.REFUSED_HERE,
-        400,
-        404,
-        says=r"(location|country|region) is not supported|in your (country|region)\b",
-        why="region",
-    ),
+    _row(_K.REFUSED_HERE, 401, 403, 451, None, says=r"\b(regions?|countr(y|ies)|territor(y|ies))\b", why="region"),
+    _row(_K.REFUSED_HERE, 401, 403, 451, None, says=r"\b(locations?|jurisdiction|geo\w*)\b", why="region"),
+    _row(_K.REFUSED_HERE, 400, 404, says=r"(location|country|region) is not supported", why="region"),
+    _row(_K.REFUSED_HERE, 400, 404, says=r"in your (country|region)\b", why="region"),
     _row(_K.REFUSED_HERE, 451, why="region"),
     _row(_K.REFUSED_HERE, names="model_terms_required terms_not_accepted", why="terms"),
+    _row(_K.REFUSED_HERE, 400, 401, 403, says=r"\bterms\b.{0,60}\b(accept\w*|agree\w*|service|use)\b", why="terms"),
     _row(
-        _K.REFUSED_HERE,
-        *(400, 401, 403),
-        says=r"\bterms\b.{0,60}\b(accept\w*|agree\w*|service|use)\b|\b(accept|agree)\w*\b.{0,60}\b(terms|licen[cs]e|agreement)\b",
-        why="terms",
+        _K.REFUSED_HERE, 400, 401, 403, says=r"\b(accept|agree)\w*.{0,60}\b(terms|agreement|licen[cs]e)\b", why="terms"
     ),
-    _row(
-        _K.REFUSED_HERE,
-        *(400, 401, 402, 403, 404),
-        says=r"\bbyok\b|bring your own|\bown (\w+ ){0,2}key\b|\brequir\w+ an? (\w+ ){0,2}key\b",
-        why="byok",
-    ),
+    _row(_K.REFUSED_HERE, *range(400, 405), says=r"\bbyok\b|bring your own|\bown (\w+ ){0,2}key\b", why="byok"),
+    _row(_K.REFUSED_HERE, *range(400, 405), says=r"\brequir\w+ an? (\w+ ){0,2}key\b", why="byok"),
     _row(_K.CALLER_FAULT, 403, says=r"moderation|flagged|guardrail|content policy"),
-    _row(
-        _K.REFUSED_HERE,
-        401,
-        403,
-        says=r"\b(network|firewall|vpn|proxy|ip( address\w*)?|allow-?list\w*|whitelist\w*)\b",
-        why="network",
-    ),
+    _row(_K.REFUSED_HERE, 401, 403, says=r"\b(network|firewall|vpn|proxy|ip( address\w*)?)\b", why="network"),
+    _row(_K.REFUSED_HERE, 401, 403, says=r"\b(allow-?list\w*|whitelist\w*)\b", why="network"),
     _row(_K.REFUSED_HERE, 401, 403, names="upstream_provider", why="provider"),
     _row(_K.REFUSED_HERE, 401, 403, says=r"provider returned|\bupstream\b|error from provider", why="provider"),
     _row(_K.BAD_KEY, 401, 403, says=r"\bkey\b.{0,60}\b(leaked|revoked|expired)\b"),  # Google, 403 PERMISSION_DENIED
-    _row(
-        _K.REFUSED_HERE,
-        *(401, 403),
-        says=r"\b(plan|subscription|tier|upgrade|permissions?|scopes?|entitle\w+|waitlist|(early|preview) access)\b",
-        why="plan",
-    ),
+    _row(_K.REFUSED_HERE, 401, 403, says=r"\b(plan|subscription|tier|upgrade|permissions?|scopes?)\b", why="plan"),
+    _row(_K.REFUSED_HERE, 401, 403, says=r"\b(entitle\w+|waitlist|(early|preview) access)\b", why="plan"),
     _row(_K.REFUSED_HERE, 401, says=r"\buser not found\b"),  # OpenRouter, for minutes, of keys that are well
-    # Zen makes a 400 of its routers' 404.
-    _row(
-        _K.NO_SUCH_MODEL,
-        *(400, 401, 403, 404, 422, None),
-        says=r"is not a valid model|no endpoints found|(no such|unknown) model|"
-        r"\bmodel\b.{0,160}\b(does not exist|not found|(is not|no longer) available|not deployed|not loaded|"
-        r"(has been|is|was) (decommissioned|deprecated|retired|disabled|shut down))",
-    ),
+    _row(_K.NO_SUCH_MODEL, *_NOT_THERE, says=r"is not a valid model|no endpoints found|(no such|unknown) model"),
+    _row(_K.NO_SUCH_MODEL, *_NOT_THERE, says=r"\bmodel\b.{0,160}\b(does not exist|not found|not deployed|not loaded)"),
+    _row(_K.NO_SUCH_MODEL, *_NOT_THERE, says=r"\bmodel\b.{0,160}\b(is not|no longer) available"),
+    _row(_K.NO_SUCH_MODEL, *_NOT_THERE, says=rf"\bmodel\b.{{0,160}}\b(has been|is|was) {_ENDED}"),
     # Used up until a reset. Groq names the model, since it counts by model; others rest by what the router counts by.
     _row(_K.QUOTA, 429, None, says=r"for model\b.*\bper day\b|for model\b.*\([rt]pd\)", scope="model"),
     _row(_K.QUOTA, 429, None, says=r"\bper[ -](day|month)\b|\b(daily|monthly)\b|\([rt]pd\)"),

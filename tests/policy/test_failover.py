@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chomp_mcp.messages import Failed, FailureKind, Model, Route, Router
-from chomp_mcp.policy.failover import ACTIONS, GONE_SECONDS, next_index, rest_seconds, retry_wait
+from chomp_mcp.policy.failover import ACTIONS, GONE_SECONDS, rest_seconds, retry_wait, suitable
 
 NOW = 1_795_000_000.0
 Kind = FailureKind
@@ -55,6 +55,10 @@ def test_the_row_of_the_design(kind, retry_same, next_, counts, rest):
 
 def test_every_kind_has_a_row():
     assert set(ACTIONS) == set(FailureKind)
+
+
+def next_index(routes, index, kind, free_choice):
+    return next(suitable(routes, index, kind, free_choice), None)
 
 
 @pytest.mark.parametrize(
