@@ -35,7 +35,6 @@ class Rule:
     name: str
     begins: tuple[bytes, ...]
     pattern: bytes
-    source: str
     run: bytes = b""
     """Of secrets that may hold their own beginning: where the pattern fails, it fails in the rest of this run, too.
 
@@ -44,50 +43,38 @@ class Rule:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "a private key",
-        (b"-----BEGIN ",),
-        rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----",
-        "RFC 7468; OpenSSH PROTOCOL.key; RFC 9580",
-    ),
-    Rule("an AWS access key", (b"AKIA", b"ASIA"), rb"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])", "AWS: IAM identifiers"),
-    Rule(
-        "a GitHub token",
-        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
-        rb"(?:gh[opusr]_[A-Za-z0-9]{36,}|github_pat_\w{40,})",
-        "GitHub: about authentication, token formats",
-    ),
-    Rule("a GitLab token", (b"glpat-",), rb"glpat-[\w-]{20,}", "GitLab: token overview"),
-    Rule("a Slack token", (b"xox",), rb"xox[abeoprs]-[\w-]{10,}", "Slack: token types"),
-    Rule("a Google key", (b"AIza", b"ya29."), rb"(?:AIza[\w-]{35}|ya29\.[\w-]{20,})", "Google Cloud: API keys, OAuth"),
-    Rule("an npm token", (b"npm_",), rb"npm_[A-Za-z0-9]{36}", "npm: about access tokens"),
-    Rule("a PyPI token", (b"pypi-AgE",), rb"pypi-AgE[\w-]{50,}", "PyPI: API tokens"),
-    Rule("a Hugging Face token", (b"hf_",), rb"hf_[A-Za-z0-9]{30,}", "Hugging Face: user access tokens"),
-    Rule("a Stripe key", (b"sk_", b"rk_"), rb"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "Stripe: API keys"),
-    Rule(
-        "a model router's key", (b"sk-",), rb"sk-(?=[\w-]*\d)[\w-]{20,}", "the routers' own key pages", run=rb"[\w-]*+"
-    ),
-    Rule(
-        "a model router's key",
-        (b"gsk_", b"csk-", b"fw_", b"xai-", b"nvapi-", b"pplx-", b"r8_"),
-        rb"(?:gsk_[A-Za-z0-9]{20,}|csk-[A-Za-z0-9]{20,}|fw_[A-Za-z0-9]{20,}"
-        rb"|xai-[A-Za-z0-9]{40,}|nvapi-[\w-]{40,}|pplx-[A-Za-z0-9]{40,}|r8_[A-Za-z0-9]{30,})",
-        "the routers' own key pages",
-    ),
-    Rule("a token of this gateway", (b"chomp_",), rb"chomp_[0-9a-f]{64}", "POST /api/keys"),
-    Rule("a JSON Web Token", (b"eyJ",), rb"eyJ[\w-]{10,}+\.eyJ[\w-]{10,}+\.[\w-]{10,}", "RFC 7519", run=rb"[\w-]*+"),
+    # RFC 7468; OpenSSH PROTOCOL.key; RFC 9580.
+    Rule("a private key", (b"-----BEGIN ",), rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"),
+    Rule("an AWS access key", (b"AKIA", b"ASIA"), rb"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"),  # IAM identifiers
+    # GitHub: about authentication, token formats.
+    Rule("a GitHub token", (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"), rb"gh[opusr]_[A-Za-z0-9]{36,}"),
+    Rule("a GitHub token", (b"github_pat_",), rb"github_pat_\w{40,}"),
+    Rule("a GitLab token", (b"glpat-",), rb"glpat-[\w-]{20,}"),  # GitLab: token overview
+    Rule("a Slack token", (b"xox",), rb"xox[abeoprs]-[\w-]{10,}"),  # Slack: token types
+    # Google Cloud: API keys, OAuth.
+    Rule("a Google key", (b"AIza", b"ya29."), rb"(?:AIza[\w-]{35}|ya29\.[\w-]{20,})"),
+    Rule("an npm token", (b"npm_",), rb"npm_[A-Za-z0-9]{36}"),  # npm: about access tokens
+    Rule("a PyPI token", (b"pypi-AgE",), rb"pypi-AgE[\w-]{50,}"),  # PyPI: API tokens
+    Rule("a Hugging Face token", (b"hf_",), rb"hf_[A-Za-z0-9]{30,}"),  # Hugging Face: user access tokens
+    Rule("a Stripe key", (b"sk_", b"rk_"), rb"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}"),  # Stripe: API keys
+    # The routers' own key pages.
+    Rule("a model router's key", (b"sk-",), rb"sk-(?=[\w-]*\d)[\w-]{20,}", run=rb"[\w-]*+"),
+    Rule("a model router's key", (b"gsk_", b"csk-", b"fw_"), rb"(?:gsk_|csk-|fw_)[A-Za-z0-9]{20,}"),
+    Rule("a model router's key", (b"xai-", b"pplx-"), rb"(?:xai|pplx)-[A-Za-z0-9]{40,}"),
+    Rule("a model router's key", (b"nvapi-", b"r8_"), rb"(?:nvapi-[\w-]{40,}|r8_[A-Za-z0-9]{30,})"),
+    Rule("a token of this gateway", (b"chomp_",), rb"chomp_[0-9a-f]{64}"),  # POST /api/keys
+    Rule("a JSON Web Token", (b"eyJ",), rb"eyJ[\w-]{10,}+\.eyJ[\w-]{10,}+\.[\w-]{10,}", run=rb"[\w-]*+"),  # RFC 7519
+    # RFC 3986, section 3.2.1.
     Rule(
         "a password in an address",
         (b"postgres", b"mysql", b"mongodb", b"redis", b"amqp"),
         rb"(?:postgres(?:ql)?|mysql|mongodb|redis|amqp)[a-z+]{0,8}://[^\s/:@\"\\]*:[^\s/@\"\\]{3,}@"
         rb"(?!localhost|127\.|\[::1\])",
-        "RFC 3986, section 3.2.1",
     ),
     Rule(
         "a line of an .env file",
         (b"KEY=", b"TOKEN=", b"SECRET=", b"PASSWORD=", b"PASSWD="),
         rb"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)=" + _VALUE,
-        "what .env files hold",
         run=_IN_VALUE + rb"*+",
     ),
 )
