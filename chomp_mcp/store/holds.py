@@ -87,33 +87,26 @@ class Holds:
     @property
     def total(self) -> int:
         """What nobody else may reserve, in nano-USD: room for calls to come included."""
-        return sum(_nano(hold, "nano_usd", "micro_usd") for hold in self.live.values()) if self.live else 0
+        return sum(int(hold["nano_usd"]) for hold in self.live.values())
 
     @property
     def used(self) -> int:
         """What calls hold, in nano-USD."""
-        return sum(_nano(hold, "used_nano", "used_micro") for hold in self.live.values()) if self.live else 0
+        return sum(int(hold["used_nano"]) for hold in self.live.values())
 
     @property
     def likely(self) -> int:
         """What the calls of dead processes probably cost, in nano-USD."""
-        return sum(_nano(hold, "likely_nano", "used_micro") for hold in self.dead.values()) if self.dead else 0
+        return sum(int(hold["likely_nano"]) for hold in self.dead.values())
 
     @property
     def calls(self) -> int:
-        return sum(int(hold.get("calls", 1)) for hold in self.dead.values()) if self.dead else 0
+        return sum(int(hold["calls"]) for hold in self.dead.values())
 
     def mark_of(self, process: str, now: float) -> dict[str, Any]:
         """What is booked for a dead process, in case that its journal says more of these calls."""
         hold = self.dead[process]
-        likely = _nano(hold, "likely_nano", "used_micro")
-        return {"number": 0, "at": now, "calls": int(hold.get("calls", 1)), "likely_nano": likely}
-
-
-def _nano(hold: Mapping[str, Any], name: str, old_name: str) -> int:
-    """Versions before this one wrote micro-USD, and may share the store."""
-    told = hold.get(name)
-    return int(told) if told is not None else 1000 * int(hold.get(old_name, hold.get("micro_usd", 0)))
+        return {"number": 0, "at": now, "calls": int(hold["calls"]), "likely_nano": int(hold["likely_nano"])}
 
 
 def parted(record: Value | None, process: str, now: float) -> Holds:
@@ -124,7 +117,7 @@ def parted(record: Value | None, process: str, now: float) -> Holds:
             continue
         if 0 < hold["expires_at"] - now <= HOLD_SECONDS + SKEW_SECONDS:
             live[name] = hold
-        elif _nano(hold, "used_nano", "used_micro"):
+        elif hold.get("used_nano"):
             dead[name] = hold
     return Holds(live, dead)
 
@@ -132,15 +125,12 @@ def parted(record: Value | None, process: str, now: float) -> Holds:
 def entry(granted: int, holds: Iterable[Hold], until: float) -> dict[str, Any]:
     """What the record says of this process."""
     few = list(holds)
-    used = sum(hold.nano_usd for hold in few)
     return {
         "nano_usd": granted,
-        "used_nano": used,
+        "used_nano": sum(hold.nano_usd for hold in few),
         "likely_nano": sum(hold.likely_nano for hold in few),
         "calls": len(few),
         "expires_at": until,
-        "micro_usd": -(-granted // 1000),  # for older versions on the same store
-        "used_micro": -(-used // 1000),
     }
 
 
@@ -154,7 +144,7 @@ def held_write(
     if not holds and not kept:
         return Write(None)
     value = {"holds": holds, "marks": kept} if kept else {"holds": holds}
-    if any(hold.get("used_nano", hold.get("used_micro", 1)) for hold in holds.values()):
+    if any(hold["used_nano"] for hold in holds.values()):
         return Write(value, expires_in=KEPT_SECONDS)
     last = max((hold["expires_at"] - now for hold in holds.values()), default=1.0)
     return Write(value, expires_in=max(last, MARKED_SECONDS if kept else 1.0))

@@ -26,25 +26,12 @@ class Settled:
 
 def cost_of(record: Value | None) -> int:
     """Nano-USD."""
-    if record is None:
-        return 0
-    # Versions before this one wrote micro-USD, rounded up, and may still write to the same store: where the two figures
-    # do not fit together, theirs is the newer one.
-    nano, micro = record.get("nano_usd"), int(record.get("micro_usd", 0))
-    return int(nano) if nano is not None and _micro(int(nano)) == micro else 1000 * micro
+    return 0 if record is None else int(record.get("nano_usd", 0))
 
 
 def by_router(record: Value | None) -> dict[str, int]:
     """Router id -> nano-USD."""
-    if record is None:
-        return {}
-    if "nano_by_router" in record:
-        return dict(record["nano_by_router"])
-    return {router: 1000 * micro for router, micro in record.get("by_router", {}).items()}
-
-
-def _micro(nano: int) -> int:
-    return -(-nano // 1000)
+    return {} if record is None else dict(record.get("nano_by_router", {}))
 
 
 def tally(calls: Iterable[Settled], dead: Holds | None = None) -> dict[str, Any]:
@@ -73,16 +60,10 @@ def tally(calls: Iterable[Settled], dead: Holds | None = None) -> dict[str, Any]
 
 
 def added(old: Value | None, more: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with these calls in it, also for older versions to read."""
+    """The record with these calls in it."""
+    if old is None:
+        return dict(more)
     routers = by_router(old)
     for router, nano in more["nano_by_router"].items():
         routers[router] = routers.get(router, 0) + nano
-    before = {} if old is None else old
-    counts = {name: int(before.get(name, 0)) + more[name] for name in COUNTS}
-    counts["nano_usd"] = cost_of(old) + more["nano_usd"]
-    return {
-        **counts,
-        "nano_by_router": routers,
-        "micro_usd": _micro(counts["nano_usd"]),
-        "by_router": {router: _micro(nano) for router, nano in routers.items()},
-    }
+    return {**{name: int(old.get(name, 0)) + more[name] for name in COUNTS}, "nano_by_router": routers}

@@ -6,7 +6,6 @@ import pytest
 
 from chomp_mcp.messages import Usage
 from chomp_mcp.policy.budget import Limits
-from chomp_mcp.store.kv.protocol import KV
 from chomp_mcp.store.ledger import Ledger
 from tests.store.test_ledger import settle
 
@@ -24,16 +23,3 @@ async def test_spend_adds_up_per_router_and_unknown_prices_are_counted_not_guess
     assert (spent.day_nano, spent.month_nano, spent.held_nano) == (13, 13, 0)
     assert (spent.calls, spent.unpriced, spent.input_tokens) == (5, 1, 5)
     assert spent.by_router == {"groq": 6, "zen": 7, "ollama": 0}
-
-
-async def test_what_older_versions_wrote_in_micro_dollars_is_read_right(ledger: Ledger, kv: KV):
-    old = {"micro_usd": 3, "calls": 2, "unpriced": 1, "input_tokens": 5, "output_tokens": 6, "by_router": {"zen": 3}}
-    for name in ("spend:owner:2026-06-13", "spend:owner:2026-06"):
-        await kv.put(name, old)
-    await settle(ledger, None, 1, Usage(1, 1), "groq")
-
-    spent = await ledger.spent("owner")
-    assert (spent.day_nano, spent.month_nano, spent.calls, spent.unpriced) == (3_001, 3_001, 3, 1)
-    assert spent.by_router == {"zen": 3_000, "groq": 1}
-    now = await kv.get("spend:owner:2026-06-13")
-    assert (now["micro_usd"], now["by_router"]) == (4, {"zen": 3, "groq": 1}), "and they can read ours, rounded up"
