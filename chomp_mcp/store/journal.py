@@ -21,7 +21,7 @@ from chomp_mcp import wire
 from chomp_mcp.frozen import struct
 from chomp_mcp.messages import Usage
 from chomp_mcp.store.holds import Hold
-from chomp_mcp.store.kv.files import PRIVATE_FILE, lock_of, make_folder
+from chomp_mcp.store.kv.files import PRIVATE_FILE, lock_of, make_folder, tried
 from chomp_mcp.store.spend import Names
 from chomp_mcp.store.tally import Settled
 
@@ -101,26 +101,21 @@ class Journal:
     def orphan(self) -> Iterator[tuple[str, list[Row]] | None]:
         """A dead process and its rows, nobody else's inside the block and gone after it; None: there is none."""
         for path in sorted(self._folder.glob("*.jsonl")):
-            from filelock import Timeout
-
-            lock = lock_of(path.with_suffix(".lock"))
-            try:
-                lock.acquire()
-            except (Timeout, OSError):
-                continue  # it lives, or another one has it
-            try:
-                if path.exists():
-                    rows = []
-                    for line in path.read_bytes().split(b"\n"):
-                        # A last line that was cut by a kill was never told to be there.
-                        with suppress(ValueError, KeyError, TypeError):
-                            rows.append(_read(wire.loads(line)))
-                    yield path.stem, rows
-                    path.unlink()
-                    return
-            finally:
-                Path(lock.lock_file).unlink(missing_ok=True)
-                lock.release()
+            with tried(path.with_suffix(".lock")) as is_ours:
+                if not is_ours:
+                    continue  # it lives, or another one has it
+                try:
+                    if path.exists():
+                        rows = []
+                        for line in path.read_bytes().split(b"\n"):
+                            # A last line that was cut by a kill was never told to be there.
+                            with suppress(ValueError, KeyError, TypeError):
+                                rows.append(_read(wire.loads(line)))
+                        yield path.stem, rows
+                        path.unlink()
+                        return
+                finally:
+                    path.with_suffix(".lock").unlink(missing_ok=True)
         yield None
 
 

@@ -7,7 +7,7 @@ import re
 import secrets
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +29,7 @@ _KEY_BYTES = 32
 _MADE = re.compile(r"[A-Za-z0-9_+/-]{43}=?")
 _PLACEHOLDER = re.compile(r"\$\{.*\}|\$\w+|%\w+%|\{\{.*\}\}|<.*>|undefined|null")
 _SERVICE = "chomp-mcp"
+_KEYCHAIN = "the OS keychain"
 _PATIENCE_SECONDS = 10.0
 
 
@@ -115,17 +116,9 @@ class MasterKeys:
             return (parsed(text),), VARIABLE
         if self.is_remote:
             return (), f"{VARIABLE} is not set"
-        told = ""
-        try:
-            with _keychain() as backend:
-                text = backend.get_password(_SERVICE, str(self.home)) or ""
-            if text:
-                return tuple(parsed(each, "The keychain's entry") for each in text.splitlines()), "the OS keychain"
-        except _NoKeychain as error:
-            told = str(error)
-        if text := self._read_file():
-            return tuple(parsed(each, str(self.file)) for each in text.splitlines()), f"the key file {self.file}"
-        return (), told
+        texts, place = self._kept()
+        where = "The keychain's entry" if place == _KEYCHAIN else str(self.file)
+        return tuple(parsed(text, where) for text in texts), place
 
     def keep(self, texts: Sequence[str], place: str = "") -> str:
         """Keep these in `place`, as `find` names it; without one in the keychain, else in the key file. Where that was.
@@ -146,7 +139,7 @@ class MasterKeys:
                 if place:
                     raise StoreError(f"The new key was not kept: {error}.", hint="Unlock it, and try again.") from None
             else:
-                return "the OS keychain"
+                return _KEYCHAIN
         try:
             if texts:
                 replace_file(self.file, "".join(f"{text}\n" for text in texts).encode())
@@ -158,10 +151,26 @@ class MasterKeys:
 
     def kept(self) -> list[str]:
         """What stands in the keychain, else in the key file, as text."""
-        with suppress(_NoKeychain), _keychain() as backend:
-            if text := backend.get_password(_SERVICE, str(self.home)):
-                return text.splitlines()
-        return self._read_file().splitlines()
+        return self._kept()[0]
+
+    def _kept(self) -> tuple[list[str], str]:
+        """That, and where it stands; nothing, and why there is no keychain."""
+        told = ""
+        try:
+            with _keychain() as backend:
+                if text := backend.get_password(_SERVICE, str(self.home)):
+                    return text.splitlines(), _KEYCHAIN
+        except _NoKeychain as error:
+            told = str(error)
+        try:
+            texts = self.file.read_text("utf-8").strip().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            texts = []
+        except UnicodeDecodeError:
+            raise StoreError(f"{self.file} holds no master key.", hint="Put back the one that it held.") from None
+        except OSError as error:
+            raise unusable(self.file, error) from None
+        return texts, f"the key file {self.file}" if texts else told
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
@@ -174,16 +183,6 @@ class MasterKeys:
                 yield
         except Timeout:
             raise StoreError("Another process changes the master key.", hint="Try again when it has ended.") from None
-        except OSError as error:
-            raise unusable(self.file, error) from None
-
-    def _read_file(self) -> str:
-        try:
-            return self.file.read_text("utf-8").strip()
-        except (FileNotFoundError, NotADirectoryError):
-            return ""
-        except UnicodeDecodeError:
-            raise StoreError(f"{self.file} holds no master key.", hint="Put back the one that it held.") from None
         except OSError as error:
             raise unusable(self.file, error) from None
 

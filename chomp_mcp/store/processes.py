@@ -6,14 +6,14 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chomp_mcp.errors import StoreError
-from chomp_mcp.store.kv.files import lock_of, make_folder, unusable
+from chomp_mcp.store.kv.files import lock_of, make_folder, tried, unusable
 from chomp_mcp.store.kv.protocol import KV, Value
 
 if TYPE_CHECKING:
@@ -69,17 +69,13 @@ class Processes:
         self._monotonic = monotonic
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._beats = 0
-        self._id = ""
-        self._lock: BaseFileLock | None = None
-
-    @property
-    def id(self) -> str:
+        self.id = ""
         """Empty before the first `announce`."""
-        return self._id
+        self._lock: BaseFileLock | None = None
 
     async def announce(self) -> str:
         """This process's id, with a fresh lease; the first call takes the lock too (`StoreError`)."""
-        if not self._id:
+        if not self.id:
             process_id = secrets.token_hex(8)
             if (path := self._path(process_id)) is not None:
                 try:
@@ -91,33 +87,33 @@ class Processes:
                     for other in path.parent.glob("*.lock"):
                         with suppress(OSError):
                             if now - other.stat().st_mtime > _SURELY_ANNOUNCED_SECONDS:
-                                with _tried(other) as is_free:
+                                with tried(other) as is_free:
                                     if is_free:
                                         _unlink(other)
                 except OSError as error:
                     raise unusable(path, error) from None
-            self._id = process_id
+            self.id = process_id
         # An idle process lets its lease run out: what it begins now must not look abandoned.
         await self.renew()
-        return self._id
+        return self.id
 
     async def renew(self) -> None:
         """Prolong the lease; call it well within `LEASE_SECONDS`, and `still_seconds`."""
-        if self._id:
+        if self.id:
             self._beats += 1
             value = {"renewed_at": self._clock(), "beats": self._beats}
             kept = _KEPT_SECONDS if self._folder is None else LEASE_SECONDS
-            await self._kv.put(_lease(self._id), value, expires_in=kept)
+            await self._kv.put(_lease(self.id), value, expires_in=kept)
 
     async def is_alive(self, process_id: str) -> bool:
-        if process_id == self._id:
+        if process_id == self.id:
             return bool(process_id)
         if self._folder is None:
             return await self._moves(process_id)
         path = self._path(process_id)
         if path is None or not path.exists():
             return await self._kv.get(_lease(process_id)) is not None
-        with _tried(path) as is_free:
+        with tried(path) as is_free:
             if is_free:
                 # The lease first: without the file, it is all that is left to ask.
                 await self._kv.delete(_lease(process_id))
@@ -151,7 +147,7 @@ class Processes:
 
     async def retire(self) -> None:
         """Give up the id, as the last act of a process."""
-        process_id, self._id = self._id, ""
+        process_id, self.id = self.id, ""
         lock, self._lock = self._lock, None
         try:
             if process_id:
@@ -220,29 +216,12 @@ class JobProcesses:
 def _is_held(path: Path) -> bool:
     if not path.exists():
         return False
-    with _tried(path) as is_free:
+    with tried(path) as is_free:
         return not is_free
 
 
 def _lease(process_id: str) -> str:
     return f"process:{process_id}"
-
-
-@contextmanager
-def _tried(path: Path) -> Iterator[bool]:
-    """Whether nobody holds the lock; inside the block, we do if so. What cannot be tried counts as held."""
-    from filelock import Timeout
-
-    lock = lock_of(path)
-    try:
-        lock.acquire()
-    except (Timeout, OSError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def _unlink(path: Path) -> None:

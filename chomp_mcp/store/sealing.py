@@ -133,9 +133,16 @@ class Sealed:
         await self._find()
         known = _Known({**self._known, **({to.id: to} if to else {})})
         wanted = f"{PREFIX}{to.id}:" if to else None
+
+        def resealed(names: Sequence[str], old: Sequence[Value | None]) -> Sequence[Write | None]:
+            _sealer(old[-1], known)
+            opened = zip(names, _opened(names, known, old), strict=True)
+            writes = [_sealed_write(None if raw is None else Write(raw), to, name) for name, raw in opened]
+            return [*writes, Write({"key": to.id} if to else None)]
+
         for _ in range(_MOST_ROUNDS):
             names = [entry.key for entry in await self._kv.list(_RECORDS)]
-            await self._kv.update([*names, _SEAL], partial(_resealed, names, known, to))
+            await self._kv.update([*names, _SEAL], partial(resealed, names))
             self._known, self._opened = known, {}
             # Whoever made a record between the two calls did it the old way.
             texts = [text for entry in await self._kv.list(_RECORDS) for text in _texts(entry.value)]
@@ -177,15 +184,6 @@ def _opened(keys: Sequence[str], known: _Known, old: Sequence[Value | None]) -> 
     return [raw and _each_key(raw, partial(_plain, known, key)) for key, raw in zip(keys, old[:-1], strict=True)]
 
 
-def _resealed(
-    names: Sequence[str], known: _Known, to: MasterKey | None, old: Sequence[Value | None]
-) -> Sequence[Write | None]:
-    _sealer(old[-1], known)
-    opened = zip(names, _opened(names, known, old), strict=True)
-    writes = [_sealed_write(None if raw is None else Write(raw), to, name) for name, raw in opened]
-    return [*writes, Write({"key": to.id} if to else None)]
-
-
 def _sealer(seal: Value | None, known: _Known) -> MasterKey | None:
     """What the store is sealed with; `StoreError` where that is not here."""
     if seal is None:
@@ -224,12 +222,8 @@ def _plain(known: _Known, record: str, router: str, text: str) -> str:
     if master_id not in known:
         raise StoreError(f"Router keys are {_lacking({'key': master_id}, known)}.", hint=_RESTORE)
     try:
-        data = urlsafe_b64decode(rest)
-        return (
-            AESGCM(known[master_id].bits)
-            .decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _bound(record, router))
-            .decode()
-        )
+        data, cipher = urlsafe_b64decode(rest), AESGCM(known[master_id].bits)
+        return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _bound(record, router)).decode()
     except (InvalidTag, ValueError):
         raise StoreError(
             f'The sealed key for {router} in "{record}" was changed, or moved there from another place.',

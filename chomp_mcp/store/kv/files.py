@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +74,21 @@ def lock_of(path: Path) -> BaseFileLock:
     from filelock import FileLock
 
     return FileLock(path, timeout=0, mode=PRIVATE_FILE, thread_local=False)
+
+
+@contextmanager
+def tried(path: Path) -> Iterator[bool]:
+    """Whether nobody holds that lock; inside the block, we do if so. What cannot be tried counts as held."""
+    lock = lock_of(path)
+    try:
+        lock.acquire()
+    except OSError:  # filelock's Timeout is one
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def unusable(path: Path, error: OSError) -> StoreError:

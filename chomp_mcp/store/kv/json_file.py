@@ -72,7 +72,7 @@ class JsonFile:
         self._document = _Document()
         self._signature: _Signature | None = None
         self._turn: int | None = None
-        self._one_writes: anyio.CapacityLimiter | None = None
+        self._one_writes = anyio.CapacityLimiter(1)
 
     async def get(self, key: str) -> Value | None:
         return self._current().live(key, self._clock())
@@ -102,8 +102,6 @@ class JsonFile:
         return [Entry(key, value) for key, value in live if value is not None][:limit]
 
     async def update(self, keys: Sequence[str], change: Change) -> None:
-        if self._one_writes is None:
-            self._one_writes = anyio.CapacityLimiter(1)
         # They come one after the other in any case: on a slow disk they would hold all threads that others need, too.
         await finished(anyio.to_thread.run_sync(self._update, keys, change, limiter=self._one_writes))
 

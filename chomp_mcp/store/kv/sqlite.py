@@ -98,7 +98,7 @@ class Sqlite:
         self._clock = clock
         self._quick: sqlite3.Connection | None = None
         self._patient: sqlite3.Connection | None = None
-        self._one_waits: anyio.CapacityLimiter | None = None
+        self._one_waits = anyio.CapacityLimiter(1)
         self._one_thread = threading.Lock()
         self._rows = _Rows()
         self._writes = 0
@@ -159,16 +159,12 @@ class Sqlite:
                 except sqlite3.OperationalError as error:
                     if not _is_busy(error) or time.monotonic() < self._impatient_until:
                         raise
-            return await finished(self._run_patiently(work, *arguments))
+            # In a thread, one at a time; the first call opens the file.
+            patiently = anyio.to_thread.run_sync(self._work_patiently, work, *arguments, limiter=self._one_waits)
+            return await finished(patiently)
         except sqlite3.Error as error:
             hint = _HINTS.get(_code(error), "Try again.") if _are_files(self._path) else _DAMAGED
             raise StoreError(f"{self._path} cannot be used: {error}.", hint=hint) from None
-
-    async def _run_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
-        """In a thread, one at a time; the first call opens the file."""
-        if self._one_waits is None:
-            self._one_waits = anyio.CapacityLimiter(1)
-        return await anyio.to_thread.run_sync(self._work_patiently, work, *arguments, limiter=self._one_waits)
 
     def _work_patiently(self, work: Callable[[sqlite3.Connection, *Ts], T], *arguments: *Ts) -> T:
         # The limiter is given back when an event loop ends before its thread does, hence the lock.
@@ -342,16 +338,7 @@ def _connect(path: Path, patience: float) -> sqlite3.Connection:
     # A file that is gone is not made anew here, where it would be readable by others.
     place = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(place, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(connection, time.monotonic() + _PATIENCE_SECONDS)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
-    """Switch to WAL and make the table; SQLite does not wait for the lock of the switch itself, so ask again."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -360,12 +347,14 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
             connection.execute("PRAGMA wal_autocheckpoint = 8000")
             for sql in _CREATE:
                 connection.execute(sql)
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > deadline:
+        except BaseException as error:
+            # SQLite does not wait for the lock of the switch to WAL itself, so ask again.
+            if not (isinstance(error, sqlite3.OperationalError) and _is_busy(error)) or time.monotonic() > deadline:
+                connection.close()
                 raise
             time.sleep(0.01)
         else:
-            return
+            return connection
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
