@@ -67,6 +67,10 @@ if TYPE_CHECKING:
     from chomp_mcp.telemetry.metrics import Metrics
 
 
+Messages = Sequence[Mapping[str, Any]]
+"""A conversation in OpenAI's shape."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A finished answer and its receipt."""
@@ -143,7 +147,7 @@ class Chomp:
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock, state=state)
         self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
         self.models = ModelList(soft, self.client, self.routers, clock=clock)
-        self.books = Books(settings, self.routers, self.keyring)
+        self.books = books = Books(settings, self.routers, self.keyring)
         self.prices, self.ledger = Prices(self.models), ledger_of(settings, state, clock)
         rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
         self.health = Health(soft, rules, clock=clock, observers=self.observers)
@@ -168,18 +172,9 @@ class Chomp:
             clock=clock,
         )
         self.job_processes = JobProcesses.of(settings.home)
-        self.jobs = _jobs(settings, self.gateway, state, self.job_processes, clock)
+        self.jobs = jobs = _jobs(settings, self.gateway, state, self.job_processes, clock)
         self._status = Status(
-            self.routers,
-            self.books,
-            self.health,
-            self.credit,
-            self.ledger,
-            self.jobs,
-            self.admission.limits,
-            clock,
-            self.client,
-            self.sealed,
+            self.routers, books, self.health, self.credit, self.ledger, jobs, limits, clock, self.client, self.sealed
         )
 
     async def __aenter__(self) -> Self:
@@ -193,11 +188,8 @@ class Chomp:
         async with AsyncExitStack() as stack:
             for store in dict.fromkeys(self._stores):
                 stack.push_async_callback(store.close)
-            stack.push_async_callback(self.client.close)
-            stack.push_async_callback(self.models.close)
-            stack.push_async_callback(self.credit.close)
-            stack.push_async_callback(self.ledger.close)
-            stack.push_async_callback(self.receipts.close)
+            for part in (self.client, self.models, self.credit, self.ledger, self.receipts):
+                stack.push_async_callback(part.close)
             await self.jobs.close(grace_seconds)
 
     async def ask(
@@ -236,26 +228,21 @@ class Chomp:
 
     @overload
     def chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        stream: Literal[False] = False,
-        caller: Caller = OWNER,
-        **options: Any,
+        self, messages: Messages, *, stream: Literal[False] = False, caller: Caller = OWNER, **options: Any
     ) -> Chat: ...
 
     @overload
     def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], caller: Caller = OWNER, **options: Any
+        self, messages: Messages, *, stream: Literal[True], caller: Caller = OWNER, **options: Any
     ) -> ChatStream: ...
 
     @overload
     def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: bool, caller: Caller = OWNER, **options: Any
+        self, messages: Messages, *, stream: bool, caller: Caller = OWNER, **options: Any
     ) -> Chat | ChatStream: ...
 
     def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, caller: Caller = OWNER, **options: Any
+        self, messages: Messages, *, stream: bool = False, caller: Caller = OWNER, **options: Any
     ) -> Chat | ChatStream:
         """OpenAI's chat completions: `await` gives a `chat.completion` object.
 

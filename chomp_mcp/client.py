@@ -34,7 +34,6 @@ class GatewayError(ChompError):
         self.code = error.get("code")
         self.kind = error.get("type")
         self.request_id = request_id
-        self.retry_after: float | None = None
         with suppress(ValueError):  # RFC 9110, 10.2.3: a proxy may tell a date, of which we make nothing
             self.retry_after = float(retry_after) if math.isfinite(float(retry_after)) else None
 
@@ -77,10 +76,7 @@ class ChompClient:
 
     async def chat(self, messages: Messages, *, model: str = "", router: str = "", **options: Any) -> dict[str, Any]:
         """OpenAI's `chat.completion` with the `chomp` extension; `messages` may be one prompt as text."""
-        answer: dict[str, Any] = await self._ask(
-            "POST", "/v1/chat/completions", _body(messages, model, router, options)
-        )
-        return answer
+        return await self._ask("POST", "/v1/chat/completions", _body(messages, model, router, options))
 
     async def chat_stream(
         self, messages: Messages, *, model: str = "", router: str = "", **options: Any
@@ -104,14 +100,12 @@ class ChompClient:
     ) -> dict[str, Any]:
         """Start a job: `{"id", "model", "router", "status"}`."""
         words = _said(prompt=prompt, model=model, router=router, system=system)
-        job: dict[str, Any] = await self._ask("POST", "/api/dispatch", {**options, **words})
-        return job
+        return await self._ask("POST", "/api/dispatch", {**options, **words})
 
     async def result(self, job_id: str, *, wait_seconds: float = 0) -> dict[str, Any]:
         """The job, once it ended or after `wait_seconds` (the gateway waits at most 45)."""
         path, wait = f"/api/result/{quote(job_id, safe='')}", {"wait": f"{wait_seconds:g}"}
-        job: dict[str, Any] = await self._ask("GET", path, params=wait)
-        return job
+        return await self._ask("GET", path, params=wait)
 
     async def list_models(self, router: str = "") -> list[dict[str, Any]]:
         """OpenAI's model objects with `context_length`, `max_output` and `free`, of one router or of all."""
@@ -121,15 +115,16 @@ class ChompClient:
 
     async def register_keys(self, keys: Mapping[str, str]) -> dict[str, Any]:
         """Store router keys, "" removes one: `{"created", "routers"}` (masked), and `token` for a new caller."""
-        answer: dict[str, Any] = await self._ask("POST", "/api/keys", {"keys": dict(keys)})
+        answer = await self._ask("POST", "/api/keys", {"keys": dict(keys)})
         self.token = answer.get("token") or self.token
         return answer
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
-    ) -> Any:
+    ) -> dict[str, Any]:
         async with self._open(method, path, body, params) as response:
-            return wire.loads(await response.aread())
+            answer: dict[str, Any] = wire.loads(await response.aread())
+            return answer
 
     @asynccontextmanager
     async def _open(

@@ -29,17 +29,23 @@ _CLOSING = "\"'`”’)]}"  # noqa: RUF001
 
 
 class ChompError(Exception):
-    """The root; `status` is an HTTP status, `type` and `code` are the OpenAI error envelope's words."""
+    """The root; `status` is an HTTP status, `type` and `code` are the OpenAI error envelope's words.
+
+    `retry_after` is in seconds; None: nobody knows, or waiting mends nothing.
+    """
 
     status: int = 500
     type: ClassVar[str] = "api_error"
     code: str | None = None
 
-    def __init__(self, message: str, *, hint: str = "", param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", param: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.param = param
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         if not self.hint:
@@ -147,14 +153,10 @@ class TooSlow(RequestError):
 
 
 class LimitError(ChompError):
-    """Not now; `retry_after` is in seconds, None when unknown."""
+    """Not now."""
 
     status = 429
     type = "rate_limit_error"
-
-    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
 
 
 class RateLimited(LimitError):
@@ -195,7 +197,7 @@ class Tried(Protocol):
 
 
 class UpstreamError(ChompError):
-    """The plan ran out. `receipt` tells every attempt; `retry_after` is in seconds where a router told it."""
+    """The plan ran out. `receipt` tells every attempt; `retry_after` is what a router told."""
 
     status = 502
     code = "upstream_error"
@@ -203,9 +205,8 @@ class UpstreamError(ChompError):
     def __init__(
         self, message: str, *, hint: str = "", receipt: Tried | None = None, retry_after: float | None = None
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, retry_after=retry_after)
         self.receipt = receipt
-        self.retry_after = retry_after
 
 
 class UpstreamRefused(UpstreamError):
@@ -218,10 +219,9 @@ class UpstreamRefused(UpstreamError):
         status: int,
         body: Mapping[str, Any] | None = None,
         hint: str = "",
-        receipt: Tried | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, receipt=receipt, retry_after=retry_after)
+        super().__init__(message, hint=hint, retry_after=retry_after)
         self.status = status
         self.body = dict(body or {})
 
@@ -276,17 +276,17 @@ class StoreError(ChompError):
 class StoreAway(StoreError):
     """The Redis does not answer, or takes no writes; `missing` is what this call needed of it.
 
-    `is_lasting`: waiting will not mend it. `retry_after` is in seconds.
+    `is_lasting`: waiting will not mend it.
     """
 
     status = 503
 
     def __init__(self, message: str, *, hint: str = "", missing: str = "", is_lasting: bool = False) -> None:
-        super().__init__(f"{message} This call needs it for {missing}." if missing else message, hint=hint)
+        told = f"{message} This call needs it for {missing}." if missing else message
+        super().__init__(told, hint=hint, retry_after=2.0)
         self.reason = message
         self.missing = missing
         self.is_lasting = is_lasting
-        self.retry_after = 2.0
 
     def again(self, missing: str = "") -> StoreAway:
         """The same for another call."""

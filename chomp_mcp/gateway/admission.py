@@ -77,10 +77,9 @@ class Admission:
         most, least, likely = budget.nano(dearest), budget.nano(least_usd), budget.nano(likely_usd)
         if most == 0:
             return plan, None
+        limits = within(self.limits, grant)
         try:
-            return plan, await self._ledger.reserve(
-                caller.id, most, within(self.limits, grant), least=least, likely=likely
-            )
+            return plan, await self._ledger.reserve(caller.id, most, limits, least=least, likely=likely)
         except (BudgetExceeded, StoreAway) as error:
             free = tuple(route for route, each in zip(plan.routes, estimates, strict=True) if each.is_free)
             if not free:

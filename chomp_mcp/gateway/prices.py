@@ -40,13 +40,8 @@ class Prices:
                 if not prices.is_loaded():
                     await anyio.to_thread.run_sync(prices.load)
             self._is_loaded = True
-        unread = [
-            route
-            for route in routes
-            if not (route.router.free or route.listed or self._models.has_read(route.router.id, route.key_id))
-        ]
-        if not unread:
-            return
+        known = self._models.has_read
+        unread = [r for r in routes if not (r.router.free or r.listed or known(r.router.id, r.key_id))]
         # A list that was not read yet is read in the background, and is there when the call ends. Only where nobody
         # else knows the price is it waited for, for a moment: a budget must not leak, nor a free model be refused,
         # because nobody had asked for that list yet.

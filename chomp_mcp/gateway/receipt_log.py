@@ -91,11 +91,7 @@ class ReceiptLog:
         unwritten = (*self._on_their_way, *self._fresh)
         fresh: list[Any] = [({**_view(report), "body": body} if body else _view(report)) for report, body in unwritten]
         known: dict[Any, Any] = {(row["at"], row["caller"]): row for row in (*stored, *fresh)}  # some are in both
-        seen = (
-            known.values()
-            if caller.is_owner
-            else [row for (_, id_), row in known.items() if caller.id[:SHOWN_CALLER] == id_]
-        )
+        seen = [row for (_, whose), row in known.items() if caller.is_owner or whose == caller.id[:SHOWN_CALLER]]
         rows = sorted(seen, key=lambda row: row["at"], reverse=True)[:limit]
         names = [row["body"] for row in rows if isinstance(row.get("body"), str)] if bodies and self._bodies else []
         found = await self._bodies.of(names) if self._bodies and names else {}

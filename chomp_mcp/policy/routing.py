@@ -99,10 +99,7 @@ def named_router(router: str, routers: Mapping[str, Router], shown: Iterable[str
 def owner_of_key(given: str, routers: Iterable[Router]) -> Router | None:
     """The router whose keys begin like this one, quotes and `NAME=` around it left aside."""
     keys = key_shape.cleaned_keys(given)
-    return next(
-        (router for router in routers if router.key_prefix and any(key.startswith(router.key_prefix) for key in keys)),
-        None,
-    )
+    return next((r for r in routers if r.key_prefix and any(key.startswith(r.key_prefix) for key in keys)), None)
 
 
 def _split(model: str, book: Book) -> tuple[str, str]:
@@ -123,16 +120,10 @@ def _split(model: str, book: Book) -> tuple[str, str]:
 
 def contradiction_to_check(model: str, router: str, book: Book) -> bool:
     """Whether only the named router's list can tell if the prefix contradicts the field."""
-    prefix, slash, rest = model.strip().partition("/")
-    return bool(
-        slash
-        and rest
-        and router not in {AUTO, prefix}
-        and router in book.routers
-        and prefix in book.routers
-        and book.usable(book.routers[prefix])
-        and model.strip() not in book.routers[router].models
-    )
+    prefix, _, rest = model.strip().partition("/")
+    are_two = rest and router not in {AUTO, prefix} and router in book.routers and prefix in book.routers
+    is_own = are_two and model.strip() in book.routers[router].models
+    return bool(are_two) and not is_own and book.usable(book.routers[prefix])
 
 
 def lists_needed(target: Target, book: Book) -> tuple[str, ...]:
@@ -295,9 +286,7 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
         known = {router: roster.with_embedders for router, roster in known.items()}
     # The mock's names carry arguments (`lorem?tokens=200`), which no list can hold.
     bare = target.model.partition("?")[0]
-    mocks = {
-        router for router in order if book.routers[router].dialect == "mock" and bare in book.routers[router].models
-    }
+    mocks = {r for r in order if book.routers[r].dialect == "mock" and bare in book.routers[r].models}
     exact = [(router, target.model) for router in order if target.model in known[router] or router in mocks]
     tail = [(router, model) for router in order for model in known[router].called(target.model)]
     if routes := [*exact, *tail]:

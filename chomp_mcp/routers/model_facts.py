@@ -181,19 +181,14 @@ def _of_models_dev(router: Router, name: str, row: Mapping[str, Any]) -> Model:
     return _model(router.id, name, (limit.get("context"), limit.get("output")), prices, can, cannot)
 
 
+_PRICES = ("price_in", "price_out", "price_cached")
+
+
 def _model(
     router: str, name: str, sizes: tuple[Any, Any], prices: Sequence[Any], can: Iterable[str], cannot: Iterable[str]
 ) -> Model:
-    context, output = (tokens(size) or None for size in sizes)
-    price_in, price_out, cached = [*(dollars(each, MOST_PRICE) for each in prices), None, None, None][:3]
-    return Model(
-        router,
-        name,
-        context_length=context,
-        max_output=output,
-        price_in=price_in,
-        price_out=price_out,
-        price_cached=cached,
-        can=frozenset(can),
-        cannot=frozenset(cannot),
-    )
+    told: dict[str, Any] = {
+        **{field: tokens(size) or None for field, size in zip(("context_length", "max_output"), sizes, strict=True)},
+        **{field: dollars(each, MOST_PRICE) for field, each in zip(_PRICES, prices, strict=False)},
+    }
+    return Model(router, name, can=frozenset(can), cannot=frozenset(cannot), **told)
