@@ -24,6 +24,7 @@ import tokenize
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,10 +86,16 @@ def comments(path: Path) -> int:
     return len(found)
 
 
+@lru_cache(maxsize=1)
+def nodes(path: Path) -> list[ast.AST]:
+    """All of a file; of one file at a time, as they take much memory."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def sentences(path: Path) -> int:
     """Lines of the strings that say, below a constant or a field, what it is or why it is so."""
     found = 0
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         body = getattr(node, "body", None)
         for before, after in pairwise(body) if isinstance(body, list) else ():
             if isinstance(before, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
@@ -98,25 +105,16 @@ def sentences(path: Path) -> int:
     return found
 
 
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+def functions(path: Path) -> list[str]:
+    return [node.name for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def used_once(path: Path) -> list[str]:
     """The private functions of a file that it names in one place only."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    named = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-    named.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    private = [f.name for f in functions(path) if f.name.startswith("_") and not f.name.startswith("__")]
+    named = Counter(node.id for node in nodes(path) if isinstance(node, ast.Name))
+    named.update(node.attr for node in nodes(path) if isinstance(node, ast.Attribute))
+    private = [name for name in functions(path) if name.startswith("_") and not name.startswith("__")]
     return [name for name in private if named[name] == 1]
-
-
-def imports(root: Path) -> dict[str, set[str]]:
-    """Module -> the modules of ours that it imports anywhere, for a type checker too."""
-    modules = {module_name(root, path): path for path in sources(root, "chomp_mcp")}
-    return {name: set(targets(path, modules)) - {name} for name, path in modules.items()}
 
 
 def module_name(root: Path, path: Path) -> str:
@@ -124,7 +122,7 @@ def module_name(root: Path, path: Path) -> str:
 
 
 def targets(path: Path, modules: dict[str, Path]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -169,8 +167,16 @@ def arrows_up(root: Path, graph: dict[str, set[str]]) -> int:
 
 def figures(root: Path) -> dict[str, float]:
     product, tests = sources(root, "chomp_mcp"), sources(root, "tests")
+    modules = {module_name(root, path): path for path in product}
+    graph, counts = {}, Counter[str]()
+    for name, path in modules.items():
+        graph[name] = set(targets(path, modules)) - {name}
+        counts["functions"] += len(functions(path))
+        counts["used once"] += len(used_once(path))
+        counts["comments"] += comments(path)
+        counts["sentences"] += sentences(path)
     lengths = [full_lines(path) for path in product]
-    lines, graph = sum(lengths), imports(root)
+    lines = sum(lengths)
     traced = subprocess.run([sys.executable, "-c", JUMPS], cwd=root, capture_output=True, text=True, check=True)
     return {
         "files": len(product),
@@ -178,12 +184,10 @@ def figures(root: Path) -> dict[str, float]:
         "lines of the tests": sum(map(full_lines, tests)),
         "lines per file, p90": round(statistics.quantiles(lengths, n=10)[8]),
         "lines per file, most": max(lengths),
-        "functions per 1,000 lines": round(1000 * sum(len(list(functions(path))) for path in product) / lines, 1),
-        "private ones used once, per 1,000": round(1000 * sum(len(used_once(path)) for path in product) / lines, 1),
-        "comments, % of the lines": round(100 * sum(map(comments, product)) / lines, 1),
-        "with sentences below constants, %": round(
-            100 * sum(comments(path) + sentences(path) for path in product) / lines, 1
-        ),
+        "functions per 1,000 lines": round(1000 * counts["functions"] / lines, 1),
+        "private ones used once, per 1,000": round(1000 * counts["used once"] / lines, 1),
+        "comments, % of the lines": round(100 * counts["comments"] / lines, 1),
+        "with sentences below constants, %": round(100 * (counts["comments"] + counts["sentences"]) / lines, 1),
         **json.loads(traced.stdout.splitlines()[-1]),
         "circles of modules": circles(graph),
         "arrows up": arrows_up(root, graph),

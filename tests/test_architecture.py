@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-import runpy
 import statistics
 import subprocess
 import sys
@@ -40,10 +39,10 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield f"{name(path)}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
+def nodes() -> Iterator[tuple[Path, ast.AST]]:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            yield path, node
 
 
 def test_the_arrows_between_the_layers_hold():
@@ -54,34 +53,34 @@ def test_the_arrows_between_the_layers_hold():
     assert told.returncode == 0, told.stdout
 
 
-def test_no_modules_import_each_other_in_a_circle_nor_upwards_not_even_for_types():
-    figures = runpy.run_path(str(ROOT / ".ci" / "figures.py"))
-    graph = figures["imports"](ROOT)
-    assert len(graph) == len(MODULES)
-    assert (figures["circles"](graph), figures["arrows_up"](ROOT, graph)) == (0, 0)
-
-
-@pytest.mark.timeout(180)  # the script reads all sources and asks git for every change of them
-def test_the_figures_of_the_house_can_be_told():
+@pytest.mark.timeout(180)  # the script reads all sources
+def test_the_figures_are_told_and_no_modules_import_each_other_in_a_circle_nor_upwards_not_even_for_types():
     told = subprocess.run(
         [sys.executable, ROOT / ".ci" / "figures.py"], capture_output=True, text=True, check=True, timeout=120
     ).stdout
     figures = dict(line.rsplit(maxsplit=1) for line in told.splitlines()[1:])
     assert int(figures["files"]) == len(MODULES)
     assert int(figures["file changes of one chat"]) > 0
+    assert (figures["circles of modules"], figures["arrows up"]) == ("0", "0")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_every_module_says_in_its_first_sentence_what_it_is(path):
-    nothing, docstring, _ = path.read_text(encoding="utf-8").split('"""', 2)
-    assert (nothing, docstring[:1].isspace()) == ("", False)
-    assert docstring.splitlines()[0][-1] in ".:"
+def test_every_module_says_in_its_first_sentence_what_it_is():
+    for path in MODULES:
+        nothing, docstring, _ = path.read_text(encoding="utf-8").split('"""', 2)
+        assert (nothing, docstring[:1].isspace()) == ("", False), path
+        assert docstring.splitlines()[0][-1] in ".:", path
 
 
-def test_functions_are_short():
-    lengths = dict(itertools.chain.from_iterable(map(functions, MODULES)))
+def test_functions_are_short_and_nothing_is_asserted_in_the_product():
+    lengths, asserts = {}, []
+    for path, node in nodes():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lengths[f"{name(path)}:{node.lineno} {node.name}"] = node.end_lineno - node.lineno + 1
+        elif isinstance(node, ast.Assert):
+            asserts.append(f"{name(path)}:{node.lineno}")
     assert {where: length for where, length in lengths.items() if length > LONGEST_FUNCTION} == {}
     assert statistics.median(lengths.values()) <= MEDIAN_FUNCTION
+    assert asserts == []
 
 
 def test_modules_are_read_in_one_sitting():
@@ -113,16 +112,6 @@ def test_whoever_opens_a_module_finds_its_tests_under_its_name():
     assert [path for path in TESTED_ELSEWHERE.values() if not (ROOT / path).is_file()] == []
 
 
-def test_nothing_is_asserted_in_the_product():
-    found = [
-        f"{name(path)}:{node.lineno}"
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Assert)
-    ]
-    assert found == []
-
-
 MAY_NAME_ROUTERS = {
     # Its key once had a field of its own, `openrouter_key`, which is still read, here and where it was stored.
     **dict.fromkeys(
@@ -144,16 +133,15 @@ def test_what_is_believed_of_a_router_stands_in_the_catalog_alone():
         return {text.partition("/")[0] for text in texts if re.fullmatch(r"[a-z0-9-]+(/\S*)?", text)} & ids
 
     found = []
-    for path in MODULES:
-        allowed = {MAY_NAME_ROUTERS.get(path.relative_to(SOURCE).as_posix())}
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            wrong: set[str] = set()
-            if isinstance(node, ast.Constant):
-                wrong = named(node) - OTHER_NAMES
-            elif isinstance(node, ast.Compare):
-                sides = [ast.unparse(each) for each in (node.left, *node.comparators)]
-                wrong = named(node) if any(re.search(r"router\w*(\.id)?$", side) for side in sides) else wrong
-            found += [f"{name(path)}:{node.lineno} {router}" for router in wrong - allowed]
+    for path, node in nodes():
+        wrong: set[str] = set()
+        if isinstance(node, ast.Constant):
+            wrong = named(node) - OTHER_NAMES
+        elif isinstance(node, ast.Compare):
+            sides = [ast.unparse(each) for each in (node.left, *node.comparators)]
+            wrong = named(node) if any(re.search(r"router\w*(\.id)?$", side) for side in sides) else wrong
+        wrong -= {MAY_NAME_ROUTERS.get(path.relative_to(SOURCE).as_posix())}
+        found += [f"{name(path)}:{node.lineno} {router}" for router in wrong]
     assert not found, "facts about a router belong into a field of its row in catalog.toml"
 
 

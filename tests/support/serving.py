@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import httpx2
+import uvicorn.server
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.app import build_app
@@ -41,6 +42,19 @@ class Served:
         with anyio.fail_after(5):
             while (await self.chomp.metrics_snapshot())["in_flight"]:  # noqa: ASYNC110 - nor has settling
                 await asyncio.sleep(0)
+
+
+class _Impatient:
+    """uvicorn's `asyncio`. It looks ten times a second whether it should end, and then whether it could."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 20)
+
+
+uvicorn.server.asyncio = _Impatient()  # type: ignore[assignment]
 
 
 class _Quiet(Server):

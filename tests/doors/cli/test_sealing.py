@@ -79,29 +79,30 @@ def test_with_a_master_key_there_the_next_write_seals_all(run, home, two_keys):
     assert listed(run, ONE) == {**BOTH, "sambanova": "1111…5555"}
 
 
+REFUSED = [
+    # command, stdin
+    (("keys",), ""),
+    (("keys", "add", "groq"), "gsk_another_one"),
+    (("keys", "remove", "groq"), ""),
+    (("keys", "encrypt"), ""),
+    (("keys", "rotate"), "a new master key"),
+    (("keys", "decrypt"), ""),
+    (("ask", "hi", "-m", "mock/echo"), ""),
+]
+
+
 @pytest.mark.parametrize("env", [None, TWO], ids=["none", "wrong"])
-@pytest.mark.parametrize(
-    ("command", "stdin"),
-    [
-        (("keys",), ""),
-        (("keys", "add", "groq"), "gsk_another_one"),
-        (("keys", "remove", "groq"), ""),
-        (("keys", "encrypt"), ""),
-        (("keys", "rotate"), "a new master key"),
-        (("keys", "decrypt"), ""),
-        (("ask", "hi", "-m", "mock/echo"), ""),
-    ],
-)
-def test_without_the_right_master_key_nothing_is_read_and_nothing_changed(run, home, two_keys, env, command, stdin):
+def test_without_the_right_master_key_nothing_is_read_and_nothing_changed(run, home, two_keys, env):
     run("keys", "encrypt", env=ONE)
     before = (home / "keys.json").read_bytes()
-    done = run(*command, stdin=stdin, env=env)
-    assert done.returncode == 5
-    assert "CHOMP_MASTER_KEY" in done.stderr
-    assert ("the one here is" if env else "none is here") in done.stderr
-    assert "Traceback" not in done.stderr
-    assert (home / "keys.json").read_bytes() == before
-    assert not (home / "master.key").exists(), "no second key is made beside the one that is missing"
+    for command, stdin in REFUSED:
+        done = run(*command, stdin=stdin, env=env)
+        assert done.returncode == 5, command
+        assert "CHOMP_MASTER_KEY" in done.stderr, command
+        assert ("the one here is" if env else "none is here") in done.stderr, command
+        assert "Traceback" not in done.stderr, command
+        assert (home / "keys.json").read_bytes() == before, command
+        assert not (home / "master.key").exists(), f"{command} made a second key beside the one that is missing"
     assert listed(run, ONE) == BOTH
     doctor = run("doctor", env=env)
     rows = {line[4:26].strip(): line for line in doctor.stdout.splitlines()}
