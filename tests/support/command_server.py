@@ -22,7 +22,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import chomp_mcp
@@ -47,6 +49,8 @@ LOADED_LATE = (
     "uvicorn.loops.uvloop",
 )
 """What our functions import when they are called."""
+OF_THE_TESTS = ("anthropic", "docstring_parser", "hypothesis", "jsonschema", "openai", "playwright.async_api", "pytest")
+"""What every worker of the tests would import, for seconds."""
 
 
 def serve(listening: socket.socket) -> dict[str, Any]:
@@ -57,6 +61,8 @@ def serve(listening: socket.socket) -> dict[str, Any]:
             os._exit(0)
         line, _ = listening.accept()
         request, fds = received(line)
+        if is_worker(request):
+            loaded(OF_THE_TESTS)
         between = os.fork()
         if between == 0:
             listening.close()
@@ -75,6 +81,18 @@ def serve(listening: socket.socket) -> dict[str, Any]:
             os.close(fd)
         os.waitpid(between, 0)
         line.close()
+
+
+def is_worker(request: dict[str, Any]) -> bool:
+    return bool(request["program"] == commands.WORKER[1:])
+
+
+def loaded(modules: Iterable[str]) -> None:
+    for module in modules:
+        importlib.import_module(module)
+    if threading.active_count() > 1:
+        raise RuntimeError("an import started a thread, which no fork would have")
+    gc.freeze()
 
 
 def received(line: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -109,15 +127,12 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
 
 def main(name: str) -> dict[str, Any]:
     found = (module.name for module in pkgutil.walk_packages(chomp_mcp.__path__, "chomp_mcp."))
-    for module in (*(module for module in found if not module.endswith("__main__")), *LOADED_LATE):
-        importlib.import_module(module)
-    if threading.active_count() > 1:
-        raise RuntimeError("an import started a thread, which no fork would have")
-    gc.freeze()
+    loaded((*(module for module in found if not module.endswith("__main__")), *LOADED_LATE))
     with listening_at(name) as listening:
         os.write(1, b"ready\n")
         request = serve(listening)
-    return served_too(request) if STARTERS.intersection(request["program"][1:3]) else request
+    is_starter = is_worker(request) or STARTERS.intersection(request["program"][1:3])
+    return served_too(request) if is_starter else request
 
 
 def listening_at(name: str) -> socket.socket:
@@ -152,7 +167,10 @@ def served_too(request: dict[str, Any]) -> dict[str, Any]:
 def run(program: str, module: str = "", *_: str) -> NoReturn:
     """`python -m chomp_mcp`, and what Python does at its end but for freeing memory: that alone takes 0.1 s."""
     try:
-        if program == "-m":
+        if program == "-c":
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(module, vars(sys.modules["__main__"]))
+        elif program == "-m":
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(program, run_name="__main__")

@@ -5,7 +5,8 @@ process for a test session (`command_server`) imports everything once and forks 
 whatever way: `subprocess`, asyncio, the MCP SDK. The fork has its own arguments, environment, folder, pipes and exit,
 is a child of the test's process, and leaves as any Python program does; what it has not is a start of its own. So a
 variable that Python reads then (PYTHON…, the locale) gets a fresh process, as does all else that is out of the
-ordinary, and whatever is started by way of another program (a shell, `python -c`).
+ordinary, and whatever is started by way of another program (a shell, `python -c`). The workers of pytest-xdist are
+forked in the same way, and have loaded what they all need.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ COMMAND = [sys.executable, "-m", "chomp_mcp"]
 EXECUTABLE = sys.executable
 """A test may name another one, that is not there."""
 SCRIPT = Path(sys.executable).parent / "chomp-mcp"
+WORKER = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
+"""How pytest-xdist (execnet, `popen_bootstrapline`) starts a worker of its own: with the code on its stdin."""
 MODULES = ("chomp_mcp", "tests.behaviour.other_process", "tests.gateway.replica", "tests.store.other_process")
 READ_AT_START = ("PYTHON", "LC_", "LANG")
 CHANGES_NOTHING = {"PYTHON_KEYRING_BACKEND": "any", "PYTHONPATH": str(ROOT)}
@@ -107,6 +110,8 @@ class Forked(subprocess.Popen[Any]):
 def _program(args: Any) -> list[str]:
     """What `command_server` is to run, a module or our script with its arguments; empty for any other program."""
     words = [os.fspath(word) for word in args] if isinstance(args, Sequence) and not isinstance(args, str) else []
+    if words == [EXECUTABLE, *WORKER]:
+        return WORKER[1:]
     if words[:1] == [EXECUTABLE]:
         options = words[1:2] if words[1:2] == ["-P"] else []
         module = words[1 + len(options) :]
