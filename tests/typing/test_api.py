@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,12 @@ pytestmark = pytest.mark.timeout(330)
 
 ROOT = Path(__file__).parent.parent.parent
 RIGHT = [Path(__file__).parent / "api.py", *sorted((ROOT / "examples").glob("*.py"))]
+BEHIND = """
+[mypy]
+[mypy-aiohttp.*,anthropic.*,cryptography.*,docket.*,mcp.*,openai.*,opentelemetry.*,pydantic.*,redis.*,starlette.*,uvicorn.*]
+follow_imports = skip
+"""
+"""No public name of ours has a type of these, and to read them takes four times as long as all else."""
 WRONG = (
     'from chomp_mcp import Chomp\n\n\nasync def main(chomp: Chomp) -> int:\n    return (await chomp.ask("hi")).text\n'
 )
@@ -37,7 +42,8 @@ def files(tmp_path: Path) -> list[str]:
 
 
 def test_the_public_names_are_typed_for_mypy(files: list[str], tmp_path: Path) -> None:
-    command = ["mypy", "--strict", "--config-file", os.devnull, "--cache-dir", str(tmp_path)]
+    (tmp_path / "mypy.ini").write_text(BEHIND)
+    command = ["mypy", "--strict", "--config-file", "mypy.ini", "--cache-dir", str(tmp_path / "cache")]
     assert checked([*command, *files], tmp_path) == {"wrong.py"}
 
 
