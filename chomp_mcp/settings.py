@@ -158,32 +158,25 @@ class Settings:
         )
 
 
-def checked_url(text: str) -> str:
-    """An http(s) URL without its trailing slash; a bare `host:port` gets http://. `ValueError` for anything else."""
-    url = text.strip()
-    if "://" not in url:
-        url = f"http://{url}"
-    parts = urlsplit(url)
-    is_sane = parts.hostname and not parts.netloc.endswith(":") and url.split() == [url] and url.isprintable()
-    if parts.scheme not in {"http", "https"} or not is_sane or (parts.port is not None and parts.port < 1):
-        raise ValueError(f"not an http(s) URL: {text!r}")
-    return url.rstrip("/")
-
-
 def checked_router_url(text: str, *, may_hold_password: bool = False) -> str:
-    """The base URL of a router; `ValueError` says what it must be, and repeats no password.
+    """The base URL of a router, a bare `host:port` with http://; `ValueError` says what it must be, without a password.
 
     A row of config.toml holds none; a variable may (RFC 7617), as keys stand in variables too.
     """
     if text.startswith("mock://"):
         return text.rstrip("/")
+    url = text.strip() if "://" in text else f"http://{text.strip()}"
     try:
-        url = checked_url(text)
-    except ValueError:
-        raise ValueError("must be an http(s) URL") from None
+        parts = urlsplit(url)
+        is_sane = parts.hostname and not parts.netloc.endswith(":") and url.split() == [url] and url.isprintable()
+        is_url = parts.scheme in {"http", "https"} and is_sane and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is none
+        is_url = False
+    if not is_url:
+        raise ValueError("must be an http(s) URL")
     if "@" in url.split("/")[2] and not may_hold_password:
         raise ValueError("must not hold a password; name the variable that holds the key in `key`")
-    return url
+    return url.rstrip("/")
 
 
 _SETTINGS: Mapping[str, str] = {

@@ -11,7 +11,7 @@ import pytest
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.errors import InvalidSetting
-from chomp_mcp.settings import Settings, checked_url
+from chomp_mcp.settings import Settings, checked_router_url
 from tests.support.scripted import ScriptedRouter
 
 pytestmark = pytest.mark.anyio
@@ -43,15 +43,15 @@ def test_a_config_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
     ["", "http://", "https://", "http:///v1", "http://:80", "http://a:0", "ftp://a", "http://a\0b", "http://\udcff"],
 )
 def test_half_a_url_is_none(url: str) -> None:
-    with pytest.raises(ValueError, match=r"not an http|Port"):
-        checked_url(url)
+    with pytest.raises(ValueError, match=r"http\(s\) URL"):
+        checked_router_url(url)
 
 
 @pytest.mark.parametrize(
     ("url", "meant"), [("localhost:11434", "http://localhost:11434"), (" https://a/v1/ ", "https://a/v1")]
 )
 def test_a_whole_url_stands_as_it_is_meant(url: str, meant: str) -> None:
-    assert checked_url(url) == meant
+    assert checked_router_url(url) == meant
 
 
 @pytest.mark.parametrize(

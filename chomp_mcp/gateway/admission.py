@@ -62,11 +62,7 @@ class Admission:
     async def reserve(
         self, caller: Caller, request: ChatRequest, plan: Plan, grant: Grant = UNLIMITED
     ) -> tuple[Plan, Hold | None]:
-        """Hold the most that the plan may cost. With the budget used up only its free routes are left.
-
-        Raises:
-            BudgetExceeded: not even a free route is left.
-        """
+        """Hold the most that the plan may cost; a used-up budget leaves the free routes alone, or `BudgetExceeded`."""
         if not [route for route in plan.routes if not route.router.free]:
             return plan, None
         await self._prices.load(plan.routes)
@@ -89,11 +85,7 @@ class Admission:
             return replace(plan, routes=free, notes=(*plan.notes, note)), None
 
     async def reserve_beside(self, caller: Caller, request: ChatRequest, route: Route, grant: Grant) -> Hold | None:
-        """Hold the most that one more call, on this route, may cost; None: nothing.
-
-        Raises:
-            BudgetExceeded: there is no room beside what is held already.
-        """
+        """Hold the most that one more call, on this route, may cost, if anything; `BudgetExceeded`: no room for both."""
         estimate = self._prices.estimate(route, request.said, most_input(request.said))
         most, likely = budget.nano(estimate.most), budget.nano(estimate.likely)
         if most == 0:

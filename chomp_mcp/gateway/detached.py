@@ -154,14 +154,9 @@ async def run_all(
 
 
 def detached(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start `python -m chomp_mcp …` as a process of its own that outlives this one and its terminal.
-
-    `-P` keeps files of the working directory from shadowing modules.
-
-    Raises:
-        OSError: the process could not be started.
-    """
+    """Start `python -m chomp_mcp …` as a process of its own that outlives this one and its terminal (`OSError`)."""
     return subprocess.Popen(
+        # -P keeps files of the working directory from shadowing modules.
         [sys.executable, "-P", "-m", "chomp_mcp", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -238,7 +238,7 @@ class Health:
             if after is before:
                 return [None]
             is_clean = after == breaker.CLOSED
-            return [Write(None) if is_clean else Write(after.as_value(), expires_in=BREAKER_KEPT_SECONDS)]
+            return [Write(None) if is_clean else Write(asdict(after), expires_in=BREAKER_KEPT_SECONDS)]
 
         await self._kv.update([name], step)
         verdict, before, after = seen[-1]

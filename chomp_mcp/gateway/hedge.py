@@ -40,11 +40,7 @@ class Hedge:
         return max(_TIMES * usual, _SHORTEST_SECONDS)
 
     async def reserve(self, route: Route) -> None:
-        """Hold what a call on this route may cost, once, beside what the first one may.
-
-        Raises:
-            BudgetExceeded: the budget has no room for both.
-        """
+        """Hold what a call on this route may cost beside what the first one may; `BudgetExceeded`: no room for both."""
         if hold := await self.admission.reserve_beside(self.caller, self.request, route, self.grant):
             self.holds.append(hold)
             await self.secure(hold)

@@ -150,11 +150,7 @@ class JobRunner:
     async def result(
         self, caller: Caller, job_id: str, wait_seconds: float = 0.0, *, on_progress: Progress | None = None
     ) -> Job:
-        """The job as it stands, after waiting up to `wait_seconds` for its end, and telling meanwhile how far it is.
-
-        Raises:
-            JobNotFound: it is not theirs.
-        """
+        """The job as it stands, after up to `wait_seconds` for its end, telling how far it is (`JobNotFound`)."""
         if not wait_seconds >= 0:
             raise InvalidRequest("wait_seconds is below 0.", hint="Give 0 to 45 seconds.", param="wait_seconds")
         job, told = await self._look(caller, job_id), 0

@@ -53,12 +53,7 @@ class ModelPages:
         limit: int | None,
         cursor: str,
     ) -> ModelPage:
-        """The models of one router, or of all that the caller has keys for; no `limit`: all of them on one page.
-
-        Raises:
-            InvalidRequest: no such router, no such need, or a cursor that is not ours.
-            NoRouterKey: the named router tells its list to nobody without a key.
-        """
+        """See `Chomp.list_models`."""
         needed = capability.checked_needs(needs)
         book = await self.books.of(caller)
         named = router != AUTO and routing.named_router(router, self.routers, filter(book.shows, self.routers)).id

@@ -32,11 +32,7 @@ class Guard:
     scanner: Scanner
 
     def checked(self, route: Route, wired: WireRequest) -> tuple[WireRequest, str]:
-        """The call as it may be made, and a note for the receipt, or "".
-
-        Raises:
-            SecretFound: it may not be made; `StayLocal`: not to this router.
-        """
+        """The call as it may be made, and a note or ""; `SecretFound`: it may not, `StayLocal`: not to this router."""
         if is_local(route):
             return wired, ""
         findings = self.scanner.scan(wired.body)

@@ -68,11 +68,7 @@ class Reply:
                 yield delta
 
     async def batches(self) -> AsyncIterator[list[Delta]]:
-        """The deltas as they come in, those of one read together.
-
-        Raises:
-            UpstreamFailed: the router broke off in the middle; nobody else may go on from there.
-        """
+        """The deltas, those of one read together; `UpstreamFailed` in the middle, from where nobody else may go on."""
         try:
             async for batch in self._answer.batches():
                 self._characters += sum([len(delta.plain) or delta.characters for delta in batch])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 Position = Literal["closed", "open", "half_open"]
@@ -33,22 +33,14 @@ class BreakerState:
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any] | None) -> BreakerState:
-        """Read what `as_value` wrote; nothing, or something of another shape, is a closed breaker."""
+        """What is stored of one as a dictionary; nothing, or something of another shape, is a closed breaker."""
         if not value or value.get("state") not in get_args(Position):
             return CLOSED
         try:
-            return cls(
-                state=value["state"],
-                failures=int(value.get("failures", 0)),
-                opened_at=float(value.get("opened_at", 0.0)),
-                probe_until=float(value.get("probe_until", 0.0)),
-            )
+            opened_at, probe_until = float(value.get("opened_at", 0.0)), float(value.get("probe_until", 0.0))
+            return cls(value["state"], int(value.get("failures", 0)), opened_at, probe_until)
         except (TypeError, ValueError, OverflowError):
             return CLOSED
-
-    def as_value(self) -> dict[str, Any]:
-        """JSON for the store."""
-        return asdict(self)
 
 
 CLOSED = BreakerState()

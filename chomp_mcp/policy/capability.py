@@ -106,11 +106,7 @@ def _field(value: Any, name: str) -> Any:
 
 
 def checked_needs(names: Iterable[str]) -> frozenset[str]:
-    """Of names, or words with commas between them.
-
-    Raises:
-        InvalidRequest: one is no need.
-    """
+    """Of names, or words with commas between them; `InvalidRequest` where one is no need."""
     given = [name.strip().lower().replace("-", "_") for each in names for name in each.split(",") if name.strip()]
     for name in given:
         if name not in NEEDS:
@@ -177,10 +173,7 @@ def roomy(plan: Plan, request: ChatRequest, demand: Demand) -> Plan:
     """The plan without the routes whose context is surely too small for the text.
 
     A token holds no two words and at most `_MOST_CHARACTERS`, whatever the tokenizer, so a prompt of fewer characters
-    than a context has tokens always fits, and is not counted.
-
-    Raises:
-        PromptTooLong: none is left.
+    than a context has tokens always fits, and is not counted. `PromptTooLong` where no route is left.
     """
     if demand.characters <= least_context(plan.routes):
         return plan

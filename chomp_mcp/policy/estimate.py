@@ -29,11 +29,7 @@ _PARTS = re.compile(rb'"type":\s?"(?:image_url|input_image|image|document|file|i
 
 
 def most_input(body: Mapping[str, Any]) -> int:
-    """The most input tokens that a request may count, whoever gets it.
-
-    Raises:
-        InvalidRequest: the body is no JSON, and could not be sent.
-    """
+    """The most input tokens that a request may count, whoever gets it; `InvalidRequest` for a body that is no JSON."""
     text = _json(body)
     media = len(_PARTS.findall(text)) if b'"type"' in text else 0
     if len(text) > _SHORT:

@@ -94,11 +94,7 @@ def of_record(record: Mapping[str, Any] | None) -> Grant:
 
 
 def checked(told: Mapping[str, Any], now: float, *, lends: bool) -> Grant:
-    """The grant of these fields, as JSON or a command line gives them.
-
-    Raises:
-        InvalidRequest: names the field and what it must be.
-    """
+    """The grant of these fields, as JSON or a command line gives them; `InvalidRequest` names a wrong field."""
     name = str(told.get("name") or "").strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise _wrong("name", f"must be 1 to {LONGEST_NAME} printable characters")
@@ -120,11 +116,7 @@ def checked(told: Mapping[str, Any], now: float, *, lends: bool) -> Grant:
 
 
 def permitted(plan: Plan, grant: Grant) -> Plan:
-    """The plan with the routes that the token may use.
-
-    Raises:
-        NotAllowed: none is left.
-    """
+    """The plan with the routes that the token may use; `NotAllowed` where none is left."""
     if not grant.models:
         return plan
     routes = tuple(route for route in plan.routes if grant.allows(plan.asked, route.ref))

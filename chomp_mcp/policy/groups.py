@@ -16,11 +16,7 @@ _FIELDS = ("models", "order", "needs", "sticky", "hedge")
 
 
 def checked_groups(rows: Any, routers: Mapping[str, Router]) -> dict[str, Group]:
-    """Name -> group; names of other groups among the models are resolved.
-
-    Raises:
-        InvalidSetting: names the group, the field and what it must be.
-    """
+    """Name -> group, with other groups among the models resolved; `InvalidSetting` names what is wrong."""
     if not isinstance(rows, Mapping):
         raise InvalidSetting("[groups] in config.toml is not a table.", hint="Write groups as [groups.<name>].")
     for name in rows:

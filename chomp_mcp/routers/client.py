@@ -60,11 +60,7 @@ class Client:
         return self._session.send(request)
 
     async def fetch(self, request: WireRequest, most: int = MAX_BODY_BYTES) -> tuple[Response, bytes]:
-        """Send, read all of the body and close: the response is for its status and its headers.
-
-        Raises:
-            Unreachable: it did not come, or was more than `most` bytes.
-        """
+        """Send, read the body and close: the response is for status and headers; `Unreachable` above `most` bytes."""
         response = await self.send(request)
         try:
             return response, await response.read(most)

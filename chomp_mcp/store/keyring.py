@@ -190,11 +190,7 @@ class Keyring:
         return sorted(found, key=lambda token: token.created)
 
     async def named(self, name: str) -> Caller:
-        """Whose token this is: by its name, or by how its ID in the list begins.
-
-        Raises:
-            InvalidRequest: there is none, or more than one.
-        """
+        """Whose token this is, by its name or by how its ID in the list begins; `InvalidRequest`: not just one."""
         tokens = await self.tokens()
         found = [token for token in tokens if name and token.grant.name == name]
         found = found or [token for token in tokens if name and token.caller_id.startswith(name)]

@@ -54,9 +54,7 @@ def parsed(text: str, place: str = VARIABLE) -> MasterKey:
     """32 bytes in base64 are the key itself; any other text is a passphrase, stretched by scrypt (RFC 7914).
 
     The salt is the same everywhere: a passphrase must make the same key on every machine of one Redis.
-
-    Raises:
-        InvalidSetting: too short, or a placeholder that nothing filled in.
+    `InvalidSetting` for one that is too short, or a placeholder that nothing filled in.
     """
     _check(text, place)
     if _MADE.fullmatch(text):
@@ -65,11 +63,7 @@ def parsed(text: str, place: str = VARIABLE) -> MasterKey:
 
 
 def check_variable(environment: Mapping[str, str], *, is_remote: bool) -> None:
-    """What stands in CHOMP_MASTER_KEY, before anything is opened. Others read a remote store: there it must stand.
-
-    Raises:
-        InvalidSetting: it cannot be a master key, or is missing.
-    """
+    """`InvalidSetting` where CHOMP_MASTER_KEY holds no master key, or is missing although others read the store."""
     text = environment.get(VARIABLE, "").strip()
     if text:
         _check(text, VARIABLE)
@@ -123,10 +117,7 @@ class MasterKeys:
     def keep(self, texts: Sequence[str], place: str = "") -> str:
         """Keep these in `place`, as `find` names it; without one in the keychain, else in the key file. Where that was.
 
-        None at all: what is kept there is gone.
-
-        Raises:
-            StoreError: nothing was changed.
+        None at all: what is kept there is gone. `StoreError`: nothing was changed.
         """
         if "key file" not in place:
             try:

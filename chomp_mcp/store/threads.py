@@ -37,11 +37,7 @@ class Threads:
         self._clock = clock
 
     async def get(self, caller_id: str, name: str) -> Thread | None:
-        """The conversation of that name.
-
-        Raises:
-            InvalidRequest: no name that a conversation can have.
-        """
+        """The conversation of that name; `InvalidRequest` for one that no conversation can have."""
         value = await self._kv.get(_key(caller_id, checked(name)))
         return None if value is None else _thread(name, value)
 

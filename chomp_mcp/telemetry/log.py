@@ -30,24 +30,12 @@ _logger = logging.getLogger("chomp_mcp")
 _logger.addHandler(logging.NullHandler())  # a program that embeds us and sets no logging up hears nothing
 
 
-def checked_level(text: str) -> str:
-    """The level in lower case; `ValueError` for a word that is none."""
-    level = text.strip().lower()
-    if level not in LEVELS:
-        raise ValueError(f"must be one of {', '.join(LEVELS)}")
-    return level
-
-
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Send our log lines to `stream` (default: stderr) from `level` on; the last call is the one that counts.
-
-    Raises:
-        InvalidSetting: not one of `LEVELS`.
-    """
-    try:
-        threshold = LEVELS[checked_level(level)]
-    except ValueError as error:
-        raise InvalidSetting(f"CHOMP_LOG is wrong: {level!r} {error}.", hint="Correct or remove CHOMP_LOG.") from None
+    """Send our log lines to `stream` (default: stderr) from `level` (of `LEVELS`) on; the last call counts."""
+    threshold = LEVELS.get(level.strip().lower())
+    if threshold is None:
+        why = f"CHOMP_LOG is wrong: {level!r} must be one of {', '.join(LEVELS)}."
+        raise InvalidSetting(why, hint="Correct or remove CHOMP_LOG.")
     is_terminal = stream is None and sys.stderr.isatty()
     if stream is None:
         stream = sys.stderr if isinstance(sys.stderr, LossyStream) else LossyStream(sys.stderr)

@@ -12,12 +12,9 @@ T = TypeVar("T")
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns or raises, at its end, also when the caller is cancelled meanwhile.
+    """What `work` returns or raises, at its end; `CancelledError`: it has succeeded, and the caller was cancelled.
 
     A thread or a server cannot be called back, so whoever stops waiting for one does not know what it did.
-
-    Raises:
-        asyncio.CancelledError: the caller was cancelled, and the work has succeeded.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

@@ -43,11 +43,7 @@ def without_secrets(text: str, url: str) -> str:
 
 
 def opened(url: str) -> Any:
-    """A client that has connected to nothing yet.
-
-    Raises:
-        InvalidSetting: a URL that redis-py does not take, or redis-py is missing.
-    """
+    """A client that has connected to nothing yet; `InvalidSetting`: redis-py is missing, or does not take the URL."""
     try:
         import redis.asyncio  # noqa: F401 - a look whether it is there
         from redis.exceptions import RedisError
