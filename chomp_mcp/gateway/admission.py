@@ -85,7 +85,7 @@ class Admission:
             return replace(plan, routes=free, notes=(*plan.notes, note)), None
 
     async def reserve_beside(self, caller: Caller, request: ChatRequest, route: Route, grant: Grant) -> Hold | None:
-        """Hold the most that one more call, on this route, may cost, if anything; `BudgetExceeded`: no room for both."""
+        """Hold the most that one more call, on this route, may cost, if any; `BudgetExceeded`: no room for both."""
         estimate = self._prices.estimate(route, request.said, most_input(request.said))
         most, likely = budget.nano(estimate.most), budget.nano(estimate.likely)
         if most == 0:
