@@ -396,8 +396,7 @@ def _jobs(
     if settings.store:
         from chomp_mcp.gateway.cluster import Cluster  # late: it needs the extra `redis`
 
-        retries, runs_jobs = settings.job_retries, settings.runs_jobs
-        engine = Cluster(settings.store, runs, jobs, processes, retries=retries, runs_jobs=runs_jobs, clock=clock)
+        engine = Cluster(settings.store, runs, jobs, processes, settings.job_retries, settings.runs_jobs, clock)
     else:
-        engine = Embedded(runs, jobs, processes, job_processes, clock=clock)
+        engine = Embedded(runs, jobs, processes, job_processes, clock)
     return JobRunner(gateway, jobs, processes, runs, engine, room, clock)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -39,37 +39,28 @@ WAITED_SECONDS: Final = 60.0
 """A job that waits longer is put into the queue again, where it is if nothing was lost."""
 
 
+@dataclass(eq=False, repr=False)  # its URL may hold a password
 class Cluster(Engine):
     """Jobs are accepted by any replica and run by any."""
 
     is_shared = True
+    _url: str
+    _runs: Runs
+    _jobs: Jobs
+    _processes: Processes
+    _retries: int
+    _runs_jobs: bool
+    _clock: Callable[[], float]
+    _opened: Queue | None = None
+    _put_back_at: float = 0.0
 
-    def __init__(
-        self,
-        url: str,
-        runs: Runs,
-        jobs: Jobs,
-        processes: Processes,
-        *,
-        retries: int,
-        runs_jobs: bool,
-        clock: Callable[[], float],
-    ) -> None:
+    def __post_init__(self) -> None:
         if find_spec("docket") is None:
             raise InvalidSetting(
                 "CHOMP_STORE names a Redis, and docket, which brings jobs to the processes on it, is not installed.",
                 hint="Run: pip install 'chomp-mcp[redis]'",
             )
-        self._runs = runs
-        self._jobs = jobs
-        self._processes = processes
-        self._retries = retries
-        self._runs_jobs = runs_jobs
-        self._clock = clock
-        self._url = url
-        self._opened: Queue | None = None
-        self._put_back_at = 0.0
-        runs.are_begun_again = True
+        self._runs.are_begun_again = True
 
     @property
     def _queue(self) -> Queue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -57,17 +57,15 @@ class Engine(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(eq=False)
 class Embedded(Engine):
     """Jobs run in the process that accepted them, or in one of its own (detached.py), and end with it."""
 
-    def __init__(
-        self, runs: Runs, jobs: Jobs, processes: Processes, job_processes: JobProcesses, *, clock: Callable[[], float]
-    ) -> None:
-        self._runs = runs
-        self._jobs = jobs
-        self._processes = processes
-        self._job_processes = job_processes
-        self._clock = clock
+    _runs: Runs
+    _jobs: Jobs
+    _processes: Processes
+    _job_processes: JobProcesses
+    _clock: Callable[[], float]
 
     async def submit(self, caller: Caller, job: Job, request: ChatRequest, plan: Plan, door: str) -> Job:
         run = self._runs.start(caller, job, request, door=door, plan=plan)

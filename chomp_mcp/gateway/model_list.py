@@ -125,9 +125,7 @@ class ModelList:
             self._given_up.update(late)
             # Other processes are told that these lists are late, so that each of them need not wait as well.
             for name in [name for task, name in awaited.items() if task in late]:
-                failed = self._failed.get(name)
-                failures = failed.failures if failed else 0
-                await self._store(name, self._failure(name, "no answer yet", failures, is_late=True))
+                await self._store(name, self._failure(name, "no answer yet", is_late=True))
         return {router: found[router] or self._memory(_name(router, keys)) for router in wanted}
 
     def start(self, router: str, keys: Keys) -> None:
@@ -218,20 +216,20 @@ class ModelList:
     async def _fetch(self, router: str, keys: Keys, name: str, check: bool) -> RouterList:
         few = [key for key, _ in keys.get(router, ())]
         models, trouble, refused = await self._fetcher.read(self._routers[router], few, check=check)
-        now, before = self.clock(), self._known.get(name) or self._failed.get(name)
+        now = self.clock()
         if models is not None:
             read = RouterList(self._roster(models), "", now + FRESH_SECONDS, trouble, 0, now, refused, check)
         else:
-            failed = self._failure(name, trouble or "no list", before.failures if before else 0)
-            read = replace(failed, was_refused=refused)
+            read = replace(self._failure(name, trouble or "no list"), was_refused=refused)
         await self._store(name, read)
         return self._remember(name, read)
 
-    def _failure(self, name: str, reason: str, failures: int, *, is_late: bool = False) -> RouterList:
+    def _failure(self, name: str, reason: str, *, is_late: bool = False) -> RouterList:
         """The old list, where there is one, for a while longer; else no list."""
-        now = self.clock()
+        now, known = self.clock(), self._known.get(name)
+        before = known or self._failed.get(name)
+        failures = before.failures if before else 0
         seconds = min(FAILED_SECONDS * 2 ** min(failures, 10), FRESH_SECONDS)
-        known = self._known.get(name)
         error, trouble = ("", f"the list is an old one: {reason}") if known else (reason, "")
         roster = known.roster if known else _EMPTY
         return RouterList(roster, error, now + seconds, trouble, failures + 1, now, is_late=is_late)

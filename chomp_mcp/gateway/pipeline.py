@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from chomp_mcp.errors import ChompError, UpstreamError
@@ -201,9 +200,7 @@ class Exchange:
             await gateway.conversations.keep(talk, plan, answer.route)
         return self._reply
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._settle(error)
 
     def _settle(self, error: BaseException | None) -> None:

@@ -101,11 +101,8 @@ class Prices:
         max_output = listed.max_output if listed else None
         most = estimate.most_usage(body, max_output, most_input)
         asked = estimate.asked_output(body, max_output)
-        likely = Usage(
-            input_tokens=most.input_tokens * 3 // 4,
-            output_tokens=min(most.output_tokens, estimate.LIKELY_OUTPUT_TOKENS),
-            service_tier=most.service_tier,
-        )
+        output = min(most.output_tokens, estimate.LIKELY_OUTPUT_TOKENS)
+        likely = Usage(most.input_tokens * 3 // 4, output, service_tier=most.service_tier)
         if price is None:
             # At the most of an unknown price and limit, fifty calls to a server of one's own would hold a day's budget;
             # a router with an account page sells what it serves.

@@ -20,7 +20,6 @@ from chomp_mcp.policy.book import Book
 from chomp_mcp.policy.breaker import BreakerState
 from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.grants import within
-from chomp_mcp.policy.quota import Reading
 from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers.client import Client
 from chomp_mcp.store.ledger import Ledger
@@ -257,27 +256,25 @@ class Status:
                 for scope, rest in known.rests.items()
                 if rest.is_on(now) and (not (model := scope.partition("model:")[2]) or may_see(model))
             ],
-            "quota": [row for each in quotas for row in _quota(each) if not row["model"] or may_see(row["model"])],
+            "quota": [
+                {
+                    "kind": reading.kind,
+                    "window": reading.window,
+                    "limit": reading.limit,
+                    "remaining": reading.remaining,
+                    "resets_at": _when(reading.resets_at),
+                    "known": reading.source,
+                    "model": model,
+                }
+                for each in quotas
+                for model, readings in each.items()
+                for reading in readings
+                if not model or may_see(model)
+            ],
             "credit": [{"free_only": known.free_only, "remaining_usd": known.remaining_usd} for known in accounts],
             "limits": router.limits,
             "spent_today_usd": _usd(spend.by_router.get(router.id, 0)),
         }
-
-
-def _quota(quotas: Mapping[str, tuple[Reading, ...]]) -> list[QuotaView]:
-    return [
-        {
-            "kind": reading.kind,
-            "window": reading.window,
-            "limit": reading.limit,
-            "remaining": reading.remaining,
-            "resets_at": _when(reading.resets_at),
-            "known": reading.source,
-            "model": model,
-        }
-        for model, readings in quotas.items()
-        for reading in readings
-    ]
 
 
 def _when(at: float | None) -> str | None:

@@ -61,12 +61,8 @@ def _estimated(body: Mapping[str, Any], output: int) -> Usage:
     for name in _READ:
         if value := body.get(name):
             characters += len(value) if isinstance(value, str) else len(_json(value))
-    return Usage(
-        input_tokens=math.ceil(characters / _CHARS_PER_TOKEN) + media * _MEDIA_TOKENS,
-        output_tokens=output,
-        estimated=True,
-        service_tier=_tier(body),
-    )
+    tokens = math.ceil(characters / _CHARS_PER_TOKEN) + media * _MEDIA_TOKENS
+    return Usage(tokens, output, estimated=True, service_tier=_tier(body))
 
 
 _READ = ("tools", "functions", "response_format", "prompt", "system", "instructions")

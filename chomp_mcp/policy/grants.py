@@ -63,14 +63,9 @@ class Grant:
     def as_record(self) -> dict[str, Any]:
         """JSON for the store; `of_record` reads it."""
         money = {name: str(value) for name in ("daily", "monthly") if (value := getattr(self, name)) is not None}
-        rest = {
-            "models": list(self.models),
-            "doors": list(self.doors),
-            "rps": self.rps,
-            "expires_at": self.expires_at,
-            "lends": self.lends,
-        }
-        return {"name": self.name, **money, **{name: value for name, value in rest.items() if value}}
+        lists = {name: list(words) for name in ("models", "doors") if (words := getattr(self, name))}
+        rest = {name: value for name in ("rps", "expires_at", "lends") if (value := getattr(self, name))}
+        return {"name": self.name, **money, **lists, **rest}
 
 
 UNLIMITED = Grant()

@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from chomp_mcp.telemetry.report import HIDDEN, NO_FAILURES, Report, shown
@@ -28,19 +28,17 @@ if TYPE_CHECKING:
 
 _SCOPE: Final = "chomp_mcp"
 
-_FACTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "top_k": "top_k",
-        "max_tokens": "max_tokens",
-        "max_completion_tokens": "max_tokens",
-        "seed": "seed",
-        "frequency_penalty": "frequency_penalty",
-        "presence_penalty": "presence_penalty",
-        "n": "choice.count",
-    }
-)
+_FACTS: Final[Mapping[str, str]] = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "seed": "seed",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "n": "choice.count",
+}
 """Field of a chat-completions body -> the end of its name `gen_ai.request.*`. Figures only: `stop` would be text."""
 
 _NO_BODY: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -107,9 +105,7 @@ class Trace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """What was not settled ends here."""
 
     def attempt(self, router: str, model: str) -> None:
@@ -149,11 +145,9 @@ class _Spans(Trace):
             f"chat {asked['gen_ai.request.model']}", kind=SpanKind.CLIENT, start_time=clock_ns(), attributes=asked
         )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if not self._ended:
-            self._end(kind.__qualname__ if kind else "")
+            self._end(type(error).__qualname__ if error else "")
 
     def attempt(self, router: str, model: str) -> None:
         from opentelemetry.trace import SpanKind, set_span_in_context
