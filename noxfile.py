@@ -48,7 +48,9 @@ def picture(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation's site, without a broken link; in .site/."""
+    """The documentation's site, without a broken link; in .site/ (needs `pip install -e '.[docs]'`)."""
+    if shutil.which("mkdocs") is None:
+        session.error("mkdocs is not on the PATH: pip install -e '.[docs]'")
     session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from chomp_mcp import setting_fields
+from chomp_mcp.dialects import DIALECTS
 from chomp_mcp.doors.cli import edits
 from chomp_mcp.doors.cli.clients import CLIENTS, NAME
 from chomp_mcp.doors.cli.help import described
@@ -209,10 +210,12 @@ def settings() -> str:
             "keys of [routers](keys.md); several with commas between them; a stored key wins",
         ),
     ]
+    dialects = ", ".join(name for name in DIALECTS if name not in {"openai", "mock"})
     table = "".join(f"| `{name}` | {default} | {must} | {text} |\n" for name, default, must, text in [*rows, *others])
     return (
         f"# Settings\n\n{MADE}{_ABOUT_SETTINGS}\n"
-        f"| variable | default | must be | |\n|---|---|---|---|\n{table}\n{_CONFIG}{_EXAMPLE}"
+        f"| variable | default | must be | |\n|---|---|---|---|\n{table}\n{_CONFIG}"
+        + _EXAMPLE.replace("OTHERS", dialects)
     )
 
 
@@ -247,7 +250,7 @@ LLM_FALLBACKS = ["groq", "openrouter/openrouter/free"]
 url = "http://127.0.0.1:8099/v1"   # the only field that must be there
 name = "Lab"                       # default: the id
 key = "LAB_API_KEY"                # the variable that holds its key; absent: it needs none
-dialect = "openai"                 # default; also responses, anthropic, gemini, ollama, cursor
+dialect = "openai"                 # default; also OTHERS
 models = ["qwen3", "gemma"]        # preference list for auto; default: the first that it lists
 headers = { X-Team = "a" }
 

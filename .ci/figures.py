@@ -134,7 +134,7 @@ def targets(path: Path, modules: dict[str, Path]) -> Iterator[str]:
                     yield node.module
 
 
-def circles(graph: dict[str, set[str]]) -> int:
+def circles(graph: dict[str, set[str]]) -> list[str]:
     """Pairs of modules that reach each other, a package's own `__init__` and its parts aside."""
 
     def reached(start: str) -> set[str]:
@@ -147,10 +147,10 @@ def circles(graph: dict[str, set[str]]) -> int:
         return found
 
     reach = {name: reached(name) for name in graph}
-    return sum(a < b and a in reach[b] and b in reach[a] for a in graph for b in graph)
+    return [f"{a} <-> {b}" for a in graph for b in graph if a < b and a in reach[b] and b in reach[a]]
 
 
-def arrows_up(root: Path, graph: dict[str, set[str]]) -> int:
+def arrows_up(root: Path, graph: dict[str, set[str]]) -> list[str]:
     contract = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
     layers = [[part.strip() for part in layer.split("|")] for layer in contract["layers"]]
     level = {part: number for number, layer in enumerate(layers) for part in layer}
@@ -161,8 +161,8 @@ def arrows_up(root: Path, graph: dict[str, set[str]]) -> int:
             (level[".".join(parts[:n])] for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in level), None
         )
 
-    edges = ((height(a), height(b)) for a, found in graph.items() for b in found)
-    return sum(a is not None and b is not None and b < a for a, b in edges)
+    edges = ((a, b, height(a), height(b)) for a, found in graph.items() for b in found)
+    return [f"{a} -> {b}" for a, b, of_a, of_b in edges if of_a is not None and of_b is not None and of_b < of_a]
 
 
 def figures(root: Path) -> dict[str, float]:
@@ -175,6 +175,8 @@ def figures(root: Path) -> dict[str, float]:
         counts["used once"] += len(used_once(path))
         counts["comments"] += comments(path)
         counts["sentences"] += sentences(path)
+    up, pairs = arrows_up(root, graph), circles(graph)
+    sys.stderr.writelines(f"{wrong}\n" for wrong in up + pairs)
     lengths = [full_lines(path) for path in product]
     lines = sum(lengths)
     traced = subprocess.run([sys.executable, "-c", JUMPS], cwd=root, capture_output=True, text=True, check=True)
@@ -189,8 +191,8 @@ def figures(root: Path) -> dict[str, float]:
         "comments, % of the lines": round(100 * counts["comments"] / lines, 1),
         "with sentences below constants, %": round(100 * (counts["comments"] + counts["sentences"]) / lines, 1),
         **json.loads(traced.stdout.splitlines()[-1]),
-        "circles of modules": circles(graph),
-        "arrows up": arrows_up(root, graph),
+        "circles of modules": len(pairs),
+        "arrows up": len(up),
     }
 
 

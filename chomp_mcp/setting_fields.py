@@ -141,7 +141,8 @@ _SecretsPolicy = Literal["off", "warn", "redact", "local", "block"]
 class _Settings(BaseModel):
     """One field for each variable, in the order in which faults are told; all may be absent.
 
-    What stands below each is its sentence in docs/settings.md.
+    What stands below each is its sentence in docs/settings.md. The defaults here are never read: those of `Settings`
+    count.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)

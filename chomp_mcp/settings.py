@@ -28,7 +28,7 @@ NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user chose; the field names follow the variables in the README."""
+    """What the user chose; a field for each variable of docs/settings.md, with its default."""
 
     home: Path
     provider: str = "auto"

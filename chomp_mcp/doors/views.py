@@ -68,8 +68,8 @@ class JobResult(TypedDict):
     """URLs of the answer's pictures, mostly `data:` ones."""
 
 
-class SeedJob(TypedDict):
-    """A job in the words of the seed "chomp", which `/api/*` speaks; `result` is partial while it runs."""
+class ApiJob(TypedDict):
+    """A job in the words of `/api/*`; `result` is partial while it runs."""
 
     id: str
     prompt: str
@@ -128,8 +128,8 @@ class OpenAIModel(TypedDict):
     """Need -> list, catalog or refusal."""
 
 
-class SeedModel(TypedDict):
-    """A model in the words of the seed "chomp"."""
+class ApiModel(TypedDict):
+    """A model in the words of `/api/*`."""
 
     id: str
     name: str
@@ -200,7 +200,7 @@ def job_result(job: Job) -> JobResult:
     return view
 
 
-def seed_job(job: Job) -> SeedJob:
+def api_job(job: Job) -> ApiJob:
     """A job for `/api/*`."""
     receipt = job.receipt
     return {
@@ -278,7 +278,7 @@ def openai_model(model: Model, known_by: Mapping[str, str] | None = None) -> Ope
     return view
 
 
-def seed_model(model: Model, shown_id: str) -> SeedModel:
+def api_model(model: Model, shown_id: str) -> ApiModel:
     """`shown_id`: the ref, or within one router's list the id that the router itself uses."""
     return {
         "id": shown_id,

@@ -48,7 +48,7 @@ class Roster:
 
     @cached_property
     def free_and_large(self) -> tuple[str, ...]:
-        """Free models, largest context first, leaving out the tiny ones (the seed's rule for a key without credit)."""
+        """Free models, largest context first, leaving out the tiny ones (for a key without credit)."""
         free = [model for model in self.models if model.free and not _TINY.search(model.id)]
         return tuple(model.id for model in sorted(free, key=lambda model: -(model.context_length or 0)))
 

@@ -50,7 +50,7 @@ class Token:
 class Keyring:
     """Who may ask, and with which router keys.
 
-    Records are `user:{caller id}` -> `{"keys": {router: key or [key, ...]}, "created": ISO 8601}`; the seed's
+    Records are `user:{caller id}` -> `{"keys": {router: key or [key, ...]}, "created": ISO 8601}`; the older
     `{"openrouter_key": key}` is read as well and takes the new shape with the next write. The owner also has the keys
     of the environment, which `owner_keys` holds; a stored key wins over it, router by router.
     """

@@ -201,7 +201,7 @@ async def test_a_router_lists_and_answers_in_its_own_form(home: Path, upstream: 
 
 async def test_every_new_row_is_tried(home: Path) -> None:
     elsewhere = "zen groq cerebras sambanova fireworks openrouter ollama cursor openai anthropic mock"
-    assert {*ROWS, *elsewhere.split()} == set(load(Settings(home=home)))
+    assert {*ROWS, *elsewhere.split()} == set(load(Settings(home=home))), "each router has its answer in ROWS"
 
 
 async def test_cloudflare_needs_the_account(home: Path) -> None:

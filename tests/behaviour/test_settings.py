@@ -468,7 +468,7 @@ def free_port() -> int:
 
 
 def test_the_table_covers_every_setting_and_the_docs_tell_them() -> None:
-    assert set(TABLE) == set(settings._SETTINGS) | CONTRACT
+    assert set(TABLE) == set(settings._SETTINGS) | CONTRACT, "each setting has a Case in TABLE: what a door does by it"
     assert "docs/settings.md" in (ROOT / "README.md").read_text(encoding="utf-8")
     pages = (ROOT / "docs" / "settings.md", ROOT / "docs" / "keys.md")
     told = "".join(page.read_text(encoding="utf-8") for page in pages).replace("<ID>", "GROQ")

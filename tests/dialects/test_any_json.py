@@ -298,6 +298,10 @@ def test_the_whole_body_goes_to_every_router(body, read):
     assert translate(body, read) == len(ROUTES)
 
 
+def test_every_dialect_is_among_them():
+    assert {route.router.dialect for route in ROUTES} | {"mock"} == set(DIALECTS), "a router for each, in ROUTES"
+
+
 @doors
 def test_an_odd_value_in_any_place_is_translated_or_refused(body, read):
     broken = {}

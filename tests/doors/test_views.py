@@ -17,11 +17,11 @@ MODEL = Model("groq", "a/b", "A", 8192, None, Decimal("1E+1"), Decimal(0), can=f
 
 def test_every_door_tells_the_same_job_under_its_own_names():
     assert views.job_head(JOB) == {"job_id": "job_1", "status": "done", "model": "groq/a/b", "router": "groq"}
-    assert views.whole_job(JOB)["finished"] == views.seed_job(JOB)["finished"] == views.iso(NOON + 1.5)
+    assert views.whole_job(JOB)["finished"] == views.api_job(JOB)["finished"] == views.iso(NOON + 1.5)
     assert views.command_job(JOB)["finished_at"] == NOON + 1.5
     texts = [views.whole_job(JOB)["text"], views.command_job(JOB)["text"], views.job_result(JOB)["text"]]
-    assert {*texts, views.seed_job(JOB)["result"]} == {"hello"}
-    assert (views.seed_job(JOB)["tokens_in"], views.seed_job(JOB)["tokens_out"]) == (7, 3)
+    assert {*texts, views.api_job(JOB)["result"]} == {"hello"}
+    assert (views.api_job(JOB)["tokens_in"], views.api_job(JOB)["tokens_out"]) == (7, 3)
     assert views.job_result(JOB)["receipt"] == RECEIPT.as_dict()
 
 
@@ -33,7 +33,7 @@ def test_a_model_has_its_ref_and_exact_prices_and_unknown_ones_are_null():
     assert (shown["price_in"], shown["price_out"]) == ("10", "0")
     assert views.model_view(Model("groq", "x"))["price_in"] is None
     assert (plain["owned_by"], plain["capabilities"]) == ("groq", {"tools": True})
-    assert views.seed_model(MODEL, "a/b")["id"] == "a/b"
+    assert views.api_model(MODEL, "a/b")["id"] == "a/b"
 
 
 def test_a_receipt_beside_an_answer_splits_what_served_at_the_first_slash():

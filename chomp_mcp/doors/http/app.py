@@ -49,6 +49,21 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 5.0
 """How long the last exchanges may take to be settled, once nothing more is written to their clients."""
 
+_ROUTES: tuple[Callable[[Chomp], list[Route]], ...] = (
+    chat_completions.routes,
+    messages.routes,
+    gemini.routes,
+    responses.routes,
+    embeddings.routes,
+    models.routes,
+    gateway_api.routes,
+    chomp_api.routes,
+    tokens.routes,
+    home_page.routes,
+    docs_page.routes,
+)
+"""Each door's paths; openapi.yaml describes them."""
+
 
 def build_app(
     chomp: Chomp,
@@ -92,20 +107,10 @@ def build_app(
             ("POST", "/v1/responses"): responses.Responses(chomp),
         },
         routes=[
-            *chat_completions.routes(chomp),
-            *messages.routes(chomp),
-            *gemini.routes(chomp),
-            *responses.routes(chomp),
-            *embeddings.routes(chomp),
-            *models.routes(chomp),
-            *gateway_api.routes(chomp),
-            *chomp_api.routes(chomp),
-            *tokens.routes(chomp),
+            *(route for routes in _ROUTES for route in routes(chomp)),
             *protected_resource.routes(chomp.settings),
             *mcp.routes(),
             *(pages.routes() if pages else ()),
-            *home_page.routes(chomp),
-            *docs_page.routes(chomp),
         ],
         exception_handlers={HTTPException: _no_such_route},
         lifespan=lifespan,

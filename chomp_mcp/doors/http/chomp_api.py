@@ -1,4 +1,4 @@
-"""/api/*: keys, dispatch, result, jobs, models: the API of the seed "chomp"."""
+"""/api/*: keys, dispatch, result, jobs, models: the gateway's own API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
 from chomp_mcp.doors.http.auth import is_loopback, may_register
 from chomp_mcp.doors.http.chat import list_errors, list_failed
-from chomp_mcp.doors.views import SeedModel, seed_job, seed_model
+from chomp_mcp.doors.views import ApiModel, api_job, api_model
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
 from chomp_mcp.gateway.jobs import MAX_WAIT_SECONDS
 from chomp_mcp.messages import OWNER, Caller, ChatRequest
@@ -140,18 +140,18 @@ class _Jobs:
         """GET /api/result/{id}: the job, once it ended or after `?wait=` seconds (at most 45)."""
         seconds = number(request.query_params.get("wait"), "wait", default=0, most=MAX_WAIT_SECONDS)
         ask = partial(self._jobs.result, caller_of(request.scope), request.path_params["id"], seconds)
-        return Json(seed_job(await while_connected(request.scope, request.receive, ask) if seconds else await ask()))
+        return Json(api_job(await while_connected(request.scope, request.receive, ask) if seconds else await ask()))
 
     async def cancel(self, request: Request) -> Json:
         """DELETE /api/result/{id}: stop it; the text so far stays."""
         job = await self._jobs.cancel(caller_of(request.scope), request.path_params["id"])
-        return Json(seed_job(job))
+        return Json(api_job(job))
 
     async def recent(self, request: Request) -> Json:
         """GET /api/jobs: the newest first."""
         limit = int(number(request.query_params.get("limit"), "limit", default=50, most=_MOST_JOBS))
         jobs = await self._jobs.recent(caller_of(request.scope), limit) if limit else []
-        return Json([seed_job(job) for job in jobs])
+        return Json([api_job(job) for job in jobs])
 
 
 class _Models:
@@ -164,14 +164,14 @@ class _Models:
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
         if page.errors and not page.models:
             raise list_failed(router, page)
-        return Json(_listed(router, [seed_model(model, model.id) for model in page.models]))
+        return Json(_listed(router, [api_model(model, model.id) for model in page.models]))
 
     async def free(self, request: Request) -> Json:
         """GET /api/models/free: every keyed router's free models, ids as `router/model`."""
         page = await self._chomp.list_models(free_only=True, limit=None, caller=caller_of(request.scope))
-        listed = _listed("free", [seed_model(model, model.ref) for model in page.models])
+        listed = _listed("free", [api_model(model, model.ref) for model in page.models])
         return Json({**listed, **list_errors(page)})
 
 
-def _listed(router: str, models: list[SeedModel]) -> dict[str, Any]:
+def _listed(router: str, models: list[ApiModel]) -> dict[str, Any]:
     return {"router": router, "count": len(models), "models": models}

@@ -1,4 +1,4 @@
-"""/v1/chat, /v1/chat/stream, /v1/providers, /healthz, /readyz, /metrics: the API of the seed "Chrysalis gateway"."""
+"""/v1/chat, /v1/chat/stream, /v1/providers, /healthz, /readyz, /metrics: a small API for agents."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class _Chat(Call):
         if not isinstance(agent, str | None):
             raise InvalidRequest("agent_id is not text.", hint="Name the agent, or leave it out.", param="agent_id")
         request = chat_request(body, stream=self._stream_always, session=agent or "")
-        await exchanged(self._gateway, request, _SeedWords(), scope, receive, send)
+        await exchanged(self._gateway, request, _PlainWords(), scope, receive, send)
 
 
-class _SeedWords(Words):
+class _PlainWords(Words):
     """`content`, `model` and `provider`; the last event of a stream, broken off or not, is `{"done": true}`."""
 
     door = "gateway_api"

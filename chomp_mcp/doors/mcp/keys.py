@@ -116,7 +116,7 @@ def _result(ctx: Context[Any, Any], message: str, **structured: Any) -> CallTool
 
 
 def merged(keys: Mapping[str, str], openrouter_key: str) -> dict[str, str]:
-    """All keys of one call; `openrouter_key` is the seed's form.
+    """All keys of one call; `openrouter_key` is the older form.
 
     Raises:
         InvalidRequest: two different OpenRouter keys.

@@ -1,4 +1,4 @@
-"""The API of the seed "chomp": keys, jobs, model lists."""
+"""/api/*: keys, jobs, model lists."""
 
 from __future__ import annotations
 

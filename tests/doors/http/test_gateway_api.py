@@ -1,4 +1,4 @@
-"""The API of the seed "Chrysalis gateway": chat, its stream, providers, health, metrics."""
+"""The small API for agents: chat, its stream, providers, health, metrics."""
 
 from __future__ import annotations
 

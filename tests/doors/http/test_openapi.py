@@ -38,7 +38,8 @@ async def test_every_route_is_described_and_every_description_has_a_route(gatewa
         if method != "HEAD"
     }
     described = (await gateway.http.get("/openapi.json")).json()
-    assert {(path, method) for path, method, _ in operations(described)} == served
+    told = {(path, method) for path, method, _ in operations(described)}
+    assert told == served, "each route stands in doors/http/openapi.yaml"
     assert described["openapi"] == "3.1.0"
     assert described["security"] == [{}, {"bearer": []}]
     assert {"auto", "lab", "groq", "mock"} <= set(described["components"]["schemas"]["Router"]["enum"])
