@@ -50,8 +50,9 @@ class Speeds:
         now, found = self._clock(), []
         for stored in await self._kv.get_many([_name(route) for route in routes]):
             rate = (_figures(stored, "rate", now) or (None,))[0]
-            seconds, _, usual = _figures(stored, "stream" if stream else "whole", now) or (None, now, None)
-            found.append(Speed(seconds, usual, rate))
+            begun = _figures(stored, "stream" if stream else "whole", now) or (None, now, None)
+            usual = begun[2] if len(begun) > 2 else begun[0]  # noqa: PLR2004 - an older version wrote two
+            found.append(Speed(begun[0], usual, rate))
         return found
 
     async def measured(self, route: Route, seconds: float, *, stream: bool, is_least: bool = False) -> None:
@@ -65,7 +66,7 @@ class Speeds:
             if is_least and seconds <= old[0]:
                 return {}  # it was not late yet
             weight = _weight(old[1], now)
-            usual = old[2]
+            usual = old[2] if len(old) > 2 else old[0]  # noqa: PLR2004 - an older version wrote two
             if usual is None:
                 usual = None if is_least else seconds
             else:
