@@ -25,16 +25,16 @@ class GatewayError(ChompError):
     Status 0: there was no answer, and `kind` is "connection_error".
     """
 
-    def __init__(
-        self, message: str, *, status: int, error: Mapping[str, Any], request_id: str = "", retry_after: str = ""
-    ) -> None:
-        super().__init__(message, param=error.get("param"))
-        self.status = status
+    def __init__(self, error: Mapping[str, Any], response: httpx2.Response | None = None) -> None:
+        super().__init__(str(error.get("message", "")), param=error.get("param"))
+        headers = {} if response is None else response.headers
+        self.status = 0 if response is None else response.status_code
         self.code = error.get("code")
         self.kind = error.get("type")
-        self.request_id = request_id
+        self.request_id = headers.get("x-request-id", "")
         with suppress(ValueError):  # RFC 9110, 10.2.3: a proxy may tell a date, of which we make nothing
-            self.retry_after = float(retry_after) if math.isfinite(float(retry_after)) else None
+            seconds = float(headers.get("retry-after", ""))
+            self.retry_after = seconds if math.isfinite(seconds) else None
 
 
 class ChompClient:
@@ -87,7 +87,7 @@ class ChompClient:
                     continue
                 event = wire.loads(data)
                 if event.get("error"):  # the status was a 200 when the answer began
-                    raise _error(event["error"], response)
+                    raise GatewayError(event["error"], response)
                 for choice in event.get("choices") or ():
                     if text := choice["delta"].get("content"):
                         yield text
@@ -136,15 +136,12 @@ class ChompClient:
                         error = wire.loads(await response.aread())["error"]
                     except (ValueError, KeyError, TypeError):
                         error = {"message": f"Status {response.status_code} from something that is no gateway."}
-                    raise _error(error, response)
+                    raise GatewayError(error, response)
                 yield response
         except httpx2.TransportError as lost:
-            raise GatewayError(
-                f"The gateway at {self._http.base_url} did not answer: {str(lost) or type(lost).__name__}. "
-                "Is chomp-mcp serve running there?",
-                status=0,
-                error={"type": "connection_error"},
-            ) from lost
+            why = f"The gateway at {self._http.base_url} did not answer: {str(lost) or type(lost).__name__}."
+            told = {"type": "connection_error", "message": f"{why} Is chomp-mcp serve running there?"}
+            raise GatewayError(told) from lost
 
 
 def _body(messages: Messages, model: str, router: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,13 +151,3 @@ def _body(messages: Messages, model: str, router: str, options: Mapping[str, Any
 
 def _said(**words: str) -> dict[str, str]:
     return {name: word for name, word in words.items() if word}
-
-
-def _error(error: Mapping[str, Any], response: httpx2.Response) -> GatewayError:
-    return GatewayError(
-        str(error.get("message", "")),
-        status=response.status_code,
-        error=error,
-        request_id=response.headers.get("x-request-id", ""),
-        retry_after=response.headers.get("retry-after", ""),
-    )

@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+JsonObject = Mapping[str, Any]
+
 _ENDS = (".", "!", "?", "…", ":", ";", "。", "！", "？")  # noqa: RUF001 - routers speak Chinese, too
 _CLOSING = "\"'`”’)]}"  # noqa: RUF001
 """May stand behind the punctuation that ends a sentence."""
@@ -217,7 +219,7 @@ class UpstreamRefused(UpstreamError):
         message: str,
         *,
         status: int,
-        body: Mapping[str, Any] | None = None,
+        body: JsonObject | None = None,
         hint: str = "",
         retry_after: float | None = None,
     ) -> None:

@@ -46,7 +46,6 @@ class ModelPages:
         self,
         caller: Caller,
         router: str,
-        *,
         query: str,
         free_only: bool,
         needs: Iterable[str],
@@ -58,7 +57,12 @@ class ModelPages:
         book = await self.books.of(caller)
         named = router != AUTO and routing.named_router(router, self.routers, filter(book.shows, self.routers)).id
         wanted = (named,) if named else tuple(filter(book.shows, listed_routers(book)))
-        start, size = _page(cursor, limit)
+        if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MOST_DIGITS):
+            why = "That cursor is not one of ours."
+            raise InvalidRequest(why, hint="Give next_cursor as you got it.", param="cursor")
+        if limit is not None and limit < 1:
+            raise InvalidRequest("limit is below 1.", hint=f"Give 1 to {MOST_MODELS}.", param="limit")
+        start = int(cursor or 0)
         if router != AUTO and router in book.closed:
             raise NotAllowed(f"{self.routers[router].name} is the owner's.", hint="Leave it out for those you can use.")
         lists = await self.models.of(wanted, book.keys)
@@ -77,7 +81,7 @@ class ModelPages:
             verdicts = [(m, capability.is_able(needed, self.routers[m.router], m.id, m, unable)) for m in models]
             models = [model for model, can in verdicts if can]
             unknown = sum(can is None for _, can in verdicts)
-        end = len(models) if size is None else start + size
+        end = len(models) if limit is None else start + min(limit, MOST_MODELS)
         # An Ollama that does not run is no error for somebody who asked for everything.
         errors = {
             listed: known.error or known.trouble
@@ -103,12 +107,3 @@ class ModelPages:
                 if allowed := [ref for ref in theirs if book.grant.allows(group.name, ref)]:
                     shown.append(Model("", group.name, f"{', '.join(allowed)} ({group.order})", can=group.needs))
         return tuple(shown)
-
-
-def _page(cursor: str, limit: int | None) -> tuple[int, int | None]:
-    """Where the page starts, and how many models it may hold."""
-    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MOST_DIGITS):
-        raise InvalidRequest("That cursor is not one of ours.", hint="Give next_cursor as you got it.", param="cursor")
-    if limit is not None and limit < 1:
-        raise InvalidRequest("limit is below 1.", hint=f"Give 1 to {MOST_MODELS}.", param="limit")
-    return int(cursor or 0), None if limit is None else min(limit, MOST_MODELS)

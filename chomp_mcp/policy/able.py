@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from chomp_mcp.errors import NotCapable
-from chomp_mcp.messages import AUTO, Router
+from chomp_mcp.messages import AUTO, Model, Router
 from chomp_mcp.policy import capability
 from chomp_mcp.policy.book import UNKNOWN, Book, Lists, Pair, Target, listed_routers
 
@@ -28,13 +28,8 @@ def able_first(routes: list[Pair], target: Target, book: Book, lists: Lists) -> 
         verdicts.update(pair for router in lacking for pair in _others(router, target, book, lists, verdicts).items())
         able = [pair for pair, can in verdicts.items() if can]
     left = [*able, *(pair for pair, can in verdicts.items() if can is None and pair not in able)]
-    why = {
-        f"{router}/{model}": capability.reasons(
-            target.needs, book.routers[router], model, (lists.get(router) or UNKNOWN).get(model), book.unable
-        )
-        for (router, model), can in verdicts.items()
-        if can is False
-    }
+    unable = [pair for pair, can in verdicts.items() if can is False]
+    why = {"/".join(pair): capability.reasons(target.needs, *_known(pair, book, lists), book.unable) for pair in unable}
     if not left:
         # Who could do it: on the same routers first, by the preference lists, then by the order of the lists.
         could: list[Pair] = []
@@ -50,10 +45,13 @@ def able_first(routes: list[Pair], target: Target, book: Book, lists: Lists) -> 
     return left, why
 
 
-def _is_able(pair: Pair, target: Target, book: Book, lists: Lists) -> bool | None:
+def _known(pair: Pair, book: Book, lists: Lists) -> tuple[Router, str, Model | None]:
     router, model = pair
-    listed = (lists.get(router) or UNKNOWN).get(model)
-    return capability.is_able(target.needs, book.routers[router], model, listed, book.unable)
+    return book.routers[router], model, (lists.get(router) or UNKNOWN).get(model)
+
+
+def _is_able(pair: Pair, target: Target, book: Book, lists: Lists) -> bool | None:
+    return capability.is_able(target.needs, *_known(pair, book, lists), book.unable)
 
 
 def _others(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,6 @@ from chomp_mcp.routers.sockets import listens
 from chomp_mcp.routers.target import PORTS
 
 if TYPE_CHECKING:
-    from chomp_mcp.dialects.mock import Script
     from chomp_mcp.routers.connector import Session
 
 
@@ -74,20 +74,13 @@ class Client:
         now = asyncio.get_running_loop().time()
         until, is_there = self._probed.get(url, (0.0, False))
         if now >= until:
-            is_there = await self._listens(url)
+            parts, is_there = urlsplit(url), False
+            # Asked with a TCP connection and the patience of a glance.
+            with anyio.move_on_after(PROBE_SECONDS), suppress(OSError):
+                addresses = await self._look_ups.addresses(parts.hostname or "")
+                is_there = await listens(addresses, parts.port or PORTS.get(parts.scheme, 80))
             self._probed[url] = now + PROBE_KEPT_SECONDS, is_there
         return is_there
-
-    async def _listens(self, url: str) -> bool:
-        """Asked with a TCP connection and the patience of a glance."""
-        parts = urlsplit(url)
-        with anyio.move_on_after(PROBE_SECONDS):
-            try:
-                addresses = await self._look_ups.addresses(parts.hostname or "")
-                return await listens(addresses, parts.port or PORTS.get(parts.scheme, 80))
-            except OSError:
-                return False
-        return False
 
     async def close(self) -> None:
         """End all connections; a later `send` opens new ones."""
@@ -104,15 +97,15 @@ async def _play(request: WireRequest) -> Response:
     except ValueError:
         body = {}
     script = play(body, bool(body.get("stream")))
-    frames = _frames(script)
-    return Response(script.status, script.headers, lambda: anext(frames, b""), host="mock")
 
+    async def frames() -> AsyncIterator[bytes]:
+        for frame in script.frames:
+            if frame.delay_seconds:
+                await anyio.sleep(frame.delay_seconds)
+            if frame.data:
+                yield frame.data
+        if script.cut:
+            raise Unreachable(FailureKind.TRANSIENT, "mock broke the connection off.")
 
-async def _frames(script: Script) -> AsyncIterator[bytes]:
-    for frame in script.frames:
-        if frame.delay_seconds:
-            await anyio.sleep(frame.delay_seconds)
-        if frame.data:
-            yield frame.data
-    if script.cut:
-        raise Unreachable(FailureKind.TRANSIENT, "mock broke the connection off.")
+    pieces = frames()
+    return Response(script.status, script.headers, lambda: anext(pieces, b""), host="mock")

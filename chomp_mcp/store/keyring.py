@@ -140,11 +140,8 @@ class Keyring:
         """Router id -> its keys, masked, and where they come from if that is the environment."""
         stored = _keys(caller, await self._kv.get(_record(caller)))
         shown = {router: ", ".join(map(masked, keys)) for router, keys in stored.items()}
-        if not caller.is_owner:
-            return shown
-        environment = {
-            router: f"{', '.join(map(masked, keys))} (environment)" for router, keys in self._owner_keys.items()
-        }
+        owners = self._owner_keys if caller.is_owner else {}
+        environment = {router: f"{', '.join(map(masked, keys))} (environment)" for router, keys in owners.items()}
         return {**environment, **shown}
 
     async def create(self, grant: Grant | None = None) -> tuple[str, Caller]:

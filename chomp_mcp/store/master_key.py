@@ -75,14 +75,11 @@ def check_variable(environment: Mapping[str, str], *, is_remote: bool) -> None:
 
 
 def _check(text: str, place: str) -> None:
+    why = f"has fewer than {SHORTEST} characters" if len(text) < SHORTEST else ""
     if _PLACEHOLDER.fullmatch(text):
-        raise InvalidSetting(
-            f"{place} holds a placeholder that nothing filled in.", hint=f"Set it to what this prints: {MAKE}."
-        )
-    if len(text) < SHORTEST:
-        raise InvalidSetting(
-            f"{place} has fewer than {SHORTEST} characters.", hint=f"Set it to what this prints: {MAKE}."
-        )
+        why = "holds a placeholder that nothing filled in"
+    if why:
+        raise InvalidSetting(f"{place} {why}.", hint=f"Set it to what this prints: {MAKE}.")
 
 
 @dataclass(frozen=True, slots=True)

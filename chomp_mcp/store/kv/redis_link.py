@@ -159,6 +159,10 @@ class Link:
 
     async def _answer(self, command: tuple[Any, ...]) -> Any:
         """What Redis says, an error of its own as well; `StoreAway` where it says nothing."""
+        from redis.exceptions import ConnectionError as Lost
+        from redis.exceptions import RedisClusterException
+        from redis.exceptions import TimeoutError as Late
+
         if self._trouble is not None:
             raise self._trouble.again()
         asked = _Asked(command, asyncio.get_running_loop().create_future())
@@ -179,7 +183,8 @@ class Link:
             if is_silent or looked - began > LONGEST_SECONDS:
                 raise self._away(TimeoutError(f"no answer within {ANSWER_SECONDS:g} s"))
         answer = asked.answer.result()
-        if _is_away(answer):
+        # Nobody there, or somebody who answers nothing: a refusal of one command alone is none of these.
+        if isinstance(answer, Lost | Late | OSError | TimeoutError | RedisClusterException):
             raise self._away(answer)
         return answer
 
@@ -241,12 +246,3 @@ class Link:
         is_lasting = any(word in reason for word in _LASTING)
         says = "does not answer" if hint is _START else "refuses"
         return StoreAway(f"{self.place} {says}: {reason.rstrip('.')}.", hint=hint, is_lasting=is_lasting)
-
-
-def _is_away(answer: Any) -> bool:
-    """Nobody there, or somebody who answers nothing: a refusal of one command alone is none of these."""
-    from redis.exceptions import ConnectionError as Lost
-    from redis.exceptions import RedisClusterException
-    from redis.exceptions import TimeoutError as Late
-
-    return isinstance(answer, Lost | Late | OSError | TimeoutError | RedisClusterException)

@@ -240,12 +240,7 @@ class Sqlite:
             return [_select(connection, key) for key in keys]
         rows = self._rows
         rows.check(connection)
-        return [rows[key] if key in rows else self._row(connection, key) for key in keys]
-
-    def _row(self, connection: sqlite3.Connection, key: str) -> Row | None:
-        row = _select(connection, key)
-        self._remember(connection, key, row)
-        return row
+        return [rows[k] if k in rows else self._remember(connection, k, _select(connection, k)) for k in keys]
 
     def _live(self, keys: Sequence[str], rows: Sequence[Row | None]) -> builtins.list[Value | None]:
         now = self._clock()
@@ -264,14 +259,14 @@ class Sqlite:
         self._remember(connection, key, None)
         return deleted
 
-    def _remember(self, connection: sqlite3.Connection, key: str, row: Row | None) -> None:
-        """Our own writes; those of the patient connection count as somebody else's."""
-        if connection is not self._quick:
-            return
-        if row is None or len(row[0]) <= _MOST_BYTES:
-            self._rows[key] = row
-        else:
-            self._rows.pop(key, None)
+    def _remember(self, connection: sqlite3.Connection, key: str, row: Row | None) -> Row | None:
+        """The row; our own writes are remembered, those of the patient connection count as somebody else's."""
+        if connection is self._quick:
+            if row is None or len(row[0]) <= _MOST_BYTES:
+                self._rows[key] = row
+            else:
+                self._rows.pop(key, None)
+        return row
 
     def _wrote(self) -> None:
         """Others of this process are to see it at once. Now and then, tidy up in a thread that nobody waits for."""
