@@ -254,11 +254,8 @@ class Chomp:
                 the answer is awaited.
         """
         if not messages or not is_conversation(list(messages)):
-            raise InvalidRequest(
-                "messages is not a list with at least one message.",
-                hint='Give [{"role": "user", "content": "…"}].',
-                param="messages",
-            )
+            why = "messages is not a list with at least one message."
+            raise InvalidRequest(why, hint='Give [{"role": "user", "content": "…"}].', param="messages")
         model, router = options.pop("model", None) or "", options.pop("router", None) or AUTO
         request = ChatRequest({"messages": list(messages), **options}, model, router, stream)
         return (ChatStream if stream else Chat)(partial(self.gateway.exchange, caller, request, door="python"))

@@ -100,11 +100,7 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the environment and `CHOMP_HOME/config.toml`.
-
-        Raises:
-            InvalidSetting: a value that cannot be meant; the message names the variable and the place.
-        """
+        """Read the environment and `CHOMP_HOME/config.toml`; `InvalidSetting` names a wrong variable and its place."""
         environment = dict(os.environ if environ is None else environ)
         home = _home(environment)
         config = _read_config(home / "config.toml")
@@ -235,11 +231,10 @@ def _home(environment: Mapping[str, str]) -> Path:
             if data.is_absolute():  # before 4.14 platformdirs gave ~ back as it is
                 return data
         raise InvalidSetting("This user has no home folder.", hint="Set CHOMP_HOME to a folder that it may write to.")
+    shown = repr(named if len(named) <= _SHOWN else f"{named[:_SHOWN]}…")
     if _PLACEHOLDER.search(named):
-        raise InvalidSetting(
-            f"CHOMP_HOME in the environment is wrong: {_short(named)} holds a placeholder that nothing filled in.",
-            hint="Write the folder's whole path there.",
-        )
+        why = f"CHOMP_HOME in the environment is wrong: {shown} holds a placeholder that nothing filled in."
+        raise InvalidSetting(why, hint="Write the folder's whole path there.")
     try:
         home = Path(named).expanduser().absolute()
         # The folder, or the nearest one above it that exists, is one.
@@ -247,15 +242,9 @@ def _home(environment: Mapping[str, str]) -> Path:
     except (RuntimeError, OSError, ValueError):  # ~ of a user that is not there; a name that no disk takes
         is_usable = False
     if not is_usable:
-        raise InvalidSetting(
-            f"CHOMP_HOME in the environment is wrong: {_short(named)} is no folder.",
-            hint="Name a folder; it may be new.",
-        )
+        why = f"CHOMP_HOME in the environment is wrong: {shown} is no folder."
+        raise InvalidSetting(why, hint="Name a folder; it may be new.")
     return home
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 def _agents(table: Any) -> Mapping[str, Mapping[str, str]]:
@@ -294,10 +283,8 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
     unknown = sorted(set(config) - set(_SETTINGS))
     keys = [name for name in unknown if name.endswith(("_API_KEY", "_TOKEN"))]
     if keys:
-        raise InvalidSetting(
-            f"{home / 'config.toml'} holds {keys[0]}: keys have no place there.",
-            hint="Remove it, and run `chomp-mcp keys add <router>`.",
-        )
+        why = f"{home / 'config.toml'} holds {keys[0]}: keys have no place there."
+        raise InvalidSetting(why, hint="Remove it, and run `chomp-mcp keys add <router>`.")
     if unknown:
         raise InvalidSetting(
             f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.",

@@ -56,10 +56,8 @@ class Cluster(Engine):
 
     def __post_init__(self) -> None:
         if find_spec("docket") is None:
-            raise InvalidSetting(
-                "CHOMP_STORE names a Redis, and docket, which brings jobs to the processes on it, is not installed.",
-                hint="Run: pip install 'chomp-mcp[redis]'",
-            )
+            why = "CHOMP_STORE names a Redis, and docket, which brings jobs to the processes on it, is not installed."
+            raise InvalidSetting(why, hint="Run: pip install 'chomp-mcp[redis]'")
         self._runs.are_begun_again = True
 
     @property

@@ -76,11 +76,8 @@ class Launcher:
             StoreError: the process could not be started; the job is cancelled then.
         """
         if await self._jobs.store.count_in_line(self._queue, MOST_WAITING) >= MOST_WAITING:
-            raise Overloaded(
-                f"{MOST_WAITING:,} jobs wait for their turn, and that is the most.",
-                hint="Dispatch it again when some have ended.",
-                retry_after=5.0,
-            )
+            why = f"{MOST_WAITING:,} jobs wait for their turn, and that is the most."
+            raise Overloaded(why, hint="Dispatch it again when some have ended.", retry_after=5.0)
         job = await self._jobs.enqueue(caller, request, prompt=prompt, system=system, save_to=save_to)
         if await self._jobs.engine.has_runners():
             return job

@@ -53,11 +53,8 @@ class Room:
 
 
 def _no_room(what: str, setting: str) -> Overloaded:
-    return Overloaded(
-        f"{what[:1].upper()}{what[1:]} are under way, and that is the most.",
-        hint=f"Dispatch it again when one has ended; the limit is {setting}.",
-        retry_after=1.0,
-    )
+    why = f"{what[:1].upper()}{what[1:]} are under way, and that is the most."
+    return Overloaded(why, hint=f"Dispatch it again when one has ended; the limit is {setting}.", retry_after=1.0)
 
 
 @dataclass(eq=False, slots=True)

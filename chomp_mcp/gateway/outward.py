@@ -40,10 +40,8 @@ class Guard:
             return wired, ""
         what, place = told(findings), route.router.name
         if self.policy == "local":
-            raise StayLocal(
-                f"This holds {what}, and {place} is not on this machine.",
-                hint="Ask a model of Ollama, or of a row with local = true; or take it out.",
-            )
+            why = f"This holds {what}, and {place} is not on this machine."
+            raise StayLocal(why, hint="Ask a model of Ollama, or of a row with local = true; or take it out.")
         if self.policy == "block" or any(finding.rule == OWN for finding in findings):
             raise SecretFound(f"Not sent to {place}: this holds {what}.", hint=_ALLOW)
         if self.policy == "redact":

@@ -285,8 +285,6 @@ def capable(plan: Plan, request: ChatRequest) -> Plan:
         return plan
     without = ", ".join(dict.fromkeys(route.router.name for route in plan.routes if route not in able))
     if not able:
-        raise NotCapable(
-            f"{without} has no /v1/{request.endpoint}.",
-            hint="Name a model of a router that has it, such as openrouter/… or ollama/….",
-        )
+        why = f"{without} has no /v1/{request.endpoint}."
+        raise NotCapable(why, hint="Name a model of a router that has it, such as openrouter/… or ollama/….")
     return replace(plan, routes=able, notes=(*plan.notes, f"left out: {without} has no /v1/{request.endpoint}"))

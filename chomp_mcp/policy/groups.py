@@ -66,10 +66,8 @@ def _are_texts(value: Any) -> bool:
 def _flat(group: Group, groups: Mapping[str, Group], path: tuple[str, ...]) -> Iterator[str]:
     for ref in group.models:
         if ref in path:
-            raise InvalidSetting(
-                f"[groups.{path[0]}] in config.toml names itself: {' -> '.join((*path, ref))}.",
-                hint=f"Take {ref} out of its models.",
-            )
+            why = f"[groups.{path[0]}] in config.toml names itself: {' -> '.join((*path, ref))}."
+            raise InvalidSetting(why, hint=f"Take {ref} out of its models.")
         if ref in groups:
             yield from _flat(groups[ref], groups, (*path, ref))
         else:

@@ -49,8 +49,7 @@ def resolve(
 ) -> Target:
     """Read a ref and a `router` field. `lists` may hold what is known already; nothing is fetched for it.
 
-    Raises:
-        InvalidRequest: an unknown router, a prefix that contradicts the `router` field, or what can be no name.
+    `InvalidRequest`: an unknown router, a prefix that contradicts the `router` field, or what can be no name.
     """
     model, router = _checked(model, "model") or AUTO, _checked(router, "router") or AUTO
     asked = model if router == AUTO else f"{router}/{model.removeprefix(f'{router}/')}"

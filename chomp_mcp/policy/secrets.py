@@ -46,17 +46,8 @@ KEY_SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], 
 _SHORT = 8
 """A shorter secret may be a part of any word, and hides only where it stands alone."""
 
-_PUBLIC_HEADERS = frozenset(
-    {
-        "accept",
-        "anthropic-beta",
-        "anthropic-version",
-        "content-type",
-        "http-referer",
-        "referer",
-        "user-agent",
-        "x-title",
-    }
+_PUBLIC_HEADER = re.compile(
+    r"accept|anthropic-(beta|version)|content-type|(http-)?referer|user-agent|x-title", re.IGNORECASE
 )
 
 
@@ -80,7 +71,7 @@ def sent_secrets(router: Router, key: str) -> tuple[str, ...]:
     words = [
         word
         for name, value in router.headers.items()
-        if name.lower() not in _PUBLIC_HEADERS
+        if not _PUBLIC_HEADER.fullmatch(name)
         for word in value.split()
         if len(word) >= _SHORT
     ]

@@ -21,10 +21,8 @@ from chomp_mcp.settings import Settings, checked_router_url
 def load(settings: Settings) -> dict[str, Router]:
     """All routers in catalog order, the user's own after them; a user's row on a built-in id changes its fields.
 
-    URLs: `CHOMP_ROUTER_<ID>_URL`, `OLLAMA_BASE_URL` and `CURSOR_ADAPTER_URL` win over every row.
-
-    Raises:
-        InvalidSetting: names the row and the field, or the variable.
+    URLs: `CHOMP_ROUTER_<ID>_URL`, `OLLAMA_BASE_URL` and `CURSOR_ADAPTER_URL` win over every row. `InvalidSetting` names
+    the row and the field, or the variable.
     """
     rows = dict(_built_in())
     for router_id, row in settings.router_rows.items():
@@ -71,18 +69,14 @@ def environment_keys(settings: Settings, routers: Mapping[str, Router]) -> dict[
     """Router id -> the owner's keys in the environment; several in one variable are separated by commas.
 
     Quotes and `NAME=` around a key are taken off, and a placeholder that nobody filled in counts as no key.
-
-    Raises:
-        InvalidSetting: names the variable, never the key.
+    `InvalidSetting` names the variable, never the key.
     """
     found = {}
     for router in routers.values():
         keys = cleaned_keys(settings.environment.get(router.key_variable, "")) if router.key_variable else ()
         if any(not (key.isascii() and key.isprintable()) or " " in key for key in keys):
-            raise InvalidSetting(
-                f"{router.key_variable} in the environment holds white space or characters that no key has.",
-                hint=f"Set {router.key_variable} to the key alone; separate several with commas.",
-            )
+            why = f"{router.key_variable} in the environment holds white space or characters that no key has."
+            raise InvalidSetting(why, hint=f"Set {router.key_variable} to the key alone; separate several with commas.")
         if keys:
             found[router.id] = keys
     return found

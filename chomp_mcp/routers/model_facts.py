@@ -108,11 +108,7 @@ class _Rows(Mapping[str, Model]):
 
 
 def told(body: bytes, routers: Iterable[Router]) -> ModelFacts:
-    """What models.dev's `api.json`, or a file of our own form, says of these routers.
-
-    Raises:
-        ValueError: in words; it is neither, or holds nothing of them.
-    """
+    """What models.dev's `api.json`, or a file of our own form, says of these routers (`ValueError`)."""
     table = _object(body)
     if "format" in table:
         return read(body)

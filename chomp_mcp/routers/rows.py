@@ -20,11 +20,7 @@ from chomp_mcp.settings import checked_router_url
 
 
 def checked_row(router_id: str, row: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The row's values, by the names of `Router`'s fields; nothing is filled in.
-
-    Raises:
-        InvalidSetting: names the row, the field and what it must be.
-    """
+    """What the row says, by the names of `Router`'s fields; `InvalidSetting` names the field and what it must be."""
     try:
         return _Row.model_validate(row).model_dump(exclude_unset=True)
     except ValidationError as error:

@@ -126,11 +126,8 @@ class Keyring:
                 max(map(len, merged.values()), default=0) > _MOST_KEYS
                 or sum(len(key) for few in merged.values() for key in few) > _MOST_BYTES
             ):
-                raise InvalidRequest(
-                    f"A caller has at most {_MOST_KEYS} keys of one router, and {_MOST_BYTES // 1024} KiB together.",
-                    hint="Remove some.",
-                    param="keys",
-                )
+                why = f"A caller has at most {_MOST_KEYS} keys of one router, and {_MOST_BYTES // 1024} KiB together."
+                raise InvalidRequest(why, hint="Remove some.", param="keys")
             stored = {router: few[0] if len(few) == 1 else list(few) for router, few in merged.items()}
             return [Write({"created": created, **record, "keys": stored})]
 
@@ -192,11 +189,8 @@ class Keyring:
         found = [token for token in tokens if name and token.grant.name == name]
         found = found or [token for token in tokens if name and token.caller_id.startswith(name)]
         if len(found) != 1:
-            raise InvalidRequest(
-                f"{len(found) or 'No'} token{'s' * bool(found)} of the name {name[:100]!r}.",
-                hint="`chomp-mcp tokens list` and GET /api/tokens tell them.",
-                param="name",
-            )
+            why = f"{len(found) or 'No'} token{'s' * bool(found)} of the name {name[:100]!r}."
+            raise InvalidRequest(why, hint="`chomp-mcp tokens list` and GET /api/tokens tell them.", param="name")
         return Caller(found[0].caller_id)
 
     async def rotate(self, caller: Caller) -> str | None:
@@ -268,10 +262,8 @@ def _keys(caller: Caller, record: Value | None) -> dict[str, tuple[str, ...]]:
 
 
 def _misshapen(caller: Caller, what: str, shape: str) -> StoreError:
-    return StoreError(
-        f'In the entry "{_record(caller)}" of keys.json, {what} has another shape than {shape}. Nothing was changed.',
-        hint="Correct it there, or delete it and add the key again.",
-    )
+    why = f'In the entry "{_record(caller)}" of keys.json, {what} has another shape than {shape}. Nothing was changed.'
+    return StoreError(why, hint="Correct it there, or delete it and add the key again.")
 
 
 def _is_text(value: object) -> bool:

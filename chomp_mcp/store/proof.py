@@ -26,11 +26,7 @@ class Proof:
         self._master = environment[VARIABLE].strip() if is_remote else ""
 
     async def of(self, challenge: str, host: str, port: int) -> str:
-        """The answer of a gateway that was reached at this address: another's cannot be passed on by a stranger.
-
-        Raises:
-            StoreError: the store cannot be read, or not written where nobody has asked before.
-        """
+        """The answer of a gateway that was reached at this address: another's cannot be passed on by a stranger."""
         if self._master:
             secret = hmac.digest(parsed(self._master).bits, b"chomp-mcp proof", "sha256")
         else:

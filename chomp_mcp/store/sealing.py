@@ -155,10 +155,8 @@ class Sealed:
             with anyio.fail_after(_PATIENCE_SECONDS):
                 found, place = await anyio.to_thread.run_sync(self.masters.find, abandon_on_cancel=True)
         except TimeoutError:
-            raise StoreError(
-                f"The OS keychain does not answer within {_PATIENCE_SECONDS:.0f} s.",
-                hint=f"Unlock it, or set {VARIABLE}.",
-            ) from None
+            why = f"The OS keychain does not answer within {_PATIENCE_SECONDS:.0f} s."
+            raise StoreError(why, hint=f"Unlock it, or set {VARIABLE}.") from None
         self._known = _Known({master.id: master for master in found})
         self._known.told = "" if found else place
         return found, place
@@ -225,10 +223,8 @@ def _plain(known: _Known, record: str, router: str, text: str) -> str:
         data, cipher = urlsafe_b64decode(rest), AESGCM(known[master_id].bits)
         return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], _bound(record, router)).decode()
     except (InvalidTag, ValueError):
-        raise StoreError(
-            f'The sealed key for {router} in "{record}" was changed, or moved there from another place.',
-            hint="Put it back as it was, or delete it there and add the key again.",
-        ) from None
+        why = f'The sealed key for {router} in "{record}" was changed, or moved there from another place.'
+        raise StoreError(why, hint="Put it back as it was, or delete it there and add the key again.") from None
 
 
 def _bound(record: str, router: str) -> bytes:

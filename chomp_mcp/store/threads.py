@@ -66,11 +66,8 @@ class Threads:
 def checked(name: str) -> str:
     """The name, if a conversation can have it."""
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(
-            f"{name[:64]!r} cannot be the name of a conversation.",
-            hint="Use up to 64 letters, digits, dots and dashes.",
-            param="thread",
-        )
+        why = f"{name[:64]!r} cannot be the name of a conversation."
+        raise InvalidRequest(why, hint="Use up to 64 letters, digits, dots and dashes.", param="thread")
     return name
 
 

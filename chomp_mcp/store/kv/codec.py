@@ -18,11 +18,7 @@ def encode(value: Value) -> bytes:
 
 
 def decode(data: bytes, place: object, key: str) -> Value:
-    """The object that `encode` made.
-
-    Raises:
-        StoreError: something else stands there; `place` is the file or server that the message names.
-    """
+    """The object that `encode` made; `StoreError`, which names its `place` (a file or server), for anything else."""
     # Nobody changes a value that was read, so that the short ones, which are read again and again, are shared.
     value = _short_object(data) if len(data) <= _MOST_BYTES else _parsed(data)
     if value is None:

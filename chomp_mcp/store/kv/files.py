@@ -57,10 +57,8 @@ def replace_file(path: Path, content: bytes, beside: str = "") -> None:
             time.sleep(_AGAIN_SECONDS)
     else:
         new.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path} cannot be replaced: another program has it open, or may not let go of it. Nothing was changed.",
-            hint="Close that program, or make the file writable, and try again.",
-        )
+        why = f"{path} cannot be replaced: another program has it open, or may not let go of it. Nothing was changed."
+        raise StoreError(why, hint="Close that program, or make the file writable, and try again.")
     if hasattr(os, "O_DIRECTORY"):  # the rename itself must survive a power cut; Windows cannot sync folders
         handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -93,7 +91,5 @@ def tried(path: Path) -> Iterator[bool]:
 
 def unusable(path: Path, error: OSError) -> StoreError:
     """The error for a file or folder that the system does not let us use."""
-    return StoreError(
-        f"{path} cannot be used: {error.strerror or type(error).__name__}.",
-        hint=NO_ROOM if error.errno in _FULL else NO_ACCESS,
-    )
+    why = f"{path} cannot be used: {error.strerror or type(error).__name__}."
+    return StoreError(why, hint=NO_ROOM if error.errno in _FULL else NO_ACCESS)

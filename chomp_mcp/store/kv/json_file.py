@@ -147,10 +147,8 @@ class JsonFile:
             raise self._damaged(f"{_EXPIRES} holds something that is not a time") from None
 
     def _damaged(self, reason: str) -> StoreError:
-        return StoreError(
-            f"{self._path} is damaged: {reason}. Nothing was overwritten.",
-            hint="Mend it by hand, or move it away and register the keys again.",
-        )
+        why = f"{self._path} is damaged: {reason}. Nothing was overwritten."
+        return StoreError(why, hint="Mend it by hand, or move it away and register the keys again.")
 
     def _update(self, keys: Sequence[str], change: Change) -> None:
         from filelock import FileLock, Timeout
@@ -174,10 +172,8 @@ class JsonFile:
         except RecursionError:
             raise self._damaged(_TOO_DEEP) from None
         except Timeout:
-            raise StoreError(
-                f"{self._path} is held by another process for {_PATIENCE_SECONDS:.0f} seconds.",
-                hint="Try again; if it stays so, end the other chomp-mcp processes.",
-            ) from None
+            why = f"{self._path} is held by another process for {_PATIENCE_SECONDS:.0f} seconds."
+            raise StoreError(why, hint="Try again; if it stays so, end the other chomp-mcp processes.") from None
         except OSError as error:
             raise unusable(self._path, error) from None
 

@@ -81,15 +81,9 @@ return wait
 """)
 
 _NEEDED_FOR: Mapping[str, str] = {
-    "user": "the tokens and router keys that are stored",
-    "token": "the tokens and router keys that are stored",
-    "seal": "the tokens and router keys that are stored",
-    "job": "jobs",
-    "asked": "jobs",
-    "queue": "jobs",
-    "spend": "the budget",
-    "hold": "the budget",
-    "process": "jobs",
+    **dict.fromkeys(("user", "token", "seal"), "the tokens and router keys that are stored"),
+    **dict.fromkeys(("job", "asked", "queue", "process"), "jobs"),
+    **dict.fromkeys(("spend", "hold"), "the budget"),
     "page": "the key page",
     "receipts": "receipts",
     "written": "the files that answers are written into",

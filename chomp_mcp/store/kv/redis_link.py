@@ -33,35 +33,29 @@ _RIGHTS = (
     "Give that user: ACL SETUSER <user> ~*chomp* &*chomp* &chomp:jobs:cancel:* +@read +@write +@scripting +@connection"
     " +@pubsub +@transaction +time +info."
 )
-_HINTS: Mapping[str, str] = {
+_NEWER = f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey"
+_CLUSTER = "This is a Redis Cluster: write redis+cluster:// in CHOMP_STORE."
+_LASTING: Mapping[str, str] = {
     "read only replica": "A replica takes no writes: name the primary, or its Sentinels, in CHOMP_STORE.",
-    "used memory > ": "It is full: raise its maxmemory, or give it a server of its own (policy noeviction).",
-    "not able to persist": "It cannot write its own disk: make room there.",
     "Authentication required": "Put user and password into CHOMP_STORE: redis://user:password@host:6379/0.",
     "invalid username-password": "Correct user and password in CHOMP_STORE.",
     "no permissions": _RIGHTS,
     "can't run this command": _RIGHTS,
-    "unknown command": f"Use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey, with scripts allowed.",
-    "Write commands not allowed after": f"It is too old: use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey.",
-    "is too old": f"Use Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey.",
-    "hash to the same slot": "This is a Redis Cluster: write redis+cluster:// in CHOMP_STORE.",
-    "MOVED": "This is a Redis Cluster: write redis+cluster:// in CHOMP_STORE.",
+    "unknown command": f"Use {_NEWER}, with scripts allowed.",
+    "is too old": f"Use {_NEWER}.",
+    "MOVED": _CLUSTER,
+}
+"""What Redis or redis-py says -> what to do. Told at the start of a server: waiting mends none of these."""
+_HINTS: Mapping[str, str] = {
+    **_LASTING,
+    "used memory > ": "It is full: raise its maxmemory, or give it a server of its own (policy noeviction).",
+    "not able to persist": "It cannot write its own disk: make room there.",
+    "Write commands not allowed after": f"It is too old: use {_NEWER}.",
+    "hash to the same slot": _CLUSTER,
     "Cluster mode is not enabled": "Write redis:// in CHOMP_STORE.",
     "loading the dataset": "It is starting: it will answer soon.",
 }
-"""What Redis or redis-py says -> what to do."""
 _START = "Start it, or correct CHOMP_STORE; it is looked for all the time."
-_LASTING = (
-    "read only replica",
-    "Authentication required",
-    "invalid username-password",
-    "no permissions",
-    "can't run this command",
-    "unknown command",
-    "is too old",
-    "MOVED",
-)
-"""Told at the start of a server: waiting mends none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +121,7 @@ class Link:
         return answer
 
     async def check(self) -> None:
-        """Ask whether it can serve at all.
-
-        Raises:
-            StoreAway: it does not answer, is too old, or takes no writes; `is_lasting` where waiting will not help.
-        """
+        """`StoreAway` where it does not answer, is too old, or takes no writes; `is_lasting`: waiting will not help."""
         from redis.exceptions import NoPermissionError
 
         self._is_checked = True
