@@ -73,16 +73,12 @@ def checked_store(text: str) -> str:
     except ValueError:  # a port that is none
         are_hosts = False
     kind = parts.scheme.removeprefix("rediss").removeprefix("redis")
-    is_store = text.split() == [text] and (
-        bool(parts.path)
-        if parts.scheme == "unix"
-        else kind in _STORES
-        and parts.scheme.startswith("redis")
-        and are_hosts
-        and (kind == "+sentinel" or len(hosts) == 1)
-        and re.fullmatch(_STORES[kind], parts.path) is not None
-    )
-    if not is_store:
+    is_store = bool(parts.path)
+    if parts.scheme != "unix":
+        is_redis = parts.scheme.startswith("redis") and kind in _STORES
+        is_fit = is_redis and are_hosts and (kind == "+sentinel" or len(hosts) == 1)
+        is_store = is_fit and re.fullmatch(_STORES[kind], parts.path) is not None
+    if not is_store or text.split() != [text]:
         raise ValueError("must be a URL such as redis://host:6379/0, or absent for the local files")
     return text
 

@@ -77,19 +77,13 @@ def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamErr
     resting = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.words})" for route, rest in rests))
     reasons = {rest.reason for _, rest in rests}
     route, rest = rests[-1]
-    if reasons == {FailureKind.BAD_KEY}:
-        return UpstreamRefused(
-            f"{route.router.name} refused the key a while ago.",
-            status=_REFUSALS[FailureKind.BAD_KEY][0],
-            hint=_hint(route.router, Failed(FailureKind.BAD_KEY, "")),
-        )
-    if reasons == {FailureKind.REFUSED_HERE}:
-        return UpstreamRefused(
-            f"{route.router.name} refused {route.model} a moment ago; it is asked again in {duration(wait)}.",
-            status=_REFUSALS[FailureKind.REFUSED_HERE][0],
-            hint=_hint(route.router, Failed(FailureKind.REFUSED_HERE, "", why=rest.why)),
-            retry_after=wait,
-        )
+    again = f"{route.model} a moment ago; it is asked again in {duration(wait)}"
+    refused = ((FailureKind.BAD_KEY, "the key a while ago", None), (FailureKind.REFUSED_HERE, again, wait))
+    for kind, what, retry_after in refused:
+        if reasons == {kind}:
+            message = f"{route.router.name} refused {what}."
+            hint = _hint(route.router, Failed(kind, "", why=rest.why))
+            return UpstreamRefused(message, status=_REFUSALS[kind][0], hint=hint, retry_after=retry_after)
     error = NoRouteAvailable(
         f"No route is free now: {resting}.",
         hint=f"Try again in {duration(wait)}, name another router, or call status.",

@@ -32,7 +32,6 @@ class Roster:
         return model_id in self._by_id
 
     def get(self, model_id: str) -> Model | None:
-        """The model of that very id."""
         return self._by_id.get(model_id)
 
     def called(self, name: str) -> Sequence[str]:

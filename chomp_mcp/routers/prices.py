@@ -42,9 +42,8 @@ def genai_price(provider_id: str, model_id: str) -> Price | None:
     """The price per million tokens, None where it is unknown; never raises, never uses the network.
 
     `provider_id` is genai-prices' own, which the router's row holds; an empty one knows nothing. With all that the
-    library knows of it: prices that rise with the context, of the cache, of service tiers.
-
-    Loads the library on first use: see `load`.
+    library, which is loaded on first use (see `load`), knows of it: prices that rise with the context, of the cache, of
+    service tiers.
     """
     if not provider_id:
         return None
@@ -61,10 +60,8 @@ def genai_price(provider_id: str, model_id: str) -> Price | None:
         if standard.input_mtok is None or standard.output_mtok is None:
             return None  # priced by the second or the image: the sum of nothing would read as free
         tiers = {variant.when.get(_TIER, "") for variant in model.price_variants or () if set(variant.when) == {_TIER}}
-        return replace(
-            _price(standard),
-            service_tiers={tier: _price(model.get_prices(now, {_TIER: tier})) for tier in tiers if tier},
-        )
+        by_tier = {tier: _price(model.get_prices(now, {_TIER: tier})) for tier in tiers if tier}
+        return replace(_price(standard), service_tiers=by_tier)
     except (LookupError, ValueError, TypeError, ArithmeticError, ImportError):
         return None
 

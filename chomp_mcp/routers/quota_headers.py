@@ -24,29 +24,19 @@ def read(
     limits: dict[tuple[Kind, Window, str], dict[str, str]] = {}
     for header, value in headers.items():
         if "ratelimit" in header and (named := _parse_name(header)):
-            field, limit = named
-            limits.setdefault(limit, {})[field] = value
-    if not limits:
-        return ()
-    unnamed = windows or {}
-    readings = (
-        Reading(
-            kind,
-            window or unnamed.get(kind, ""),
-            limit=_count(fields.get("limit")),
-            remaining=_count(fields.get("remaining")),
-            resets_at=parse_reset(fields["reset"], now) if "reset" in fields else None,
-        )
-        for (kind, window, _part), fields in limits.items()
-    )
+            field, of_limit = named
+            limits.setdefault(of_limit, {})[field] = value
     found: dict[tuple[Kind, Window], Reading] = {}
-    for reading in readings:
-        if reading.limit is None and reading.remaining is None:
+    for (kind, named_window, _part), fields in limits.items():
+        window = named_window or (windows or {}).get(kind, "")
+        limit, remaining = _count(fields.get("limit")), _count(fields.get("remaining"))
+        if limit is None and remaining is None:
             continue
+        resets_at = parse_reset(fields["reset"], now) if "reset" in fields else None
+        reading, other = Reading(kind, window, limit, remaining, resets_at), found.get((kind, window))
         # Of two headers about the same window, the one that leaves less counts.
-        other = found.get((reading.kind, reading.window))
         if other is None or _left(reading) < _left(other):
-            found[reading.kind, reading.window] = reading
+            found[kind, window] = reading
     return tuple(found.values())
 
 

@@ -159,10 +159,9 @@ class Keyring:
             record = await self._kv.get(_record(caller))
         if record is None or record.get("token", caller.id) != digest:
             return None
-        grant = grants.of_record(record)
-        if grant.has_ended(self._clock()):
+        grant, now = grants.of_record(record), self._clock()
+        if grant.has_ended(now):
             return None
-        now = self._clock()
         if self._state is not None and now - self._seen.get(caller.id, 0.0) >= _SEEN_SECONDS:
             if len(self._seen) > _MOST_READ:
                 self._seen.clear()

@@ -71,13 +71,9 @@ def _booked(
     entries = dict((record or {}).get("holds", {}))
     for hold in (call.hold for call in row.calls if call.hold and call.hold.id not in journaled):
         if entry := entries.get(process):
-            entries[process] = {
-                **entry,
-                "nano_usd": max(0, entry["nano_usd"] - hold.nano_usd),
-                "used_nano": max(0, entry["used_nano"] - hold.nano_usd),
-                "likely_nano": max(0, entry["likely_nano"] - hold.likely_nano),
-                "calls": max(0, entry["calls"] - 1),
-            }
+            nano, likely = hold.nano_usd, hold.likely_nano
+            ended = {"nano_usd": nano, "used_nano": nano, "likely_nano": likely, "calls": 1}
+            entries[process] = {**entry, **{name: max(0, entry[name] - amount) for name, amount in ended.items()}}
         elif mark.get("calls"):  # booked already, as an estimate
             mark |= {"calls": mark["calls"] - 1, "likely_nano": mark["likely_nano"] - hold.likely_nano}
             spent = _more(spent, -1, -hold.likely_nano)

@@ -20,7 +20,6 @@ class Written:
         self._clock = clock
 
     async def remember(self, path: Path, content: bytes, job_id: str) -> None:
-        """We wrote this content to this path."""
         value = {"content": _hash(content), "job": job_id, "at": self._clock()}
         await self._kv.put(_name(path), value, expires_in=KEPT_SECONDS)
 

@@ -9,7 +9,7 @@ import pytest
 from chomp_mcp.gateway.receipt_log import ReceiptLog
 from chomp_mcp.messages import OWNER, Attempt, Caller, Receipt
 from chomp_mcp.store.kv.sqlite import Sqlite
-from chomp_mcp.telemetry import Report
+from chomp_mcp.telemetry.report import Report
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chomp_mcp.messages import Attempt, Receipt, Usage
-from chomp_mcp.telemetry import Report
+from chomp_mcp.telemetry.report import Report
 
 MakeReport = Callable[..., Report]
 

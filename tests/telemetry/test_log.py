@@ -11,8 +11,8 @@ import pytest
 
 from chomp_mcp.errors import ChompError, InvalidSetting
 from chomp_mcp.messages import Attempt, Receipt
-from chomp_mcp.telemetry import Report, Transition
 from chomp_mcp.telemetry.log import LogObserver, configure
+from chomp_mcp.telemetry.report import Report, Transition
 from tests.support.world import world
 
 
@@ -187,7 +187,7 @@ def test_a_program_with_its_own_logging_gets_json_as_the_message(make_report, ca
 SCRIPT = """
 import sys
 from chomp_mcp.messages import Receipt
-from chomp_mcp.telemetry import Report
+from chomp_mcp.telemetry.report import Report
 from chomp_mcp.telemetry.log import LogObserver, configure
 if sys.argv[1]:
     configure(sys.argv[1])

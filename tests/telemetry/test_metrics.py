@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from chomp_mcp.messages import Attempt, FailureKind, Receipt
-from chomp_mcp.telemetry import Report, Transition
 from chomp_mcp.telemetry.metrics import Metrics
+from chomp_mcp.telemetry.report import Report, Transition
 
 ROUTERS = ("groq", "zen", "mock")
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from chomp_mcp.messages import Attempt
-from chomp_mcp.telemetry import Observers, Transition
+from chomp_mcp.telemetry.report import Observers, Transition
 
 
 class Recorder:

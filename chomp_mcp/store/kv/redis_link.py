@@ -88,7 +88,6 @@ class Link:
     # redis-py's client is Any: its types say "maybe awaitable", and change from release to release.
 
     def __init__(self, url: str) -> None:
-        """Connect to nothing yet; `InvalidSetting` for a URL that the client does not take, or when it is missing."""
         self.place = place_of(url)
         self._url = url
         self._client: Any = opened(url)

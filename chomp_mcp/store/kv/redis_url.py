@@ -92,24 +92,16 @@ def _by_sentinels(_url: str, parts: SplitResult) -> Any:
     _, service, *db = parts.path.split("/")
     hosts = [urlsplit(f"//{each}") for each in _hosts(parts)]
     query = dict(parse_qsl(parts.query))
-    sentinel_password = query.pop("sentinel_password", None)
+    own_password = query.pop("sentinel_password", None)
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     options: dict[str, Any] = {**parse_url(f"{base}://sentinel?{urlencode(query)}"), **_options()}
     for name in ("host", "port", "connection_class"):
         options.pop(name, None)
     options["ssl"] = base == "rediss"
-    sentinels = Sentinel(  # type: ignore[no-untyped-call]
-        [(host.hostname, host.port or SENTINEL_PORT) for host in hosts],
-        sentinel_kwargs={**options, "password": sentinel_password},
-    )
-    return sentinels.master_for(
-        service,
-        db=int(db[0]) if db and db[0] else 0,
-        username=unquote(user) or None,
-        password=unquote(password) or None,
-        max_connections=LANES,
-        **options,
-    )
+    places, own = [(host.hostname, host.port or SENTINEL_PORT) for host in hosts], {**options, "password": own_password}
+    sentinels = Sentinel(places, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+    options |= {"username": unquote(user) or None, "password": unquote(password) or None, "max_connections": LANES}
+    return sentinels.master_for(service, db=int(db[0]) if db and db[0] else 0, **options)
 
 
 def _cluster(url: str, _parts: SplitResult) -> Any:
