@@ -28,6 +28,8 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import chomp_mcp
+from chomp_mcp.doors.http import openapi
+from chomp_mcp.routers import catalog, model_facts, prices, target
 from tests.support import commands
 
 STANDARD_FDS = (0, 1, 2)
@@ -36,19 +38,29 @@ STARTERS = {"demo", "doctor", "keys", "run", "setup"}
 LOADED_LATE = (
     "anyio._backends._asyncio",
     "encodings.idna",
+    "encodings.utf_8_sig",
     "filelock",
     "genai_prices.data_snapshot",
     "genai_prices.data_units",
     "keyring",
+    "keyring.backends.SecretService",
+    "keyring.backends.Windows",
+    "keyring.backends.chainer",
+    "keyring.backends.kwallet",
+    "keyring.backends.libsecret",
+    "keyring.backends.macOS",
     "mcp.server.mcpserver",
     "prometheus_client",
     "redis.asyncio",
     "rich.logging",
     "rich.markdown",
+    "truststore",
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
 )
 """What our functions import when they are called."""
+READ_ONCE = (catalog._built_in, model_facts._shipped, openapi._written, prices._providers, target._user_agent)
+"""What they read from the files of the package, and keep."""
 OF_THE_TESTS = ("anthropic", "docstring_parser", "hypothesis", "jsonschema", "openai", "playwright.async_api", "pytest")
 """What every worker of the tests would import, for seconds."""
 
@@ -127,6 +139,8 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
 
 def main(name: str) -> dict[str, Any]:
     found = (module.name for module in pkgutil.walk_packages(chomp_mcp.__path__, "chomp_mcp."))
+    for read in READ_ONCE:
+        read()
     loaded((*(module for module in found if not module.endswith("__main__")), *LOADED_LATE))
     with listening_at(name) as listening:
         os.write(1, b"ready\n")

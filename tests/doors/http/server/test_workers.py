@@ -181,18 +181,74 @@ async def crew(home: Path, *start: str, **environ: str) -> AsyncIterator[Crew]:
         await ends.enter_async_context(outlived(both.workers))
 
 
-async def test_what_one_worker_dispatched_the_other_tells(home):
-    async with crew(home) as both:
-        one, other = both.workers
-        async with both.only(one) as client:
-            job = (await client.post("/api/dispatch", json={"prompt": "hi", "model": "mock/echo"})).json()["id"]
-            assert (await client.get(f"/api/result/{job}?wait=5")).json()["status"] == "done"
-        async with both.only(other) as client:
-            assert (await client.get(f"/api/result/{job}")).json()["result"] == "hi"
-            assert [each["id"] for each in (await client.get("/api/jobs")).json()] == [job]
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
 
 
-async def test_metrics_are_the_sum_whoever_answers_and_survive_a_worker(home):
+@pytest.fixture(scope="module")
+async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Crew]:
+    """For tests that leave it as it was."""
+    async with crew(tmp_path_factory.mktemp("workers") / "home") as both:
+        yield both
+
+
+async def test_what_one_worker_dispatched_the_other_tells(both):
+    one, other = both.workers
+    async with both.only(one) as client:
+        job = (await client.post("/api/dispatch", json={"prompt": "hi", "model": "mock/echo"})).json()["id"]
+        assert (await client.get(f"/api/result/{job}?wait=5")).json()["status"] == "done"
+    async with both.only(other) as client:
+        assert (await client.get(f"/api/result/{job}")).json()["result"] == "hi"
+        assert [each["id"] for each in (await client.get("/api/jobs")).json()] == [job]
+
+
+async def test_connections_are_shared_by_the_workers(both):
+    """Dealt out by a hash: of 400 one of two gets fewer than 120 once in a million million tries."""
+    before = [len(inodes_of(pid)) for pid in both.workers]
+    connections = await asyncio.gather(*(both.answered_connection() for _ in range(400)))
+    shares = [len(inodes_of(pid)) - one for pid, one in zip(both.workers, before, strict=True)]
+    for _, writer in connections:
+        writer.close()
+    assert min(shares) >= 120
+
+
+async def test_a_port_that_other_workers_serve_is_taken(both, tmp_path):
+    async with process(tmp_path / "b", "--port", str(both.port), "--workers", "2") as second:
+        with anyio.fail_after(60):
+            assert await second.wait() == 2
+        assert b"cannot be bound" in await second.stderr.read()
+
+
+async def test_what_a_client_brings_back_is_read_by_any_worker_and_so_is_the_key_page(both):
+    async with both.client() as client:
+        pids = list(both.workers)
+
+        async def moves_over(context: Any, params: Any) -> ElicitResult:
+            pids.reverse()
+            # the page's own address is that of the port, and whoever answers there has it
+            return await agreeable(context, params)
+
+        async with both.relay(lambda: pids[0]) as url:
+            connection = streamable_http_client(f"{url}/mcp", http_client=client)
+            async with Client(connection, mode="auto", elicitation_callback=moves_over) as mcp:
+                with anyio.fail_after(60):
+                    told = await call(mcp, "register_keys", router="groq")
+        assert told["routers"] == {"groq": "gsk_…4f2a"}
+
+
+async def test_an_older_mcp_client_may_meet_another_worker_with_each_request(both):
+    async with both.client() as client:
+        pids = list(both.workers)
+        async with (
+            both.relay(lambda: pids[0]) as url,
+            Client(streamable_http_client(f"{url}/mcp", http_client=client), mode="legacy") as mcp,
+        ):
+            pids.reverse()
+            assert (await call(mcp, "ask", prompt="hi", model="mock/echo"))["text"] == "hi"
+
+
+async def test_metrics_are_the_sum_whoever_answers_and_survive_a_worker_which_is_replaced(home):
     async with crew(home, CHOMP_LOG="error") as both:
         one, other = both.workers
         for pid in (one, other):
@@ -202,24 +258,13 @@ async def test_metrics_are_the_sum_whoever_answers_and_survive_a_worker(home):
             async with both.only(pid) as client:
                 assert exchanges((await client.get("/metrics")).text) == 2
         os.kill(one, signal.SIGKILL)
-        await both.successor(one)
-        assert exchanges((await both.get("/metrics")).text) == 2
+        async with both.only(await both.successor(one)) as client:
+            assert exchanges((await client.get("/metrics")).text) == 2
+            assert (await client.post("/v1/chat/completions", json=ASK)).status_code == 200
 
 
 def exchanges(metrics: str) -> float:
     return sum(map(float, re.findall(r"^chomp_requests_total\{.*\} (.*)$", metrics, re.MULTILINE)))
-
-
-async def test_connections_are_shared_by_the_workers(home):
-    """Dealt out by a hash: of 400 one of two gets fewer than 120 once in a million million tries."""
-    async with crew(home) as both:
-        pids = both.workers
-        before = [len(inodes_of(pid)) for pid in pids]
-        connections = await asyncio.gather(*(both.answered_connection() for _ in range(400)))
-        shares = [len(inodes_of(pid)) - one for pid, one in zip(pids, before, strict=True)]
-        for _, writer in connections:
-            writer.close()
-    assert min(shares) >= 120
 
 
 async def test_workers_without_room_for_another_connection_go_on_when_there_is_some(home):
@@ -247,14 +292,6 @@ async def test_workers_without_room_for_another_connection_go_on_when_there_is_s
         with anyio.fail_after(30):
             while not await is_well():
                 pass
-
-
-async def test_a_killed_worker_is_replaced(home):
-    async with crew(home, CHOMP_LOG="error") as both:
-        one, _ = both.workers
-        os.kill(one, signal.SIGKILL)
-        async with both.only(await both.successor(one)) as client:
-            assert (await client.post("/v1/chat/completions", json=ASK)).status_code == 200
 
 
 async def test_a_frozen_worker_is_replaced_and_nobody_waits_for_it_for_ever(home):
@@ -311,13 +348,6 @@ def test_a_worker_whose_event_loop_is_stuck_does_not_answer_its_supervisor(home)
     assert stuck.parent_conn.recv() is True
 
 
-async def test_a_port_that_other_workers_serve_is_taken(home, tmp_path):
-    async with crew(home) as both, process(tmp_path / "b", "--port", str(both.port), "--workers", "2") as second:
-        with anyio.fail_after(60):
-            assert await second.wait() == 2
-        assert b"cannot be bound" in await second.stderr.read()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_lets_the_answers_of_all_workers_finish(home, number):
     go = anyio.Event()
@@ -353,46 +383,15 @@ async def answers(both: Crew) -> bool:
     return True
 
 
-async def test_workers_do_not_outlive_their_parent(home):
-    async with crew(home) as both, outlived(both.workers):
-        both.parent.kill()
-
-
-async def test_a_caller_gets_the_rate_of_one_gateway_from_all_workers_together(home):
-    async with crew(home, GATEWAY_RATE_RPS="0.001", GATEWAY_RATE_BURST="4") as both:
+async def test_a_caller_gets_the_rate_of_one_gateway_from_all_workers_which_do_not_outlive_their_parent(home):
+    rate = {"GATEWAY_RATE_RPS": "0.001", "GATEWAY_RATE_BURST": "4"}
+    async with crew(home, **rate) as both, outlived(both.workers):
         statuses = []
         for pid in both.workers:
             async with both.only(pid) as client:
                 statuses += [(await client.post("/v1/chat/completions", json=ASK)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429, 200, 200, 429]
-
-
-async def test_what_a_client_brings_back_is_read_by_any_worker_and_so_is_the_key_page(home):
-    async with crew(home) as both, both.client() as client:
-        pids = both.workers
-
-        async def moves_over(context: Any, params: Any) -> ElicitResult:
-            pids.reverse()
-            # the page's own address is that of the port, and whoever answers there has it
-            return await agreeable(context, params)
-
-        async with both.relay(lambda: pids[0]) as url:
-            connection = streamable_http_client(f"{url}/mcp", http_client=client)
-            async with Client(connection, mode="auto", elicitation_callback=moves_over) as mcp:
-                with anyio.fail_after(60):
-                    told = await call(mcp, "register_keys", router="groq")
-        assert told["routers"] == {"groq": "gsk_…4f2a"}
-
-
-async def test_an_older_mcp_client_may_meet_another_worker_with_each_request(home):
-    async with crew(home) as both, both.client() as client:
-        pids = both.workers
-        async with (
-            both.relay(lambda: pids[0]) as url,
-            Client(streamable_http_client(f"{url}/mcp", http_client=client), mode="legacy") as mcp,
-        ):
-            pids.reverse()
-            assert (await call(mcp, "ask", prompt="hi", model="mock/echo"))["text"] == "hi"
+        both.parent.kill()
 
 
 async def test_sse_says_where_to_go_instead(home):
