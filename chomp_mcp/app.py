@@ -361,12 +361,10 @@ class Chomp:
     @cached_property
     def metrics(self) -> Metrics:
         """Prometheus' view; it counts from the first time that somebody asks for it."""
-        from importlib.metadata import version
-
         from chomp_mcp.telemetry.metrics import Metrics
 
         replica = f"{socket.gethostname()}:{self.settings.port}"
-        metrics = Metrics(self.routers, version=version("chomp-mcp"), replica=replica)
+        metrics = Metrics(self.routers, replica=replica)
         self.observers.add(metrics)
         return metrics
 

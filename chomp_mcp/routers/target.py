@@ -96,9 +96,9 @@ def _can_stand(name: str, value: str) -> bool:
 
 @cache
 def _user_agent() -> str:
-    from importlib.metadata import version
+    from chomp_mcp import __version__
 
-    return f"chomp-mcp/{version('chomp-mcp')}"
+    return f"chomp-mcp/{__version__}"
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")

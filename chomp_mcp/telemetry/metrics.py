@@ -16,6 +16,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import chomp_mcp
 from chomp_mcp.messages import Attempt, FailureKind, JobStatus
 from chomp_mcp.telemetry.report import OK, Report, Transition, shown
 
@@ -43,9 +44,7 @@ class Metrics:
     `replica` names this server among those on one store.
     """
 
-    def __init__(self, routers: Iterable[str], *, version: str = "", replica: str = "") -> None:
-        from importlib.metadata import version as version_of
-
+    def __init__(self, routers: Iterable[str], *, replica: str = "") -> None:
         from prometheus_client import CollectorRegistry, Gauge
 
         self.registry: CollectorRegistry = CollectorRegistry()
@@ -61,7 +60,7 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="max",  # the same in every worker, and not their sum
         )
-        build.labels(version or version_of("chomp-mcp"), python).set(1)
+        build.labels(chomp_mcp.__version__, python).set(1)
         self._replica = replica
         self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
         self._durations = self._histogram("chomp_request_duration_seconds", "Whole exchanges.", "door")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+import chomp_mcp
 from chomp_mcp.messages import Attempt, FailureKind, Receipt
 from chomp_mcp.telemetry.metrics import Metrics
 from chomp_mcp.telemetry.report import Report, Transition
@@ -18,7 +19,7 @@ ROUTERS = ("groq", "zen", "mock")
 
 @pytest.fixture
 def metrics():
-    return Metrics(ROUTERS, version="1.2.3")
+    return Metrics(ROUTERS)
 
 
 def scrape(metrics, **snapshot):
@@ -183,7 +184,7 @@ def test_a_budget_that_is_off_has_no_limit_sample(metrics, none):
 def test_an_empty_snapshot_is_a_page_too(metrics):
     page = scrape(metrics)
     python = ".".join(map(str, sys.version_info[:3]))
-    assert value(page, "chomp_build_info", version="1.2.3", python=python) == 1
+    assert value(page, "chomp_build_info", version=chomp_mcp.__version__, python=python) == 1
     assert value(page, "chomp_in_flight") == 0
 
 
@@ -217,7 +218,7 @@ attempts = st.builds(
 
 @given(st.lists(st.lists(attempts, max_size=4), max_size=20))
 def test_every_attempt_is_counted_once_whatever_its_names(exchanges):
-    metrics = Metrics(ROUTERS, version="0")
+    metrics = Metrics(ROUTERS)
     for tried in exchanges:
         metrics.exchange(Report("mcp", "owner", "auto", Receipt("auto", attempts=tuple(tried))))
     page = scrape(metrics)

@@ -84,9 +84,9 @@ class _Version(argparse.Action):
     """The installed version, looked up only when asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_args: object) -> NoReturn:
-        from importlib.metadata import version
+        from chomp_mcp import __version__
 
-        print(f"chomp-mcp {version('chomp-mcp')}")
+        print(f"chomp-mcp {__version__}")
         parser.exit()
 
 

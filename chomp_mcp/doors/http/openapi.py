@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import lru_cache
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Final
+
+import chomp_mcp
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
@@ -19,7 +20,7 @@ def document(routers: Collection[str], *, needs_token: bool) -> dict[str, Any]:
     token: dict[str, list[str]] = {"bearer": []}
     return {
         **written,
-        "info": {**written["info"], "version": version("chomp-mcp")},
+        "info": {**written["info"], "version": chomp_mcp.__version__},
         "security": [token] if needs_token else [{}, token],
         "components": {**written["components"], "schemas": {**schemas, "Router": known}},
     }

@@ -6,13 +6,13 @@ model reads it.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any, Final
 
 from mcp.server.apps import Apps, client_supports_apps
 from mcp.server.context import ServerRequestContext
 from mcp.types import CallToolResult, ListResourcesResult, ListToolsResult
 
+import chomp_mcp
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import utf8
@@ -27,7 +27,7 @@ def extension() -> Apps:
     """The page as a resource; it loads nothing and calls nobody but the host."""
     apps = Apps()
     html = frame.filled(
-        "panel.html", style=frame.text("home.css"), script=frame.text("panel.js"), version=version("chomp-mcp")
+        "panel.html", style=frame.text("home.css"), script=frame.text("panel.js"), version=chomp_mcp.__version__
     )
     apps.add_html_resource(PANEL, html, name="panel", title="chomp", prefers_border=True)
     return apps

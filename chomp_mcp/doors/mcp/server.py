@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any
 
 from mcp import MCPError
@@ -30,6 +29,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Message, Receive, Scope, Send
 
+import chomp_mcp
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp import panel
@@ -108,7 +108,7 @@ def build_server(
         "chomp",
         title="Chomp",
         instructions=INSTRUCTIONS,
-        version=version("chomp-mcp"),
+        version=chomp_mcp.__version__,
         tools=tools(chomp, KeyDesk(chomp, pages), attachments, dispatch),
         extensions=[Tasks(chomp, attachments), panel.extension()],
         log_level="WARNING",

@@ -10,12 +10,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from importlib.metadata import version
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+import chomp_mcp
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import KEEPALIVE_SECONDS, caller_of
 from chomp_mcp.doors.pages import frame, home_parts
@@ -53,7 +53,7 @@ class _HomePage:
         found = await self._chomp.priced([model for known in lists.values() if known for model in known.models])
         return frame.page(
             "home",
-            version=version("chomp-mcp"),
+            version=chomp_mcp.__version__,
             now=datetime.now().astimezone().strftime("%H:%M:%S"),
             panel=await panel(self._chomp, OWNER, bodies=True),
             models=home_parts.section("Models", home_parts.models(found)),
