@@ -85,7 +85,8 @@ def serve(listening: socket.socket) -> dict[str, Any]:
                 while os.getppid() == passing:  # a program begins with the parent that it keeps
                     time.sleep(0.001)
                 become(request, fds)
-                return request
+                is_starter = is_worker(request) or STARTERS.intersection(request["program"][1:3])
+                return served_too(request) if is_starter else request
             line.sendall(str(pid).encode())
             os._exit(0)
         # The pipes must be the command's alone: whoever reads them waits until nobody can write.
@@ -144,9 +145,7 @@ def main(name: str) -> dict[str, Any]:
     loaded((*(module for module in found if not module.endswith("__main__")), *LOADED_LATE))
     with listening_at(name) as listening:
         os.write(1, b"ready\n")
-        request = serve(listening)
-    is_starter = is_worker(request) or STARTERS.intersection(request["program"][1:3])
-    return served_too(request) if is_starter else request
+        return serve(listening)
 
 
 def listening_at(name: str) -> socket.socket:
