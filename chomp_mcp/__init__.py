@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     )
     from chomp_mcp.settings import Settings
 
-    __version__: str
-
 __all__ = [
     "Answer",
     "AttemptView",
@@ -73,9 +71,6 @@ _HOMES = {
 if not TYPE_CHECKING:  # else a checker would take every name for one of ours
 
     def __getattr__(name: str) -> Any:
-        if name == "__version__":  # to look it up takes a millisecond, for the whole README stands beside it
-            globals()[name] = import_module("importlib.metadata").version("chomp-mcp")
-            return globals()[name]
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'messages')}"), name)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -24,6 +25,8 @@ from chomp_mcp.doors.http import app as http
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 from tests.bench.__main__ import PARTS
+
+pytestmark = pytest.mark.timeout(240)  # as a person types it: up to twenty programs in a row, each loaded anew
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -71,9 +74,8 @@ def gateway(environment: dict[str, str]) -> Iterator[str]:
 
 
 def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
-    done = subprocess.run(
-        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=50
-    )
+    kept: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(command, env=environment, cwd=folder, check=False, timeout=200, **kept)
     told = done.stdout.decode()
     assert done.returncode == 0, told
     return told

@@ -7,12 +7,13 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from chomp_mcp.messages import FailureKind, WireRequest
 from chomp_mcp.routers.response import Unreachable
+from chomp_mcp.version import version
 
 PORTS = {"http": 80, "https": 443}
 
@@ -70,7 +71,7 @@ def _lines(target: Target, packing: str, more: _Pairs, given: _Pairs) -> str:
     """The headers, checked: the same for nearly all requests with one key."""
     headers = {
         "host": target.name,
-        "user-agent": _user_agent(),
+        "user-agent": f"chomp-mcp/{version()}",
         "accept": "*/*",
         "accept-encoding": packing,
         **dict(more),
@@ -92,13 +93,6 @@ def _lines(target: Target, packing: str, more: _Pairs, given: _Pairs) -> str:
 def _can_stand(name: str, value: str) -> bool:
     """A token (RFC 9110, 5.6.2) and what may follow one; of several at once, joined, as well."""
     return value.isascii() and value.isprintable() and _TOKEN.fullmatch(name) is not None
-
-
-@cache
-def _user_agent() -> str:
-    from chomp_mcp import __version__
-
-    return f"chomp-mcp/{__version__}"
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")

@@ -16,9 +16,9 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import chomp_mcp
 from chomp_mcp.messages import Attempt, FailureKind, JobStatus
 from chomp_mcp.telemetry.report import OK, Report, Transition, shown
+from chomp_mcp.version import version
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
@@ -60,7 +60,7 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="max",  # the same in every worker, and not their sum
         )
-        build.labels(chomp_mcp.__version__, python).set(1)
+        build.labels(version(), python).set(1)
         self._replica = replica
         self._requests = self._counter("chomp_requests_total", "Exchanges that ended.", "door", "status")
         self._durations = self._histogram("chomp_request_duration_seconds", "Whole exchanges.", "door")

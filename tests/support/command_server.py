@@ -28,8 +28,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import chomp_mcp
+from chomp_mcp import version
 from chomp_mcp.doors.http import openapi
-from chomp_mcp.routers import catalog, model_facts, prices, target
+from chomp_mcp.routers import catalog, model_facts, prices
 from tests.support import commands
 
 STANDARD_FDS = (0, 1, 2)
@@ -59,7 +60,7 @@ LOADED_LATE = (
     "uvicorn.loops.uvloop",
 )
 """What our functions import when they are called."""
-READ_ONCE = (catalog._built_in, model_facts._shipped, openapi._written, prices._providers, target._user_agent)
+READ_ONCE = (catalog._built_in, model_facts._shipped, openapi._written, prices._providers, version.version)
 """What they read from the files of the package, and keep."""
 OF_THE_TESTS = ("anthropic", "docstring_parser", "hypothesis", "jsonschema", "openai", "playwright.async_api", "pytest")
 """What every worker of the tests would import, for seconds."""

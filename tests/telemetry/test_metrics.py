@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-import chomp_mcp
 from chomp_mcp.messages import Attempt, FailureKind, Receipt
 from chomp_mcp.telemetry.metrics import Metrics
 from chomp_mcp.telemetry.report import Report, Transition
+from chomp_mcp.version import version
 
 ROUTERS = ("groq", "zen", "mock")
 
@@ -184,7 +184,7 @@ def test_a_budget_that_is_off_has_no_limit_sample(metrics, none):
 def test_an_empty_snapshot_is_a_page_too(metrics):
     page = scrape(metrics)
     python = ".".join(map(str, sys.version_info[:3]))
-    assert value(page, "chomp_build_info", version=chomp_mcp.__version__, python=python) == 1
+    assert value(page, "chomp_build_info", version=version(), python=python) == 1
     assert value(page, "chomp_in_flight") == 0
 
 

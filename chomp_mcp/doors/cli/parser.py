@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.gateway import RUN_JOB
+from chomp_mcp.version import version
 
 CHECK_KEYS = "check-keys"
 NEEDS = ("tools", "parallel_tools", "vision", "documents", "json_schema", "reasoning")
@@ -84,9 +85,7 @@ class _Version(argparse.Action):
     """The installed version, looked up only when asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_args: object) -> NoReturn:
-        from chomp_mcp import __version__
-
-        print(f"chomp-mcp {__version__}")
+        print(f"chomp-mcp {version()}")
         parser.exit()
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
-import chomp_mcp
+from chomp_mcp.version import version
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
@@ -20,7 +20,7 @@ def document(routers: Collection[str], *, needs_token: bool) -> dict[str, Any]:
     token: dict[str, list[str]] = {"bearer": []}
     return {
         **written,
-        "info": {**written["info"], "version": chomp_mcp.__version__},
+        "info": {**written["info"], "version": version()},
         "security": [token] if needs_token else [{}, token],
         "components": {**written["components"], "schemas": {**schemas, "Router": known}},
     }

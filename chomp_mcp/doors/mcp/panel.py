@@ -12,12 +12,12 @@ from mcp.server.apps import Apps, client_supports_apps
 from mcp.server.context import ServerRequestContext
 from mcp.types import CallToolResult, ListResourcesResult, ListToolsResult
 
-import chomp_mcp
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.answers import utf8
 from chomp_mcp.doors.pages import frame
 from chomp_mcp.doors.pages.panel import panel
+from chomp_mcp.version import version
 
 PANEL: Final = "ui://chomp/panel"
 _TOOL: Final = "status"
@@ -26,9 +26,7 @@ _TOOL: Final = "status"
 def extension() -> Apps:
     """The page as a resource; it loads nothing and calls nobody but the host."""
     apps = Apps()
-    html = frame.filled(
-        "panel.html", style=frame.text("home.css"), script=frame.text("panel.js"), version=chomp_mcp.__version__
-    )
+    html = frame.filled("panel.html", style=frame.text("home.css"), script=frame.text("panel.js"), version=version())
     apps.add_html_resource(PANEL, html, name="panel", title="chomp", prefers_border=True)
     return apps
 

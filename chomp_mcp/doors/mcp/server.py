@@ -29,7 +29,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Message, Receive, Scope, Send
 
-import chomp_mcp
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp import panel
@@ -45,6 +44,7 @@ from chomp_mcp.doors.mcp.tools import Dispatch, tools
 from chomp_mcp.doors.pages.key_page import KeyPages
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import MAX_PROMPT_BYTES
+from chomp_mcp.version import version
 
 INSTRUCTIONS = (
     "Asks other language models behind the user's own router keys. ask waits for one answer; dispatch and result run "
@@ -108,7 +108,7 @@ def build_server(
         "chomp",
         title="Chomp",
         instructions=INSTRUCTIONS,
-        version=chomp_mcp.__version__,
+        version=version(),
         tools=tools(chomp, KeyDesk(chomp, pages), attachments, dispatch),
         extensions=[Tasks(chomp, attachments), panel.extension()],
         log_level="WARNING",

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-import chomp_mcp
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import KEEPALIVE_SECONDS, caller_of
 from chomp_mcp.doors.pages import frame, home_parts
@@ -23,6 +22,7 @@ from chomp_mcp.doors.pages.panel import panel
 from chomp_mcp.errors import NotAllowed
 from chomp_mcp.messages import OWNER
 from chomp_mcp.policy.book import listed_routers
+from chomp_mcp.version import version
 
 LOOK_SECONDS = 2.0
 STOP_SECONDS = 0.25
@@ -53,7 +53,7 @@ class _HomePage:
         found = await self._chomp.priced([model for known in lists.values() if known for model in known.models])
         return frame.page(
             "home",
-            version=chomp_mcp.__version__,
+            version=version(),
             now=datetime.now().astimezone().strftime("%H:%M:%S"),
             panel=await panel(self._chomp, OWNER, bodies=True),
             models=home_parts.section("Models", home_parts.models(found)),
