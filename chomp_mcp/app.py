@@ -382,9 +382,8 @@ def _jobs(
 ) -> JobRunner:
     """Jobs run in this process, or on any replica of one Redis."""
     jobs, still = Jobs(state, clock=clock), settings.job_takeover_seconds
-    processes = Processes(
-        state, None if settings.store else settings.home / "processes", clock=clock, still_seconds=still
-    )
+    folder = None if settings.store else settings.home / "processes"
+    processes = Processes(state, folder, clock=clock, still_seconds=still)
     runs = Runs(gateway, jobs, processes, clock=clock)
     room = Room(settings.max_requests, settings.most_of_caller, settings.max_request_bytes)
     engine: Engine

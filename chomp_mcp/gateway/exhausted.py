@@ -84,11 +84,8 @@ def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamErr
             message = f"{route.router.name} refused {what}."
             hint = _hint(route.router, Failed(kind, "", why=rest.why))
             return UpstreamRefused(message, status=_REFUSALS[kind][0], hint=hint, retry_after=retry_after)
-    error = NoRouteAvailable(
-        f"No route is free now: {resting}.",
-        hint=f"Try again in {duration(wait)}, name another router, or call status.",
-        retry_after=wait,
-    )
+    hint = f"Try again in {duration(wait)}, name another router, or call status."
+    error = NoRouteAvailable(f"No route is free now: {resting}.", hint=hint, retry_after=wait)
     if reasons <= {FailureKind.RATE_LIMITED, FailureKind.QUOTA, "quota_used_up"}:
         error.status = TOO_MANY
     return error

@@ -267,9 +267,6 @@ class JobRunner:
 
 def _found(job: Job | None, job_id: str) -> Job:
     if job is None:
-        raise JobNotFound(
-            f"There is no job {quoted(job_id)}.",
-            hint="Ids come from dispatch or ask, belong to one caller, and last 24 hours after the end.",
-            param="job_id",
-        )
+        hint = "Ids come from dispatch or ask, belong to one caller, and last 24 hours after the end."
+        raise JobNotFound(f"There is no job {quoted(job_id)}.", hint=hint, param="job_id")
     return job

@@ -49,9 +49,7 @@ class Prices:
         for route in unread:
             self._models.start(route.router.id, _keys_of(route))
         if unknown:
-            await asyncio.gather(
-                *(self._models.soon([route.router.id], _keys_of(route), LIST_SECONDS) for route in unknown)
-            )
+            await asyncio.gather(*(self._models.soon([r.router.id], _keys_of(r), LIST_SECONDS) for r in unknown))
 
     def _listed(self, route: Route) -> Model | None:
         """What the router's list says of the model, however old: an old price is better than none."""

@@ -33,9 +33,8 @@ class Seals:
         """What this answer holds came from its route."""
         sealed: Iterable[Any] = getattr(answer.decoder, "sealed", ())
         if answer.completion is not None and answer.completion.raw:
-            sealed = [
-                as_mapping(row).get("data") for row in as_list(answer.completion.message.get("reasoning_details"))
-            ]
+            rows = as_list(answer.completion.message.get("reasoning_details"))
+            sealed = [as_mapping(row).get("data") for row in rows]
         for content in sealed:
             if isinstance(content, str):
                 self._makers[_hash(content)] = answer.route.ref

@@ -127,11 +127,8 @@ def within(limits: Limits, grant: Grant) -> Limits:
     if grant.daily is None and grant.monthly is None:
         return limits
     own = [None if usd is None else int(usd * 10**9) for usd in (grant.daily, grant.monthly)]
-    day, month = (
-        min((nano for nano in pair if nano is not None), default=None)
-        for pair in zip((limits.day_nano, limits.month_nano), own, strict=True)
-    )
-    return Limits(day, month)
+    pairs = zip((limits.day_nano, limits.month_nano), own, strict=True)
+    return Limits(*(min((nano for nano in pair if nano is not None), default=None) for pair in pairs))
 
 
 def _words(told: Any, name: str, such: str) -> tuple[str, ...]:

@@ -65,11 +65,9 @@ def resolve(
     if prefix == router and rest:
         model = _split(model, book)[1]
     elif contradiction_to_check(model, router, book) and listed is not None and model not in listed:
-        raise InvalidRequest(
-            f"router={router!r} contradicts the model {model[:200]!r}, and {router} lists no model of that name.",
-            hint=f"Leave the router out to ask {prefix}, or name a model of {router}.",
-            param="router",
-        )
+        why = f"router={router!r} contradicts the model {model[:200]!r}, and {router} lists no model of that name."
+        hint = f"Leave the router out to ask {prefix}, or name a model of {router}."
+        raise InvalidRequest(why, hint=hint, param="router")
     return Target(asked, router, model, needs)
 
 
@@ -88,11 +86,8 @@ def named_router(router: str, routers: Mapping[str, Router], shown: Iterable[str
         return routers[router]
     known = [*(routers if shown is None else shown)]
     close = close_to(router[:MAX_REF], known)
-    raise InvalidRequest(
-        f"There is no router {quoted(router)}.",
-        hint=f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}.",
-        param="router",
-    )
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}."
+    raise InvalidRequest(f"There is no router {quoted(router)}.", hint=hint, param="router")
 
 
 def owner_of_key(given: str, routers: Iterable[Router]) -> Router | None:
@@ -177,14 +172,8 @@ def plan(target: Target, book: Book, lists: Lists) -> Plan:
         lack = "no router that auto may choose has a key" if any(book.keys.values()) else "no router key is registered"
         noted = replace(tries[0].router, note=f"the built-in mock answered: {lack}")
         tries = tuple(replace(route, router=noted) if route.router.id == first.id else route for route in tries)
-    return Plan(
-        asked=target.asked,
-        routes=tries,
-        notes=tuple(notes),
-        needs=target.needs,
-        group=target.group,
-        free_choice=target.is_default or AUTO in {target.router, target.model},
-    )
+    free = target.is_default or AUTO in {target.router, target.model}
+    return Plan(target.asked, tries, tuple(notes), needs=target.needs, group=target.group, free_choice=free)
 
 
 def _pairs(target: Target, book: Book, lists: Lists) -> list[Pair]:
@@ -292,11 +281,8 @@ def _by_name(target: Target, book: Book, lists: Lists) -> list[Pair]:
         # A name left no choice but among routers: where all of them said that it is gone, they are asked again.
         return ([pair for pair in routes if pair not in book.gone] or routes)[:MOST_ROUTERS]
     if (itself := target.model.strip().lower()) in book.routers:
-        raise UnknownModel(
-            f"{itself} is a router, not a model.",
-            hint=f"Ask for {itself}/auto, or for one of its models, as in {itself}/<model>.",
-            did_you_mean=(f"{itself}/auto",),
-        )
+        hint = f"Ask for {itself}/auto, or for one of its models, as in {itself}/<model>."
+        raise UnknownModel(f"{itself} is a router, not a model.", hint=hint, did_you_mean=(f"{itself}/auto",))
     # From here on only what the caller may see is named.
     found = (lists.get(router) or UNKNOWN for router in only_when_named(book))
     close = tuple(m.ref for m in book.shown(filter(None, (roster.get(target.model) for roster in found))))
