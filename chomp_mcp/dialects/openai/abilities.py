@@ -47,11 +47,7 @@ def abilities(row: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _take(
-    said: dict[str, bool],
-    names: Mapping[str, tuple[str, ...]],
-    told: Any,
-    *,
-    whole: Iterable[str] | None = None,
+    said: dict[str, bool], names: Mapping[str, tuple[str, ...]], told: Any, *, whole: Iterable[str] | None = None
 ) -> None:
     """`told` is a table of flags, or a list of what is there: then what is not in it is not there, of `whole`."""
     if isinstance(told, Mapping):

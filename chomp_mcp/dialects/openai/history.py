@@ -42,12 +42,7 @@ class History:
 
 
 def fit(
-    router: Router,
-    messages: Iterable[Any],
-    dropped: frozenset[str],
-    *,
-    tool_ids: str = "",
-    keeps_sealed: bool = False,
+    router: Router, messages: Iterable[Any], dropped: frozenset[str], *, tool_ids: str = "", keeps_sealed: bool = False
 ) -> History:
     """The conversation for this router; the given messages are not changed, and most go out as they are.
 

@@ -66,11 +66,7 @@ _ROUTES: tuple[Callable[[Chomp], list[Route]], ...] = (
 
 
 def build_app(
-    chomp: Chomp,
-    *,
-    body_seconds: float = BODY_SECONDS,
-    grace_seconds: float = GRACE_SECONDS,
-    state_key: bytes = b"",
+    chomp: Chomp, *, body_seconds: float = BODY_SECONDS, grace_seconds: float = GRACE_SECONDS, state_key: bytes = b""
 ) -> Starlette:
     """All paths on one app. Its lifespan closes `chomp`; handlers find the caller as auth.py left it.
 

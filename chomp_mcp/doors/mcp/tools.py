@@ -175,10 +175,7 @@ def tools(chomp: Chomp, desk: KeyDesk, attachments: Attachments, dispatch: Dispa
 def _hints(*, reads: bool = False, destroys: bool = False, open_world: bool = False) -> ToolAnnotations:
     """All four, because the specification takes what is missing for the worst. Every ask is a new one."""
     return ToolAnnotations(
-        read_only_hint=reads,
-        destructive_hint=destroys,
-        idempotent_hint=reads or destroys,
-        open_world_hint=open_world,
+        read_only_hint=reads, destructive_hint=destroys, idempotent_hint=reads or destroys, open_world_hint=open_world
     )
 
 

@@ -103,12 +103,7 @@ def _shape(schema: Mapping[str, Any]) -> str:
         return f"{about}<p>{_kind(schema)}</p>"
     required = schema.get("required", ())
     rows = [
-        (
-            f"<code>{name}</code>",
-            _kind(its),
-            "yes" if name in required else "",
-            _prose(its.get("description", "")),
-        )
+        (f"<code>{name}</code>", _kind(its), "yes" if name in required else "", _prose(its.get("description", "")))
         for name, its in schema["properties"].items()
     ]
     return about + frame.table(("Field", "Is", "Always", "Meaning"), rows)
