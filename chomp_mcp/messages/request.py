@@ -172,30 +172,22 @@ class ChatRequest:
             if not isinstance(value, str):
                 raise InvalidRequest(f"{name} is not text.", hint=f"Give {name} as text.", param=name)
         if not isinstance(options, Mapping | None):
-            raise InvalidRequest(
-                f"options is a {type(options).__name__}, not an object.",
-                hint='Give an object such as {"temperature": 0.2}.',
-                param="options",
-            )
+            hint = 'Give an object such as {"temperature": 0.2}.'
+            raise InvalidRequest(f"options is a {type(options).__name__}, not an object.", hint=hint, param="options")
         options = dict(options or {})
         history = options.pop("messages", None) or []
         if not is_conversation(history):
-            raise InvalidRequest(
-                "options.messages is not a list of messages.",
-                hint='Give [{"role": "user", "content": "…"}, …].',
-                param="options",
-            )
+            hint = 'Give [{"role": "user", "content": "…"}, …].'
+            raise InvalidRequest("options.messages is not a list of messages.", hint=hint, param="options")
         for ignored in ("stream", "stream_options", "model", "router"):
             options.pop(ignored, None)
         if not prompt.strip() and not history:
             raise InvalidRequest("The prompt is empty.", hint="Say what to ask.", param="prompt")
         size = len(prompt.encode("utf-8", "replace")) + len(system.encode("utf-8", "replace"))
         if size > MAX_PROMPT_BYTES:
-            raise TooLarge(
-                f"The prompt has {size / 1e6:.1f} MB; the limit is {MAX_PROMPT_BYTES / 1e6:.1f} MB.",
-                hint="Shorten it, or send it in parts.",
-                param="prompt",
-            )
+            why = f"The prompt has {size / 1e6:.1f} MB; the limit is {MAX_PROMPT_BYTES / 1e6:.1f} MB."
+            hint = "Shorten it, or send it in parts."
+            raise TooLarge(why, hint=hint, param="prompt")
         messages = [*([{"role": "system", "content": system}] if system else []), *history]
         if prompt.strip():
             messages.append({"role": "user", "content": prompt})

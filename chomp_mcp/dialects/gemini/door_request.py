@@ -38,11 +38,8 @@ def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         history.add(system if isinstance(system, Mapping) else {"parts": [{"text": str(system)}]}, "system")
     contents = body.get("contents")
     if not isinstance(contents, list) or not contents or not all(isinstance(each, Mapping) for each in contents):
-        raise InvalidRequest(
-            "contents is not a list with at least one content.",
-            hint='Send "contents": [{"role": "user", "parts": [{"text": "…"}]}].',
-            param="contents",
-        )
+        hint = 'Send "contents": [{"role": "user", "parts": [{"text": "…"}]}].'
+        raise InvalidRequest("contents is not a list with at least one content.", hint=hint, param="contents")
     for content in contents:
         history.add(content, "assistant" if content.get("role") == "model" else "user")
     chat: dict[str, Any] = {"messages": history.messages}

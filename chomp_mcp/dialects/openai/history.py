@@ -143,11 +143,9 @@ class _Fitting:
         kept = [part for part in content if self._takes(part)]
         if content and not kept:
             kinds = sorted({str(part.get("type")) for part in content if isinstance(part, dict)})
-            raise InvalidRequest(
-                f"{self.router.id} takes no {', '.join(kinds)}, and a message holds nothing else.",
-                hint="Name a model that takes it, or send its text.",
-                param="messages",
-            )
+            why = f"{self.router.id} takes no {', '.join(kinds)}, and a message holds nothing else."
+            hint = "Name a model that takes it, or send its text."
+            raise InvalidRequest(why, hint=hint, param="messages")
         role = str(message.get("role"))
         if self.router.roles.get(role, role) in self.router.flatten and all(
             isinstance(part, dict) and part.get("type") in ("text", "refusal") for part in kept

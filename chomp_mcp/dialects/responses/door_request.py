@@ -104,11 +104,9 @@ def state_needed(body: Mapping[str, Any]) -> InvalidRequest | None:
         InvalidRequest: it is to run in the background, which nobody could collect here.
     """
     if body.get("background"):
-        raise InvalidRequest(
-            "Nothing runs in the background at this door, so background cannot be used.",
-            hint="Leave it out and wait for the answer, or use POST /api/dispatch.",
-            param="background",
-        )
+        why = "Nothing runs in the background at this door, so background cannot be used."
+        hint = "Leave it out and wait for the answer, or use POST /api/dispatch."
+        raise InvalidRequest(why, hint=hint, param="background")
     instead = "or name a model of a router that speaks Responses itself."
     for name, reason in _STATE.items():
         if body.get(name):
@@ -228,11 +226,9 @@ class _Conversation:
     def _message(self, item: Mapping[str, Any], index: int) -> None:
         role = item.get("role")
         if role not in ("user", "assistant", "system", "developer"):
-            raise InvalidRequest(
-                f"{self._field}[{index}] has the role {role!r}.",
-                hint="Roles are user, assistant, system and developer.",
-                param=f"{self._field}[{index}].role",
-            )
+            why = f"{self._field}[{index}] has the role {role!r}."
+            hint = "Roles are user, assistant, system and developer."
+            raise InvalidRequest(why, hint=hint, param=f"{self._field}[{index}].role")
         content = self._content(item.get("content"), index)
         if role != "assistant":
             self._end_turn()

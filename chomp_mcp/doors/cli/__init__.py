@@ -13,14 +13,7 @@ from collections.abc import Sequence
 from chomp_mcp.doors.cli.parser import parsed, parser
 from chomp_mcp.errors import ChompError, InvalidRequest, LimitError, RequestError, StoreError, UpstreamError
 
-__all__ = ["exit_code", "main"]
-
-EXIT_CODES: tuple[tuple[type[ChompError], int], ...] = (
-    (RequestError, 2),
-    (LimitError, 3),
-    (UpstreamError, 4),
-    (StoreError, 5),
-)
+EXIT_CODES = {RequestError: 2, LimitError: 3, UpstreamError: 4, StoreError: 5}
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 PIPE_CLOSED = 141
@@ -55,9 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (OSError, BaseExceptionGroup) as error:
         # A reader that has gone; a group is of the servers' task groups, whose client has.
-        rest = (
-            error.split((BrokenPipeError, ConnectionResetError))[1] if isinstance(error, BaseExceptionGroup) else error
-        )
+        gone = (BrokenPipeError, ConnectionResetError)
+        rest = error.split(gone)[1] if isinstance(error, BaseExceptionGroup) else error
         if rest is not None and not isinstance(rest, BrokenPipeError):
             raise
         _forget_stdout()
@@ -91,7 +83,7 @@ def _run(words: Sequence[str]) -> int:
 
 def exit_code(error: ChompError) -> int:
     """The exit code of an error's branch in the tree."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
 
 
 def _prepare_streams(words: Sequence[str]) -> None:

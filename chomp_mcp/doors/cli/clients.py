@@ -206,10 +206,13 @@ CLAUDE = HostCommand(
     scopes=("user", "project"),
     keeps_fields=True,
 )
-CODEX = HostCommand(
-    "codex",
-    lambda entry, _scope: ["mcp", "add", NAME, *_variables(entry, "--env"), "--", *_words(entry)],
-    lambda _scope: ["mcp", "remove", NAME],
+CODEX, COPILOT = (
+    HostCommand(
+        program,
+        lambda entry, _scope: ["mcp", "add", NAME, *_variables(entry, "--env"), "--", *_words(entry)],
+        lambda _scope: ["mcp", "remove", NAME],
+    )
+    for program in ("codex", "copilot")
 )
 GEMINI = HostCommand(
     "gemini",
@@ -222,88 +225,37 @@ GEMINI = HostCommand(
     lambda scope: ["mcp", "remove", "-s", scope, NAME],
     scopes=("user", "project"),
 )
-COPILOT = HostCommand(
-    "copilot",
-    lambda entry, _scope: ["mcp", "add", NAME, *_variables(entry, "--env"), "--", *_words(entry)],
-    lambda _scope: ["mcp", "remove", NAME],
-)
 
+# fmt: off
 CLIENTS: Mapping[str, Client] = {
-    "claude-desktop": Client(
-        "Claude Desktop", _claude_desktop, after="Quit Claude Desktop completely and start it again."
-    ),
-    "claude-code": Client(
-        "Claude Code",
-        _claude_code,
-        ".mcp.json",
-        shape=partial(_plain, type="stdio"),
-        own=CLAUDE,
-        marks=(_claude_code, _below("CLAUDE_CONFIG_DIR", ".claude")),
-    ),
+    "claude-desktop": Client("Claude Desktop", _claude_desktop,
+        after="Quit Claude Desktop completely and start it again."),
+    "claude-code": Client("Claude Code", _claude_code, ".mcp.json", shape=partial(_plain, type="stdio"), own=CLAUDE,
+        marks=(_claude_code, _below("CLAUDE_CONFIG_DIR", ".claude"))),
     "cursor": Client("Cursor", _in_home(".cursor", "mcp.json"), ".cursor/mcp.json"),
     "vscode": Client("VS Code", _vscode, ".vscode/mcp.json", section="servers", shape=partial(_plain, type="stdio")),
-    "codex": Client(
-        "Codex",
-        _below("CODEX_HOME", ".codex", "config.toml"),
-        ".codex/config.toml",
-        form="toml",
-        section="mcp_servers",
-        own=CODEX,
-    ),
-    "gemini": Client(
-        "Gemini CLI", _below("GEMINI_CLI_HOME", "", ".gemini", "settings.json"), ".gemini/settings.json", own=GEMINI
-    ),
-    "opencode": Client(
-        "OpenCode",
-        _opencode,
-        "opencode.json",
-        section="mcp",
-        shape=lambda command, env: {"type": "local", "command": list(command), "environment": dict(env)},
-    ),
-    "copilot": Client(
-        "Copilot CLI",
-        _below("COPILOT_HOME", ".copilot", "mcp-config.json"),
-        ".mcp.json",
-        shape=lambda command, env: {**_plain(command, env, type="local"), "tools": ["*"]},
-        own=COPILOT,
-    ),
+    "codex": Client("Codex", _below("CODEX_HOME", ".codex", "config.toml"), ".codex/config.toml",
+        form="toml", section="mcp_servers", own=CODEX),
+    "gemini": Client("Gemini CLI", _below("GEMINI_CLI_HOME", "", ".gemini", "settings.json"), ".gemini/settings.json",
+        own=GEMINI),
+    "opencode": Client("OpenCode", _opencode, "opencode.json", section="mcp",
+        shape=lambda command, env: {"type": "local", "command": list(command), "environment": dict(env)}),
+    "copilot": Client("Copilot CLI", _below("COPILOT_HOME", ".copilot", "mcp-config.json"), ".mcp.json",
+        shape=lambda command, env: {**_plain(command, env, type="local"), "tools": ["*"]}, own=COPILOT),
     "cline": Client("Cline", _cline),
     "windsurf": Client("Windsurf", _in_home(".codeium", "windsurf", "mcp_config.json")),
-    "zed": Client(
-        "Zed",
-        _xdg(("Zed", "settings.json"), "zed", "settings.json"),
-        ".zed/settings.json",
-        section="context_servers",
-        after="Zed starts it at once.",
-    ),
+    "zed": Client("Zed", _xdg(("Zed", "settings.json"), "zed", "settings.json"), ".zed/settings.json",
+        section="context_servers", after="Zed starts it at once."),
     "lmstudio": Client("LM Studio", _lmstudio),
-    "goose": Client(
-        "Goose",
-        _xdg(("Block", "goose", "config", "config.yaml"), "goose", "config.yaml"),
-        form="yaml",
-        section="extensions",
-        shape=lambda command, env: {
-            "name": NAME,
-            "type": "stdio",
-            "enabled": True,
-            "cmd": command[0],
-            "args": list(command[1:]),
-            "envs": dict(env),
-            "timeout": 300,
-        },
-    ),
-    "continue": Client(
-        "Continue",
-        _below("CONTINUE_GLOBAL_DIR", ".continue", "mcpServers", "chomp.json"),
-        ".continue/mcpServers/chomp.json",
-        marks=(_below("CONTINUE_GLOBAL_DIR", ".continue"),),
-    ),
-    "jetbrains": Client(
-        "JetBrains (Junie)",
-        _in_home(".junie", "mcp", "mcp.json"),
-        ".junie/mcp/mcp.json",
+    "goose": Client("Goose", _xdg(("Block", "goose", "config", "config.yaml"), "goose", "config.yaml"),
+        form="yaml", section="extensions",
+        shape=lambda command, env: {"name": NAME, "type": "stdio", "enabled": True, "cmd": command[0],
+                                    "args": list(command[1:]), "envs": dict(env), "timeout": 300}),
+    "continue": Client("Continue", _below("CONTINUE_GLOBAL_DIR", ".continue", "mcpServers", "chomp.json"),
+        ".continue/mcpServers/chomp.json", marks=(_below("CONTINUE_GLOBAL_DIR", ".continue"),)),
+    "jetbrains": Client("JetBrains (Junie)", _in_home(".junie", "mcp", "mcp.json"), ".junie/mcp/mcp.json",
         marks=(_in_home(".junie"), application("JetBrains")),
-        after="Junie reads it at its next start. AI Assistant's settings take what `install jetbrains --print` says.",
-    ),
+        after="Junie reads it at its next start. AI Assistant's settings take what `install jetbrains --print` says."),
 }
+# fmt: on
 """From the clients' own documentation and sources, as of November 2026."""

@@ -91,11 +91,9 @@ async def store_checked(router_id: str, key: str, *, keep_others: bool = True, c
                     told = found.detail.rstrip(".")
                     if found.is_refused:
                         where = f" at {router.keys_page}" if router.keys_page else ""
-                        raise UpstreamRefused(
-                            f"{router.name} refuses this key, and nothing was stored: {told}.",
-                            status=401,
-                            hint=f"Copy it anew{where}, or store it all the same with --no-check.",
-                        )
+                        why = f"{router.name} refuses this key, and nothing was stored: {told}."
+                        hint = f"Copy it anew{where}, or store it all the same with --no-check."
+                        raise UpstreamRefused(why, status=401, hint=hint)
                     # A router that is away says nothing against the key: it is stored, and doctor asks again.
                     said = f"It could not be checked: {told}. Try later: chomp-mcp doctor"
                     if not found.ok:

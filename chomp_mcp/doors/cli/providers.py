@@ -27,10 +27,8 @@ def provider_of(name: str, settings: Settings, model: str) -> Client:
         return replace(client, path=profile_file, section="", shape=lambda _command, _env: entry, after=_DESKTOP_USE)
     made = _PROVIDERS.get(name)
     if made is None:
-        raise InvalidRequest(
-            f"{client.name} takes no provider of models from a file.",
-            hint=_INSTEAD.get(name, f"For its tools alone: `chomp-mcp install {name}`."),
-        )
+        hint = _INSTEAD.get(name, f"For its tools alone: `chomp-mcp install {name}`.")
+        raise InvalidRequest(f"{client.name} takes no provider of models from a file.", hint=hint)
     after = f"It needs the gateway: `chomp-mcp serve`. {made.use.format(model=model)}"
     if settings.auth_token:
         after += f" {made.token}"

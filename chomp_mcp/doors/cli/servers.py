@@ -36,10 +36,8 @@ def serve(args: argparse.Namespace) -> None:
 
 def _needs_store(settings: Settings, what: str) -> None:
     if not settings.store:
-        raise InvalidSetting(
-            f"{what}, and without CHOMP_STORE there are none.",
-            hint="Set CHOMP_STORE to the Redis that all of them share: redis://host:6379/0.",
-        )
+        hint = "Set CHOMP_STORE to the Redis that all of them share: redis://host:6379/0."
+        raise InvalidSetting(f"{what}, and without CHOMP_STORE there are none.", hint=hint)
 
 
 async def worker(args: argparse.Namespace) -> None:

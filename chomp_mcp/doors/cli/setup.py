@@ -37,10 +37,8 @@ def setup(args: argparse.Namespace) -> None:
         show_json(anyio.run(_found))
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InvalidRequest(
-            "setup is a walk with questions, and this is no terminal.",
-            hint="Run chomp-mcp keys add ROUTER < FILE, then chomp-mcp install CLIENT --yes.",
-        )
+        hint = "Run chomp-mcp keys add ROUTER < FILE, then chomp-mcp install CLIENT --yes."
+        raise InvalidRequest("setup is a walk with questions, and this is no terminal.", hint=hint)
     router = _key()
     found = [name for name, client in CLIENTS.items() if client.is_installed()]
     print(f"\n2. MCP clients on this machine: {', '.join(CLIENTS[name].name for name in found) or 'none was found'}\n")

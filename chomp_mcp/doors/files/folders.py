@@ -100,19 +100,15 @@ class Folders:
     def check(self) -> None:
         """Raises `InvalidRequest` where no folder is allowed."""
         if not self.paths:
-            raise InvalidRequest(
-                "No folder is allowed: this server was started in a home or at the root of a disk.",
-                hint="The user can set CHOMP_FILES to the folders that may be read and written.",
-                param="files",
-            )
+            why = "No folder is allowed: this server was started in a home or at the root of a disk."
+            hint = "The user can set CHOMP_FILES to the folders that may be read and written."
+            raise InvalidRequest(why, hint=hint, param="files")
 
     def refuse(self, text: str, param: str = "files") -> NoReturn:
         """The error for a path outside."""
-        raise InvalidRequest(
-            f"{text[:200]!r} is outside of the allowed folders: {', '.join(map(str, self.paths))}.",
-            hint="Name a file inside, or have the user add its folder to CHOMP_FILES.",
-            param=param,
-        )
+        why = f"{text[:200]!r} is outside of the allowed folders: {', '.join(map(str, self.paths))}."
+        hint = "Name a file inside, or have the user add its folder to CHOMP_FILES."
+        raise InvalidRequest(why, hint=hint, param=param)
 
 
 def folders_for(named: Sequence[Path], roots: Iterable[str], started_in: str, home: Path) -> Folders:

@@ -47,11 +47,9 @@ def places(names: Sequence[str], folders: Folders) -> Iterator[Found]:
         elif place is None:
             folders.refuse(name)
         elif not place.path.exists():
-            raise InvalidRequest(
-                f"There is no file {name[:200]!r} in {', '.join(map(str, folders.paths))}.",
-                hint="Check the path; relative ones begin in these folders.",
-                param="files",
-            )
+            why = f"There is no file {name[:200]!r} in {', '.join(map(str, folders.paths))}."
+            hint = "Check the path; relative ones begin in these folders."
+            raise InvalidRequest(why, hint=hint, param="files")
         elif place.path.is_dir():
             hint = f'Give a glob, such as "{name.rstrip("/")[:200]}/**/*.py".'
             raise InvalidRequest(f"{name[:200]!r} is a folder.", hint=hint, param="files")
@@ -123,11 +121,9 @@ class _Walk:
                 for entry in entries:
                     self.left -= 1
                     if self.left < 0:
-                        raise InvalidRequest(
-                            f"The globs look through more than {MOST_LOOKED_AT:,} files.",
-                            hint="Give narrower ones.",
-                            param="files",
-                        )
+                        why = f"The globs look through more than {MOST_LOOKED_AT:,} files."
+                        hint = "Give narrower ones."
+                        raise InvalidRequest(why, hint=hint, param="files")
                     found.append(entry)
         except OSError:  # one that may not be read is passed over, as a shell does
             return []

@@ -97,11 +97,9 @@ async def _check_secrets(chomp: Chomp, caller: Caller, request: ChatRequest, fil
     plan = await chomp.gateway.plan(caller, request)
     away = next((route.router.name for route in plan.routes if not is_local(route)), None)
     if away:
-        raise SecretFound(
-            f"{holding[0].shown} was not sent to {away}: it holds {told(holding[0].secrets)}.",
-            hint="Take it out, ask a router on this machine, or put the hash into secrets_allow in config.toml.",
-            param="files",
-        )
+        why = f"{holding[0].shown} was not sent to {away}: it holds {told(holding[0].secrets)}."
+        hint = "Take it out, ask a router on this machine, or put the hash into secrets_allow in config.toml."
+        raise SecretFound(why, hint=hint, param="files")
 
 
 async def _check_context(chomp: Chomp, caller: Caller, request: ChatRequest, text_bytes: int) -> None:
@@ -114,11 +112,9 @@ async def _check_context(chomp: Chomp, caller: Caller, request: ChatRequest, tex
         if known is None or known * BYTES_A_TOKEN >= text_bytes:
             return
         largest = max(largest, known)
-    raise TooLarge(
-        f"The files are about {text_bytes // BYTES_A_TOKEN:,} tokens; {plan.routes[0].ref} takes {largest:,}.",
-        hint="Name fewer files, or a model with a larger context (list_models shows it).",
-        param="files",
-    )
+    why = f"The files are about {text_bytes // BYTES_A_TOKEN:,} tokens; {plan.routes[0].ref} takes {largest:,}."
+    hint = "Name fewer files, or a model with a larger context (list_models shows it)."
+    raise TooLarge(why, hint=hint, param="files")
 
 
 def _read_all(
@@ -145,11 +141,9 @@ def _read_all(
         if media > MAX_MEDIA_BYTES:
             raise _too_large("The images and PDFs together have", media, MAX_MEDIA_BYTES)
     if not files:
-        raise InvalidRequest(
-            f"Nothing can be sent: {_listed(left_out)}." if left_out else "files names no file.",
-            hint="Name the files one by one.",
-            param="files",
-        )
+        why = f"Nothing can be sent: {_listed(left_out)}." if left_out else "files names no file."
+        hint = "Name the files one by one."
+        raise InvalidRequest(why, hint=hint, param="files")
     return list(files.values()), left_out
 
 
@@ -162,11 +156,8 @@ class _Unsuitable(InvalidRequest):
 
 
 def _too_large(what: str, size: int, limit: int) -> TooLarge:
-    return TooLarge(
-        f"{what} {size / 1e6:.1f} MB; the limit is {limit / 1e6:.1f} MB.",
-        hint="Name fewer or smaller ones.",
-        param="files",
-    )
+    hint = "Name fewer or smaller ones."
+    return TooLarge(f"{what} {size / 1e6:.1f} MB; the limit is {limit / 1e6:.1f} MB.", hint=hint, param="files")
 
 
 def _read(place: Place, keys: Sequence[str], scanner: Scanner, *, is_named: bool) -> _File:

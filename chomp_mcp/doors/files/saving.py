@@ -96,11 +96,9 @@ async def _check_ours(chomp: Chomp, place: Place) -> int | None:
         return None
     content, inode = found
     if not await chomp.written.is_ours(place.path, content):
-        raise NotAllowed(
-            f"{place.shown} exists, and chomp did not write it, or it was changed since.",
-            hint="Choose another name for save_to.",
-            param="save_to",
-        )
+        why = f"{place.shown} exists, and chomp did not write it, or it was changed since."
+        hint = "Choose another name for save_to."
+        raise NotAllowed(why, hint=hint, param="save_to")
     return inode
 
 
@@ -110,11 +108,9 @@ def _content_of(place: Place) -> tuple[bytes, int] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise NotAllowed(
-            f"{place.shown} cannot be replaced: {error.strerror or error}.",
-            hint="Choose another name.",
-            param="save_to",
-        ) from None
+        why = f"{place.shown} cannot be replaced: {error.strerror or error}."
+        hint = "Choose another name."
+        raise NotAllowed(why, hint=hint, param="save_to") from None
     with os.fdopen(descriptor, "rb") as file:
         return file.read(MAX_BYTES), os.fstat(file.fileno()).st_ino
 

@@ -33,11 +33,8 @@ def chat_request(
     request = envelope_of(body, stream=stream, session=session, patience=patience)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or [each for each in messages if not isinstance(each, dict)]:
-        raise InvalidRequest(
-            "messages is not a list with at least one message object.",
-            hint='Send "messages": [{"role": "user", "content": "…"}].',
-            param="messages",
-        )
+        hint = 'Send "messages": [{"role": "user", "content": "…"}].'
+        raise InvalidRequest("messages is not a list with at least one message object.", hint=hint, param="messages")
     return request
 
 
@@ -104,10 +101,8 @@ def list_errors(page: ModelPage) -> dict[str, dict[str, str]]:
 def list_failed(router: str, page: ModelPage) -> UpstreamFailed:
     """The error for one router's list that could not be had."""
     reason = list_errors(page).get("errors", {}).get(router) or "no reason given"
-    return UpstreamFailed(
-        f"{router} did not list its models: {reason}",
-        hint=f"Try again later, or see what GET /v1/providers tells of {router}.",
-    )
+    hint = f"Try again later, or see what GET /v1/providers tells of {router}."
+    return UpstreamFailed(f"{router} did not list its models: {reason}", hint=hint)
 
 
 def headers_of(receipt: Receipt) -> list[tuple[bytes, bytes]]:

@@ -59,11 +59,8 @@ class _Keys:
             raise NotAllowed("New callers are not taken here.", hint="Ask the owner for CHOMP_OPEN_REGISTRATION=1.")
         address = request.client.host if request.client else ""
         if wait := await self._chomp.rates.take(f"address:{address}", REGISTRATIONS):
-            raise RateLimited(
-                "Too many registrations from this address.",
-                hint=f"Wait {math.ceil(wait)} s, or send the token you have.",
-                retry_after=wait,
-            )
+            hint = f"Wait {math.ceil(wait)} s, or send the token you have."
+            raise RateLimited("Too many registrations from this address.", hint=hint, retry_after=wait)
         body = await read_json(request.receive)
         if body.keys() & set(FIELDS):
             is_owner = not settings.auth_token and is_loopback(settings.host)  # where no token means the owner

@@ -33,11 +33,8 @@ class _Embeddings(Call):
         body = await read_json(receive)
         request = _request(body, "input", scope)
         if request.model.rpartition("/")[2] in {"", AUTO}:
-            raise InvalidRequest(
-                "Embeddings need the name of a model.",
-                hint='Give one, such as "openrouter/openai/text-embedding-3-small" or "ollama/nomic-embed-text".',
-                param="model",
-            )
+            hint = 'Give one, such as "openrouter/openai/text-embedding-3-small" or "ollama/nomic-embed-text".'
+            raise InvalidRequest("Embeddings need the name of a model.", hint=hint, param="model")
         request = replace(request, endpoint="embeddings", stream=False)
         await exchanged(self._gateway, request, OpenAIWords(body), scope, receive, send)
 

@@ -106,18 +106,13 @@ def _request(body: Mapping[str, Any], headers: Mapping[bytes, bytes], settings: 
     for name, types in _TYPES.items():
         value = body.get(name)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise InvalidRequest(
-                f"{name} is not {_WORDS[types[0]]}." if name in body else f"{name}: this field is required.",
-                hint=f"Correct {name}.",
-                param=name,
-            )
+            why = f"{name} is not {_WORDS[types[0]]}." if name in body else f"{name}: this field is required."
+            hint = f"Correct {name}."
+            raise InvalidRequest(why, hint=hint, param=name)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
-        raise InvalidRequest(
-            "messages: at least one message is required.",
-            hint='Send "messages": [{"role": "user", "content": "…"}].',
-            param="messages",
-        )
+        hint = 'Send "messages": [{"role": "user", "content": "…"}].'
+        raise InvalidRequest("messages: at least one message is required.", hint=hint, param="messages")
     model = without_prefix(body["model"])
     passed = {name.decode(): value.decode("latin-1") for name, value in headers.items() if name in _PASSED_ON}
     return ChatRequest(

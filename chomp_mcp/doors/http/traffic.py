@@ -106,8 +106,5 @@ class Share:
 
 
 def _overloaded(what: str, setting: str, most: int) -> Overloaded:
-    return Overloaded(
-        f"{most:,} {what} are under way, and that is the most.",
-        hint=f"Ask again in a moment; the limit is {setting}.",
-        retry_after=_RETRY_SECONDS,
-    )
+    hint = f"Ask again in a moment; the limit is {setting}."
+    return Overloaded(f"{most:,} {what} are under way, and that is the most.", hint=hint, retry_after=_RETRY_SECONDS)

@@ -47,10 +47,8 @@ class KeyDesk:
     async def asked(self, ctx: Context[Any, Any], router: str) -> CallToolResult | InputRequiredResult:
         """Have the person type the key of `router` (or of one they choose) on the page."""
         if self._pages is None:
-            raise NotAllowed(
-                "This server is reachable from other machines, so it opens no page for keys.",
-                hint=f"Give the key to POST /api/keys, or run `{_command(router)}` on the server.",
-            )
+            hint = f"Give the key to POST /api/keys, or run `{_command(router)}` on the server."
+            raise NotAllowed("This server is reachable from other machines, so it opens no page for keys.", hint=hint)
         if ctx.request_state:
             answer = (ctx.input_responses or {}).get(INPUT)
             action = answer.action if isinstance(answer, ElicitResult) else "cancel"

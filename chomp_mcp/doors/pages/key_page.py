@@ -89,11 +89,8 @@ class KeyPages:
     def _check(self, router: str) -> None:
         takers = self._takers()
         if router not in takers:
-            raise InvalidRequest(
-                f"{quoted(router)} is no router that takes a key.",
-                hint=f"These do: {', '.join(takers)}.",
-                param="router",
-            )
+            hint = f"These do: {', '.join(takers)}."
+            raise InvalidRequest(f"{quoted(router)} is no router that takes a key.", hint=hint, param="router")
 
     async def _serve(self, request: Request) -> Response:
         """Host, page, origin: in this order, so that a stranger learns nothing."""

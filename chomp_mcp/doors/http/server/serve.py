@@ -35,10 +35,8 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
     """
     check_bind(settings)
     if settings.workers > 1 and sys.platform == "win32":
-        raise InvalidSetting(
-            "GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.",
-            hint="Leave GATEWAY_WORKERS and --workers out.",
-        )
+        hint = "Leave GATEWAY_WORKERS and --workers out."
+        raise InvalidSetting("GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.", hint=hint)
     _allow_many_sockets()
     if settings.store:
         _check_store(settings)
