@@ -140,31 +140,18 @@ def _gemini(run: Run) -> Setup:
     )
 
 
+# fmt: off
 AGENTS: Mapping[str, Agent] = {
     "claude": Agent("claude", "Try: npm install -g @anthropic-ai/claude-code", _claude),
     "codex": Agent("codex", "Try: npm install -g @openai/codex", _codex),
     "opencode": Agent("opencode", "Try: npm install -g opencode-ai", _opencode),
-    "qwen": Agent(
-        "qwen",
-        "Try: npm install -g @qwen-code/qwen-code",
-        lambda run: Setup(
-            {"OPENAI_BASE_URL": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "OPENAI_MODEL": run.model},
-            ("--auth-type", "openai", "--model", run.model),
-            notes=(_NO_MCP.format("Qwen Code"),),
-        ),
-    ),
+    "qwen": Agent("qwen", "Try: npm install -g @qwen-code/qwen-code", lambda run: Setup(
+        {"OPENAI_BASE_URL": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "OPENAI_MODEL": run.model},
+        ("--auth-type", "openai", "--model", run.model), notes=(_NO_MCP.format("Qwen Code"),))),
     "gemini": Agent("gemini", "Try: npm install -g @google/gemini-cli", _gemini),
-    "aider": Agent(
-        "aider",
-        "Try: uv tool install aider-chat",
-        lambda run: Setup(
-            {
-                "OPENAI_API_BASE": f"{run.url}/v1",
-                "OPENAI_API_KEY": run.token,
-                **dict.fromkeys(("AIDER_MODEL", "AIDER_WEAK_MODEL"), f"openai/{run.model}"),
-                "AIDER_SHOW_MODEL_WARNINGS": "false",
-            },
-            notes=("aider has no MCP.",),
-        ),
-    ),
+    "aider": Agent("aider", "Try: uv tool install aider-chat", lambda run: Setup(
+        {"OPENAI_API_BASE": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "AIDER_MODEL": f"openai/{run.model}",
+         "AIDER_WEAK_MODEL": f"openai/{run.model}", "AIDER_SHOW_MODEL_WARNINGS": "false"},
+        notes=("aider has no MCP.",))),
 }
+# fmt: on

@@ -35,11 +35,9 @@ def entries() -> dict[str, Launch | str | None]:
     return found
 
 
-def environment_of(entry: Launch | None) -> dict[str, str]:
+def environment_of(entry: Launch) -> dict[str, str]:
     """What a client's server has: little of the client's own environment, and what the entry says."""
     env = launch.client_environment(os.environ)
-    if entry is None:
-        return env
     env.pop("CHOMP_HOME", None)
     return {**env, **entry.env}
 

@@ -29,7 +29,7 @@ def completion(args: argparse.Namespace) -> None:
 def answer_shell(parser: argparse.ArgumentParser) -> None:
     """Print the words that fit what is typed so far, and end the process."""
     for action in _actions(parser):
-        if source := _SOURCES.get(action.metavar if isinstance(action.metavar, str) else action.dest):
+        if source := _SOURCES.get((action.metavar if isinstance(action.metavar, str) else action.dest).lower()):
             action.completer = source  # type: ignore[attr-defined]
     autocomplete(parser)
 
@@ -67,9 +67,5 @@ def _models(prefix: str, **_: object) -> list[str]:
         return []
 
 
-_SOURCES: dict[str, Callable[..., list[str]]] = {
-    "ROUTER": _routers,
-    "router": _routers,
-    "MODEL": _models,
-    "model": _models,
-}
+_SOURCES: dict[str, Callable[..., list[str]]] = {"router": _routers, "model": _models}
+"""By the name of an argument's value, or of the argument itself."""

@@ -39,9 +39,8 @@ class ConfigFile:
         except FileNotFoundError:
             return cls(path, None)
         except OSError as error:
-            raise StoreError(
-                f"{path} cannot be read: {error.strerror}.", hint="Mend that, or use --print and paste the text."
-            ) from None
+            hint = "Mend that, or use --print and paste the text."
+            raise StoreError(f"{path} cannot be read: {error.strerror}.", hint=hint) from None
         encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
         return cls(path, data.decode(encoding, "surrogateescape"), encoding)
 
@@ -78,9 +77,8 @@ class ConfigFile:
                     Path(name).unlink()
                 raise
         except OSError as error:
-            raise StoreError(
-                f"{self.path} cannot be written: {error.strerror}.", hint="Use --print and paste the text yourself."
-            ) from None
+            hint = "Use --print and paste the text yourself."
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}.", hint=hint) from None
         return backup
 
     def _backed_up(self) -> Path:

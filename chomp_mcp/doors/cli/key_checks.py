@@ -41,10 +41,9 @@ def key_rows(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Check
 
     `env` is the server's environment; `shell` has the variables of keys that it lacks and this shell has.
     """
-    command = [sys.executable, "-P", "-m", "chomp_mcp", CHECK_KEYS, ",".join(shell)]
-    with subprocess.Popen(
-        command, env={**env, **shell}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    command, pipe = [sys.executable, "-P", "-m", "chomp_mcp", CHECK_KEYS, ",".join(shell)], subprocess.PIPE
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(command, env={**env, **shell}, stdin=nothing, stdout=pipe, stderr=pipe) as process:
         for line in process.stdout or ():
             yield json.loads(line)
         said = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""

@@ -16,6 +16,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli import exit_code
 from chomp_mcp.doors.cli.output import remark, show_json, table
 from chomp_mcp.doors.cli.status_line import StatusLine
+from chomp_mcp.doors.cli.tokens import show_token
 from chomp_mcp.doors.cli.words import spoken
 from chomp_mcp.errors import InvalidRequest, UpstreamRefused
 from chomp_mcp.gateway.key_check import check_key
@@ -176,10 +177,4 @@ async def token(args: argparse.Namespace) -> None:
     """Make a caller token; only its hash is kept, so this is the one time it shows."""
     async with Chomp(Settings.load()) as chomp:
         made, caller = await chomp.keyring.create()
-    if args.json:
-        show_json({"token": made, "caller": caller.id})
-    else:
-        print(made)
-        remark(
-            "This is the only time it shows: only its hash is kept. It has no router keys yet: POST /api/keys with it."
-        )
+    show_token(args.json, made, {"caller": caller.id}, " It has no router keys yet: POST /api/keys with it.")

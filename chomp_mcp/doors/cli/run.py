@@ -95,8 +95,8 @@ def _show(agent: Agent, setup: Setup, args: argparse.Namespace) -> None:
     """What would be set, as a shell would take it, or as JSON."""
     command = [agent.program, *setup.arguments, *args.arguments]
     if args.json:
-        lists = {"without": list(setup.without), "command": command, "notes": list(setup.notes)}
-        show_json({"environment": setup.environment, **lists})
+        told = {"without": setup.without, "command": command, "notes": setup.notes}
+        show_json({"environment": setup.environment, **told})
         return
     for name in setup.without:
         print(f"unset {name}")
@@ -127,15 +127,10 @@ def _gateway(settings: Settings) -> Generator[tuple[str, str]]:
         return
     token = secrets.token_hex(24)
     environment = {**settings.environment, "GATEWAY_HOST": "127.0.0.1", "GATEWAY_AUTH_TOKEN": token}
-    started = subprocess.Popen(
-        [sys.executable, "-P", "-m", "chomp_mcp", "serve", "--port", "0"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is the agent's
-    )
+    command, nothing = [sys.executable, "-P", "-m", "chomp_mcp", "serve", "--port", "0"], subprocess.DEVNULL
+    pipes: dict[str, Any] = {"stdin": nothing, "stdout": nothing, "stderr": subprocess.PIPE}
+    # In a session of its own: Ctrl-C is the agent's.
+    started = subprocess.Popen(command, env=environment, **pipes, text=True, start_new_session=True)
     try:
         line = started.stderr.readline() if started.stderr else ""
         if " serves http" not in line:

@@ -26,7 +26,6 @@ async def status(args: argparse.Namespace) -> int:
     if args.json:
         show_json(told)
         return code
-    headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
     rows, keyless = [], []
     for router, row in told["routers"].items():
         quota, needs_none = _quota(row), row["key"] is None
@@ -36,17 +35,10 @@ async def status(args: argparse.Namespace) -> int:
             keyless.append(router)
             continue
         usable = "yes" if row["ready"] else (row["reason"] or ("not running" if needs_none else "no key"))
-        rows.append(
-            (
-                router,
-                "not needed" if needs_none else row["key"],
-                row["breaker"].replace("_", "-"),
-                usable.replace("_", " "),
-                clock(_at(row["cooldown_until"])),
-                f"${row['spent_today_usd']}",
-                quota or "-",
-            )
-        )
+        key, breaker = "not needed" if needs_none else row["key"], row["breaker"].replace("_", "-")
+        until, spent = clock(_at(row["cooldown_until"])), f"${row['spent_today_usd']}"
+        rows.append((router, key, breaker, usable.replace("_", " "), until, spent, quota or "-"))
+    headers = ("ROUTER", "KEY", "BREAKER", "USABLE", "UNTIL", "SPENT TODAY", "QUOTA LEFT")
     table(headers, rows, droppable=("BREAKER", "UNTIL"), wraps=True)
     if keyless:
         print(as_typed(f"\nWithout a key: {', '.join(keyless)}. Where each is had: chomp-mcp keys list"))

@@ -29,9 +29,8 @@ def repaired(settings: Settings) -> str:
     for end in FILES:
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}{end}").rename(aside.with_name(f"{aside.name}{end}"))
-    return (
-        f"state.db was damaged, and is now {aside}; a new one is made, and what was spent and dispatched is in the old"
-    )
+    old = "a new one is made, and what was spent and dispatched is in the old"
+    return f"state.db was damaged, and is now {aside}; {old}"
 
 
 async def try_stores(settings: Settings) -> tuple[ChompError | None, AtRest | ChompError]:

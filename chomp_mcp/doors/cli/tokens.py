@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli.output import remark, show_json, table
 from chomp_mcp.doors.views import SHOWN_ID, token_view
 from chomp_mcp.errors import InvalidRequest
-from chomp_mcp.messages import Caller
 from chomp_mcp.policy.grants import FIELDS
 from chomp_mcp.settings import Settings
 
@@ -20,27 +20,20 @@ async def list_tokens(args: argparse.Namespace) -> None:
     if args.json:
         show_json(rows)
         return
-    table(
-        ("ID", "NAME", "MODELS", "DOORS", "DAILY", "MONTHLY", "RPS", "EXPIRES", "LAST USED"),
-        [
-            (
-                row["id"],
-                row["name"] or "-",
-                ", ".join(row["models"]) or "all",
-                ", ".join(row["doors"]) or "all",
-                *(row[name] or "-" for name in ("daily", "monthly", "rps", "expires", "used")),
-            )
-            for row in rows
-        ],
-        droppable=("RPS", "LAST USED", "DOORS", "EXPIRES", "MONTHLY", "DAILY"),
-    )
+    cells = []
+    for row in rows:
+        may = (", ".join(row["models"]) or "all", ", ".join(row["doors"]) or "all")
+        limits = (row[name] or "-" for name in ("daily", "monthly", "rps", "expires", "used"))
+        cells.append((row["id"], row["name"] or "-", *may, *limits))
+    headers = ("ID", "NAME", "MODELS", "DOORS", "DAILY", "MONTHLY", "RPS", "EXPIRES", "LAST USED")
+    table(headers, cells, droppable=("RPS", "LAST USED", "DOORS", "EXPIRES", "MONTHLY", "DAILY"))
 
 
 async def add(args: argparse.Namespace) -> None:
     """Make one; only its hash is kept, so this is the one time it shows."""
     async with Chomp(Settings.load()) as chomp:
         token, caller = await chomp.issue_token({name: getattr(args, name) for name in FIELDS})
-    _show(args, token, caller)
+    show_token(args.json, token, {"id": caller.id[:SHOWN_ID]})
 
 
 async def rotate(args: argparse.Namespace) -> None:
@@ -50,7 +43,7 @@ async def rotate(args: argparse.Namespace) -> None:
         token = await chomp.keyring.rotate(caller)
     if token is None:
         raise InvalidRequest(f"The token {args.name!r} was revoked meanwhile.", hint="Make one: chomp-mcp tokens add")
-    _show(args, token, caller)
+    show_token(args.json, token, {"id": caller.id[:SHOWN_ID]})
 
 
 async def revoke(args: argparse.Namespace) -> None:
@@ -61,9 +54,10 @@ async def revoke(args: argparse.Namespace) -> None:
     show_json({"revoked": caller.id[:SHOWN_ID]}) if args.json else print(f"{args.name}: revoked")
 
 
-def _show(args: argparse.Namespace, token: str, caller: Caller) -> None:
-    if args.json:
-        show_json({"token": token, "id": caller.id[:SHOWN_ID]})
+def show_token(as_json: bool, token: str, whose: Mapping[str, str], more: str = "") -> None:
+    """A new token, and on stderr what its owner must know; `whose` stands beside it in JSON."""
+    if as_json:
+        show_json({"token": token, **whose})
     else:
         print(token)
-        remark("This is the only time it shows: only its hash is kept.")
+        remark(f"This is the only time it shows: only its hash is kept.{more}")

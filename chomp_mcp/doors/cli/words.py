@@ -24,9 +24,8 @@ def error_line(error: ChompError) -> str:
 def error_json(error: ChompError, exit_code: int) -> str:
     """`{"error": {"message", "type", "code", "param", "exit_code"}, "receipt"?}`, on one line."""
     envelope = error.envelope()["error"]
-    told: dict[str, Any] = {
-        "error": {**envelope, "message": plain(spoken(str(envelope["message"]))), "exit_code": exit_code}
-    }
+    said = plain(spoken(str(envelope["message"])))
+    told: dict[str, Any] = {"error": {**envelope, "message": said, "exit_code": exit_code}}
     receipt = getattr(error, "receipt", None)
     if receipt is not None:
         told["receipt"] = receipt.as_dict()

@@ -10,8 +10,6 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
-__all__ = ["CannotEdit", "Format", "drop", "found", "merge", "of"]
-
 
 class CannotEdit(ValueError):
     """The text is left as it is; the message says why, as the end of a sentence that begins with the file."""
