@@ -8,20 +8,9 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from chomp_mcp.messages import (
-    ChatRequest,
-    Completion,
-    Delta,
-    ErrorObject,
-    Failed,
-    Model,
-    Route,
-    Router,
-    Usage,
-    WireRequest,
-)
-
-__all__ = ["DIALECTS", "NATIVE", "Decoder", "Dialect", "Speech", "counter", "dialect", "speech"]
+from chomp_mcp.messages.answer import Completion, Delta, ErrorObject, Failed, Usage
+from chomp_mcp.messages.request import ChatRequest, WireRequest
+from chomp_mcp.messages.router import Model, Route, Router
 
 _MODULES = {
     "openai": "openai.request",
@@ -174,10 +163,5 @@ if TYPE_CHECKING:  # the type checker holds the modules to the protocol, which `
     from chomp_mcp.dialects.responses import native as _responses_native
 
     _CHECKED: tuple[Dialect, ...] = (_openai, _anthropic, _gemini, _responses, _ollama, _cursor, _mock)
-    _CHECKED_SPEECH: tuple[Speech, ...] = (
-        _anthropic_native,
-        _gemini_native,
-        _responses_native,
-        _embeddings,
-        _completions,
-    )
+    _NATIVE: tuple[Speech, ...] = (_anthropic_native, _gemini_native, _responses_native)
+    _BESIDE_CHAT: tuple[Speech, ...] = (_embeddings, _completions)

@@ -15,19 +15,9 @@ from chomp_mcp.dialects.openai.usage import read_usage
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder
 from chomp_mcp.dialects.stream.framing import Objects
 from chomp_mcp.dialects.values import OURS, as_list, as_objects
-from chomp_mcp.messages import (
-    ChatRequest,
-    Completion,
-    Delta,
-    ErrorObject,
-    Failed,
-    FailureKind,
-    Model,
-    Route,
-    Router,
-    Usage,
-    WireRequest,
-)
+from chomp_mcp.messages.answer import Completion, Delta, ErrorObject, Failed, FailureKind, Usage
+from chomp_mcp.messages.request import ChatRequest, WireRequest
+from chomp_mcp.messages.router import Model, Route, Router
 
 _WAIT_MS = 115_000
 """How long the adapter may keep us waiting: less than its own and our limit of 120 s, so that it is heard."""

@@ -37,6 +37,11 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def as_index(value: Any, otherwise: int = 0) -> int:
+    """A place in a list, or `otherwise`."""
+    return value if isinstance(value, int) else otherwise
+
+
 def wrong(place: str, what: str, hint: str = "Correct it.") -> InvalidRequest:
     """The error of a body that cannot be read; `what` goes on behind the name of the place."""
     return InvalidRequest(place + what, hint=hint, param=place)

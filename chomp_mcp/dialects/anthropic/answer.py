@@ -73,17 +73,15 @@ def encode_list(router: Router, key: str) -> WireRequest | None:
 
 def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
     """The models that are not retired; the list names no prices. `ValueError` when the body is no list."""
-    listed = (
-        {
-            "id": row.get("id"),
-            "name": row.get("display_name"),
-            "lifecycle": row.get("lifecycle"),
-            "context_length": row.get("max_input_tokens"),
-            "max_output_tokens": row.get("max_tokens"),
-        }
-        for row in entries(body)
-    )
+    listed = ({ours: row.get(theirs) for ours, theirs in _LISTED.items()} for row in entries(body))
     return tuple(model for row in listed if (model := as_model(router, row)))
+
+
+_LISTED = {
+    "id": "id", "name": "display_name", "lifecycle": "lifecycle", "context_length": "max_input_tokens",
+    "max_output_tokens": "max_tokens",
+}  # fmt: skip
+"""Fields of OpenAI's lists -> Anthropic's names for them."""
 
 
 def _headers(router: Router, key: str) -> dict[str, str]:

@@ -85,15 +85,8 @@ class MessageEvents:
             self._piece(kind, piece, out)
         self._stop(out)
         reason, sequence = stop_reason(self._finish, self._sequence, has_calls=self._has_calls)
-        out.append(
-            event(
-                {
-                    "type": "message_delta",
-                    "delta": {"stop_reason": reason, "stop_sequence": sequence},
-                    "usage": usage_object(usage),
-                }
-            )
-        )
+        delta = {"stop_reason": reason, "stop_sequence": sequence}
+        out.append(event({"type": "message_delta", "delta": delta, "usage": usage_object(usage)}))
         out.append(event({"type": "message_stop"}))
         return b"".join(out)
 
@@ -106,17 +99,10 @@ class MessageEvents:
         if self._has_started:
             return
         self._has_started = True
-        message: dict[str, Any] = {
-            "id": message_id(chunk.get("id")),
-            "type": "message",
-            "role": "assistant",
-            "model": str(chunk.get("model") or self._model),
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": usage_object(self._usage),
-        }
-        out += (event({"type": "message_start", "message": message}), PING)
+        model = str(chunk.get("model") or self._model)
+        head = {"id": message_id(chunk.get("id")), "type": "message", "role": "assistant", "model": model}
+        ends = {"stop_reason": None, "stop_sequence": None, "usage": usage_object(self._usage)}
+        out += (event({"type": "message_start", "message": {**head, "content": [], **ends}}), PING)
 
     def _piece(self, kind: str, piece: Any, out: list[bytes]) -> None:
         """One piece of text, of thinking, or of a call; what would part the pieces of a call waits for its end."""

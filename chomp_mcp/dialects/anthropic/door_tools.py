@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.dialects.values import wrong
 
 _WORDS = {"auto": "auto", "any": "required", "none": "none"}
 _EMPTY_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}}
@@ -25,9 +25,7 @@ class Tools:
         self.fields: dict[str, Any] = {}
         given = body.get("tools") or []
         if not isinstance(given, list) or not all(isinstance(tool, Mapping) for tool in given):
-            raise InvalidRequest(
-                "tools is not a list of tools.", hint='Send [{"name", "input_schema"}, …].', param="tools"
-            )
+            raise wrong("tools", " is not a list of tools.", 'Send [{"name", "input_schema"}, …].')
         waits = not any(str(tool.get("type", "")).startswith(_SEARCH) for tool in given)
         deferred = {str(t.get("name")) for t in given if t.get("defer_loading") and waits} - set(referenced)
         functions = [
@@ -44,9 +42,7 @@ class Tools:
             return
         kind = choice.get("type") if isinstance(choice, Mapping) else None
         if kind not in (*_WORDS, "tool"):
-            raise InvalidRequest(
-                "tool_choice is none of auto, any, tool and none.", hint='Send {"type": "auto"}.', param="tool_choice"
-            )
+            raise wrong("tool_choice", " is none of auto, any, tool and none.", 'Send {"type": "auto"}.')
         if kind != "tool":
             self.fields["tool_choice"] = _WORDS[kind]
         elif (name := str(choice.get("name"))) in {function["function"]["name"] for function in functions}:
@@ -65,12 +61,9 @@ class Tools:
             self.notes.append(f"the tool {kind} is Anthropic's own: left out")
             return None
         if not isinstance(name, str) or not name:
-            raise InvalidRequest(
-                f"tools.{index}.name: a tool needs a name.", hint="Name it.", param=f"tools.{index}.name"
-            )
+            raise wrong(f"tools.{index}.name", ": a tool needs a name.", "Name it.")
         if schema is not None and not isinstance(schema, Mapping):
-            where = f"tools.{index}.input_schema"
-            raise InvalidRequest(f"{where} is not an object.", hint="Send a JSON schema.", param=where)
+            raise wrong(f"tools.{index}.input_schema", " is not an object.", "Send a JSON schema.")
         callers = tool.get("allowed_callers")
         if isinstance(callers, list) and callers and "direct" not in callers:
             self.notes.append(f"the tool {name} may only be called by Anthropic's code execution: left out")

@@ -70,9 +70,12 @@ def translate(route: Route, request: ChatRequest) -> Translated:
         **({"system": system} if system else {}),
         **({"stream": True} if request.stream else {}),
         **{name: given[name] for name in _AS_THEY_ARE if name in given},
-        **_sampling(route, given),
+        **({name: given[name] for name in _SAMPLING if name in given} if _SAMPLED.search(route.model) else {}),
         **tools_of(given, lost, moved),
     }
+    if isinstance(body.get("temperature"), int | float):
+        body["temperature"] = min(body["temperature"], 1)  # OpenAI's goes up to 2
+        body.pop("top_p", None)
     stops = [given["stop"]] if isinstance(given.get("stop"), str) else as_list(given.get("stop"))
     if kept := [stop for stop in stops if not isinstance(stop, str) or stop.strip()]:
         body["stop_sequences"] = kept
@@ -133,16 +136,6 @@ def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> li
         return notes
     body["thinking"] = {**thinking, "budget_tokens": limit - 1}
     return [*notes, f"budget_tokens {budget} is not less than max_tokens: {limit - 1} was sent"]
-
-
-def _sampling(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
-    if not _SAMPLED.search(route.model):
-        return {}
-    values = {name: given[name] for name in _SAMPLING if name in given}
-    if isinstance(values.get("temperature"), int | float):
-        values["temperature"] = min(values["temperature"], 1)  # OpenAI's goes up to 2
-        values.pop("top_p", None)
-    return values
 
 
 def _output(route: Route, given: Mapping[str, Any], moved: set[str]) -> dict[str, Any]:

@@ -11,27 +11,10 @@ from typing import Any
 
 from chomp_mcp import wire
 
-_KEPT = frozenset(
-    {
-        "$ref",
-        "$defs",
-        "definitions",
-        "type",
-        "properties",
-        "required",
-        "items",
-        "enum",
-        "const",
-        "anyOf",
-        "allOf",
-        "title",
-        "description",
-        "default",
-        "pattern",
-        "$schema",
-        "$id",
-    }
-)
+_KEPT = frozenset({
+    "$ref", "$defs", "definitions", "type", "properties", "required", "items", "enum", "const", "anyOf", "allOf",
+    "title", "description", "default", "pattern", "$schema", "$id",
+})  # fmt: skip
 _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 _BY_NAME = ("properties", "$defs", "definitions")
 _LISTS = ("anyOf", "allOf")

@@ -11,7 +11,7 @@ from chomp_mcp.dialects.openai.shapes import head, piece, usage_piece
 from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
-from chomp_mcp.dialects.values import as_mapping
+from chomp_mcp.dialects.values import as_index, as_mapping
 from chomp_mcp.messages import Delta, ErrorObject, Usage
 
 FINISH: Mapping[str, str] = {
@@ -73,9 +73,7 @@ class MessageDecoder(ObjectDecoder):
         return deltas if self.done or not self.finished else [*deltas, *self._stop()]
 
     def _take(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        index = event.get("index")
-        if not isinstance(index, int):
-            index = 0
+        index = as_index(event.get("index"))
         said: Mapping[str, Any] = {}
         match event.get("type"):
             case "content_block_delta":  # nearly all of them

@@ -17,7 +17,7 @@ from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.openai.usage import read_cost
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
-from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
+from chomp_mcp.dialects.values import as_index, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, Model, Router, Usage, WireRequest
 
 __all__ = ["ContentDecoder", "decode", "decode_list", "decoder", "encode", "encode_list"]
@@ -104,16 +104,8 @@ def usage_of(counts: Any) -> Usage | None:
     """Thoughts are billed as output, and counted apart; what was read from the cache is a part of the prompt."""
     if not isinstance(counts, Mapping) or tokens(counts.get("promptTokenCount")) is None:
         return None
-    asked, answered_, thought, cached, of_tools = (
-        tokens(counts.get(name)) or 0
-        for name in (
-            "promptTokenCount",
-            "candidatesTokenCount",
-            "thoughtsTokenCount",
-            "cachedContentTokenCount",
-            "toolUsePromptTokenCount",
-        )
-    )
+    names = ("prompt", "candidates", "thoughts", "cachedContent", "toolUsePrompt")
+    asked, answered_, thought, cached, of_tools = (tokens(counts.get(f"{name}TokenCount")) or 0 for name in names)
     return Usage(asked + of_tools, answered_ + thought, cached, reasoning_tokens=thought)
 
 
@@ -149,13 +141,12 @@ def _head(response: Mapping[str, Any]) -> dict[str, Any]:
 
 def _choices(response: Mapping[str, Any], calls: dict[int, int]) -> list[dict[str, Any]]:
     """The candidates as choices with a delta; a prompt that was refused is a choice that says so."""
-    candidates = [each for each in as_list(response.get("candidates")) if isinstance(each, Mapping)]
+    candidates = as_objects(response.get("candidates"))
     if not candidates and as_mapping(response.get("promptFeedback")).get("blockReason"):
         return [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]
     choices = []
     for place, candidate in enumerate(candidates):
-        index = candidate.get("index")
-        index = index if isinstance(index, int) else place
+        index = as_index(candidate.get("index"), place)
         delta: dict[str, Any] = {}
         for part in as_objects(as_mapping(candidate.get("content")).get("parts")):
             data = as_mapping(part.get("inlineData"))

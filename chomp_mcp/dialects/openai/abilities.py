@@ -40,10 +40,8 @@ def abilities(row: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
             _take(said, _MODALITIES, holder.get("input_modalities") or holder.get("input"))
     if said.get("tools") is False:
         said["parallel_tools"] = False
-    return (
-        frozenset(need for need, can in said.items() if can),
-        frozenset(need for need, can in said.items() if not can),
-    )
+    can = frozenset(need for need, is_able in said.items() if is_able)
+    return can, frozenset(said) - can
 
 
 def _take(

@@ -7,15 +7,13 @@ from typing import Any
 
 from chomp_mcp.dialects.openai.shapes import INDEXED
 from chomp_mcp.dialects.openai.tool_calls import MOST_OPEN, CallStream, mend_message
-from chomp_mcp.dialects.values import as_list, as_objects
+from chomp_mcp.dialects.values import as_index, as_list, as_objects
 from chomp_mcp.messages import Completion, Delta, text_of
 
-_TEXTS = frozenset(
-    {
-        *("content", "reasoning_content", "reasoning", "refusal", "arguments", "input"),
-        *("text", "summary", "data", "transcript"),
-    }
-)
+_TEXTS = frozenset({
+    "content", "reasoning_content", "reasoning", "refusal", "arguments", "input", "text", "summary", "data",
+    "transcript",
+})  # fmt: skip
 """What comes bit by bit, and is one text in the end; every other text is told once."""
 
 
@@ -63,8 +61,7 @@ class Folder:
         return {**body, "usage": self._usage} if self._usage else body
 
     def _add_choice(self, choice: Mapping[str, Any]) -> None:
-        index = choice.get("index")
-        index = index if isinstance(index, int) else 0
+        index = as_index(choice.get("index"))
         so_far = self._choices.setdefault(index, {"message": {}})
         self._take_plain()
         for name, value in choice.items():

@@ -14,16 +14,10 @@ from chomp_mcp.messages import Router, text_of
 _PLAIN = frozenset({"role", "content"})
 
 MEDIA: Mapping[str, str] = {
-    "image_url": "image",
-    "input_image": "image",
-    "image": "image",
-    "file": "file",
-    "input_file": "file",
-    "document": "file",
-    "input_audio": "audio",
-    "audio": "audio",
-    "video_url": "video",
-    "input_video": "video",
+    **dict.fromkeys(("image_url", "input_image", "image"), "image"),
+    **dict.fromkeys(("file", "input_file", "document"), "file"),
+    **dict.fromkeys(("input_audio", "audio"), "audio"),
+    **dict.fromkeys(("video_url", "input_video"), "video"),
 }
 """Type of a content part -> what it is."""
 

@@ -23,21 +23,13 @@ _PER_MILLION = 1_000_000
 # Where the routers write the same two numbers; the first that is there counts. OpenRouter's top_provider and
 # Cerebras' limits are what is served, so they come before what the model could do.
 _CONTEXT = (
-    "top_provider.context_length",
-    "limits.max_context_length",
-    "context_length",
-    "context_window",
-    "max_context_length",
-    "max_model_len",
-    "max_input_tokens",
-)
+    "top_provider.context_length", "limits.max_context_length", "context_length", "context_window",
+    "max_context_length", "max_model_len", "max_input_tokens",
+)  # fmt: skip
 _OUTPUT = (
-    "top_provider.max_completion_tokens",
-    "limits.max_completion_tokens",
-    "max_completion_tokens",
-    "max_output_length",
-    "max_output_tokens",
-)
+    "top_provider.max_completion_tokens", "limits.max_completion_tokens", "max_completion_tokens",
+    "max_output_length", "max_output_tokens",
+)  # fmt: skip
 
 # Ids of models that speak, listen, draw, embed, rank or judge instead of answering.
 _NO_CHAT = re.compile(
@@ -89,9 +81,8 @@ def embedders(router: Router, body: bytes) -> tuple[Model, ...]:
         if "embed" in kind or _EMBEDS.search(model_id):
             prices = _prices(router, row)
             price_in, size = _per_million(prices.get("prompt")), _first_whole(row, _CONTEXT)
-            found.append(
-                Model(router.id, model_id, context_length=size, price_in=price_in, free=router.free, embeds=True)
-            )
+            made = Model(router.id, model_id, context_length=size, price_in=price_in, free=router.free, embeds=True)
+            found.append(made)
     return tuple(found)
 
 

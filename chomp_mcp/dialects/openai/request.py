@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.openai import answer
 from chomp_mcp.dialects.openai.allowed_tools import allowed, name_of
-from chomp_mcp.dialects.openai.answer import decode
-from chomp_mcp.dialects.openai.history import History, fit
+from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.models import as_model, entries
 from chomp_mcp.dialects.openai.paths import without
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import LOOKING_FOR, ChatRequest, Model, Route, Router, WireRequest
-
-__all__ = [
-    "body_of",
-    "choices_of",
-    "decode",
-    "decode_list",
-    "decoder",
-    "encode",
-    "encode_list",
-    "headers_of",
-    "list_url",
-    "must_be_whole",
-    "session_of",
-]
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 
@@ -104,33 +90,20 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         if field in body and not (history.is_plain and field == "messages"):
             body, was_there = without(body, path)
             cut += [path] if was_there else []
-    return body, _notes(route, request, drop, history, replaced, cut)
-
-
-def _notes(
-    route: Route,
-    request: ChatRequest,
-    drop: _Drop,
-    history: History,
-    replaced: Sequence[tuple[str, str, str]],
-    cut: Sequence[tuple[str, ...]],
-) -> tuple[str, ...]:
-    """A sentence for what this router does not take, e.g. `groq takes no logprobs: dropped`."""
-    router = route.router
-    given = request.body
-    # Most requests have none of them: one look tells.
+    router, given = route.router, request.body
+    # Most requests have none of what this router does not take: one look tells.
     dropped = [] if drop.fields.isdisjoint(given) else [name for name in drop.fields if given.get(name) is not None]
     if not (dropped or history.lost or history.notes or cut or replaced or request.stream_options):
-        return ()
+        return body, ()
     lost = {*dropped, *history.lost}
     if request.stream_options:
         given = {**given, "stream_options": request.stream_options}
     lost |= {"stream_options"} & drop.fields if request.stream_options.keys() - {"include_usage"} else set()
     lost.update(".".join(path) for path in cut if without(given, path)[1])
     in_order = [*(name for name in router.drop if name in lost), *sorted(lost - set(router.drop))]
-    sentences = [f"{router.id} takes no {', '.join(in_order)}: dropped"] if in_order else []
-    sentences += [f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in replaced]
-    return (*sentences, *history.notes)
+    notes = [f"{router.id} takes no {', '.join(in_order)}: dropped"] if in_order else []
+    notes += [f"{route.ref} takes no {field} {no}: {value} was sent" for field, no, value in replaced]
+    return body, (*notes, *history.notes)
 
 
 def choices_of(route: Route, body: Mapping[str, Any]) -> int:
@@ -146,6 +119,9 @@ def must_be_whole(route: Route, body: Mapping[str, Any]) -> bool:
         if all(body.get(name) and not (is_text and name == "response_format") for name in names.split("+")):
             return True
     return False
+
+
+decode = answer.decode
 
 
 def decoder() -> StreamDecoder:

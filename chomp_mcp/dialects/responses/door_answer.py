@@ -6,29 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp.dialects.responses.door_request import REASONING, Chat, seal
-from chomp_mcp.dialects.values import as_list
+from chomp_mcp.dialects.values import as_list, as_text
 from chomp_mcp.messages import Completion, Usage
 
 _ECHOED: Mapping[str, Any] = {
-    "background": False,
-    "instructions": None,
-    "max_output_tokens": None,
-    "max_tool_calls": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "prompt_cache_key": None,
-    "reasoning": {"effort": None, "summary": None},
-    "safety_identifier": None,
-    "service_tier": "auto",
-    "temperature": None,
-    "text": {"format": {"type": "text"}},
-    "tool_choice": "auto",
-    "tools": [],
-    "top_logprobs": None,
-    "top_p": None,
-    "truncation": "disabled",
-    "user": None,
-}
+    "background": False, "instructions": None, "max_output_tokens": None, "max_tool_calls": None, "metadata": {},
+    "parallel_tool_calls": True, "prompt_cache_key": None, "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None, "service_tier": "auto", "temperature": None, "text": {"format": {"type": "text"}},
+    "tool_choice": "auto", "tools": [], "top_logprobs": None, "top_p": None, "truncation": "disabled", "user": None,
+}  # fmt: skip
 """What a Response repeats of its request, and what stands there for what was not said."""
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -37,20 +23,9 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 def skeleton(body: Mapping[str, Any], *, response_id: str, created_at: int) -> dict[str, Any]:
     """A Response in progress: everything that is known before the model has said a word."""
     echoed = {name: body[name] if body.get(name) is not None else default for name, default in _ECHOED.items()}
-    return {
-        "id": response_id,
-        "object": "response",
-        "created_at": created_at,
-        "status": "in_progress",
-        "error": None,
-        "incomplete_details": None,
-        "model": body.get("model") or "",
-        "output": [],
-        "previous_response_id": None,
-        "store": False,
-        "usage": None,
-        **echoed,
-    }
+    head = {"id": response_id, "object": "response", "created_at": created_at, "status": "in_progress"}
+    head |= {"error": None, "incomplete_details": None, "model": body.get("model") or "", "output": []}
+    return {**head, "previous_response_id": None, "store": False, "usage": None, **echoed}
 
 
 def response(chat: Chat, shell: Mapping[str, Any], completion: Completion, usage: Usage, route: str) -> dict[str, Any]:
@@ -94,9 +69,7 @@ def reasoning_item(chat: Chat, message: Mapping[str, Any], item_id: str, route: 
     thought = {name: message[name] for name in REASONING if message.get(name)}
     if not thought:
         return None
-    text = next(
-        (thought[name] for name in ("reasoning_content", "reasoning") if isinstance(thought.get(name), str)), ""
-    )
+    text = as_text(thought.get("reasoning_content")) or as_text(thought.get("reasoning"))
     item: dict[str, Any] = {"id": item_id, "type": "reasoning", "summary": []}
     if text and chat.summarizes:
         item["summary"] = [{"type": "summary_text", "text": text}]

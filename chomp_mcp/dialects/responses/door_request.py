@@ -175,9 +175,8 @@ def _write_text(chat: Chat, text: Any) -> None:
     if not isinstance(form, Mapping) or form.get("type") in (None, "text"):
         return
     if form["type"] == "json_schema":
-        schema = {
-            name: form[name] for name in ("name", "schema", "strict", "description") if form.get(name) is not None
-        }
+        names = ("name", "schema", "strict", "description")
+        schema = {name: form[name] for name in names if form.get(name) is not None}
         chat.body["response_format"] = {"type": "json_schema", "json_schema": schema}
     else:
         chat.body["response_format"] = dict(form)
@@ -192,7 +191,7 @@ class _Conversation:
         self._messages: list[dict[str, Any]] = []
         self._turn: dict[str, Any] = {}
         """The assistant message that is being put together."""
-        self._results: dict[str, deque[tuple[int, Mapping[str, Any]]]] = {}
+        self._results: dict[str, deque[tuple[str, Mapping[str, Any]]]] = {}
         """Results by the id of their call, in order, until they are used."""
         self._ids: set[str] = set()
         self._again: dict[str, int] = {}
@@ -204,32 +203,31 @@ class _Conversation:
         if not isinstance(items, list):
             raise wrong(self._field, " is neither text nor a list.", "Send a list of items.")
         kinds: list[str] = []
-        for index, item in enumerate(items):
+        places = [f"{self._field}[{index}]" for index in range(len(items))]
+        for place, item in zip(places, items, strict=True):
             if not isinstance(item, Mapping):
-                raise wrong(f"{self._field}[{index}]", " is not an object.", "Send items as objects.")
+                raise wrong(place, " is not an object.", "Send items as objects.")
             kind = item.get("type") or ("message" if "role" in item else None)
             if not isinstance(kind, str):
-                why = f"{self._field}[{index}] has no type."
-                raise InvalidRequest(why, hint='Send "type".', param=f"{self._field}[{index}].type")
+                raise InvalidRequest(f"{place} has no type.", hint='Send "type".', param=f"{place}.type")
             kinds.append(kind)
             if kind in ("function_call_output", "custom_tool_call_output"):
-                self._results.setdefault(_call_id(item, f"{self._field}[{index}]"), deque()).append((index, item))
-        for index, (kind, item) in enumerate(zip(kinds, items, strict=True)):
+                self._results.setdefault(_call_id(item, place), deque()).append((place, item))
+        for place, kind, item in zip(places, kinds, items, strict=True):
             take = _ITEMS.get(kind)
             if take is None:
-                self._chat.notes.append(f"{self._field}[{index}], a {kind}, is left out: a chat model cannot read it")
+                self._chat.notes.append(f"{place}, a {kind}, is left out: a chat model cannot read it")
             else:
-                take(self, item, index)
+                take(self, item, place)
         self._end_turn()
         return self._messages
 
-    def _message(self, item: Mapping[str, Any], index: int) -> None:
+    def _message(self, item: Mapping[str, Any], place: str) -> None:
         role = item.get("role")
         if role not in ("user", "assistant", "system", "developer"):
-            why = f"{self._field}[{index}] has the role {role!r}."
             hint = "Roles are user, assistant, system and developer."
-            raise InvalidRequest(why, hint=hint, param=f"{self._field}[{index}].role")
-        content = self._content(item.get("content"), index)
+            raise InvalidRequest(f"{place} has the role {role!r}.", hint=hint, param=f"{place}.role")
+        content = self._content(item.get("content"), place)
         if role != "assistant":
             self._end_turn()
             if content:
@@ -238,13 +236,11 @@ class _Conversation:
         if "tool_calls" in self._turn or "content" in self._turn:
             self._end_turn()
         self._turn["content"] = _plain_text(content)
-        refusals = [
-            str(part.get("refusal")) for part in as_objects(item.get("content")) if part.get("type") == "refusal"
-        ]
+        refusals = [part for part in as_objects(item.get("content")) if part.get("type") == "refusal"]
         if refusals:
-            self._turn["refusal"] = "".join(refusals)
+            self._turn["refusal"] = "".join(str(part.get("refusal")) for part in refusals)
 
-    def _reasoning(self, item: Mapping[str, Any], index: int) -> None:
+    def _reasoning(self, item: Mapping[str, Any], place: str) -> None:
         if "tool_calls" in self._turn or "content" in self._turn:
             self._end_turn()
         sealed = item.get("encrypted_content")
@@ -253,7 +249,7 @@ class _Conversation:
             texts = [str(part["text"]) for part in as_objects(item.get("content")) if part.get("text")]
             thought = {"reasoning_content": "\n".join(texts)} if texts else {}
             if sealed and not texts:
-                self._chat.notes.append(f"{self._field}[{index}], reasoning that only its maker can read, is left out")
+                self._chat.notes.append(f"{place}, reasoning that only its maker can read, is left out")
         for name, value in thought.items():  # several items in a row are the thoughts of one turn
             match self._turn.get(name), value:
                 case str(before), str(more):
@@ -263,20 +259,17 @@ class _Conversation:
                 case _:
                     self._turn[name] = value
 
-    def _call(self, item: Mapping[str, Any], index: int) -> None:
+    def _call(self, item: Mapping[str, Any], place: str) -> None:
         name, kind = item.get("name"), item.get("type")
         if not isinstance(name, str) or not name:
-            raise InvalidRequest(
-                f"{self._field}[{index}] names no tool.", hint="Send its name.", param=f"{self._field}[{index}].name"
-            )
+            raise InvalidRequest(f"{place} names no tool.", hint="Send its name.", param=f"{place}.name")
         text = item.get("input" if kind == "custom_tool_call" else "arguments")
         text = text if isinstance(text, str) else wire.dumps({} if text is None else text).decode()
         function = {
             "name": self._chat.tools.function_of(name, str(item.get("namespace") or "")),
             "arguments": freeform_arguments(text) if kind == "custom_tool_call" else text or "{}",
         }
-        call_id = _call_id(item, f"{self._field}[{index}]")
-        ident = call_id
+        ident = call_id = _call_id(item, place)
         while ident in self._ids:  # chat completions needs every id once
             self._again[call_id] = count = self._again.get(call_id, 1) + 1
             ident = f"{call_id}_{count}"
@@ -284,18 +277,18 @@ class _Conversation:
         call = {"id": ident, "type": "function", "function": function, "_of": call_id}
         self._turn.setdefault("tool_calls", []).append(call)
 
-    def _result(self, item: Mapping[str, Any], index: int) -> None:
+    def _result(self, item: Mapping[str, Any], place: str) -> None:
         """One that no call before it has taken belongs to none: told as what it is, since routers refuse it."""
         self._end_turn()
-        call_id = _call_id(item, f"{self._field}[{index}]")
+        call_id = _call_id(item, place)
         waiting = self._results[call_id]
-        if not waiting or waiting[0][0] != index:
+        if not waiting or waiting[0][0] != place:
             return
         waiting.popleft()
-        head, output = f"Result of the tool call {call_id}:", self._content(item.get("output"), index)
+        head, output = f"Result of the tool call {call_id}:", self._content(item.get("output"), place)
         said = f"{head} {output}" if isinstance(output, str) else [{"type": "text", "text": head}, *output]
         self._messages.append({"role": "user", "content": said})
-        self._chat.notes.append(f"{self._field}[{index}] is the result of no call in input: sent as text")
+        self._chat.notes.append(f"{place} is the result of no call in input: sent as text")
 
     def _end_turn(self) -> None:
         """Close the assistant message; the results of its calls come right behind it, wherever they stood."""
@@ -314,8 +307,8 @@ class _Conversation:
                 self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": "(no result)"})
                 self._chat.notes.append(f"the call {origin} has no result in input: told as such")
                 continue
-            index, item = waiting.popleft()
-            content = self._content(item.get("output"), index)
+            place, item = waiting.popleft()
+            content = self._content(item.get("output"), place)
             self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": _plain_text(content)})
             shown = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
             if shown:
@@ -323,7 +316,7 @@ class _Conversation:
         if pictures:  # a tool's message holds text only
             self._messages.append({"role": "user", "content": pictures})
 
-    def _content(self, content: Any, index: int) -> str | list[dict[str, Any]]:
+    def _content(self, content: Any, where: str) -> str | list[dict[str, Any]]:
         """Text, or chat's parts where there is more than text."""
         if content is None or isinstance(content, str):
             return content or ""
@@ -331,7 +324,7 @@ class _Conversation:
             return wire.dumps(content).decode()
         parts: list[dict[str, Any]] = []
         for at, part in enumerate(content):
-            place = f"{self._field}[{index}].content[{at}]"
+            place = f"{where}.content[{at}]"
             if not isinstance(part, str | Mapping):
                 raise wrong(place, " is not an object.", "Send content as text or parts.")
             given = {"text": part} if isinstance(part, str) else part
@@ -352,7 +345,7 @@ class _Conversation:
         return parts if any(part["type"] != "text" for part in parts) else _plain_text(parts)
 
 
-_ITEMS: Mapping[str, Callable[[_Conversation, Mapping[str, Any], int], None]] = {
+_ITEMS: Mapping[str, Callable[[_Conversation, Mapping[str, Any], str], None]] = {
     "message": _Conversation._message,  # noqa: SLF001 - the table of this class
     "reasoning": _Conversation._reasoning,  # noqa: SLF001
     "function_call": _Conversation._call,  # noqa: SLF001

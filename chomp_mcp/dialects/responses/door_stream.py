@@ -9,7 +9,7 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.dialects.responses.door_answer import annotation, call_item, ending, reasoning_item, usage_object
 from chomp_mcp.dialects.responses.door_request import REASONING, Chat
-from chomp_mcp.dialects.values import as_list, as_mapping, as_objects
+from chomp_mcp.dialects.values import as_index, as_list, as_mapping, as_objects
 from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import Delta, Usage
 
@@ -53,10 +53,7 @@ class ResponseEvents:
     def start(self, route: str) -> list[Event]:
         """The two events before the first word; `route` is who answers, as `router/model`."""
         self._route = route
-        return [
-            self._event("response.created", response=self._now()),
-            self._event("response.in_progress", response=self._now()),
-        ]
+        return [self._event(f"response.{kind}", response=self._now()) for kind in ("created", "in_progress")]
 
     def take(self, deltas: Iterable[Delta]) -> list[Event]:
         """What these deltas add; pieces of text that come together become one."""
@@ -205,8 +202,7 @@ class ResponseEvents:
         return self._event("response.output_item.done", output_index=place, item=row)
 
     def _call(self, piece: Mapping[str, Any]) -> list[Event]:
-        index = piece.get("index")
-        index = index if isinstance(index, int) else 0
+        index = as_index(piece.get("index"))
         events: list[Event] = []
         function = as_mapping(piece.get("function"))
         item = self._calls.get(index)

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.values import as_mapping
+from chomp_mcp.dialects.values import as_mapping, as_objects, wrong
 from chomp_mcp.errors import InvalidRequest
 
 LONGEST_NAME = 64
@@ -59,7 +59,7 @@ class Tools:
         if tools is None:
             return made
         if not isinstance(tools, list):
-            raise InvalidRequest("tools is not a list.", hint="Send a list of tool objects.", param="tools")
+            raise wrong("tools", " is not a list.", "Send a list of tool objects.")
         for place, tool in enumerate(tools):
             made._add(tool, f"tools[{place}]")
         return made
@@ -76,8 +76,7 @@ class Tools:
 
     def allowed(self, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The functions that `{"type": "allowed_tools", "tools": [...]}` leaves."""
-        given = choice.get("tools")
-        rows = [row for row in given if isinstance(row, Mapping)] if isinstance(given, list) else []
+        rows = as_objects(choice.get("tools"))
         names = {self.function_of(str(row.get("name")), str(row.get("namespace") or "")) for row in rows}
         return [function for function in self.functions if function["function"]["name"] in names]
 
@@ -105,9 +104,8 @@ class Tools:
             raise InvalidRequest(f"{place} has no name.", hint="Give every tool a name.", param=f"{place}.name")
         descriptions = [str(row["description"])] if row.get("description") else []
         if (namespace, name) in self._by_tool:
-            raise InvalidRequest(
-                f"There are two tools named {name!r}.", hint="Give every tool a name of its own.", param="tools"
-            )
+            hint = "Give every tool a name of its own."
+            raise InvalidRequest(f"There are two tools named {name!r}.", hint=hint, param="tools")
         ours = self._name(Tool(kind, name, namespace))
         self._by_tool[namespace, name] = ours
         self._by_function[ours] = Tool(kind, name, namespace)
@@ -118,9 +116,8 @@ class Tools:
             form = as_mapping(row.get("format"))
             if form.get("type") == "grammar":  # no chat router enforces it: it is said in words that a model follows
                 syntax, grammar = form.get("syntax") or "", form.get("definition") or ""
-                descriptions.append(
-                    f"`{_INPUT}` is plain text, not JSON, that follows this {syntax} grammar:\n{grammar}"
-                )
+                is_text = f"`{_INPUT}` is plain text, not JSON, that follows this"
+                descriptions.append(f"{is_text} {syntax} grammar:\n{grammar}")
             text = {"type": "string", "description": "The whole input, as plain text."}
             function["parameters"] = {"type": "object", "properties": {_INPUT: text}, "required": [_INPUT]}
         else:

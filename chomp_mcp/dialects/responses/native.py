@@ -45,17 +45,11 @@ def decoder() -> NativeDecoder:
 class NativeDecoder(Relayed, ResponseDecoder):
     """One delta for each event, with the event in it."""
 
-    PIECES = frozenset(
-        b"response.%b.delta" % kind
-        for kind in (
-            b"output_text",
-            b"refusal",
-            b"reasoning_text",
-            b"reasoning_summary_text",
-            b"function_call_arguments",
-            b"custom_tool_call_input",
-        )
-    )
+    PIECES = frozenset({
+        b"response.output_text.delta", b"response.refusal.delta", b"response.reasoning_text.delta",
+        b"response.reasoning_summary_text.delta", b"response.function_call_arguments.delta",
+        b"response.custom_tool_call_input.delta",
+    })  # fmt: skip
     AROUND = len(
         b'{"type":"response.output_text.delta","item_id":"msg_6891a1b2c3d481a0b1c2d3e4f5061728091a2b3c4d5e6f70",'
         b'"output_index":0,"content_index":0,"delta":"","logprobs":[],"sequence_number":100}'

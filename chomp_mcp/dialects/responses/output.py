@@ -8,7 +8,7 @@ from typing import Any
 from chomp_mcp.dialects.numbers import tokens
 from chomp_mcp.dialects.openai.tool_calls import new_id
 from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Usage
 
 _INCOMPLETE: Mapping[str, str] = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -19,13 +19,8 @@ CALLS = ("function_call", "custom_tool_call")
 def message_of(output: Iterable[Any], ref: str) -> dict[str, Any]:
     """The message; `logprobs`, which stand beside it in a chat completion, are in it where there are any."""
     items = [item for item in output if isinstance(item, Mapping)]
-    parts = [
-        part
-        for item in items
-        if item.get("type") == "message"
-        for part in as_list(item.get("content"))
-        if isinstance(part, Mapping)
-    ]
+    said = [item for item in items if item.get("type") == "message"]
+    parts = [part for item in said for part in as_objects(item.get("content"))]
     text = "".join(as_text(part.get("text")) for part in parts if part.get("type") == "output_text")
     calls = [call_of(item) for item in items if item.get("type") in CALLS]
     message: dict[str, Any] = {"content": text if text or not calls else None}

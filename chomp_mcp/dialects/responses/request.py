@@ -18,30 +18,14 @@ from chomp_mcp.dialects.values import OURS, as_list, as_mapping
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
 _AS_THEY_ARE = (
-    "conversation",
-    "max_tool_calls",
-    "metadata",
-    "parallel_tool_calls",
-    "previous_response_id",
-    "prompt",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
-    "store",
-    "temperature",
-    "top_logprobs",
-    "top_p",
-    "truncation",
-    "user",
-)
-_READ = frozenset(
-    {
-        *_AS_THEY_ARE,
-        *("messages", "tools", "tool_choice", "max_tokens", "max_completion_tokens", "max_output_tokens"),
-        *("response_format", "text", "verbosity", "reasoning", "reasoning_effort", "include", "logprobs"),
-    }
-)
+    "conversation", "max_tool_calls", "metadata", "parallel_tool_calls", "previous_response_id", "prompt",
+    "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "temperature",
+    "top_logprobs", "top_p", "truncation", "user",
+)  # fmt: skip
+_READ = frozenset({
+    *_AS_THEY_ARE, "messages", "tools", "tool_choice", "max_tokens", "max_completion_tokens", "max_output_tokens",
+    "response_format", "text", "verbosity", "reasoning", "reasoning_effort", "include", "logprobs",
+})  # fmt: skip
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _LEAST_OUTPUT = 16
 """Responses refuses a lower limit."""
@@ -54,9 +38,8 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
     """POST /responses. Nothing is to be stored there, unless the caller says so."""
     request, notes = with_tools(request)
     body, more = body_of(route, request)
-    return WireRequest(
-        "POST", f"{route.router.url}/responses", headers_of(route, request), wire.dumps(body), (*notes, *more)
-    )
+    url, headers = f"{route.router.url}/responses", headers_of(route, request)
+    return WireRequest("POST", url, headers, wire.dumps(body), (*notes, *more))
 
 
 def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:

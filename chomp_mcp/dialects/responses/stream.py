@@ -15,7 +15,7 @@ from chomp_mcp.dialects.responses.output import CALLS, acts, call_of, citation, 
 from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_index, as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import MUTE_ENDS, Delta, ErrorObject
 
 
@@ -39,9 +39,8 @@ class ResponseDecoder(ObjectDecoder):
         """Place of a reasoning item -> the kind of event that tells it: some send thoughts and their summary."""
 
     def _take(self, event: Mapping[str, Any]) -> Iterable[Delta]:
-        kind, place, text = as_text(event.get("type")), event.get("output_index"), as_text(event.get("delta"))
-        if not isinstance(place, int):
-            place = 0
+        kind, place = as_text(event.get("type")), as_index(event.get("output_index"))
+        text = as_text(event.get("delta"))
         if kind == "response.output_text.delta":  # nearly all of them
             self._said.add(place)
             choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
@@ -128,7 +127,7 @@ class ResponseDecoder(ObjectDecoder):
         elif kind == "image_generation_call":
             delta["images"] = [picture(item)]
         elif kind == "message" and not was_said:
-            parts = [part for part in as_list(item.get("content")) if isinstance(part, Mapping)]
+            parts = as_objects(item.get("content"))
             for ours, theirs in (("content", "text"), ("refusal", "refusal")):
                 if text := "".join(as_text(part.get(theirs)) for part in parts):
                     delta[ours] = text

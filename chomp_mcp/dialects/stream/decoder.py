@@ -25,18 +25,9 @@ class FrameDecoder(ABC):
     """
 
     __slots__ = (
-        "_decode",
-        "_frames",
-        "_halves",
-        "_seen",
-        "choices",
-        "cost_usd",
-        "done",
-        "error",
-        "finished",
-        "is_mute",
+        "_decode", "_frames", "_halves", "_seen", "choices", "cost_usd", "done", "error", "finished", "is_mute",
         "usage",
-    )
+    )  # fmt: skip
 
     def __init__(self, frames: Frames, decode: Whole) -> None:
         self.usage: Usage | None = None
@@ -66,10 +57,8 @@ class FrameDecoder(ABC):
     def _mind_overflow(self) -> None:
         if self._frames.overflow:
             most = f"{MAX_ANSWER_BYTES // 2**20} MiB, or {MOST_LINES:,} lines"
-            self._fail(
-                f"The router sent one event of more than {most}, or {MOST_SILENT_BYTES // 2**20} MiB of nothing but"
-                " signs of life."
-            )
+            silence = f"{MOST_SILENT_BYTES // 2**20} MiB of nothing but signs of life"
+            self._fail(f"The router sent one event of more than {most}, or {silence}.")
 
     def close(self) -> list[Delta]:
         """What the last bytes hold: a frame without its end (half a one is dropped), or a whole body."""
