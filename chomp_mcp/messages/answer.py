@@ -182,20 +182,10 @@ class Delta:
         return not self.plain and bool(self.chunk.get("usage")) and not self.choices
 
 
-_REAL = frozenset(
-    {
-        "content",
-        "reasoning",
-        "reasoning_content",
-        "reasoning_details",
-        "thinking_blocks",
-        "tool_calls",
-        "function_call",
-        "refusal",
-        "audio",
-        "images",
-    }
-)
+_REAL = frozenset({
+    "content", "reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "tool_calls",
+    "function_call", "refusal", "audio", "images",
+})  # fmt: skip
 _LABELS = frozenset({"type", "index", "format"})
 MUTE_ENDS = frozenset({"length", "content_filter"})
 """Whoever has no tokens left, or may not speak, has answered without a word."""
@@ -204,12 +194,10 @@ MUTE_ENDS = frozenset({"length", "content_filter"})
 def _says(said: Any) -> bool:
     if isinstance(said, dict):
         for name, value in said.items():
+            if not value or name not in _REAL:
+                continue
             # A number is no answer: no door could show it.
-            if (
-                value
-                and name in _REAL
-                and (isinstance(value, str) or (isinstance(value, (list, dict)) and _is_something(value)))
-            ):
+            if isinstance(value, str) or (isinstance(value, (list, dict)) and _is_something(value)):
                 return True
     return False
 

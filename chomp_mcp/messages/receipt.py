@@ -63,16 +63,10 @@ class Attempt:
 
     def as_dict(self) -> AttemptView:
         """The receipt's row."""
-        view: AttemptView = {
-            "router": self.router,
-            "model": self.model,
-            "outcome": self.outcome,
-            "status": self.status,
-            "ms": self.ms,
-        }
-        if self.message:
-            view["message"] = self.message
-        return view
+        route: AttemptView = {
+            "router": self.router, "model": self.model, "outcome": self.outcome, "status": self.status, "ms": self.ms
+        }  # fmt: skip
+        return {**route, "message": self.message} if self.message else route
 
 
 @struct(frozen=True, slots=True)

@@ -128,13 +128,9 @@ class ChatRequest:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ChatRequest:
         """The request that `as_dict` told; fields of other versions are passed over."""
-        known = {name: value[name] for name in ("body", "model", "router", "stream", "session") if name in value}
-        return cls(
-            **known,
-            timeout_seconds=value.get("timeout_seconds"),
-            notes=tuple(value.get("notes", ())),
-            needs=frozenset(value.get("needs", ())),
-        )
+        plain = ("body", "model", "router", "stream", "session", "timeout_seconds")
+        known = {name: value[name] for name in plain if name in value}
+        return cls(**known, notes=tuple(value.get("notes", ())), needs=frozenset(value.get("needs", ())))
 
     @property
     def said(self) -> Mapping[str, Any]:
@@ -196,9 +192,8 @@ class ChatRequest:
     def without(self, names: Collection[str]) -> ChatRequest:
         """Without these fields of the body."""
         body = {name: value for name, value in self.body.items() if name not in names}
-        return replace(
-            self, body=body, notes=self.all_notes, wishes=tuple(name for name in self.wishes if name not in names)
-        )
+        wishes = tuple(name for name in self.wishes if name not in names)
+        return replace(self, body=body, notes=self.all_notes, wishes=wishes)
 
     def with_stream(self, stream: bool) -> ChatRequest:
         return replace(self, stream=stream)
