@@ -124,9 +124,8 @@ class Authentication:
         if caller.doors:
             needed = next((doors for beginnings, doors in _DOORS if path.startswith(beginnings)), set())
             if not needed & set(caller.doors):
-                raise NotAllowed(
-                    f"This token does not open {path[:100]}.", hint=f"It opens: {', '.join(caller.doors)}."
-                )
+                hint = f"It opens: {', '.join(caller.doors)}."
+                raise NotAllowed(f"This token does not open {path[:100]}.", hint=hint)
         scope.setdefault("state", {})["caller"] = caller
         scope[SHARE].belongs_to(caller)
         if HANG_UP not in scope and scope["method"] == "POST" and path.startswith(_BUSY_PREFIXES):

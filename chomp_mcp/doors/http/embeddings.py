@@ -50,7 +50,6 @@ class _Completions(Call):
 
 def _request(body: Mapping[str, Any], content: str, scope: Scope) -> ChatRequest:
     if not body.get(content):
-        raise InvalidRequest(
-            f"{content} is empty.", hint=f"Send a text or a list of texts as {content}.", param=content
-        )
+        hint = f"Send a text or a list of texts as {content}."
+        raise InvalidRequest(f"{content} is empty.", hint=hint, param=content)
     return envelope_of(body, patience=patience_of(scope[HEADERS]))

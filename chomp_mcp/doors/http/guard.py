@@ -34,15 +34,9 @@ _DRAIN_SECONDS = 5.0
 _GOOGLES_CALLS: Final = (":generateContent", ":streamGenerateContent", ":countTokens")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _EXPOSED = (
-    "x-request-id",
-    "x-chomp-router",
-    "x-chomp-model",
-    "x-chomp-attempts",
-    "x-chomp-notes",
-    "retry-after",
-    "x-should-retry",
-    "mcp-session-id",
-)
+    "x-request-id", "x-chomp-router", "x-chomp-model", "x-chomp-attempts", "x-chomp-notes", "retry-after",
+    "x-should-retry", "mcp-session-id",
+)  # fmt: skip
 
 Headers = Mapping[bytes, bytes]
 

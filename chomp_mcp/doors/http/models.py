@@ -34,18 +34,16 @@ class _Models:
             raise UnknownModel(f"No {request.headers[LOOKING_FOR][:100]!r} is here: this is a chomp gateway.")
         router = request.query_params.get("router") or AUTO
         page = await self._chomp.list_models(router, limit=None, caller=caller_of(request.scope))
+        models = (*page.groups, *page.models)
         if _is_for_anthropic(request):
-            entries = [anthropic_models.entry(model, self._name(model)) for model in (*page.groups, *page.models)]
+            entries = [anthropic_models.entry(model, self._name(model)) for model in models]
             shown = anthropic_models.page(entries, request.query_params)
             return Json({**shown, **list_errors(page)})
         # Codex names itself in `originator`, and asks with `?client_version=`.
         if request.headers.get("originator", "").startswith("codex") or "client_version" in request.query_params:
-            return Json(codex_models.catalogue([*page.groups, *page.models], self._name))
-        listed = {
-            "object": "list",
-            "data": [openai_model(m, page.known_by.get(m.ref)) for m in (*page.groups, *page.models)],
-        }
-        return Json({**listed, **list_errors(page)})
+            return Json(codex_models.catalogue(models, self._name))
+        rows = [openai_model(model, page.known_by.get(model.ref)) for model in models]
+        return Json({"object": "list", "data": rows, **list_errors(page)})
 
     def _name(self, model: Model) -> str:
         return self._chomp.routers[model.router].name if model.router else "group"

@@ -9,14 +9,12 @@ from typing import Any
 from chomp_mcp import wire
 from chomp_mcp.doors.mcp.incoming import is_empty
 
-HOSTS_OWN = frozenset(
-    {
-        # n8n's agents, to every tool (n8n #22787, #37308)
-        "action", "chatInput", "sessionId", "toolCallId", "tool",
-        # Cursor and others, to tools that take nothing
-        "random_string",
-    }
-)  # fmt: skip
+HOSTS_OWN = frozenset({
+    # n8n's agents, to every tool (n8n #22787, #37308)
+    "action", "chatInput", "sessionId", "toolCallId", "tool",
+    # Cursor and others, to tools that take nothing
+    "random_string",
+})  # fmt: skip
 """What hosts add themselves, and no model can leave out."""
 
 

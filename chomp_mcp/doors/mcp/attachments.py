@@ -46,10 +46,8 @@ class Attachments:
         if not files and not save_to.strip():
             return request, None
         if self._started_in is None:
-            raise NotAllowed(
-                "Over HTTP no file of this machine is read or written: the client may be on another one.",
-                hint="Put the text into the prompt, or connect over stdio.",
-            )
+            why = "Over HTTP no file of this machine is read or written: the client may be on another one."
+            raise NotAllowed(why, hint="Put the text into the prompt, or connect over stdio.")
         roots = await self._roots(ctx)
         if isinstance(roots, InputRequiredResult):
             return roots

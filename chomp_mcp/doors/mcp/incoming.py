@@ -119,14 +119,15 @@ def _text(value: Any) -> Any:
     return wire.dumps(_integral(value)).decode() if is_number else value
 
 
+def _texts(value: Any) -> Any:
+    """An object whose numbers are texts; what is none stays what it is."""
+    return {name: _text(inner) for name, inner in value.items()} if isinstance(value, dict) else value
+
+
 def _hello(params: dict[str, Any]) -> dict[str, Any]:
-    info = params.get("clientInfo")
-    about = {name: _text(value) for name, value in info.items()} if isinstance(info, dict) else {}
-    return {
-        **params,
-        "capabilities": _objects(params.get("capabilities")),
-        "clientInfo": {"name": "", "version": "", **about},
-    }
+    info, able = params.get("clientInfo"), _objects(params.get("capabilities"))
+    about = {"name": "", "version": "", **(_texts(info) if isinstance(info, dict) else {})}
+    return {**params, "capabilities": able, "clientInfo": about}
 
 
 def _arguments(params: dict[str, Any]) -> dict[str, Any]:
@@ -146,16 +147,11 @@ def _arguments(params: dict[str, Any]) -> dict[str, Any]:
 def _prompt(params: dict[str, Any]) -> dict[str, Any]:
     """The arguments of prompts are texts."""
     params = _arguments(params)
-    given = params["arguments"]
-    texts = {name: _text(value) for name, value in given.items()} if isinstance(given, dict) else given
-    return {**params, "arguments": texts}
+    return {**params, "arguments": _texts(params["arguments"])}
 
 
 def _completion(params: dict[str, Any]) -> dict[str, Any]:
-    argument = params.get("argument")
-    if not isinstance(argument, dict):
-        return params
-    return {**params, "argument": {name: _text(value) for name, value in argument.items()}}
+    return {**params, "argument": _texts(params["argument"])} if "argument" in params else params
 
 
 def _page(params: dict[str, Any]) -> dict[str, Any]:
@@ -170,8 +166,5 @@ _BY_METHOD: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "prompts/get": _prompt,
     "completion/complete": _completion,
     "notifications/cancelled": lambda params: {**params, "requestId": _integral(params.get("requestId"))},
-    "tools/list": _page,
-    "prompts/list": _page,
-    "resources/list": _page,
-    "resources/templates/list": _page,
+    **dict.fromkeys(("tools/list", "prompts/list", "resources/list", "resources/templates/list"), _page),
 }

@@ -68,10 +68,8 @@ class KeyDesk:
         try:
             with anyio.fail_after(PATIENCE_SECONDS):
                 answered = await ctx.elicit_url(message, url, _nonce(url))
-        except (
-            MCPError,
-            TimeoutError,
-        ):  # some declare that they open pages, and never answer: claude-code #85442, #94806
+        # Some declare that they open pages, and never answer: claude-code #85442, #94806.
+        except (MCPError, TimeoutError):
             return await self._pending(url, router)
         left = max(0.0, gives_up_at - anyio.current_time())
         result = await self._answered(ctx, self._pages, url, router, answered.action, left)
@@ -84,10 +82,8 @@ class KeyDesk:
         """The person agreed to open the page (and may be typing), or said no."""
         if action != "accept":
             await pages.forget(_nonce(url))
-            previews = await self._previews()
-            return _result(
-                ctx, f"The page was not opened. `{_command(router)}` in a terminal does the same.", routers=previews
-            )
+            message = f"The page was not opened. `{_command(router)}` in a terminal does the same."
+            return _result(ctx, message, routers=await self._previews())
         saved = await pages.wait(_nonce(url), seconds)
         if not saved:
             return await self._pending(url, router)
@@ -108,9 +104,8 @@ class KeyDesk:
 
 def _result(ctx: Context[Any, Any], message: str, **structured: Any) -> CallToolResult:
     """The words stand in the structured content too where the host shows its model nothing else."""
-    if host_of(ctx.request_context).takes_text_alone:
-        return tool_result(message, message=message, **structured)
-    return tool_result(message, **structured)
+    told = {"message": message} if host_of(ctx.request_context).takes_text_alone else {}
+    return tool_result(message, **told, **structured)
 
 
 def merged(keys: Mapping[str, str], openrouter_key: str) -> dict[str, str]:

@@ -78,16 +78,9 @@ class Tools:
         if isinstance(attached, InputRequiredResult):
             return attached
         request, target = attached
-        job = await self._chomp.jobs.ask(
-            current_caller.get(),
-            request,
-            prompt=prompt,
-            system=system,
-            save_to=target,
-            deadline_seconds=min(self._chomp.settings.deadline_seconds, host.ask_seconds, patience.get()),
-            on_progress=_progress(ctx),
-            door="mcp",
-        )
+        ask = partial(self._chomp.jobs.ask, current_caller.get(), request, prompt=prompt, system=system, door="mcp")
+        deadline_seconds = min(self._chomp.settings.deadline_seconds, host.ask_seconds, patience.get())
+        job = await ask(save_to=target, deadline_seconds=deadline_seconds, on_progress=_progress(ctx))
         self._attachments.save_later(job)
         return asked(await self._attachments.saved(job), host)
 
@@ -127,17 +120,9 @@ class Tools:
         cursor: str = "",
     ) -> CallToolResult:
         """The models the user's keys reach, with context length and prices."""
-        return models_listed(
-            await self._chomp.list_models(
-                router,
-                query=query,
-                free_only=free_only,
-                needs=needs,
-                limit=limit,
-                cursor=cursor,
-                caller=current_caller.get(),
-            )
-        )
+        filters: dict[str, Any] = {"query": query, "free_only": free_only, "needs": needs}
+        page = await self._chomp.list_models(router, **filters, limit=limit, cursor=cursor, caller=current_caller.get())
+        return models_listed(page)
 
     async def register_keys(
         self,
@@ -185,13 +170,9 @@ def _found(words: str) -> dict[str, Any]:
 
 
 def _tool(body: Callable[..., Awaitable[Any]], title: str, hints: ToolAnnotations, meta: dict[str, Any]) -> Tool:
+    about = " ".join((body.__doc__ or "").split())
     made = ChompTool.from_function(
-        body,
-        title=title,
-        description=" ".join((body.__doc__ or "").split()),
-        annotations=hints,
-        meta=meta,
-        structured_output=False,
+        body, title=title, description=about, annotations=hints, meta=meta, structured_output=False
     )
     made.parameters = slim(made.parameters)
     made.fn_metadata.output_schema = OUTPUTS[made.name]
@@ -216,13 +197,11 @@ class ChompTool(Tool):
             if isinstance(cause, ValidationError):
                 # Without the values, one of which may be a key.
                 details = cause.errors(include_url=False, include_context=False, include_input=False)
-                wrong = [
-                    f"{'.'.join(map(str, each['loc']))} {_WRONG.get(each['type'], 'is wrong')}" for each in details
-                ]
+                rows = ((".".join(map(str, each["loc"])), _WRONG.get(each["type"], "is wrong")) for each in details)
+                wrong = [f"{place} {what}" for place, what in rows]
                 raise ToolError(f"{self.name}: {', '.join(wrong)}. Correct that and call again.") from cause
-            raise UnexpectedToolError(
-                f"{self.name} failed inside chomp. The server's log (stderr) says why; status shows what works."
-            ) from cause
+            why = "The server's log (stderr) says why; status shows what works."
+            raise UnexpectedToolError(f"{self.name} failed inside chomp. {why}") from cause
 
 
 _WRONG = {
@@ -230,13 +209,9 @@ _WRONG = {
     "string_type": "is not text",
     "string_unicode": "is not valid Unicode",
     "dict_type": "is not an object",
-    "bool_parsing": "is not true or false",
-    "bool_type": "is not true or false",
-    "int_parsing": "is not a whole number",
-    "int_type": "is not a whole number",
-    "int_from_float": "is not a whole number",
-    "float_parsing": "is not a number",
-    "float_type": "is not a number",
+    **dict.fromkeys(("bool_parsing", "bool_type"), "is not true or false"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "is not a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "is not a number"),
 }
 """pydantic's error types in words; none repeats the value, which may be a key."""
 

@@ -72,26 +72,20 @@ def _operation(
         words += ["-H", "'content-type: application/json'", "-d", shlex.quote(json.dumps(body.get("example", {})))]
     parts.append(f'<pre tabindex="0"><code>{escape(" ".join(words))}</code></pre>')
     if parameters:
-        rows = ((each["name"], each["in"], each["schema"], each.get("description", "")) for each in parameters)
-        parts.append(
-            frame.table(
-                ("Parameter", "Stands in", "Is", "Meaning"),
-                [(f"<code>{name}</code>", place, _kind(schema), _prose(about)) for name, place, schema, about in rows],
-            )
-        )
+        rows = [
+            (f"<code>{each['name']}</code>", each["in"], _kind(each["schema"]), _prose(each.get("description", "")))
+            for each in parameters
+        ]
+        parts.append(frame.table(("Parameter", "Stands in", "Is", "Meaning"), rows))
     if body:
         parts.append(f"<h3>Send</h3><p>{_kind(body['schema'])}</p>{_shape(resolved(body['schema'], described))}")
     answers = [(status, resolved(answer, described)) for status, answer in operation["responses"].items()]
-    parts.append(
-        frame.table(
-            ("Answer", "Type", "Is", "Meaning"),
-            [
-                (f"<code>{status}</code>", escape(kind), _kind(content["schema"]), _prose(answer["description"]))
-                for status, answer in answers
-                for kind, content in answer["content"].items()
-            ],
-        )
-    )
+    told = [
+        (f"<code>{status}</code>", escape(kind), _kind(content["schema"]), _prose(answer["description"]))
+        for status, answer in answers
+        for kind, content in answer["content"].items()
+    ]
+    parts.append(frame.table(("Answer", "Type", "Is", "Meaning"), told))
     title = f'<code><b class="method">{method.upper()}</b> {escape(path)}</code> {escape(operation["summary"])}'
     return f'<details id="{operation["operationId"]}"><summary>{title}</summary>{"".join(parts)}</details>'
 

@@ -45,22 +45,19 @@ class _HomePage:
     async def show(self, request: Request) -> Response:
         """GET /: the page."""
         _check_owner(request)
-        kept = (
-            "what was asked and answered for a day" if self._chomp.settings.keep_bodies else "no prompt and no answer"
-        )
+        is_kept = self._chomp.settings.keep_bodies
         book = await self._chomp.books.of(OWNER)
         lists = await self._chomp.models.soon(listed_routers(book), book.keys, LIST_SECONDS)
         found = await self._chomp.priced([model for known in lists.values() if known for model in known.models])
+        snippets = home_parts.snippets(self._snippets(frame.address(request)))
         return frame.page(
             "home",
             version=version(),
             now=datetime.now().astimezone().strftime("%H:%M:%S"),
             panel=await panel(self._chomp, OWNER, bodies=True),
             models=home_parts.section("Models", home_parts.models(found)),
-            snippets=home_parts.section(
-                "Connect a client", home_parts.snippets(self._snippets(frame.address(request)))
-            ),
-            kept=kept,
+            snippets=home_parts.section("Connect a client", snippets),
+            kept="what was asked and answered for a day" if is_kept else "no prompt and no answer",
         )
 
     async def events(self, request: Request) -> Response:

@@ -37,12 +37,10 @@ def spend(view: SpendView, under_way: int | None) -> str:
     """Today and this month against the budgets; how many requests are under way, for who may know."""
     calls = f"{view['calls_today']} calls, {view['unpriced_calls_today']} of unknown price"
     tokens = f"{view['input_tokens_today']} tokens in, {view['output_tokens_today']} out"
-    now = (
-        ""
-        if under_way is None
-        else f'<section><h2>Under way</h2><p class="figure">{under_way}</p>'
-        f'<p class="dim">requests in this process; ${escape(view["reserved_usd"])} reserved</p></section>'
-    )
+    now = ""
+    if under_way is not None:
+        reserved = f'<p class="dim">requests in this process; ${escape(view["reserved_usd"])} reserved</p>'
+        now = f'<section><h2>Under way</h2><p class="figure">{under_way}</p>{reserved}</section>'
     return (
         f'<div class="cards">{_card("Spent today", view["today_usd"], view["daily_budget_usd"], calls)}'
         f"{_card('Spent this month', view['month_usd'], view['monthly_budget_usd'], tokens)}{now}</div>"
@@ -50,12 +48,10 @@ def spend(view: SpendView, under_way: int | None) -> str:
 
 
 def _card(title: str, spent: str, budget: str | None, below: str) -> str:
-    meter = (
-        f'<meter aria-label="{title} of the budget" max="{escape(budget)}" value="{escape(spent)}"></meter>'
-        if budget
-        else ""
-    )
-    of = f"of ${escape(budget)}" if budget else "no budget"
+    meter, of = "", "no budget"
+    if budget:
+        meter = f'<meter aria-label="{title} of the budget" max="{escape(budget)}" value="{escape(spent)}"></meter>'
+        of = f"of ${escape(budget)}"
     return (
         f'<section><h2>{title}</h2><p><span class="figure">${escape(_short(spent))}</span> '
         f'<span class="dim">{of}</span></p>{meter}<p class="dim">{escape(below)}</p></section>'
@@ -85,22 +81,14 @@ def routers(rows: Mapping[str, RouterStatus], previews: Mapping[str, str]) -> st
             usable = f'<span class="bad">{escape(reason + until)}</span>'
         limits = escape(row["limits"]) + " (documented)" if row["limits"] else "unknown"
         left = [escape(quota_line(each)) for each in row["quota"] if each["remaining"] is not None]
-        cells.append(
-            (
-                escape(row["name"]),
-                escape(previews.get(router, "none needed")),
-                usable,
-                "<br>".join(left) or f'<span class="dim">{limits}</span>',
-                f"${escape(_short(row['spent_today_usd']))}",
-            )
-        )
-    below = (
-        f'<p class="dim">Without a key: {escape(", ".join(others))}. Add one: <code>chomp-mcp keys add</code></p>'
-        if others
-        else ""
-    )
-    headers = ("Router", "Key", "Usable", "Left", "Spent today")
-    return table(headers, cells, has_number=True) + below
+        name, key = escape(row["name"]), escape(previews.get(router, "none needed"))
+        quota = "<br>".join(left) or f'<span class="dim">{limits}</span>'
+        cells.append((name, key, usable, quota, f"${escape(_short(row['spent_today_usd']))}"))
+    shown = table(("Router", "Key", "Usable", "Left", "Spent today"), cells, has_number=True)
+    if others:
+        names = escape(", ".join(others))
+        shown += f'<p class="dim">Without a key: {names}. Add one: <code>chomp-mcp keys add</code></p>'
+    return shown
 
 
 def exchanges(rows: Iterable[ExchangeView]) -> str:

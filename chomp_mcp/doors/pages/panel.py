@@ -14,12 +14,10 @@ async def panel(chomp: Chomp, caller: Caller, *, bodies: bool = False) -> str:
     status, previews = await chomp.status(caller), await chomp.keyring.previews(caller)
     recent = [] if "trouble" in status else await chomp.receipts.recent(EXCHANGES, caller, bodies=bodies)
     under_way = len(chomp.gateway.under_way) if caller.is_owner else None
-    return "\n".join(
-        [
-            home_parts.trouble(status),
-            home_parts.spend(status["spend"], under_way),
-            home_parts.section("Routers", home_parts.routers(status["routers"], previews)),
-            home_parts.section("Requests", home_parts.exchanges(recent)),
-            home_parts.section("Jobs", home_parts.jobs(status)),
-        ]
-    )
+    sections = {
+        "Routers": home_parts.routers(status["routers"], previews),
+        "Requests": home_parts.exchanges(recent),
+        "Jobs": home_parts.jobs(status),
+    }
+    head = (home_parts.trouble(status), home_parts.spend(status["spend"], under_way))
+    return "\n".join([*head, *(home_parts.section(title, content) for title, content in sections.items())])
