@@ -23,7 +23,7 @@ from chomp_mcp.doors.files import saved, target_for
 from chomp_mcp.doors.views import job_head
 from chomp_mcp.errors import ChompError, StoreError
 from chomp_mcp.gateway import detached
-from chomp_mcp.messages import OWNER, ChatRequest, Completion, receipt_line
+from chomp_mcp.messages import OWNER, ChatRequest, Completion, Job, receipt_line
 from chomp_mcp.settings import Settings
 from chomp_mcp.store.threads import Thread
 
@@ -36,7 +36,22 @@ def ask(args: argparse.Namespace) -> None:
 
 def dispatch(args: argparse.Namespace) -> None:
     """Store the job, start the process that runs it, print its id."""
-    anyio.run(_dispatch, args, prompt_of(args.prompt))
+    prompt = prompt_of(args.prompt)  # before there is an event loop, as above
+
+    async def dispatched() -> Job:
+        async with Chomp(Settings.load()) as chomp:
+            target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
+            request = await request_of(chomp, args, prompt)
+            queue = detached.queue_of(chomp.settings, chomp.routers)
+            launcher = detached.Launcher(chomp.jobs, chomp.job_processes, queue)
+            return await launcher.dispatch(OWNER, request, prompt=prompt, system=args.system, save_to=target)
+
+    job = anyio.run(dispatched)
+    if args.json:
+        show_json(job_head(job))
+    else:
+        print(job.id)
+        remark(f"{job.model or 'the first model that answers'} · collect it with: chomp-mcp result {job.id} --wait 60")
 
 
 async def chat(args: argparse.Namespace) -> int:
@@ -147,17 +162,3 @@ async def _at_once(
             completion = await reply.completion()
     thread = await _kept(chomp, request, completion.text, thread)
     return {"status": "done", "text": completion.text, "job_id": "", "receipt": reply.receipt().as_dict()}, thread
-
-
-async def _dispatch(args: argparse.Namespace, prompt: str) -> None:
-    async with Chomp(Settings.load()) as chomp:
-        target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
-        request = await request_of(chomp, args, prompt)
-        queue = detached.queue_of(chomp.settings, chomp.routers)
-        launcher = detached.Launcher(chomp.jobs, chomp.job_processes, queue)
-        job = await launcher.dispatch(OWNER, request, prompt=prompt, system=args.system, save_to=target)
-    if args.json:
-        show_json(job_head(job))
-    else:
-        print(job.id)
-        remark(f"{job.model or 'the first model that answers'} · collect it with: chomp-mcp result {job.id} --wait 60")

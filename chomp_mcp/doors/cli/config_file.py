@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -60,7 +61,17 @@ class ConfigFile:
         data = text.encode(self.encoding, "surrogateescape")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            backup = None if self.text is None else self._backed_up()
+            backup = None
+            if self.text is not None:
+                stamp = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+                names = itertools.chain([stamp], (f"{stamp}-{number}" for number in itertools.count(1)))
+                backups = (self.path.with_name(f"{self.path.name}.{name}.bak") for name in names)
+                backup = next(each for each in backups if not each.exists())
+                try:
+                    shutil.copy2(self.path, backup)
+                except OSError:  # a full disk leaves half of it
+                    backup.unlink(missing_ok=True)
+                    raise
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
             try:
                 with os.fdopen(handle, "wb") as file:
@@ -79,18 +90,4 @@ class ConfigFile:
         except OSError as error:
             hint = "Use --print and paste the text yourself."
             raise StoreError(f"{self.path} cannot be written: {error.strerror}.", hint=hint) from None
-        return backup
-
-    def _backed_up(self) -> Path:
-        stamp = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-        backup = self.path.with_name(f"{self.path.name}.{stamp}.bak")
-        number = 1
-        while backup.exists():
-            backup = self.path.with_name(f"{self.path.name}.{stamp}-{number}.bak")
-            number += 1
-        try:
-            shutil.copy2(self.path, backup)
-        except OSError:  # a full disk leaves half of it
-            backup.unlink(missing_ok=True)
-            raise
         return backup

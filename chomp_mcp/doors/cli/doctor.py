@@ -94,7 +94,24 @@ def _installation(settings: Settings, routers: Iterable[Router], *, repair: bool
         yield check("keys at rest", str(keys), failed=exit_code(keys))
     else:
         yield check("keys at rest", keys["note"], failed=5 if keys["sealed"] and not keys["master_key"] else 0)
-    yield from _server(settings)
+    # The server, as a client would start it, and every line that it writes to stdout.
+    env = {**launch.client_environment(os.environ), "CHOMP_HOME": str(settings.home)}
+    started = time.monotonic()
+    try:
+        with Server(launch.command(), env) as server:
+            hello = server.ask("initialize", HELLO)
+            took = time.monotonic() - started
+            server.tell("notifications/initialized")
+            tools = server.ask("tools/list", {})["tools"]
+            listed = time.monotonic() - started - took
+    except NoAnswer as error:
+        yield check("server", str(error), failed=2)
+        return
+    slow = ": some clients wait no longer than 5 s" if took >= SLOW_SECONDS else ""
+    yield check("server", f"{hello['serverInfo']['name']} answered initialize in {took:.2f} s{slow}")
+    yield check("tools", f"{', '.join(t['name'] for t in tools)} in {listed:.2f} s", failed=0 if tools else 2)
+    detail = f"something prints to it: {server.noise[0][:60]!r}" if server.noise else "nothing but MCP on it"
+    yield check("stdout", detail, failed=2 if server.noise else 0)
 
 
 def _together(sources: Iterable[Callable[[], Iterator[Check]]]) -> Iterator[Check]:
@@ -118,29 +135,6 @@ def _together(sources: Iterable[Callable[[], Iterator[Check]]]) -> Iterator[Chec
             running -= 1
         else:
             yield row
-
-
-def _server(settings: Settings) -> Iterator[Check]:
-    """Start the server as a client would, and read every line that it writes to stdout."""
-    env = {**launch.client_environment(os.environ), "CHOMP_HOME": str(settings.home)}
-    started = time.monotonic()
-    try:
-        with Server(launch.command(), env) as server:
-            hello = server.ask("initialize", HELLO)
-            took = time.monotonic() - started
-            server.tell("notifications/initialized")
-            tools = server.ask("tools/list", {})["tools"]
-            listed = time.monotonic() - started - took
-    except NoAnswer as error:
-        yield check("server", str(error), failed=2)
-        return
-    name = hello["serverInfo"]["name"]
-    slow = ": some clients wait no longer than 5 s" if took >= SLOW_SECONDS else ""
-    yield check("server", f"{name} answered initialize in {took:.2f} s{slow}")
-    yield check("tools", f"{', '.join(t['name'] for t in tools)} in {listed:.2f} s", failed=0 if tools else 2)
-    noise = server.noise
-    detail = f"something prints to it: {noise[0][:60]!r}" if noise else "nothing but MCP on it"
-    yield check("stdout", detail, failed=2 if noise else 0)
 
 
 def _keys(

@@ -40,12 +40,6 @@ def provider_of(name: str, settings: Settings, model: str) -> Client:
     return replace(client, path=lambda: beside, project="")
 
 
-def _opencode(url: str, model: str, has_token: bool) -> dict[str, Any]:
-    options = {"baseURL": url, "apiKey": f"{{env:{TOKEN}}}" if has_token else "chomp"}
-    models = {model: {"name": f"{model} (chomp)"}}
-    return {"npm": "@ai-sdk/openai-compatible", "name": "chomp", "options": options, "models": models}
-
-
 def _vscode(url: str, model: str, has_token: bool) -> dict[str, Any]:
     """A Custom Endpoint of its chat (1.122 and later). It needs figures: small ones are safe with every model."""
     listed = {"id": model, "name": f"{model} (chomp)", "url": f"{url}/chat/completions"}
@@ -79,7 +73,16 @@ _PROVIDERS: Mapping[str, _Provider] = {
         ),
         "Then: codex -c model_provider=chomp -m {model}",
     ),
-    "opencode": _Provider("provider", _opencode, "Then: opencode -m chomp/{model}"),
+    "opencode": _Provider(
+        "provider",
+        lambda url, model, has_token: {
+            "npm": "@ai-sdk/openai-compatible",
+            "name": "chomp",
+            "options": {"baseURL": url, "apiKey": f"{{env:{TOKEN}}}" if has_token else "chomp"},
+            "models": {model: {"name": f"{model} (chomp)"}},
+        },
+        "Then: opencode -m chomp/{model}",
+    ),
     "vscode": _Provider(
         "",
         _vscode,

@@ -27,7 +27,7 @@ import anyio
 import anyio.to_thread
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.cli.agents import AGENTS, Agent, Run, Setup
+from chomp_mcp.doors.cli.agents import AGENTS, Run, Setup
 from chomp_mcp.doors.cli.output import remark, show_json
 from chomp_mcp.errors import ChompError, StoreError
 from chomp_mcp.messages import OWNER, ChatRequest, Model
@@ -63,8 +63,18 @@ def run(args: argparse.Namespace) -> int:
         notes = (*setup.notes, _OVER_HTTP) if over_http and f"{url}/mcp" in str(setup) else setup.notes
         return replace(setup, without=without, notes=notes)
 
-    if args.only_print:
-        _show(agent, setup_for(_address(settings), "<token of this run>"), args)
+    if args.only_print:  # as a shell would take it, or as JSON
+        setup = setup_for(_address(settings), "<token of this run>")
+        command = [agent.program, *setup.arguments, *args.arguments]
+        if args.json:
+            told = {"without": setup.without, "command": command, "notes": setup.notes}
+            show_json({"environment": setup.environment, **told})
+            return 0
+        unset = [f"unset {name}" for name in setup.without]
+        export = [f"export {name}={shlex.quote(value)}" for name, value in setup.environment.items()]
+        print(*unset, *export, shlex.join(command), sep="\n")
+        for note in setup.notes:
+            remark(note)
         return 0
     program = shutil.which(agent.program)
     if program is None:
@@ -89,22 +99,6 @@ _OVER_HTTP = (
     "files. `chomp-mcp keys add` stores keys, then they come with files."
 )
 _SECRETS = ("CHOMP_MASTER_KEY", "CHOMP_NEW_MASTER_KEY", "GATEWAY_AUTH_TOKEN")
-
-
-def _show(agent: Agent, setup: Setup, args: argparse.Namespace) -> None:
-    """What would be set, as a shell would take it, or as JSON."""
-    command = [agent.program, *setup.arguments, *args.arguments]
-    if args.json:
-        told = {"without": setup.without, "command": command, "notes": setup.notes}
-        show_json({"environment": setup.environment, **told})
-        return
-    for name in setup.without:
-        print(f"unset {name}")
-    for name, value in setup.environment.items():
-        print(f"export {name}={shlex.quote(value)}")
-    print(shlex.join(command))
-    for note in setup.notes:
-        remark(note)
 
 
 async def _listed(settings: Settings, model: str) -> Model | None:

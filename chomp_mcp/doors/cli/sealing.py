@@ -34,33 +34,33 @@ def rotate(args: argparse.Namespace) -> None:
     given = os.environ.get(NEW_VARIABLE, "").strip()
     if not given and not sys.stdin.isatty():
         given = sys.stdin.readline().strip()  # before there is an event loop, which would keep Ctrl-C from ending it
-    anyio.run(_rotate, given, args.json)
 
-
-async def _rotate(given: str, as_json: bool) -> None:
-    async with Chomp(Settings.load()) as chomp:
-        sealed, masters = chomp.sealed, chomp.sealed.masters
-        with masters.one_at_a_time():
-            _, place = await _found(sealed)
-            text = given or made()
-            new = parsed(text, NEW_VARIABLE if given else VARIABLE)
-            if place == VARIABLE:
-                if given and as_json:
+    async def resealed() -> tuple[int, str]:
+        async with Chomp(Settings.load()) as chomp:
+            sealed, masters = chomp.sealed, chomp.sealed.masters
+            with masters.one_at_a_time():
+                _, place = await _found(sealed)
+                text = given or made()
+                new = parsed(text, NEW_VARIABLE if given else VARIABLE)
+                if place != VARIABLE:
+                    # Both are kept until everything is sealed anew, so that a crash between loses nothing.
+                    place = masters.keep([text, *masters.kept()], place)
+                    count = await sealed.reseal(new)
+                    masters.keep([text], place)
+                    return count, place
+                if given and args.json:
                     show_json({"master_key": None})
                 elif not given:
                     # Told before anything is sealed with it: a closed pipe must not take it away.
-                    show_json({"master_key": text}) if as_json else print(text, flush=True)
+                    show_json({"master_key": text}) if args.json else print(text, flush=True)
                     sys.stdout.flush()
-                count = await sealed.reseal(new)
-            else:
-                # Both are kept until everything is sealed anew, so that a crash between loses nothing.
-                place = masters.keep([text, *masters.kept()], place)
-                count = await sealed.reseal(new)
-                masters.keep([text], place)
+                return await sealed.reseal(new), place
+
+    count, place = anyio.run(resealed)
     if place == VARIABLE:
         remark(f"{_keys(count)} sealed with it. Set {VARIABLE} to it wherever chomp-mcp runs, and start that again.")
     else:
-        _tell(as_json, count, place, f"a new key in {place}")
+        _tell(args.json, count, place, f"a new key in {place}")
 
 
 async def decrypt(args: argparse.Namespace) -> None:

@@ -85,7 +85,8 @@ class _HomePage:
         from chomp_mcp.doors.cli import install
         from chomp_mcp.doors.cli.clients import CLIENTS as KNOWN
 
-        key = "GATEWAY_AUTH_TOKEN" if self._chomp.settings.auth_token else "none"
+        settings = self._chomp.settings
+        key = "GATEWAY_AUTH_TOKEN" if settings.auth_token else "none"
         served = {
             "OpenAI SDKs and agents": f"OPENAI_BASE_URL={address}/v1\nOPENAI_API_KEY={key}",
             "Claude Code and the Anthropic SDK": f"ANTHROPIC_BASE_URL={address}\nANTHROPIC_AUTH_TOKEN={key}",
@@ -93,11 +94,8 @@ class _HomePage:
             "curl": f"curl {address}/v1/chat/completions -H 'content-type: application/json' \\\n"
             '  -d \'{"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}\'',
         }
-        entries = {
-            f"{KNOWN[name].name} (or: chomp-mcp install {name})": install.snippet(KNOWN[name], self._chomp.settings)
-            for name in CLIENTS
-        }
-        return {**served, **entries}
+        known = {f"{KNOWN[name].name} (or: chomp-mcp install {name})": KNOWN[name] for name in CLIENTS}
+        return served | {title: install.snippet(client, settings) for title, client in known.items()}
 
 
 def _check_owner(request: Request) -> None:

@@ -34,17 +34,28 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
         parents = parents[name]
         if not isinstance(parents, dict | Container | OutOfOrderTableProxy):
             raise CannotEdit(f'"{name}" in it is no table')
+    newline = "\r\n" if "\r\n" in text else "\n"
     own = next(_sections(text, above, is_exact=True), None)
     if own is not None and last not in parents:
-        newline = "\r\n" if "\r\n" in text else "\n"
         gap = "" if text[: own[1]].endswith("\n") else newline
         line = tomlkit.dumps({last: _item(value)}).strip("\n") + newline
         return text[: own[1]] + gap + line + text[own[1] :]
     is_section = isinstance(value, dict) and isinstance(parents, Table | Container | OutOfOrderTableProxy)
-    if is_section and last not in parents:
-        return _appended(text, document, path, value)
-    parents[last] = _item(value)
-    return tomlkit.dumps(document)
+    if not is_section or last in parents:
+        parents[last] = _item(value)
+        return tomlkit.dumps(document)
+    # At the end of the text: tomlkit would put it behind its sisters, into somebody's comment perhaps.
+    made: Any = tomlkit.table()
+    for name, inner in value.items():
+        made.add(name, _item(inner))
+    for name in reversed(path[1:]):
+        outer = tomlkit.table(is_super_table=True)
+        outer.add(name, made)
+        made = outer
+    whole = tomlkit.document()
+    whole.add(path[0], made)
+    gap = "" if not document.as_string().strip() else newline if text.endswith("\n") else newline * 2
+    return text + gap + tomlkit.dumps(whole).replace("\n", newline)
 
 
 def drop(text: str, path: Sequence[str]) -> str:
@@ -95,20 +106,3 @@ def _item(value: Any) -> Any:
     table = tomlkit.inline_table()
     table.update(value)
     return table
-
-
-def _appended(text: str, document: tomlkit.TOMLDocument, path: Sequence[str], value: dict[str, Any]) -> str:
-    """A section at the end of the text: tomlkit would put it behind its sisters, into somebody's comment perhaps."""
-    section = tomlkit.table()
-    for name, inner in value.items():
-        section.add(name, _item(inner))
-    made: Any = section
-    for name in reversed(path[1:]):
-        outer = tomlkit.table(is_super_table=True)
-        outer.add(name, made)
-        made = outer
-    whole = tomlkit.document()
-    whole.add(path[0], made)
-    newline = "\r\n" if "\r\n" in text else "\n"
-    gap = "" if not document.as_string().strip() else newline if text.endswith("\n") else newline * 2
-    return text + gap + tomlkit.dumps(whole).replace("\n", newline)
