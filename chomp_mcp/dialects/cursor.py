@@ -7,10 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.openai.answer import answered, nonsense
+from chomp_mcp.dialects.openai.answer import answered, object_in
 from chomp_mcp.dialects.openai.history import fit
 from chomp_mcp.dialects.openai.shapes import completion, head, piece
-from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.openai.usage import read_usage
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder
 from chomp_mcp.dialects.stream.framing import Objects
@@ -55,12 +54,9 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A whole answer; one that is still `pending` or `processing` ran out of time on the adapter's side."""
-    try:
-        answer = loads(body)
-    except ValueError:
-        return nonsense(body)
-    if not isinstance(answer, Mapping):
-        return nonsense(body)
+    answer = object_in(body)
+    if isinstance(answer, Failed):
+        return answer
     if error := _error(answer):
         return error
     if (status := answer.get("status")) in ("pending", "processing"):

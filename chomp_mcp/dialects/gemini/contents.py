@@ -11,6 +11,17 @@ from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import text_of
 
 _Part = dict[str, Any]
+SAMPLING: Mapping[str, str] = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+}
+"""Chat completions' fields -> those of `generationConfig`."""
+MODES: Mapping[str, str] = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
+"""Chat completions' `tool_choice` -> Gemini's mode of calling."""
 _SYSTEM = ("system", "developer")
 _READ = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id"})
 _DATA_URL = re.compile(r"data:([^;,]*)[^,]*;base64,(.*)", re.DOTALL)

@@ -7,21 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp import wire
+from chomp_mcp.dialects.gemini.contents import MODES, SAMPLING
 from chomp_mcp.dialects.openai.shapes import call
-from chomp_mcp.dialects.values import as_list, as_mapping
-from chomp_mcp.errors import InvalidRequest
+from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, wrong
 
-_CONFIG = {
-    "temperature": "temperature",
-    "topP": "top_p",
-    "topK": "top_k",
+_CONFIG = {theirs: ours for ours, theirs in SAMPLING.items()} | {
     "maxOutputTokens": "max_tokens",
     "stopSequences": "stop",
-    "seed": "seed",
-    "presencePenalty": "presence_penalty",
-    "frequencyPenalty": "frequency_penalty",
 }
-_CHOICES = {"AUTO": "auto", "ANY": "required", "NONE": "none"}
+_CHOICES = {theirs: ours for ours, theirs in MODES.items()}
 _READ = frozenset({"contents", "systemInstruction", "system_instruction", "tools", "toolConfig", "generationConfig"})
 _SCHEMAS = frozenset({"responseMimeType", "responseSchema", "responseJsonSchema", "thinkingConfig"})
 _Part = dict[str, Any]
@@ -39,7 +33,7 @@ def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     contents = body.get("contents")
     if not isinstance(contents, list) or not contents or not all(isinstance(each, Mapping) for each in contents):
         hint = 'Send "contents": [{"role": "user", "parts": [{"text": "…"}]}].'
-        raise InvalidRequest("contents is not a list with at least one content.", hint=hint, param="contents")
+        raise wrong("contents", " is not a list with at least one content.", hint)
     for content in contents:
         history.add(content, "assistant" if content.get("role") == "model" else "user")
     chat: dict[str, Any] = {"messages": history.messages}
@@ -48,8 +42,7 @@ def chat_of(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     chat |= {ours: config[theirs] for theirs, ours in _CONFIG.items() if config.get(theirs) is not None}
     schema = config.get("responseJsonSchema") or _lowered(config.get("responseSchema"))
     if isinstance(schema, Mapping) and schema:
-        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-        chat["response_format"] = form
+        chat["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     elif config.get("responseMimeType") == "application/json":
         chat["response_format"] = {"type": "json_object"}
     unknown = [name for name in config if name not in _CONFIG and name not in _SCHEMAS]
@@ -70,7 +63,7 @@ class _History:
         self._count = 0
 
     def add(self, content: Mapping[str, Any], role: str) -> None:
-        given = [part for part in as_list(content.get("parts")) if isinstance(part, Mapping)]
+        given = as_objects(content.get("parts"))
         parts = [made for part in given if not part.get("thought") and (made := self._part(part))]
         if role == "assistant":
             calls = []

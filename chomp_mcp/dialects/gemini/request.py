@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from chomp_mcp import wire
-from chomp_mcp.dialects.gemini.contents import contents_of
+from chomp_mcp.dialects.gemini.contents import MODES, SAMPLING, contents_of
 from chomp_mcp.dialects.openai.allowed_tools import allowed
 from chomp_mcp.dialects.openai.functions import with_tools
 from chomp_mcp.dialects.openai.history import fit
@@ -19,23 +19,11 @@ from chomp_mcp.dialects.openai.request import headers_of
 from chomp_mcp.dialects.values import OURS, as_list, as_mapping, as_text
 from chomp_mcp.messages import ChatRequest, Route, WireRequest
 
-_CONFIG: Mapping[str, str] = {
-    "temperature": "temperature",
-    "top_p": "topP",
-    "top_k": "topK",
-    "seed": "seed",
-    "presence_penalty": "presencePenalty",
-    "frequency_penalty": "frequencyPenalty",
-    "n": "candidateCount",
-}
-_READ = frozenset(
-    {
-        *_CONFIG,
-        *("messages", "max_tokens", "max_completion_tokens", "stop", "response_format", "reasoning_effort"),
-        *("tools", "tool_choice"),
-    }
-)
-_MODES: Mapping[Any, str] = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
+_CONFIG = {**SAMPLING, "n": "candidateCount"}
+_READ = frozenset({
+    *_CONFIG, "messages", "max_tokens", "max_completion_tokens", "stop", "response_format", "reasoning_effort", "tools",
+    "tool_choice",
+})  # fmt: skip
 _HAS_BUDGET = re.compile(r"gemini-(?:1|2)")
 """Models that take a budget of thinking; later ones take a level, and insist on the signatures of their calls."""
 _BUDGETS: Mapping[Any, int] = {
@@ -112,8 +100,8 @@ def _tools(given: Mapping[str, Any], lost: set[str]) -> dict[str, Any]:
     if found := allowed(choice):
         choice = found[0]
         functions = [each for each in functions if each["name"] in found[1]]
-    if isinstance(choice, str) and choice in _MODES:
-        config = {"mode": _MODES[choice]}
+    if isinstance(choice, str) and choice in MODES:
+        config = {"mode": MODES[choice]}
     elif name := as_mapping(as_mapping(choice).get("function")).get("name"):
         config = {"mode": "ANY", "allowedFunctionNames": [name]}
     return {

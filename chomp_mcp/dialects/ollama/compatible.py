@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from chomp_mcp import wire
 from chomp_mcp.dialects.ollama import native as ollama_native
@@ -13,7 +13,7 @@ from chomp_mcp.dialects.openai.models import entries, is_hidden
 from chomp_mcp.dialects.openai.stream import StreamDecoder
 from chomp_mcp.dialects.openai.text import loads
 from chomp_mcp.dialects.stream.framing import Either
-from chomp_mcp.dialects.values import as_mapping, as_objects
+from chomp_mcp.dialects.values import as_mapping, as_objects, as_text
 from chomp_mcp.messages import ChatRequest, Completion, Delta, ErrorObject, Failed, Model, Route, Router, WireRequest
 
 _NATIVE = ("options", "num_ctx", "keep_alive", "think")
@@ -47,11 +47,8 @@ def encode(route: Route, request: ChatRequest) -> WireRequest:
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
     """A whole answer of either endpoint."""
-    try:
-        answer = loads(body)
-    except ValueError:
-        return answers.nonsense(body)
-    if isinstance(answer, Mapping) and ollama_native.is_native(answer):
+    answer = answers.object_in(body)
+    if isinstance(answer, dict) and ollama_native.is_native(answer):
         return answers.answered(ollama_native.completion_of(answer))
     return answers.decode(body)
 
@@ -71,12 +68,8 @@ def encode_list(router: Router, key: str) -> WireRequest | None:
 def decode_list(router: Router, body: bytes) -> tuple[Model, ...]:
     """What is pulled and chats; the list tells no context length. `ValueError` when the body is no list."""
     chatting = [row for row in entries(body) if "bert" not in str(as_mapping(row.get("details")).get("family", ""))]
-    names = [row.get("model") or row.get("name") for row in chatting]
-    return tuple(
-        Model(router.id, name, free=router.free)
-        for name in names
-        if isinstance(name, str) and not is_hidden(router, name)
-    )
+    names = [as_text(row.get("model") or row.get("name")) for row in chatting]
+    return tuple(Model(router.id, name, free=router.free) for name in names if name and not is_hidden(router, name))
 
 
 class _Decoder(StreamDecoder):

@@ -61,13 +61,17 @@ def _usage(answer: Mapping[str, Any]) -> Usage | None:
 
 def answer_in(body: bytes) -> dict[str, Any] | Failed | ErrorObject:
     """The object of a whole answer; or the error that it holds; or what came in its place."""
+    answer = object_in(body)
+    return answer if isinstance(answer, Failed) else error_in(answer) or answer
+
+
+def object_in(body: bytes) -> dict[str, Any] | Failed:
+    """The object that a body is; or what came in its place."""
     try:
         answer = loads(body)
     except ValueError:
         return nonsense(body)
-    if not isinstance(answer, dict):
-        return nonsense(body)
-    return error_in(answer) or answer
+    return answer if isinstance(answer, dict) else nonsense(body)
 
 
 def error_in(answer: Mapping[str, Any]) -> ErrorObject | None:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.asgi import Json, by_method, caller_of, number, read_json, while_connected
-from chomp_mcp.doors.http.auth import is_loopback, may_register
+from chomp_mcp.doors.http.auth import is_open, may_register
 from chomp_mcp.doors.http.chat import list_errors, list_failed
 from chomp_mcp.doors.views import ApiModel, api_job, api_model
 from chomp_mcp.errors import ChompError, InvalidRequest, NotAllowed, RateLimited
@@ -63,8 +63,7 @@ class _Keys:
             raise RateLimited("Too many registrations from this address.", hint=hint, retry_after=wait)
         body = await read_json(request.receive)
         if body.keys() & set(FIELDS):
-            is_owner = not settings.auth_token and is_loopback(settings.host)  # where no token means the owner
-            return Json(await self._issue(OWNER if is_owner else None, body))
+            return Json(await self._issue(OWNER if is_open(settings) else None, body))
         keys = _keys_in(body)
         token, stranger = await self._chomp.keyring.create()
         try:

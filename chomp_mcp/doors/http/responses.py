@@ -36,10 +36,8 @@ def routes(chomp: Chomp) -> list[Route]:
     """The Responses API's part of the route table."""
 
     async def nothing_is_stored(request: Request) -> NoReturn:
-        error = InvalidRequest(
-            f"There is no {request.method} {request.url.path[:200]}: responses are not stored here.",
-            hint="Send what was said before in input of POST /v1/responses.",
-        )
+        why = f"There is no {request.method} {request.url.path[:200]}: responses are not stored here."
+        error = InvalidRequest(why, hint="Send what was said before in input of POST /v1/responses.")
         error.status, error.code = 404, "not_found"
         raise error
 
@@ -56,11 +54,8 @@ class Responses(Call):
         body = await read_json(receive)
         headers = scope[HEADERS]
         words = _ResponsesWords(body)
-        request = envelope_of(
-            {name: body[name] for name in _ENVELOPE if name in body},
-            session=conversation_of(headers, body),
-            patience=patience_of(headers),
-        )
+        envelope = {name: body[name] for name in _ENVELOPE if name in body}
+        request = envelope_of(envelope, session=conversation_of(headers, body), patience=patience_of(headers))
         passed = {name.decode(): value.decode("latin-1") for name, value in headers.items() if name in _PASSED_ON}
         request = replace(
             request,

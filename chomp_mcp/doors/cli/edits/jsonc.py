@@ -197,24 +197,13 @@ def _value(text: str, start: int) -> _Node:
     first = text[start : start + 1]
     if first in {"{", "["}:
         return _container(text, start)
-    if first == '"':
-        return _string(text, start)
-    found = _PLAIN.match(text, start)
-    if found is None:
-        raise CannotEdit(f"it is no JSON at {_place(text, start)}")
-    return _read(text, start, found[0])
+    return _scalar(text, start, _STRING if first == '"' else _PLAIN)
 
 
-def _string(text: str, start: int) -> _Node:
-    found = _STRING.match(text, start)
-    if found is None:
-        raise CannotEdit(f"it is no JSON at {_place(text, start)}")
-    return _read(text, start, found[0])
-
-
-def _read(text: str, start: int, token: str) -> _Node:
-    """A text, a number or a word; an escape may be none, and a number longer than Python reads."""
-    try:
+def _scalar(text: str, start: int, pattern: re.Pattern[str]) -> _Node:
+    """A text, a number or a word."""
+    token = found[0] if (found := pattern.match(text, start)) else ""
+    try:  # an escape may be none, and a number longer than Python reads
         return _Node(json.loads(token, strict=False), start, start + len(token))
     except ValueError:
         raise CannotEdit(f"it is no JSON at {_place(text, start)}") from None
@@ -228,7 +217,7 @@ def _container(text: str, start: int) -> _Node:
     while text[position : position + 1] != end:
         begin = position
         if is_object:
-            key = _string(text, position)
+            key = _scalar(text, position, _STRING)
             position = _next(text, key.end)[0]
             if text[position : position + 1] != ":":
                 raise CannotEdit(f"it is no JSON at {_place(text, position)}")
