@@ -62,7 +62,6 @@ class Attempt:
     message: str = ""
 
     def as_dict(self) -> AttemptView:
-        """The receipt's row."""
         route: AttemptView = {
             "router": self.router, "model": self.model, "outcome": self.outcome, "status": self.status, "ms": self.ms
         }  # fmt: skip

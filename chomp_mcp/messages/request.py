@@ -60,7 +60,6 @@ class Translated(Mapping[str, Any]):
         self._made: tuple[Mapping[str, Any], Iterable[str]] | None = None
 
     def read(self) -> tuple[Mapping[str, Any], Iterable[str]]:
-        """The body and the sentences."""
         if self._made is None:
             self._made = self._make()
         return self._made
@@ -190,7 +189,6 @@ class ChatRequest:
         return cls(body={"messages": messages, **options}, model=model or "", router=router or AUTO)
 
     def without(self, names: Collection[str]) -> ChatRequest:
-        """Without these fields of the body."""
         body = {name: value for name, value in self.body.items() if name not in names}
         wishes = tuple(name for name in self.wishes if name not in names)
         return replace(self, body=body, notes=self.all_notes, wishes=wishes)

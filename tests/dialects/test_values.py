@@ -5,12 +5,14 @@ from types import MappingProxyType
 
 import pytest
 
-from chomp_mcp.dialects.values import as_list, as_mapping, as_text
+from chomp_mcp.dialects.values import as_index, as_list, as_mapping, as_text
 
 OF_OTHER_SHAPES = [None, True, 0, 1.5, "text", ["entry"], {"name": "value"}]
 
 
-@pytest.mark.parametrize(("read", "empty", "own"), [(as_mapping, {}, dict), (as_list, [], list), (as_text, "", str)])
+@pytest.mark.parametrize(
+    ("read", "empty", "own"), [(as_mapping, {}, dict), (as_list, [], list), (as_text, "", str), (as_index, 0, int)]
+)
 def test_what_has_the_shape_is_given_back_itself_and_all_else_is_empty(read, empty, own):
     for value in OF_OTHER_SHAPES:
         if isinstance(value, own):

@@ -87,7 +87,15 @@ def translate(route: Route, request: ChatRequest) -> Translated:
         if _PERSONAL.search(user) or len(user) > _LONGEST_USER:
             user = "user-" + hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         body["metadata"] = {"user_id": user}
-    if output := _output(route, given, moved):
+    output: dict[str, Any] = {}
+    wanted = as_mapping(given.get("response_format"))
+    schema = as_mapping(wanted.get("json_schema")).get("schema") if wanted.get("type") == "json_schema" else None
+    if isinstance(schema, Mapping):
+        output["format"] = {"type": "json_schema", "schema": closed(schema, moved)}
+    effort = _EFFORTS.get(str(given.get("reasoning_effort")))
+    if effort and not _SAMPLED.search(route.model):
+        output["effort"] = effort
+    if output:
         body["output_config"] = {**output, **as_mapping(given.get("output_config"))}
     notes += _mind_thinking(route, body, has_limit=limit is not None)
     if moved:
@@ -136,16 +144,3 @@ def _mind_thinking(route: Route, body: dict[str, Any], *, has_limit: bool) -> li
         return notes
     body["thinking"] = {**thinking, "budget_tokens": limit - 1}
     return [*notes, f"budget_tokens {budget} is not less than max_tokens: {limit - 1} was sent"]
-
-
-def _output(route: Route, given: Mapping[str, Any], moved: set[str]) -> dict[str, Any]:
-    """`output_config`: OpenAI's json_schema and reasoning_effort."""
-    output: dict[str, Any] = {}
-    wanted = as_mapping(given.get("response_format"))
-    schema = as_mapping(wanted.get("json_schema")).get("schema") if wanted.get("type") == "json_schema" else None
-    if isinstance(schema, Mapping):
-        output["format"] = {"type": "json_schema", "schema": closed(schema, moved)}
-    effort = _EFFORTS.get(str(given.get("reasoning_effort")))
-    if effort and not _SAMPLED.search(route.model):
-        output["effort"] = effort
-    return output

@@ -68,9 +68,14 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         **_tools(given, lost),
         **({"reasoning": reasoning} if reasoning else {}),
         **({"text": text} if text else {}),
-        **_include(route, given),
         **({"stream": True} if request.stream else {}),
     }
+    # Sealed reasoning is asked for, unless `include` is empty: without it a model thinks anew with every result.
+    include = [*as_list(given.get("include"))]
+    if include or "include" not in given:
+        include += [_SEALED] if not _DOES_NOT_REASON.search(route.model) else []
+        include += ["message.output_text.logprobs"] if given.get("logprobs") else []
+        body |= {"include": list(dict.fromkeys(include))} if include else {}
     if limit:
         body["max_output_tokens"] = max(limit, _LEAST_OUTPUT) if isinstance(limit, int) else limit
     if "tools" not in body:
@@ -85,18 +90,6 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         notes.append(f"{router.id} takes no limit of {limit} tokens: {_LEAST_OUTPUT} was sent")
     sent = {name: value for name, value in body.items() if name not in router.drop}
     return sent, (*notes, *history.notes)
-
-
-def _include(route: Route, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Sealed reasoning is asked for, unless `include` is empty: without it a model thinks anew with every result."""
-    include = as_list(given.get("include"))
-    if "include" in given and not include:
-        return {}
-    if not _DOES_NOT_REASON.search(route.model):
-        include = [*include, _SEALED]
-    if given.get("logprobs"):
-        include = [*include, "message.output_text.logprobs"]
-    return {"include": list(dict.fromkeys(include))} if include else {}
 
 
 _REASONING = frozenset({"effort", "summary", "generate_summary"})

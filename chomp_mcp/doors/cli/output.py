@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
@@ -105,41 +105,34 @@ def table(
             break
         place = shown[0].index(name)
         shown = [[cell for at, cell in enumerate(row) if at != place] for row in shown]
-    print("\n".join(_laid_out(shown, room, wraps=wraps)))
-
-
-def _width(rows: Sequence[Sequence[str]]) -> int:
-    return sum(max(map(len, column)) + len(_GAP) for column in zip(*rows, strict=True)) - len(_GAP)
-
-
-def _laid_out(rows: Sequence[Sequence[str]], room: int, *, wraps: bool) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    over = _width(rows) - room if room else 0
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    over = _width(shown) - room if room else 0
     last = len(widths) - 1
     if over > 0 and wraps and widths[last] - over >= MIN_TEXT:
         widths[last] -= over
     elif over > 0 and widths[0] - over >= MIN_FIRST:
         widths[0] -= over
     elif over > 0:
-        width = max(map(len, rows[0][1:]), default=0)
-        for row in rows[1:]:
-            yield row[0]
-            yield from (
-                f"  {name.ljust(width)}  {cell}" for name, cell in zip(rows[0][1:], row[1:], strict=True) if cell
-            )
+        names = [name.ljust(max(map(len, shown[0][1:]))) for name in shown[0][1:]]
+        for row in shown[1:]:
+            lines = (f"  {name}  {cell}" for name, cell in zip(names, row[1:], strict=True) if cell)
+            print(row[0], *lines, sep="\n")
         return
-    for row in rows:
-        cells = list(row)
-        if len(cells[0]) > widths[0]:
-            yield cells[0]
-            cells[0] = ""
-        texts = textwrap.wrap(cells[last], widths[last], break_long_words=False, break_on_hyphens=False) or [""]
+    for row in shown:
+        if len(row[0]) > widths[0]:
+            print(row[0])
+            row[0] = ""
+        texts = textwrap.wrap(row[last], widths[last], break_long_words=False, break_on_hyphens=False) or [""]
         if not wraps:
-            texts = [cells[last]]
-        head = _GAP.join(cell.ljust(width) for cell, width in zip(cells[:last], widths, strict=False))
+            texts = [row[last]]
+        head = _GAP.join(cell.ljust(width) for cell, width in zip(row[:last], widths, strict=False))
         indent = " " * len(head)
         for index, text in enumerate(texts):
-            yield f"{indent if index else head}{_GAP if last else ''}{text}".rstrip()
+            print(f"{indent if index else head}{_GAP if last else ''}{text}".rstrip())
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) + len(_GAP) for column in zip(*rows, strict=True)) - len(_GAP)
 
 
 def clock(at: float | None) -> str:

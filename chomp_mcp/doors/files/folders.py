@@ -105,7 +105,6 @@ class Folders:
             raise InvalidRequest(why, hint=hint, param="files")
 
     def refuse(self, text: str, param: str = "files") -> NoReturn:
-        """The error for a path outside."""
         why = f"{text[:200]!r} is outside of the allowed folders: {', '.join(map(str, self.paths))}."
         hint = "Name a file inside, or have the user add its folder to CHOMP_FILES."
         raise InvalidRequest(why, hint=hint, param=param)

@@ -102,7 +102,6 @@ class _AnthropicWords(Words):
 
 
 def _request(body: Mapping[str, Any], headers: Mapping[bytes, bytes], settings: Settings) -> ChatRequest:
-    """A Messages body as a request."""
     for name, types in _TYPES.items():
         value = body.get(name)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):

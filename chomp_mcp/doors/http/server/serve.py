@@ -37,17 +37,22 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
     if settings.workers > 1 and sys.platform == "win32":
         hint = "Leave GATEWAY_WORKERS and --workers out."
         raise InvalidSetting("GATEWAY_WORKERS is more than 1, and on Windows one process serves a port.", hint=hint)
-    _allow_many_sockets()
+    if sys.platform != "win32":  # every stream takes two sockets, and many systems allow 1,024 unless asked
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(hard, _MOST_SOCKETS)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     if settings.store:
         _check_store(settings)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2048)
     except OSError as error:
-        raise InvalidSetting(
-            f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}.",
-            hint="Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST.",
-        ) from None
+        why = f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}."
+        hint = "Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST."
+        raise InvalidSetting(why, hint=hint) from None
     with listening:
         settings = replace(settings, port=listening.getsockname()[1])
         configure(settings.log or "error")
@@ -100,15 +105,10 @@ def _supervise(settings: Settings, listening: socket.socket, *, as_json: bool) -
         max_caller_requests=-(-settings.max_caller_requests // settings.workers),  # rounded up: 0 means another default
         max_request_bytes=settings.max_request_bytes // settings.workers,
     )
-    app = partial(_app, share, _state_key(settings))
-    patience = GRACE_SECONDS + 2 * SETTLE_SECONDS
+    config = configured(partial(_app, share, _state_key(settings)), settings, factory=True)
+    ready, patience = partial(_announce, settings, as_json=as_json), GRACE_SECONDS + 2 * SETTLE_SECONDS
     with bind(listening) as port:
-        Supervisor(
-            configured(app, settings, factory=True),
-            port,
-            ready=partial(_announce, settings, as_json=as_json),
-            stop_seconds=patience,
-        ).run()
+        Supervisor(config, port, ready=ready, stop_seconds=patience).run()
 
 
 def _app(settings: Settings, state_key: bytes) -> Starlette:
@@ -146,15 +146,3 @@ def _announce(settings: Settings, *, as_json: bool) -> None:
 def bracketed(host: str) -> str:
     """A host as it stands in a URL."""
     return f"[{host.strip('[]')}]" if ":" in host else host
-
-
-def _allow_many_sockets() -> None:
-    """Every stream takes two, and many systems allow 1,024 unless asked."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(hard, _MOST_SOCKETS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
