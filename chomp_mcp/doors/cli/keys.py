@@ -56,9 +56,8 @@ def add(args: argparse.Namespace) -> None:
         key = typed(None)
         owner = routing.owner_of_key(key, chomp.routers.values())
         if owner is None:
-            raise InvalidRequest(
-                "How this key begins says nothing of its router.", hint="Name it: chomp-mcp keys add ROUTER"
-            )
+            hint = "Name it: chomp-mcp keys add ROUTER"
+            raise InvalidRequest("How this key begins says nothing of its router.", hint=hint)
         router_id = owner.id
     preview, checked = anyio.run(
         partial(store_checked, router_id, key, keep_others=not args.replace, check=not args.no_check)
@@ -154,9 +153,8 @@ def checked_key(text: str, name: str, page: str) -> str:
     """What was typed or pasted, if the router of that name may have given it out; its quotes and `NAME=` go."""
     for key in key_shape.cleaned(text).split(","):
         if reason := key_shape.why_no_key(key_shape.cleaned(key)):
-            raise InvalidRequest(
-                f"That is no key for {name}: it {reason}.", hint=f"Copy it from {page or 'its maker'}."
-            )
+            hint = f"Copy it from {page or 'its maker'}."
+            raise InvalidRequest(f"That is no key for {name}: it {reason}.", hint=hint)
     return text.strip()
 
 

@@ -58,9 +58,8 @@ def _is_piped() -> bool:
 def _read_stdin() -> str:
     data = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
     if len(data) > MAX_PROMPT_BYTES:
-        raise TooLarge(
-            f"stdin has more than {MAX_PROMPT_BYTES / 1e6:.1f} MB.", hint="Send it in parts.", param="prompt"
-        )
+        hint = "Send it in parts."
+        raise TooLarge(f"stdin has more than {MAX_PROMPT_BYTES / 1e6:.1f} MB.", hint=hint, param="prompt")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -78,9 +77,8 @@ async def request_of(chomp: Chomp, args: argparse.Namespace, prompt: str, thread
     for pair in args.options:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
-            raise InvalidRequest(
-                f"The option {pair[:80]!r} is not NAME=VALUE.", hint="Write -o temperature=0.2.", param="options"
-            )
+            hint = "Write -o temperature=0.2."
+            raise InvalidRequest(f"The option {pair[:80]!r} is not NAME=VALUE.", hint=hint, param="options")
         try:  # what reads as JSON is that value, anything else the text
             options[name.strip()] = json.loads(text)
         except ValueError:
@@ -126,9 +124,8 @@ def _schema(path: str) -> dict[str, Any]:
     try:
         schema = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidRequest(
-            f"The schema {path} cannot be read: {error.strerror}.", hint="Name a file with a JSON schema."
-        ) from None
+        hint = "Name a file with a JSON schema."
+        raise InvalidRequest(f"The schema {path} cannot be read: {error.strerror}.", hint=hint) from None
     except ValueError as error:
         raise InvalidRequest(f"The schema {path} is not JSON: {error}.", hint="Mend it there.") from None
     if not isinstance(schema, Mapping):

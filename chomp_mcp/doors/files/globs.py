@@ -59,9 +59,8 @@ def places(names: Sequence[str], folders: Folders) -> Iterator[Found]:
         for match in found:
             count += 1
             if count > MOST_FILES:
-                raise InvalidRequest(
-                    f"files matches more than {MOST_FILES} files.", hint="Give a narrower glob.", param="files"
-                )
+                hint = "Give a narrower glob."
+                raise InvalidRequest(f"files matches more than {MOST_FILES} files.", hint=hint, param="files")
             # A link with a harmless name does not name the secret that it leads to.
             length = min(len(given), len(match.parts))
             yield Found(match, is_glob, not is_glob and given[-length:] == match.parts[-length:])

@@ -42,9 +42,8 @@ def _looked_at(text: str, folders: Folders) -> Place:
     if place is None:
         folders.refuse(text, "save_to")
     if not place.path.parent.is_dir():
-        raise InvalidRequest(
-            f"The folder of {text[:200]!r} does not exist.", hint="Name a file in a folder that does.", param="save_to"
-        )
+        hint = "Name a file in a folder that does."
+        raise InvalidRequest(f"The folder of {text[:200]!r} does not exist.", hint=hint, param="save_to")
     if text.endswith(("/", os.sep)) or place.path.is_dir():
         raise InvalidRequest(f"{text[:200]!r} is a folder.", hint="Name a file in it.", param="save_to")
     reason = secret_name(place.parts)

@@ -70,10 +70,9 @@ def check_bind(settings: Settings) -> None:
     if is_loopback(settings.host) or len(settings.auth_token) >= MIN_TOKEN_LENGTH:
         return
     lacks = f"has only {len(settings.auth_token)} characters" if settings.auth_token else "is not set"
-    raise InvalidSetting(
-        f"GATEWAY_HOST {settings.host!r} is reachable by others, and GATEWAY_AUTH_TOKEN {lacks}.",
-        hint=f"Set it to a random text of at least {MIN_TOKEN_LENGTH} characters, or bind 127.0.0.1.",
-    )
+    why = f"GATEWAY_HOST {settings.host!r} is reachable by others, and GATEWAY_AUTH_TOKEN {lacks}."
+    hint = f"Set it to a random text of at least {MIN_TOKEN_LENGTH} characters, or bind 127.0.0.1."
+    raise InvalidSetting(why, hint=hint)
 
 
 def is_open(settings: Settings) -> bool:

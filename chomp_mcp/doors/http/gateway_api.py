@@ -124,9 +124,8 @@ class _Views:
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: Prometheus text, of all callers together and so for the owner only."""
         if not caller_of(request.scope).is_owner:
-            raise NotAllowed(
-                "The metrics are the owner's.", hint="Use GATEWAY_AUTH_TOKEN; your own spend: /v1/providers."
-            )
+            hint = "Use GATEWAY_AUTH_TOKEN; your own spend: /v1/providers."
+            raise NotAllowed("The metrics are the owner's.", hint=hint)
         text = self._metrics.render(await self._chomp.metrics_snapshot())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
