@@ -115,9 +115,8 @@ def _calls(answer: Mapping[str, Any], first: int) -> list[dict[str, Any]]:
     for index, call in enumerate(map(as_mapping, as_list(answer["message"].get("tool_calls"))), first):
         given = as_mapping(call.get("function"))
         function = mend_arguments({"name": given.get("name"), "arguments": given.get("arguments") or {}})
-        calls.append(
-            {"index": index, "id": as_text(call.get("id")) or new_id(), "type": "function", "function": function}
-        )
+        call_id = as_text(call.get("id")) or new_id()
+        calls.append({"index": index, "id": call_id, "type": "function", "function": function})
     return calls
 
 

@@ -68,14 +68,10 @@ class TextDecoder(FrameDecoder):
     def _as_chat(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
         choices = [choice for choice in chunk.get("choices") or () if _is_choice(choice)]
         self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
-        choices_of_chat = [
-            {
-                "index": choice.get("index", 0),
-                "delta": {"content": choice["text"]},
-                "finish_reason": choice.get("finish_reason"),
-            }
-            for choice in choices
-        ]
+        choices_of_chat = []
+        for choice in choices:
+            head, ended_by = {"index": choice.get("index", 0)}, choice.get("finish_reason")
+            choices_of_chat.append({**head, "delta": {"content": choice["text"]}, "finish_reason": ended_by})
         return {**chunk, "choices": choices_of_chat}
 
 

@@ -19,9 +19,8 @@ async def models(args: argparse.Namespace) -> int:
     async with Chomp(Settings.load()) as chomp:
         whom = "the routers" if args.router == AUTO else args.router
         with StatusLine(lambda: f"asking {whom} for {'their' if args.router == AUTO else 'its'} models"):
-            page = await chomp.list_models(
-                args.router, query=args.query, free_only=args.free, needs=[args.needs], limit=None
-            )
+            filters = {"query": args.query, "free_only": args.free, "needs": [args.needs]}
+            page = await chomp.list_models(args.router, **filters, limit=None)
             found = await chomp.priced(page.models)
     is_narrowed = bool(args.query or args.free or args.needs)
     all_failed = bool(page.errors) and not found and not is_narrowed
@@ -33,13 +32,10 @@ async def models(args: argparse.Namespace) -> int:
             raise UpstreamFailed("; ".join(f"{router}: {why}" for router, why in page.errors.items()))
         return 0
     if shown:
-        rows = [
-            (
-                *(m.ref, m.context_length, m.max_output),
-                *(plain_price(m.price_in), plain_price(m.price_out), m.free, ", ".join(can)),
-            )
-            for m, can in ((each, sorted(each.can)) for each in shown)
-        ]
+        rows = []
+        for m in shown:
+            prices = (plain_price(m.price_in), plain_price(m.price_out))
+            rows.append((m.ref, m.context_length, m.max_output, *prices, m.free, ", ".join(sorted(m.can))))
         headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE", "CAN")
         table(headers, rows, droppable=("CAN", "MAX OUT", "CONTEXT"))
     elif not page.errors:

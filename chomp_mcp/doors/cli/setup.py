@@ -56,25 +56,16 @@ def setup(args: argparse.Namespace) -> None:
 async def _found() -> dict[str, Any]:
     takers, previews = await _takers()
     ours = typed_command()
-    return {
-        "routers": [
-            {
-                "id": router.id,
-                "name": router.name,
-                "key": previews.get(router.id),
-                "limits": router.limits,
-                "keys_page": router.keys_page,
-                "command": f"{ours} keys add {router.id}",
-            }
-            for router in takers
-        ],
-        "clients": [
-            {"id": name, "name": client.name, "command": f"{ours} install {name} --yes"}
-            for name, client in CLIENTS.items()
-            if client.is_installed()
-        ],
-        "first_question": f"{ours} ask {FIRST_QUESTION!r}",
-    }
+    routers = []
+    for router in takers:
+        told = {"id": router.id, "name": router.name, "key": previews.get(router.id), "limits": router.limits}
+        routers.append({**told, "keys_page": router.keys_page, "command": f"{ours} keys add {router.id}"})
+    clients = [
+        {"id": name, "name": client.name, "command": f"{ours} install {name} --yes"}
+        for name, client in CLIENTS.items()
+        if client.is_installed()
+    ]
+    return {"routers": routers, "clients": clients, "first_question": f"{ours} ask {FIRST_QUESTION!r}"}
 
 
 def key_takers(routers: Iterable[Router]) -> list[Router]:
