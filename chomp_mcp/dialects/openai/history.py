@@ -134,7 +134,17 @@ class _Fitting:
             return None if has_calls and self.router.null_content == "keep" else ""
         if not isinstance(content, list):
             return content
-        kept = [part for part in content if self._takes(part)]
+        kept, media = [], self.router.media
+        for part in content:
+            kind = MEDIA.get(str(part.get("type"))) if isinstance(part, dict) else None
+            image = part.get("image_url") if kind == "image" else None
+            url = image.get("url") if isinstance(image, dict) else image
+            # `image_data`: it fetches none from the web.
+            is_inline = "image_data" in media and isinstance(url, str) and url.startswith("data:")
+            if kind is None or kind in media or is_inline:
+                kept.append(part)
+            else:
+                self.lost.add(f"messages[].content[].{part['type']}")
         if content and not kept:
             kinds = sorted({str(part.get("type")) for part in content if isinstance(part, dict)})
             why = f"{self.router.id} takes no {', '.join(kinds)}, and a message holds nothing else."
@@ -147,18 +157,6 @@ class _Fitting:
             self.lost.update(f"messages[].content[].{name}" for part in kept for name in part.keys() - {"type", "text"})
             return "\n".join(text_of([part]) for part in kept)
         return kept if len(kept) < len(content) else content
-
-    def _takes(self, part: Any) -> bool:
-        kind = MEDIA.get(str(part.get("type"))) if isinstance(part, dict) else None
-        if kind is None or kind in self.router.media:
-            return True
-        if kind == "image" and "image_data" in self.router.media:  # it fetches none from the web
-            image = part.get("image_url")
-            url = image.get("url") if isinstance(image, dict) else image
-            if isinstance(url, str) and url.startswith("data:"):
-                return True
-        self.lost.add(f"messages[].content[].{part['type']}")
-        return False
 
 
 _REASONING = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"}

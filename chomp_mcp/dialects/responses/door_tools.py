@@ -83,20 +83,18 @@ class Tools:
     def _add(self, tool: Any, place: str, namespace: str = "", about: str = "") -> None:
         kind = tool.get("type") if isinstance(tool, Mapping) else None
         if not isinstance(kind, str):
-            raise InvalidRequest(f"{place} has no type.", hint='Send {"type": "function", "name": …}.', param=place)
+            raise wrong(place, " has no type.", 'Send {"type": "function", "name": …}.')
         if kind == "namespace":
             inner, name = tool.get("tools"), tool.get("name")
             if not isinstance(inner, list) or not name:
-                raise InvalidRequest(f"{place} is no namespace.", hint="A namespace has a name and tools.", param=place)
+                raise wrong(place, " is no namespace.", "A namespace has a name and tools.")
             about = str(tool.get("description") or "")
             for index, each in enumerate(inner):  # what it is about is told once, with the first of its tools
                 self._add(each, f"{place}.tools[{index}]", str(name), about if index == 0 else "")
-        elif kind in {"function", "custom"}:
-            self._add_function(tool, kind, place, namespace, about)
-        else:
+            return
+        if kind not in {"function", "custom"}:
             self.left_out.append(kind)
-
-    def _add_function(self, tool: Mapping[str, Any], kind: str, place: str, namespace: str, about: str) -> None:
+            return
         # Chat completions nests a function's fields; some clients send that shape here, too.
         row = {**tool, **(nested if isinstance(nested := tool.get(kind), Mapping) else {})}
         name = row.get("name")

@@ -7,7 +7,6 @@ import os
 import sys
 import webbrowser
 from collections.abc import Iterable
-from typing import Any
 
 import anyio
 
@@ -34,7 +33,15 @@ def setup(args: argparse.Namespace) -> None:
     With --json nothing is asked and nothing changed: what the walk would find, and the commands that do its steps.
     """
     if args.json:
-        show_json(anyio.run(_found))
+        (takers, previews), ours = anyio.run(_takers), typed_command()
+        routers = []
+        for router in takers:
+            told = {"id": router.id, "name": router.name, "key": previews.get(router.id), "limits": router.limits}
+            routers.append({**told, "keys_page": router.keys_page, "command": f"{ours} keys add {router.id}"})
+        installed = [(name, client.name) for name, client in CLIENTS.items() if client.is_installed()]
+        clients = [{"id": id_, "name": name, "command": f"{ours} install {id_} --yes"} for id_, name in installed]
+        first = f"{ours} ask {FIRST_QUESTION!r}"
+        show_json({"routers": routers, "clients": clients, "first_question": first})
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         hint = "Run chomp-mcp keys add ROUTER < FILE, then chomp-mcp install CLIENT --yes."
@@ -51,21 +58,6 @@ def setup(args: argparse.Namespace) -> None:
     print(f"\n3. The first question, to {router.name}: {FIRST_QUESTION}\n")
     asking.ask(parsed(["ask", FIRST_QUESTION, "-m", f"{router.id}/auto"]))
     print(as_typed(f'\nThat was all. Ask on: chomp-mcp ask "…" -m {router.id}/auto · what is left: chomp-mcp status'))
-
-
-async def _found() -> dict[str, Any]:
-    takers, previews = await _takers()
-    ours = typed_command()
-    routers = []
-    for router in takers:
-        told = {"id": router.id, "name": router.name, "key": previews.get(router.id), "limits": router.limits}
-        routers.append({**told, "keys_page": router.keys_page, "command": f"{ours} keys add {router.id}"})
-    clients = [
-        {"id": name, "name": client.name, "command": f"{ours} install {name} --yes"}
-        for name, client in CLIENTS.items()
-        if client.is_installed()
-    ]
-    return {"routers": routers, "clients": clients, "first_question": f"{ours} ask {FIRST_QUESTION!r}"}
 
 
 def key_takers(routers: Iterable[Router]) -> list[Router]:

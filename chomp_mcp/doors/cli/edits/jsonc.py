@@ -194,24 +194,11 @@ def _next(text: str, position: int) -> tuple[int, int]:
 
 
 def _value(text: str, start: int) -> _Node:
+    """Whatever begins there; of an array the values that have no name are called by their numbers."""
     first = text[start : start + 1]
-    if first in {"{", "["}:
-        return _container(text, start)
-    return _scalar(text, start, _STRING if first == '"' else _PLAIN)
-
-
-def _scalar(text: str, start: int, pattern: re.Pattern[str]) -> _Node:
-    """A text, a number or a word."""
-    token = found[0] if (found := pattern.match(text, start)) else ""
-    try:  # an escape may be none, and a number longer than Python reads
-        return _Node(json.loads(token, strict=False), start, start + len(token))
-    except ValueError:
-        raise CannotEdit(f"it is no JSON at {_place(text, start)}") from None
-
-
-def _container(text: str, start: int) -> _Node:
-    """An object or an array, with a member for each of its values; one without a name is called by its number."""
-    is_object = text[start] == "{"
+    if first not in {"{", "["}:
+        return _scalar(text, start, _STRING if first == '"' else _PLAIN)
+    is_object = first == "{"
     node, end = _Node({} if is_object else [], start), "}" if is_object else "]"
     position, last = _next(text, start + 1)
     while text[position : position + 1] != end:
@@ -239,6 +226,15 @@ def _container(text: str, start: int) -> _Node:
             raise CannotEdit(f"it is no JSON at {_place(text, position)}")
     node.last, node.end = last, position + 1
     return node
+
+
+def _scalar(text: str, start: int, pattern: re.Pattern[str]) -> _Node:
+    """A text, a number or a word."""
+    token = found[0] if (found := pattern.match(text, start)) else ""
+    try:  # an escape may be none, and a number longer than Python reads
+        return _Node(json.loads(token, strict=False), start, start + len(token))
+    except ValueError:
+        raise CannotEdit(f"it is no JSON at {_place(text, start)}") from None
 
 
 def _place(text: str, position: int) -> str:
