@@ -342,3 +342,4 @@ def token_view(token: Token) -> TokenView:
 
 
 SHOWN_ID = 12
+"""Characters of a caller's id that lists show; whoever means that token types no more of it."""

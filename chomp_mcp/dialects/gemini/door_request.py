@@ -11,6 +11,7 @@ from chomp_mcp.dialects.gemini.contents import MODES, SAMPLING
 from chomp_mcp.dialects.openai.shapes import call
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, wrong
 
+# Without `candidateCount`: this door tells one candidate, and says so where more were asked for.
 _CONFIG = {theirs: ours for ours, theirs in SAMPLING.items()} | {
     "maxOutputTokens": "max_tokens",
     "stopSequences": "stop",

@@ -71,7 +71,7 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         **({"stream": True} if request.stream else {}),
     }
     # Sealed reasoning is asked for, unless `include` is empty: without it a model thinks anew with every result.
-    include = [*as_list(given.get("include"))]
+    include = [*as_list(given.get("include"))]  # a copy: the caller's own list is sent to the next router, too
     if include or "include" not in given:
         include += [_SEALED] if not _DOES_NOT_REASON.search(route.model) else []
         include += ["message.output_text.logprobs"] if given.get("logprobs") else []
