@@ -15,11 +15,8 @@ from chomp_mcp.dialects.values import as_index, as_mapping
 from chomp_mcp.messages import Delta, ErrorObject, Usage
 
 FINISH: Mapping[str, str] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
+    **dict.fromkeys(("end_turn", "stop_sequence", "pause_turn"), "stop"),
+    **dict.fromkeys(("max_tokens", "model_context_window_exceeded"), "length"),
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }

@@ -12,19 +12,9 @@ from chomp_mcp.dialects.openai.tool_calls import mend_arguments, new_id
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Completion, Delta, Usage
 
-# Chat completions' name -> the name in `options`.
-_OPTIONS: Mapping[str, str] = {
-    "max_tokens": "num_predict",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "seed": "seed",
-    "stop": "stop",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "num_ctx": "num_ctx",
-}
+_SAME = ("temperature", "top_p", "top_k", "min_p", "seed", "stop", "frequency_penalty", "presence_penalty", "num_ctx")
+_OPTIONS: Mapping[str, str] = {"max_tokens": "num_predict", **dict(zip(_SAME, _SAME, strict=True))}
+"""Chat completions' name -> the name in `options`."""
 _AS_THEY_ARE = ("model", "tools", "keep_alive", "think")
 _READ = frozenset({*_OPTIONS, *_AS_THEY_ARE, "messages", "options", "response_format", "reasoning_effort"})
 _SETTLED = frozenset({"stream", "stream_options", "router", "chomp", "max_completion_tokens", "tool_choice"})

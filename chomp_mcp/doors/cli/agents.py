@@ -84,20 +84,16 @@ def _claude(run: Run) -> Setup:
 
 def _codex(run: Run) -> Setup:
     """A headless Codex (0.171) waits for no server that is not required, and nobody is there to approve a call."""
+    provider = {"name": "chomp", "base_url": f"{run.url}/v1", "env_key": TOKEN, "wire_api": "responses"}
+    server: dict[str, object] = {"command": command()[0], "args": command()[1:]}
+    if run.mcp_over_http:
+        server = {"url": f"{run.url}/mcp", "bearer_token_env_var": TOKEN}
+    server |= {"required": True, "default_tools_approval_mode": "approve"}
     settings: dict[str, object] = {
         "model": run.model,
         "model_provider": "chomp",
-        "model_providers.chomp.name": "chomp",
-        "model_providers.chomp.base_url": f"{run.url}/v1",
-        "model_providers.chomp.env_key": TOKEN,
-        "model_providers.chomp.wire_api": "responses",
-        **(
-            {"mcp_servers.chomp.url": f"{run.url}/mcp", "mcp_servers.chomp.bearer_token_env_var": TOKEN}
-            if run.mcp_over_http
-            else {"mcp_servers.chomp.command": command()[0], "mcp_servers.chomp.args": command()[1:]}
-        ),
-        "mcp_servers.chomp.required": True,
-        "mcp_servers.chomp.default_tools_approval_mode": "approve",
+        **{f"model_providers.chomp.{name}": value for name, value in provider.items()},
+        **{f"mcp_servers.chomp.{name}": value for name, value in server.items()},
         **({"model_context_window": run.context} if run.context else {}),
     }
     # JSON's texts, numbers, booleans and lists are TOML's.

@@ -64,33 +64,24 @@ class _Provider:
     token: str = f"It reads {TOKEN} from its own environment."
 
 
+# fmt: off
 _PROVIDERS: Mapping[str, _Provider] = {
-    "codex": _Provider(
-        "model_providers",
+    "codex": _Provider("model_providers",
         # A `[profiles.…]` beside it would be refused (0.171); the model is named at the start.
-        lambda url, _model, has_token: (
-            {"name": "chomp", "base_url": url, "wire_api": "responses"} | ({"env_key": TOKEN} if has_token else {})
-        ),
-        "Then: codex -c model_provider=chomp -m {model}",
-    ),
-    "opencode": _Provider(
-        "provider",
+        lambda url, _model, has_token: {"name": "chomp", "base_url": url, "wire_api": "responses",
+                                        **({"env_key": TOKEN} if has_token else {})},
+        "Then: codex -c model_provider=chomp -m {model}"),
+    "opencode": _Provider("provider",
         lambda url, model, has_token: {
-            "npm": "@ai-sdk/openai-compatible",
-            "name": "chomp",
+            "npm": "@ai-sdk/openai-compatible", "name": "chomp",
             "options": {"baseURL": url, "apiKey": f"{{env:{TOKEN}}}" if has_token else "chomp"},
-            "models": {model: {"name": f"{model} (chomp)"}},
-        },
-        "Then: opencode -m chomp/{model}",
-    ),
-    "vscode": _Provider(
-        "",
-        _vscode,
+            "models": {model: {"name": f"{model} (chomp)"}}},
+        "Then: opencode -m chomp/{model}"),
+    "vscode": _Provider("", _vscode,
         "Then pick {model} (chomp) in the chat's model picker; correct the two limits where you know better.",
-        "chatLanguageModels.json",
-        f"It asks for the key once: give it {TOKEN}.",
-    ),
+        "chatLanguageModels.json", f"It asks for the key once: give it {TOKEN}."),
 }
+# fmt: on
 
 DESKTOP = "claude-desktop"
 """Its provider is a file of its own in a library of them, not an entry in one: see desktop.py."""

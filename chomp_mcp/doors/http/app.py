@@ -50,18 +50,9 @@ SETTLE_SECONDS = 5.0
 """How long the last exchanges may take to be settled, once nothing more is written to their clients."""
 
 _ROUTES: tuple[Callable[[Chomp], list[Route]], ...] = (
-    chat_completions.routes,
-    messages.routes,
-    gemini.routes,
-    responses.routes,
-    embeddings.routes,
-    models.routes,
-    gateway_api.routes,
-    chomp_api.routes,
-    tokens.routes,
-    home_page.routes,
-    docs_page.routes,
-)
+    chat_completions.routes, messages.routes, gemini.routes, responses.routes, embeddings.routes, models.routes,
+    gateway_api.routes, chomp_api.routes, tokens.routes, home_page.routes, docs_page.routes,
+)  # fmt: skip
 """Each door's paths; openapi.yaml describes them."""
 
 
@@ -113,6 +104,9 @@ def build_app(
     )
 
 
+_Ring = Callable[[ASGIApp], ASGIApp]
+
+
 class _App(Starlette):
     """The edge, the authentication, then the busiest path by a look-up and everything else by Starlette's routing.
 
@@ -120,12 +114,7 @@ class _App(Starlette):
     """
 
     def __init__(
-        self,
-        *,
-        edge: Callable[[ASGIApp], ASGIApp],
-        authentication: Callable[[ASGIApp], ASGIApp],
-        direct: Mapping[tuple[str, str], ASGIApp],
-        **options: Any,
+        self, *, edge: _Ring, authentication: _Ring, direct: Mapping[tuple[str, str], ASGIApp], **options: Any
     ) -> None:
         super().__init__(**options)
         self.router.redirect_slashes = False  # the edge takes them off
