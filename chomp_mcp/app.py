@@ -302,9 +302,8 @@ class Chomp:
             if not router.needs_key:
                 raise InvalidRequest(f"{router.name} needs no key.", hint="Just ask it.", param="keys")
             if any(len(key) < SHORTEST_KEY for key in key_shape.cleaned_keys(given)):
-                raise InvalidRequest(
-                    f"The key for {router_id} is too short to be one.", hint="Copy it again.", param="keys"
-                )
+                why = f"The key for {router_id} is too short to be one."
+                raise InvalidRequest(why, hint="Copy it again.", param="keys")
             owner = routing.owner_of_key(given, self.routers.values())
             if owner and owner is not router and router.keys_page:
                 raise InvalidRequest(

@@ -95,6 +95,5 @@ class Admission:
 
 def _too_fast(caller: Caller, rate: Rate, wait: float) -> RateLimited:
     mend = "ask the owner for more" if caller.rps else "raise GATEWAY_RATE_RPS and GATEWAY_RATE_BURST"
-    return RateLimited(
-        f"More than {rate.rps:g} requests a second.", hint=f"Wait {math.ceil(wait)} s, or {mend}.", retry_after=wait
-    )
+    why = f"More than {rate.rps:g} requests a second."
+    return RateLimited(why, hint=f"Wait {math.ceil(wait)} s, or {mend}.", retry_after=wait)

@@ -55,9 +55,8 @@ class Attempts:
             return await self._walk()
         with anyio.move_on_after(seconds):
             return await self._walk()
-        raise UpstreamTimeout(
-            f"No router answered within the {seconds:g} s that you wait.", hint="Wait longer, or dispatch it as a job."
-        )
+        why = f"No router answered within the {seconds:g} s that you wait."
+        raise UpstreamTimeout(why, hint="Wait longer, or dispatch it as a job.")
 
     async def _walk(self) -> Answer:
         index = await self._first_ready(range(len(self.plan.routes)))

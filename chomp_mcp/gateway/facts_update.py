@@ -68,9 +68,8 @@ async def update_facts(client: Client, home: Path, routers: Mapping[str, Router]
     if facts.date > datetime.fromtimestamp(now + _DAY, UTC).date().isoformat():
         raise UpstreamFailed(f"{place} cannot be used: it is of {facts.date}, which is to come.", hint=_HINT)
     if len(facts) < _LEAST_SHARE * len(before):
-        raise UpstreamFailed(
-            f"{place} cannot be used: it knows {len(facts)} models, and {len(before)} were known before.", hint=_HINT
-        )
+        message = f"{place} cannot be used: it knows {len(facts)} models, and {len(before)} were known before."
+        raise UpstreamFailed(message, hint=_HINT)
     if facts.date < before.date:
         return Update(before, is_new=False, why=f"{place} is older: of {facts.date}")
     facts = replace(facts, routers={**before.routers, **facts.routers})  # what it does not speak of stays

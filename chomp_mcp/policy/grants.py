@@ -116,9 +116,8 @@ def permitted(plan: Plan, grant: Grant) -> Plan:
         return plan
     routes = tuple(route for route in plan.routes if grant.allows(plan.asked, route.ref))
     if not routes:
-        raise NotAllowed(
-            f"This token may not use {plan.asked[:200]}.", hint=f"It may use {', '.join(grant.models)[:500]}."
-        )
+        why = f"This token may not use {plan.asked[:200]}."
+        raise NotAllowed(why, hint=f"It may use {', '.join(grant.models)[:500]}.")
     return plan if len(routes) == len(plan.routes) else replace(plan, routes=routes)
 
 

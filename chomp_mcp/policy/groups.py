@@ -32,9 +32,8 @@ def _checked(name: str, row: Any, routers: Mapping[str, Router]) -> Group:
         raise InvalidSetting(f"groups.{name} in config.toml is not a table.", hint=f"Write [groups.{name}].")
     unknown = [field for field in row if field not in _FIELDS]
     if unknown:
-        raise InvalidSetting(
-            f"[groups.{name}] in config.toml has an unknown field {unknown[0]!r}.", hint=f"Known: {', '.join(_FIELDS)}."
-        )
+        message = f"[groups.{name}] in config.toml has an unknown field {unknown[0]!r}."
+        raise InvalidSetting(message, hint=f"Known: {', '.join(_FIELDS)}.")
     models, order, needs = row.get("models"), row.get("order", "listed"), row.get("needs", [])
     if not _are_texts(models) or not models:
         raise _wrong(name, "models", 'must be a list of model refs, such as ["groq/auto", "openrouter/*:free"]')

@@ -102,9 +102,8 @@ def _split(model: str, book: Book) -> tuple[str, str]:
     if not slash or prefix not in book.routers:
         return AUTO, model
     if not rest:
-        raise InvalidRequest(
-            f"{model!r} names no model.", hint=f"Write {prefix}/auto, or {prefix}/<model>.", param="model"
-        )
+        why = f"{model!r} names no model."
+        raise InvalidRequest(why, hint=f"Write {prefix}/auto, or {prefix}/<model>.", param="model")
     # The prefix may be a part of the model's id. The router's row alone tells, so that a ref means the same at all
     # times: whatever list happens to be known, `groq/compound` must not be `compound` once and `groq/compound` later.
     router = book.routers[prefix]
@@ -183,9 +182,8 @@ def _pairs(target: Target, book: Book, lists: Lists) -> list[Pair]:
     if target.router != AUTO:
         router = book.routers[target.router]
         if router.id in book.closed:
-            raise NotAllowed(
-                f"{router.name} is the owner's.", hint="The owner shares it with shared = true in its row."
-            )
+            message = f"{router.name} is the owner's."
+            raise NotAllowed(message, hint="The owner shares it with shared = true in its row.")
         if not book.usable(router):
             # For `openai/gpt-oss-120b` and its like: the keyed router that has that very id.
             full = f"{router.id}/{target.model}"

@@ -164,18 +164,16 @@ def _override(routers: dict[str, Router], environment: Mapping[str, str]) -> Non
         named = own_names.get(variable) or _OVERRIDE.sub(r"\1", variable)
         meant = [router for router in routers.values() if _variable_part(router.id) == _variable_part(named)]
         if not meant:
-            raise InvalidSetting(
-                f"{variable} is set, but there is no router {named.lower()!r}.", hint=f"Known: {', '.join(routers)}."
-            )
+            why = f"{variable} is set, but there is no router {named.lower()!r}."
+            raise InvalidSetting(why, hint=f"Known: {', '.join(routers)}.")
         try:
             checked = checked_router_url(url, may_hold_password=True)
         except ValueError as error:
             message = f"{variable} in the environment {error}."
             raise InvalidSetting(message, hint=f"Correct or remove {variable}.") from None
         for router in meant:
-            routers[router.id] = replace(
-                router, url=checked, url_from=variable, models_path=_own_path(router.models_path)
-            )
+            path = _own_path(router.models_path)
+            routers[router.id] = replace(router, url=checked, url_from=variable, models_path=path)
 
 
 def _variable_part(router_id: str) -> str:

@@ -51,9 +51,8 @@ def _path(path: str) -> str:
 def _variable(holds: str) -> Callable[[str], str]:
     def check(name: str) -> str:
         if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise ValueError(
-                f"must be the name of the environment variable that holds the {holds}, never the {holds} itself"
-            )
+            why = f"must be the name of the environment variable that holds the {holds}, never the {holds} itself"
+            raise ValueError(why)
         return name
 
     return check

@@ -290,6 +290,5 @@ def _checked(router: str, value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _refused(router: str, reason: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"The key for {router} {reason}.", hint="Copy it again from the router's key page.", param="keys"
-    )
+    why = f"The key for {router} {reason}."
+    return InvalidRequest(why, hint="Copy it again from the router's key page.", param="keys")

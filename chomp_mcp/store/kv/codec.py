@@ -22,9 +22,8 @@ def decode(data: bytes, place: object, key: str) -> Value:
     # Nobody changes a value that was read, so that the short ones, which are read again and again, are shared.
     value = _short_object(data) if len(data) <= _MOST_BYTES else _parsed(data)
     if value is None:
-        raise StoreError(
-            f"The entry {key!r} in {place} is not a JSON object.", hint="Another program wrote it: remove that entry."
-        )
+        why = f"The entry {key!r} in {place} is not a JSON object."
+        raise StoreError(why, hint="Another program wrote it: remove that entry.")
     return value
 
 

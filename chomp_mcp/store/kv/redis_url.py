@@ -48,9 +48,8 @@ def opened(url: str) -> Any:
         import redis.asyncio  # noqa: F401 - a look whether it is there
         from redis.exceptions import RedisError
     except ImportError:
-        raise InvalidSetting(
-            "CHOMP_STORE names a Redis, and its client is not installed.", hint="Run: pip install 'chomp-mcp[redis]'"
-        ) from None
+        why = "CHOMP_STORE names a Redis, and its client is not installed."
+        raise InvalidSetting(why, hint="Run: pip install 'chomp-mcp[redis]'") from None
     try:
         parts = urlsplit(checked_store(url))
         open_one = next((each for end, each in _OPENERS.items() if parts.scheme.endswith(end)), _single)
