@@ -66,13 +66,13 @@ class TextDecoder(FrameDecoder):
         return [Delta(data=wire.dumps(body), chunk=self._as_chat(body))]
 
     def _as_chat(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
-        choices = [choice for choice in chunk.get("choices") or () if _is_choice(choice)]
-        self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
-        choices_of_chat = []
-        for choice in choices:
-            head, ended_by = {"index": choice.get("index", 0)}, choice.get("finish_reason")
-            choices_of_chat.append({**head, "delta": {"content": choice["text"]}, "finish_reason": ended_by})
-        return {**chunk, "choices": choices_of_chat}
+        choices = [
+            {"index": c.get("index", 0), "delta": {"content": c["text"]}, "finish_reason": c.get("finish_reason")}
+            for c in chunk.get("choices") or ()
+            if _is_choice(c)
+        ]
+        self.finished = self.finished or any(choice["finish_reason"] for choice in choices)
+        return {**chunk, "choices": choices}
 
 
 def _is_choice(choice: Any) -> bool:

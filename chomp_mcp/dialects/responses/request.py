@@ -68,7 +68,6 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         **_tools(given, lost),
         **({"reasoning": reasoning} if reasoning else {}),
         **({"text": text} if text else {}),
-        **({"stream": True} if request.stream else {}),
     }
     # Sealed reasoning is asked for, unless `include` is empty: without it a model thinks anew with every result.
     include = [*as_list(given.get("include"))]  # a copy: the caller's own list is sent to the next router, too
@@ -76,6 +75,8 @@ def body_of(route: Route, request: ChatRequest) -> tuple[dict[str, Any], tuple[s
         include += [_SEALED] if not _DOES_NOT_REASON.search(route.model) else []
         include += ["message.output_text.logprobs"] if given.get("logprobs") else []
         body |= {"include": list(dict.fromkeys(include))} if include else {}
+    if request.stream:
+        body["stream"] = True
     if limit:
         body["max_output_tokens"] = max(limit, _LEAST_OUTPUT) if isinstance(limit, int) else limit
     if "tools" not in body:
