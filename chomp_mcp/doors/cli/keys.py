@@ -146,16 +146,11 @@ def typed(router: Router | None) -> str:
     if not key.strip():
         of = router.id if router else "ROUTER"
         raise InvalidRequest("No key was given.", hint=f"Type it, or pipe it in: chomp-mcp keys add {of} < FILE")
-    return checked_key(key, name, router.keys_page if router else "")
-
-
-def checked_key(text: str, name: str, page: str) -> str:
-    """What was typed or pasted, if the router of that name may have given it out; its quotes and `NAME=` go."""
-    for key in key_shape.cleaned(text).split(","):
-        if reason := key_shape.why_no_key(key_shape.cleaned(key)):
-            hint = f"Copy it from {page or 'its maker'}."
+    for each in key_shape.cleaned(key).split(","):  # without quotes and a `NAME=`, which go with a copy
+        if reason := key_shape.why_no_key(key_shape.cleaned(each)):
+            hint = f"Copy it from {(router and router.keys_page) or 'its maker'}."
             raise InvalidRequest(f"That is no key for {name}: it {reason}.", hint=hint)
-    return text.strip()
+    return key.strip()
 
 
 async def remove(args: argparse.Namespace) -> None:

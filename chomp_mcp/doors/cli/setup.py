@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 import webbrowser
-from collections.abc import Iterable
 
 import anyio
 
@@ -60,12 +59,6 @@ def setup(args: argparse.Namespace) -> None:
     print(as_typed(f'\nThat was all. Ask on: chomp-mcp ask "…" -m {router.id}/auto · what is left: chomp-mcp status'))
 
 
-def key_takers(routers: Iterable[Router]) -> list[Router]:
-    """Those that take a key: with a free tier first, without anything for nothing last."""
-    takers = (router for router in routers if router.needs_key and not router.deprecated)
-    return sorted(takers, key=lambda each: (not each.limits.startswith("free"), each.limits.startswith("none free")))
-
-
 def _key() -> Router:
     """The router to begin with: one that has a key and keeps it, or the one whose key is typed now."""
     routers, previews = anyio.run(_takers)
@@ -100,4 +93,7 @@ def _key() -> Router:
 async def _takers() -> tuple[list[Router], dict[str, str]]:
     """The routers that take a key, and the keys that are there, masked."""
     async with Chomp(Settings.load()) as chomp:
-        return key_takers(chomp.routers.values()), await chomp.keyring.previews(OWNER)
+        takers = [router for router in chomp.routers.values() if router.needs_key and not router.deprecated]
+        # With a free tier first, without anything for nothing last.
+        takers.sort(key=lambda each: (not each.limits.startswith("free"), each.limits.startswith("none free")))
+        return takers, await chomp.keyring.previews(OWNER)

@@ -112,7 +112,9 @@ class Folders:
 
 def folders_for(named: Sequence[Path], roots: Iterable[str], started_in: str, home: Path) -> Folders:
     """What is allowed: the folders of CHOMP_FILES, else the client's roots (file: URIs), else where it was started."""
-    chosen = list(named) or root_folders(roots)
+    told = [] if named else [urlsplit(str(root)) for root in roots]
+    paths = [each.path for each in told if each.scheme == "file" and each.netloc in {"", "localhost"}]
+    chosen = list(named) or [Path(url2pathname(path) if os.name == "nt" else unquote(path)) for path in paths]
     if not chosen and started_in:
         start = Path(os.path.realpath(started_in))
         try:
@@ -124,13 +126,3 @@ def folders_for(named: Sequence[Path], roots: Iterable[str], started_in: str, ho
         chosen = [] if is_wide else [start]
     real = (Path(os.path.realpath(each)) for each in chosen)
     return Folders(tuple(dict.fromkeys(each for each in real if each.is_dir())), (Path(os.path.realpath(home)),))
-
-
-def root_folders(roots: Iterable[str]) -> list[Path]:
-    """The folders among a client's roots."""
-    found = []
-    for root in roots:
-        parts = urlsplit(str(root))
-        if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
-            found.append(Path(url2pathname(parts.path) if os.name == "nt" else unquote(parts.path)))
-    return found

@@ -164,7 +164,23 @@ def _read(place: Place, keys: Sequence[str], scanner: Scanner, *, is_named: bool
     reason = secret_name(place.parts)
     if reason and not is_named:
         raise _Unsuitable(place.shown, reason, "Name it by itself if it is meant.")
-    data = _bytes_of(place)
+    try:  # without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
+        descriptor = place.open(os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        why = f"{place.shown} cannot be read: {error.strerror or error}."
+        raise InvalidRequest(why, hint="Check it, and ask again.", param="files") from None
+    with os.fdopen(descriptor, "rb") as file:
+        before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise _Unsuitable(place.shown, "it is no regular file", "Name another one.")
+        limit = max(MAX_PROMPT_BYTES, MAX_MEDIA_BYTES)
+        if before.st_size > limit:
+            raise _too_large(f"{place.shown} has", before.st_size, limit)
+        data = file.read(limit + 1)
+        after = os.fstat(file.fileno())
+    # Its bytes are those of one moment.
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
+        raise InvalidRequest(f"{place.shown} changed while it was read.", hint="Ask again.", param="files")
     media_type = next((kind for magic, kind in _MEDIA if data.startswith(magic)), "")
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         media_type = "image/webp"
@@ -182,25 +198,3 @@ def _read(place: Place, keys: Sequence[str], scanner: Scanner, *, is_named: bool
     if secrets and not is_named:
         raise _Unsuitable(place.shown, "it holds what looks like a key", "Name it by itself if it is meant.")
     return _File(place.shown, data, text=text, secrets=secrets)
-
-
-def _bytes_of(place: Place) -> bytes:
-    """The file's bytes, of one moment."""
-    try:  # without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
-        descriptor = place.open(os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        raise InvalidRequest(
-            f"{place.shown} cannot be read: {error.strerror or error}.", hint="Check it, and ask again.", param="files"
-        ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise _Unsuitable(place.shown, "it is no regular file", "Name another one.")
-        limit = max(MAX_PROMPT_BYTES, MAX_MEDIA_BYTES)
-        if before.st_size > limit:
-            raise _too_large(f"{place.shown} has", before.st_size, limit)
-        data = file.read(limit + 1)
-        after = os.fstat(file.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
-        raise InvalidRequest(f"{place.shown} changed while it was read.", hint="Ask again.", param="files")
-    return data

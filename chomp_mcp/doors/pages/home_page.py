@@ -63,23 +63,24 @@ class _HomePage:
     async def events(self, request: Request) -> Response:
         """GET /events: the page's content whenever it has changed, as an event stream."""
         _check_owner(request)
-        headers = {**frame.HEADERS, "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._changes(request), media_type="text/event-stream", headers=headers)
 
-    async def _changes(self, request: Request) -> AsyncIterator[str]:
-        last, looked_at, spoke_at = "", -LOOK_SECONDS, time.monotonic()
-        while not getattr(request.app.state, "stopped_at", None):
-            now = time.monotonic()
-            if now - looked_at >= LOOK_SECONDS:
-                looked_at, content = now, await panel(self._chomp, OWNER, bodies=True)
-                if content != last:
-                    last, spoke_at = content, now
-                    lines = "".join(f"data: {line}\n" for line in content.splitlines())
-                    yield f"event: panel\n{lines}\n"
-            if now - spoke_at > KEEPALIVE_SECONDS:
-                spoke_at = now
-                yield ": still here\n\n"
-            await asyncio.sleep(STOP_SECONDS)
+        async def changes() -> AsyncIterator[str]:
+            last, looked_at, spoke_at = "", -LOOK_SECONDS, time.monotonic()
+            while not getattr(request.app.state, "stopped_at", None):
+                now = time.monotonic()
+                if now - looked_at >= LOOK_SECONDS:
+                    looked_at, content = now, await panel(self._chomp, OWNER, bodies=True)
+                    if content != last:
+                        last, spoke_at = content, now
+                        lines = "".join(f"data: {line}\n" for line in content.splitlines())
+                        yield f"event: panel\n{lines}\n"
+                if now - spoke_at > KEEPALIVE_SECONDS:
+                    spoke_at = now
+                    yield ": still here\n\n"
+                await asyncio.sleep(STOP_SECONDS)
+
+        headers = {**frame.HEADERS, "X-Accel-Buffering": "no"}
+        return StreamingResponse(changes(), media_type="text/event-stream", headers=headers)
 
     def _snippets(self, address: str) -> Mapping[str, str]:
         from chomp_mcp.doors.cli import install
