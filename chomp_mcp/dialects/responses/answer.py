@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from chomp_mcp.dialects.openai.answer import answer_in, answered, nonsense
 from chomp_mcp.dialects.openai.request import decode_list, encode_list
-from chomp_mcp.dialects.openai.shapes import usage_object
+from chomp_mcp.dialects.openai.shapes import completion, head
 from chomp_mcp.dialects.openai.usage import read_cost
 from chomp_mcp.dialects.responses import request as requests
 from chomp_mcp.dialects.responses.output import acts, finish_of, message_of, usage_of
@@ -29,27 +28,14 @@ def decode(body: bytes, ref: str = "") -> Completion | Failed | ErrorObject:
     if not isinstance(response.get("output"), list):
         return nonsense(b"[]")
     message = message_of(response["output"], ref)
-    logprobs, usage = message.pop("logprobs", None), usage_of(response)
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", **message},
-        "finish_reason": finish_of(response, has_calls="tool_calls" in message),
-        "logprobs": logprobs,
-    }
-    answer: dict[str, Any] = {
-        "id": str(response.get("id") or ""),
-        "object": "chat.completion",
-        "created": response.get("created_at") or 0,
-        "model": str(response.get("model") or ""),
-        "choices": [choice],
-    }
-    if usage:
-        answer["usage"] = usage_object(usage)
-    if tier := response.get("service_tier"):
-        answer["service_tier"] = tier
-    completion = Completion(answer, usage=usage, cost_usd=read_cost(response))
+    logprobs, finish = message.pop("logprobs", None), finish_of(response, has_calls="tool_calls" in message)
+    top = head(str(response.get("id") or ""), str(response.get("model") or ""))
+    made = completion({**top, "created": response.get("created_at") or 0}, message, finish, usage_of(response))
+    answer = {**made.body, **({"service_tier": tier} if (tier := response.get("service_tier")) else {})}
+    answer["choices"][0]["logprobs"] = logprobs
+    whole = replace(made, body=answer, cost_usd=read_cost(response))
     # What has no word in chat completions, such as a search for tools, leaves a message that says nothing, and is one.
-    return completion if acts(response["output"]) else answered(completion)
+    return whole if acts(response["output"]) else answered(whole)
 
 
 def decoder(ref: str = "") -> ResponseDecoder:
