@@ -63,20 +63,18 @@ class Ids:
             for call in as_list(message.get("tool_calls")):
                 if isinstance(call, dict):
                     given = as_text(call.get("id"))
-                    call["id"] = ours = self._free(given or f"call_{self._count}")
+                    wanted = given or f"call_{self._count}"
+                    ours = self._shape(wanted, 0)
+                    begins = ours[:_SHARED]
+                    while ours in self._taken:
+                        self._turns[begins] = turn = self._turns.get(begins, 0) + 1
+                        ours = self._shape(wanted, turn)
+                    self._taken.add(ours)
+                    call["id"] = ours
                     self._count += 1
                     self._open.setdefault(given, deque()).append(ours)
                     self._last[given] = ours
         return notes
-
-    def _free(self, wanted: str) -> str:
-        ours = self._shape(wanted, 0)
-        begins = ours[:_SHARED]
-        while ours in self._taken:
-            self._turns[begins] = turn = self._turns.get(begins, 0) + 1
-            ours = self._shape(wanted, turn)
-        self._taken.add(ours)
-        return ours
 
 
 def _any(given: str, turn: int) -> str:
