@@ -155,7 +155,7 @@ def _anchor(name: str) -> str:
 def _section(command: Mapping[str, Any]) -> str:
     positional = [each for each in command["arguments"] if not each["names"]]
     options = [each for each in command["arguments"] if each["names"]]
-    words = [_placed(each) for each in positional] + (["ACTION"] if command["commands"] else [])
+    words = [_placed(each) for each in positional] + (["[ACTION]"] if command["commands"] else [])
     usage = " ".join([command["name"], *words, "[options]"])
     text = command["description"][:1].upper() + command["description"][1:]
     rows = "".join(f"| `{_name(each)}` | {_cell(each['help'])} |\n" for each in (*positional, *options))

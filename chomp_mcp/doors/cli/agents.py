@@ -123,7 +123,8 @@ def _opencode(run: Run) -> Setup:
     return Setup({TOKEN: run.token, "OPENCODE_CONFIG_CONTENT": json.dumps(config)})
 
 
-_NO_MCP = "{} takes MCP servers from its settings file alone: `chomp-mcp install` adds chomp there."
+_NO_MCP = "{} takes MCP servers from its settings file alone: {}."
+_QWEN = "`chomp-mcp install gemini --print` shows what belongs into ~/.qwen/settings.json"
 
 
 def _gemini(run: Run) -> Setup:
@@ -132,7 +133,7 @@ def _gemini(run: Run) -> Setup:
         {"GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_VERTEX_BASE_URL": run.url, "GOOGLE_API_KEY": run.token},
         ("--model", f"publishers/google/models/{run.model}"),
         without=("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY", "GOOGLE_GENAI_USE_GCA", "GOOGLE_CLOUD_PROJECT"),
-        notes=(_NO_MCP.format("Gemini CLI"),),
+        notes=(_NO_MCP.format("Gemini CLI", "`chomp-mcp install gemini` adds chomp there"),),
     )
 
 
@@ -143,7 +144,7 @@ AGENTS: Mapping[str, Agent] = {
     "opencode": Agent("opencode", "Try: npm install -g opencode-ai", _opencode),
     "qwen": Agent("qwen", "Try: npm install -g @qwen-code/qwen-code", lambda run: Setup(
         {"OPENAI_BASE_URL": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "OPENAI_MODEL": run.model},
-        ("--auth-type", "openai", "--model", run.model), notes=(_NO_MCP.format("Qwen Code"),))),
+        ("--auth-type", "openai", "--model", run.model), notes=(_NO_MCP.format("Qwen Code", _QWEN),))),
     "gemini": Agent("gemini", "Try: npm install -g @google/gemini-cli", _gemini),
     "aider": Agent("aider", "Try: uv tool install aider-chat", lambda run: Setup(
         {"OPENAI_API_BASE": f"{run.url}/v1", "OPENAI_API_KEY": run.token, "AIDER_MODEL": f"openai/{run.model}",

@@ -76,7 +76,8 @@ def _installation(settings: Settings, routers: Iterable[Router], *, repair: bool
     yield check("settings", f"{place}, {settings.store.partition(':')[0] or 'local files'}")
     for router in routers:  # one that is not where the catalog has it: forgotten variables are easy to miss
         if router.url_from:
-            yield check(router.id, f"is at {without_password(router.url)} ({router.url_from})")
+            whose = ", of this shell" if router.url_from in os.environ else ""
+            yield check(router.id, f"is at {without_password(router.url)} ({router.url_from}{whose})")
     path = settings.home / "keys.json"
     if os.name == "nt":  # it has no bits to look at
         yield check("key file", str(path))

@@ -61,6 +61,9 @@ def _as_json(args: argparse.Namespace, command: Callable[[argparse.Namespace], N
 def _install_entry(args: argparse.Namespace) -> None:
     settings = Settings.load()
     client = _client(args)
+    if args.model and not args.provider:
+        hint = "Leave it out: each question names its model. For another default: LLM_DEFAULT_MODEL in config.toml."
+        raise InvalidRequest("--model goes with --provider alone.", hint=hint)
     if args.provider and client_named(args.client) == DESKTOP:
         desktop.install_profile(client, args)
         return

@@ -50,7 +50,7 @@ async def result(args: argparse.Namespace) -> int:
 async def jobs(args: argparse.Namespace) -> None:
     """A table of the newest jobs."""
     async with Chomp(Settings.load()) as chomp:
-        recent = await chomp.jobs.recent(OWNER, limit=max(1, args.limit))
+        recent = await chomp.jobs.recent(OWNER, limit=args.limit)
     if args.json:
         show_json([command_job(job) for job in recent])
     elif recent:

@@ -15,6 +15,7 @@ import anyio
 from chomp_mcp.app import Chomp
 from chomp_mcp.doors.cli import exit_code
 from chomp_mcp.doors.cli.output import remark, show_json, table
+from chomp_mcp.doors.cli.parser import PIPE_IT
 from chomp_mcp.doors.cli.status_line import StatusLine
 from chomp_mcp.doors.cli.tokens import show_token
 from chomp_mcp.doors.cli.words import spoken
@@ -47,6 +48,8 @@ def add(args: argparse.Namespace) -> None:
     """
     chomp = Chomp(Settings.load())
     router = chomp.routers.get(args.router)
+    if router is None and routing.owner_of_key(args.router, chomp.routers.values()):
+        raise InvalidRequest("A key is never an argument, for shells remember those.", hint=PIPE_IT)
     if router is not None and not router.needs_key:
         raise InvalidRequest(f"{router.name} needs no key.", hint=f"Ask it: chomp-mcp ask hi -r {router.id}")
     if args.router:
@@ -105,16 +108,18 @@ async def store_checked(router_id: str, key: str, *, keep_others: bool = True, c
 
 def import_keys(args: argparse.Namespace) -> int:
     """A row per key that was found; exit code 4 where a router refused one, 2 where there was none."""
+    name = "stdin" if args.file == "-" else args.file
     try:
         text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{args.file} cannot be read: {error}.", hint="Name a file of NAME=KEY lines.") from None
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise InvalidRequest(f"{name} cannot be read: {why}.", hint="Name a file of NAME=KEY lines.") from None
     variables = {r.key_variable: r for r in Chomp(Settings.load()).routers.values() if r.key_variable}
     lines = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
     pairs = ((name.strip(), re.sub(r"(^|\s)#.*", "", value).strip()) for name, _, value in lines)
     given = {variables[name].id: value for name, value in pairs if name in variables and value}
     if not given:
-        raise InvalidRequest(f"{args.file} has no key of a router.", hint=f"These are: {', '.join(variables)}.")
+        raise InvalidRequest(f"{name} has no key of a router.", hint=f"These are: {', '.join(variables)}.")
     rows: list[dict[str, str | None]] = []
     code = 0
     for router_id, value in given.items():

@@ -13,7 +13,7 @@ from chomp_mcp.settings import Settings
 async def logs(args: argparse.Namespace) -> None:
     """A row per exchange, the newest first; with --json the whole receipts."""
     async with Chomp(Settings.load()) as chomp:
-        recent = await chomp.receipts.recent(max(1, args.limit))
+        recent = await chomp.receipts.recent(args.limit)
     if args.json:
         show_json(recent)
     elif recent:

@@ -97,11 +97,27 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         return argparse.Namespace(run="key_checks:check_keys", shell=argv[1])
     if argv[:1] == ["run"]:  # what follows -- is the agent's, whatever it looks like
         end = argv.index("--") if "--" in argv else len(argv)
-        return argparse.Namespace(**vars(parser(argv).parse_args(argv[:end])), arguments=list(argv[end + 1 :]))
+        return argparse.Namespace(**vars(_known(argv[:end])), arguments=list(argv[end + 1 :]))
     if argv[:1] == ["help"] and "--json" not in argv:  # the same as --help behind the command
         argv = [*argv[1:], "--help"]
-    return parser(argv).parse_args(argv)
+    return _known(argv)
 
+
+def _known(argv: Sequence[str]) -> argparse.Namespace:
+    """What was typed, where all of it means something."""
+    args, rest = parser(argv).parse_known_args(argv)
+    if not rest:
+        return args
+    typed = next((" ".join(argv[:count]) for count in (2, 1) if " ".join(argv[:count]) in _COMMANDS), "")
+    if typed == "keys add":  # what is too much may be the key: it is not repeated
+        raise InvalidRequest("A key is never an argument, for shells remember those.", hint=PIPE_IT)
+    see = f"See {' '.join(('chomp-mcp', *typed.split()))} --help."
+    if typed == "run":
+        see = f"What is the agent's stands behind --: chomp-mcp run {args.agent} -- {' '.join(rest)}"
+    raise InvalidRequest(f"unrecognized arguments: {' '.join(rest)}.", hint=see)
+
+
+PIPE_IT = "Type it when it is asked for, or pipe it in: chomp-mcp keys add ROUTER < FILE"
 
 _Argument = tuple[tuple[str, ...], dict[str, Any]]
 
@@ -138,7 +154,7 @@ def _number(what: str, first: int, last: int, *, whole: bool = True) -> Callable
 
 
 _SEVERAL: dict[str, Any] = {"action": "append", "default": []}
-_LIMIT = _arg("--limit", "how many (default: 20)", type=int, default=20)
+_LIMIT = _arg("--limit", "how many (default: 20)", metavar="N", default=20, type=_number("number of rows", 1, 10_000))
 _RAW = _flag("--raw", "show Markdown as it comes, on a terminal too")
 _ROUTER = _arg("-r", "--router", "the router that must answer (default: auto)", default="auto")
 _TOKEN = _arg("name", "its name, or how its ID in the list begins", metavar="NAME")
@@ -226,7 +242,8 @@ _COMMANDS: Mapping[str, _Command] = {
         _arg("router", "default: told by how the key begins", metavar="ROUTER", nargs="?", default=""),
         _flag("--no-check", "store it without asking the router whether it takes it"),
         _flag("--replace", "forget its other stored keys; else they are kept")),
-    "keys remove": _Command("keys:remove", "forget a router's stored key", _arg("router", "", metavar="ROUTER")),
+    "keys remove": _Command("keys:remove", "forget a router's stored key",
+        _arg("router", "whose key", metavar="ROUTER")),
     "keys import": _Command("keys:import_keys", "take the routers' keys out of a .env file, each checked",
         _arg("file", "lines of NAME=KEY; - reads stdin", metavar="FILE")),
     "keys encrypt": _Command("sealing:encrypt",
@@ -238,7 +255,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "tokens": _Command("tokens:list_tokens", "tokens for others on this gateway, with models, budgets and an end"),
     "tokens list": _Command("tokens:list_tokens", "every caller's token: its limits, its last use (the default)"),
     "tokens add": _Command("tokens:add", "make a token that uses your router keys, and print it once",
-        _arg("name", "", metavar="NAME"),
+        _arg("name", "what you call whoever has it", metavar="NAME"),
         _arg("--models", "what it may ask for: groq/*,coding (default: everything)", metavar="PATTERNS"),
         _arg("--doors", "where: openai,anthropic,gemini,mcp,api (default: everywhere)", metavar="DOORS"),
         _arg("--daily", "what it may spend in a day", metavar="USD"),
@@ -256,7 +273,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "completion": _Command("completion:completion", "print the script that completes words in your shell",
         _arg("shell", "bash, zsh or fish", metavar="SHELL", choices=("bash", "zsh", "fish"))),
     "help": _Command("help:as_json", "show the help, of all or of one command",
-        _arg("topic", "", metavar="COMMAND", nargs="?")),
+        _arg("topic", "default: all", metavar="COMMAND", nargs="?")),
     "install": _Command("install:install", "add chomp-mcp to an MCP client's configuration",
         *_CLIENT,
         _arg("-m", "--model", "with --provider: the model (default: auto)", metavar="MODEL", default=""),

@@ -31,9 +31,10 @@ async def encrypt(args: argparse.Namespace) -> None:
 
 def rotate(args: argparse.Namespace) -> None:
     """Seal everything with another master key: of the variable, or piped in, else made now."""
-    given = os.environ.get(NEW_VARIABLE, "").strip()
+    given, source = os.environ.get(NEW_VARIABLE, "").strip(), NEW_VARIABLE
     if not given and not sys.stdin.isatty():
-        given = sys.stdin.readline().strip()  # before there is an event loop, which would keep Ctrl-C from ending it
+        # Before there is an event loop, which would keep Ctrl-C from ending it.
+        given, source = sys.stdin.readline().strip(), "The master key on stdin"
 
     async def resealed() -> tuple[int, str]:
         async with Chomp(Settings.load()) as chomp:
@@ -41,7 +42,7 @@ def rotate(args: argparse.Namespace) -> None:
             with masters.one_at_a_time():
                 _, place = await _found(sealed)
                 text = given or made()
-                new = parsed(text, NEW_VARIABLE if given else VARIABLE)
+                new = parsed(text, source)
                 if place != VARIABLE:
                     # Both are kept until everything is sealed anew, so that a crash between loses nothing.
                     place = masters.keep([text, *masters.kept()], place)

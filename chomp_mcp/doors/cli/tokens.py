@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from datetime import datetime
 
 from chomp_mcp.app import Chomp
-from chomp_mcp.doors.cli.output import remark, show_json, table
+from chomp_mcp.doors.cli.output import clock, remark, show_json, table
 from chomp_mcp.doors.views import SHOWN_ID, token_view
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.policy.grants import FIELDS
@@ -20,11 +21,15 @@ async def list_tokens(args: argparse.Namespace) -> None:
     if args.json:
         show_json(rows)
         return
+    if not rows:
+        remark("No tokens. Make one with: chomp-mcp tokens add NAME")
+        return
     cells = []
     for row in rows:
         may = (", ".join(row["models"]) or "all", ", ".join(row["doors"]) or "all")
-        limits = (row[name] or "-" for name in ("daily", "monthly", "rps", "expires", "used"))
-        cells.append((row["id"], row["name"] or "-", *may, *limits))
+        ends = clock(datetime.fromisoformat(row["expires"]).timestamp()) if row["expires"] else "-"
+        limits = (row[name] or "-" for name in ("daily", "monthly", "rps"))
+        cells.append((row["id"], row["name"] or "-", *may, *limits, ends, row["used"] or "-"))
     headers = ("ID", "NAME", "MODELS", "DOORS", "DAILY", "MONTHLY", "RPS", "EXPIRES", "LAST USED")
     table(headers, cells, droppable=("RPS", "LAST USED", "DOORS", "EXPIRES", "MONTHLY", "DAILY"))
 

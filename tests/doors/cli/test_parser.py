@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chomp_mcp.doors.cli import clients
+from chomp_mcp.doors.cli import clients, main
 from chomp_mcp.doors.cli.parser import CLIENTS, NEEDS
 from chomp_mcp.messages import NEEDS as ALL_NEEDS
 
@@ -35,6 +35,33 @@ def test_a_wait_that_is_no_number_is_refused(run):
     done = run("result", "job_1", "--wait", "soon")
     assert done.returncode == 2
     assert "'soon' is not a number of seconds" in done.stderr
+
+
+SECRET = "gsk_0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("jobs --limit 0", "'0' is not a number of rows from 1 to 10000"),
+        ("logs --limit -3", "'-3' is not a number of rows"),
+        ("jobs --limit x", "'x' is not a number of rows"),
+        (f"keys add groq {SECRET}", "pipe it in: chomp-mcp keys add ROUTER < FILE"),
+        (f"keys add groq --key {SECRET}", "pipe it in: chomp-mcp keys add ROUTER < FILE"),
+        (f"keys add {SECRET}", "pipe it in: chomp-mcp keys add ROUTER < FILE"),
+        ("run claude --continue", "chomp-mcp run claude -- --continue"),
+        ("tokens list all", "unrecognized arguments: all. See chomp-mcp tokens list --help."),
+        ("status --all", "unrecognized arguments: --all. See chomp-mcp status --help."),
+        ("install cursor --print -m groq/auto", "--model goes with --provider alone."),
+        ("keys import no-such-file", "no-such-file cannot be read: No such file or directory."),
+    ],
+)
+def test_a_slip_is_refused_with_what_was_meant(home, capsys, typed, says):
+    assert main(typed.split()) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert says in told.err
+    assert SECRET not in told.err
 
 
 def test_install_knows_every_client_that_its_help_names():

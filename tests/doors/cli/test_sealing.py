@@ -122,6 +122,8 @@ def test_rotate_takes_the_new_key_of_the_variable_of_stdin_or_makes_and_prints_o
     third = {"CHOMP_MASTER_KEY": "a third master key"}
     assert listed(run, third) == BOTH
 
+    short = run("keys", "rotate", stdin="short\n", env=third)
+    assert (short.returncode, short.stderr[:60]) == (2, "chomp-mcp: The master key on stdin has fewer than 8 characte")
     made = run("keys", "rotate", env=third).stdout.strip()
     assert len(made) == 43
     assert listed(run, {"CHOMP_MASTER_KEY": made}) == BOTH

@@ -43,7 +43,9 @@ def test_status_and_doctor_tell_where_a_router_was_moved_and_no_password(run):
     rows = json.loads(as_json.stdout)["routers"]
     assert (rows["ollama"]["url"], rows["ollama"]["url_from"]) == (shown, "OLLAMA_BASE_URL")
     assert "url" not in rows["groq"]
-    assert f"is at {shown} (OLLAMA_BASE_URL)" in [check["detail"] for check in json.loads(checked.stdout)]
+    assert f"is at {shown} (OLLAMA_BASE_URL, of this shell)" in [
+        check["detail"] for check in json.loads(checked.stdout)
+    ]
     for done in (status, as_json, checked, failed):
         assert "pass-word" not in done.stdout + done.stderr
 

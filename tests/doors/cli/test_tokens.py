@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 
 def test_tokens_are_made_listed_rotated_and_revoked(run, home):
@@ -18,7 +19,7 @@ def test_tokens_are_made_listed_rotated_and_revoked(run, home):
     assert row["models"] == ["groq/*", "coding"]
     assert row["doors"] == ["openai", "mcp"]
     assert (row["daily"], row["monthly"], row["rps"], row["used"]) == ("2", "20", 5.0, None)
-    assert "ci" in run("tokens").stdout
+    assert re.search(r"ci .* \d{4}-\d\d-\d\d \d\d:\d\d  -$", run("tokens").stdout, re.MULTILINE)
 
     twice = run("tokens", "add", "ci")
     assert twice.returncode == 2
@@ -28,3 +29,4 @@ def test_tokens_are_made_listed_rotated_and_revoked(run, home):
     assert run("tokens", "revoke", "ci").stdout == "ci: revoked\n"
     assert json.loads(run("tokens", "list", "--json").stdout) == []
     assert run("tokens", "revoke", "ci").returncode == 2
+    assert run("tokens").stderr == "No tokens. Make one with: chomp-mcp tokens add NAME\n"
