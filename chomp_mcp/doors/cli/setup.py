@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import webbrowser
+from collections.abc import Iterable
 
 import anyio
 
@@ -90,10 +91,14 @@ def _key() -> Router:
     return chosen
 
 
+def key_takers(routers: Iterable[Router]) -> list[Router]:
+    """Those that take a key: with a free tier first, without anything for nothing last."""
+    # docs/ and the packages list them in this order, too: .ci/docs.py.
+    takers = (router for router in routers if router.needs_key and not router.deprecated)
+    return sorted(takers, key=lambda each: (not each.limits.startswith("free"), each.limits.startswith("none free")))
+
+
 async def _takers() -> tuple[list[Router], dict[str, str]]:
     """The routers that take a key, and the keys that are there, masked."""
     async with Chomp(Settings.load()) as chomp:
-        takers = [router for router in chomp.routers.values() if router.needs_key and not router.deprecated]
-        # With a free tier first, without anything for nothing last.
-        takers.sort(key=lambda each: (not each.limits.startswith("free"), each.limits.startswith("none free")))
-        return takers, await chomp.keyring.previews(OWNER)
+        return key_takers(chomp.routers.values()), await chomp.keyring.previews(OWNER)
