@@ -183,6 +183,7 @@ class Attempts:
         route, health = answer.route, self._means.health
         self._ended(answer, FailureKind.CUT.value if broken else OK, broken)
         self._means.seals.learn(answer)
+        # What cannot be written of its health is logged there: the answer is paid for, and goes out.
         if broken:
             await health.failed(route, Failed(FailureKind.CUT, broken))
         else:

@@ -210,7 +210,7 @@ class Trial:
         return outcome
 
     def _ended(self, outcome: str, response: Response | None, message: str = "") -> None:
-        """Without an answer that anybody reads on."""
+        """Without an answer that anybody reads on: nothing is kept open for it."""
         self._record.attempt(self.route, outcome, self.started, self._means.clock(), response, message)
         if response:
             response.close()

@@ -115,6 +115,7 @@ class Journal:
                         path.unlink()
                         return
                 finally:
+                    # While we hold it: unlinked later, it might be another's, and a third one would make it anew.
                     path.with_suffix(".lock").unlink(missing_ok=True)
         yield None
 

@@ -77,6 +77,7 @@ def lock_of(path: Path) -> BaseFileLock:
 @contextmanager
 def tried(path: Path) -> Iterator[bool]:
     """Whether nobody holds that lock; inside the block, we do if so. What cannot be tried counts as held."""
+    # A lock object of its own each time: that of a process counts its holders, and would let us in a second time.
     lock = lock_of(path)
     try:
         lock.acquire()
