@@ -97,10 +97,8 @@ class Keyring:
     async def grant_of(self, caller: Caller) -> Grant:
         return grants.of_record(await self._kv.get(_record(caller)))
 
-    async def register(
-        self, caller: Caller, keys: Mapping[str, str | Sequence[str]], *, keep_others: bool = False
-    ) -> None:
-        """Merge `keys` into the caller's; "" or an empty list removes a router's. Commas separate several keys.
+    async def register(self, caller: Caller, keys: Mapping[str, str], *, keep_others: bool = False) -> None:
+        """Merge `keys` into the caller's; "" removes a router's. Commas separate several keys.
 
         A router's keys take the place of those that it had, unless these are kept: then they come behind them.
 
@@ -122,10 +120,8 @@ class Keyring:
                 for router, few in checked.items()
             }
             merged = {router: few for router, few in {**before, **given}.items() if few}
-            if (
-                max(map(len, merged.values()), default=0) > _MOST_KEYS
-                or sum(len(key) for few in merged.values() for key in few) > _MOST_BYTES
-            ):
+            size = sum(len(key) for few in merged.values() for key in few)
+            if max(map(len, merged.values()), default=0) > _MOST_KEYS or size > _MOST_BYTES:
                 why = f"A caller has at most {_MOST_KEYS} keys of one router, and {_MOST_BYTES // 1024} KiB together."
                 raise InvalidRequest(why, hint="Remove some.", param="keys")
             stored = {router: few[0] if len(few) == 1 else list(few) for router, few in merged.items()}
@@ -252,9 +248,10 @@ def _keys(caller: Caller, record: Value | None) -> dict[str, tuple[str, ...]]:
     old: dict[str, Any] = {"openrouter": record["openrouter_key"]} if record.get("openrouter_key") else {}
     keys = {}
     for router, value in {**old, **stored}.items():
-        if not _is_text(value):
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
             raise _misshapen(caller, f"the key for {router}", '"the key" or ["one", "another"]')
-        parts = [part.strip() for text in ([value] if isinstance(value, str) else value) for part in text.split(",")]
+        parts = [part.strip() for text in texts for part in text.split(",")]
         if few := tuple(dict.fromkeys(part for part in parts if part)):
             keys[router] = few
     return keys
@@ -265,18 +262,12 @@ def _misshapen(caller: Caller, what: str, shape: str) -> StoreError:
     return StoreError(why, hint="Correct it there, or delete it and add the key again.")
 
 
-def _is_text(value: object) -> bool:
-    """Text, or a list of texts."""
-    return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(text, str) for text in value))
-
-
-def _checked(router: str, value: str | Sequence[str]) -> tuple[str, ...]:
+def _checked(router: str, value: object) -> tuple[str, ...]:
     """The keys without what people paste around them: quotes, `NAME=`, `Bearer `; nothing where nothing was given."""
-    if not _is_text(value):
+    if not isinstance(value, str):
         raise _refused(router, "is not text")
-    given = [text for text in ([value] if isinstance(value, str) else value) if text.strip(" ,")]
-    keys = tuple(dict.fromkeys(key for text in given for key in key_shape.cleaned_keys(text)))
-    if given and not keys:
+    keys = key_shape.cleaned_keys(value)
+    if value.strip(" ,") and not keys:
         raise _refused(router, "is a placeholder that nobody filled in")
     for key in keys:
         if key.startswith(PREFIX):
