@@ -131,7 +131,10 @@ _Hosts = Annotated[
 ]
 
 
-_SecretsPolicy = Literal["off", "warn", "redact", "local", "block"]
+_LogLevel = Annotated[Literal["off", "error", "info", "debug"], Field(description="off, error, info or debug")]
+_Policies = Literal["off", "warn", "redact", "local", "block"]
+_SecretsPolicy = Annotated[_Policies, Field(description="off, warn, redact, local or block")]
+_Switch = Annotated[bool, Field(description="1 or 0")]
 
 
 class _Settings(BaseModel):
@@ -189,18 +192,16 @@ class _Settings(BaseModel):
     """On a shared store: how long nothing may be heard of a replica before another one takes over its jobs."""
     CHOMP_UPSTREAM_TIMEOUT_SECONDS: _Timeout = 1
     """How long a router may be silent."""
-    CHOMP_LOG: Annotated[Literal["off", "error", "info", "debug"], Field(description="off, error, info or debug")] = (
-        "off"
-    )
+    CHOMP_LOG: _LogLevel = "off"
     """JSON log lines on stderr, of both servers; for people on a terminal."""
-    CHOMP_KEEP_BODIES: Annotated[bool, Field(description="1 or 0")] = False
+    CHOMP_KEEP_BODIES: _Switch = False
     """1: the owner's page shows what was asked and answered in the newest 200 exchanges of a process, for a day: at
     most 4,000 characters each, without what looks like a key; on disk only sealed with the master key."""
-    CHOMP_SECRETS: Annotated[_SecretsPolicy, Field(description="off, warn, redact, local or block")] = "off"
+    CHOMP_SECRETS: _SecretsPolicy = "off"
     """What becomes of a prompt that holds what looks like a secret and would leave this machine."""
-    CHOMP_OPEN_REGISTRATION: Annotated[bool, Field(description="1 or 0")] = False
+    CHOMP_OPEN_REGISTRATION: _Switch = False
     """1: strangers may get a token by `POST /api/keys` beyond loopback too."""
-    CHOMP_MCP_SESSIONS: Annotated[bool, Field(description="1 or 0")] = False
+    CHOMP_MCP_SESSIONS: _Switch = False
     """1: MCP over HTTP has sessions on a shared store too; the balancer keeps each client on its replica."""
     CHOMP_ALLOWED_HOSTS: _Hosts = None
     """Host names beyond loopback that are served where no token is due (`host.docker.internal`, `*.ts.net`)."""

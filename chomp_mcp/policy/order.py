@@ -54,11 +54,7 @@ def share_left(readings: Sequence[Reading], now: float) -> float:
 
 def _live(readings: Iterable[Reading], now: float) -> list[Reading]:
     """Those that tell what is left and have not been reset since."""
-    return [
-        reading
-        for reading in readings
-        if reading.remaining is not None and (reading.resets_at is None or reading.resets_at > now)
-    ]
+    return [r for r in readings if r.remaining is not None and (r.resets_at is None or r.resets_at > now)]
 
 
 def by_speed(seconds: float | None, tokens_per_second: float | None = None, tokens: int = 0) -> Rank:

@@ -68,13 +68,8 @@ _NAME = re.compile(r"[\w./:-]{1,32}")
 
 def sent_secrets(router: Router, key: str) -> tuple[str, ...]:
     """What of a call nobody may read back: the key, the words of the row's own headers, the password of its address."""
-    words = [
-        word
-        for name, value in router.headers.items()
-        if not _PUBLIC_HEADER.fullmatch(name)
-        for word in value.split()
-        if len(word) >= _SHORT
-    ]
+    others = [value for name, value in router.headers.items() if not _PUBLIC_HEADER.fullmatch(name)]
+    words = [word for value in others for word in value.split() if len(word) >= _SHORT]
     password = urlsplit(router.url).password if "@" in router.url else None
     return tuple(dict.fromkeys(filter(None, (key, unquote(password or ""), *words))))
 

@@ -97,7 +97,8 @@ def _by_sentinels(_url: str, parts: SplitResult) -> Any:
     for name in ("host", "port", "connection_class"):
         options.pop(name, None)
     options["ssl"] = base == "rediss"
-    places, own = [(host.hostname, host.port or SENTINEL_PORT) for host in hosts], {**options, "password": own_password}
+    places = [(host.hostname, host.port or SENTINEL_PORT) for host in hosts]
+    own = {**options, "password": own_password}
     sentinels = Sentinel(places, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
     options |= {"username": unquote(user) or None, "password": unquote(password) or None, "max_connections": LANES}
     return sentinels.master_for(service, db=int(db[0]) if db and db[0] else 0, **options)
