@@ -174,7 +174,17 @@ class Chomp:
         self.job_processes = JobProcesses.of(settings.home)
         self.jobs = jobs = _jobs(settings, self.gateway, state, self.job_processes, clock)
         self._status = Status(
-            self.routers, books, self.health, self.credit, self.ledger, jobs, limits, clock, self.client, self.sealed
+            self.routers,
+            books,
+            self.health,
+            self.models,
+            self.credit,
+            self.ledger,
+            jobs,
+            limits,
+            clock,
+            self.client,
+            self.sealed,
         )
 
     async def __aenter__(self) -> Self:

@@ -14,6 +14,7 @@ from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.book import Books
 from chomp_mcp.gateway.health import Health, KeyHealth, Rest
 from chomp_mcp.gateway.jobs import JobRunner
+from chomp_mcp.gateway.model_list import ModelList
 from chomp_mcp.messages import OWNER, Caller, Router
 from chomp_mcp.policy import budget
 from chomp_mcp.policy.book import Book
@@ -27,6 +28,8 @@ from chomp_mcp.store.sealing import AtRest, Sealed
 from chomp_mcp.store.spend import Spend
 
 RECENT_JOBS = 5
+LIST_SECONDS = 0.5
+"""How long the list of a program on this machine is waited for."""
 
 
 class RestView(TypedDict):
@@ -131,6 +134,7 @@ class Status:
     routers: Mapping[str, Router]
     books: Books
     health: Health
+    models: ModelList
     credit: CreditReader
     ledger: Ledger
     jobs: JobRunner
@@ -236,8 +240,11 @@ class Status:
         accounts = [credit for credit in asked if credit]
         quotas = [*(known.quotas for known in keys), *({"": known.readings} for known in accounts)]
         rests = [rest for known in keys for scope, rest in known.rests.items() if scope == "key" and rest.is_on(now)]
-        # Programs on this machine run or do not run; a look tells.
+        # Programs on this machine run or do not run: a look tells, and the list where another may have that port.
         answers = router.joins_auto != "reachable" or await self.client.reachable(router.url)
+        if answers and router.owned_by:
+            known = (await self.models.soon([router.id], book.keys, LIST_SECONDS))[router.id]
+            answers = known is None or known.is_late or not known.error
         stop = None
         if state.state == "open":
             stop = Rest(breaker_until or now, "breaker_open")

@@ -240,6 +240,7 @@ async def test_another_program_at_the_same_address_is_not_taken_for_it(
         assert (await served.chat(model="auto")).headers["x-chomp-router"] == "mock"
         listed = (await served.http.get(f"/v1/models?router={name}")).json()
         assert "another program answers" in listed["errors"][name]
+        assert not (await served.chomp.status())["routers"][name]["ready"]
 
 
 async def test_a_gateway_does_not_look_for_a_program_at_itself(home: Path) -> None:
@@ -251,3 +252,4 @@ async def test_a_gateway_does_not_look_for_a_program_at_itself(home: Path) -> No
     async with serving(settings, chomp=at_itself) as served:
         listed = (await served.http.get("/v1/models?router=llamacpp", timeout=5)).json()
         assert "chomp gateway" in listed["errors"]["llamacpp"]
+        assert not (await served.chomp.status())["routers"]["llamacpp"]["ready"]

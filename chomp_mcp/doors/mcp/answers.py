@@ -168,8 +168,9 @@ def status_shown(status: StatusView) -> CallToolResult:
             parts = [ready if its["ready"] else f"resting until {its['cooldown_until']} ({its['reason']})"]
             for row in its["quota"]:
                 if row["remaining"] is not None:
+                    whose = f"{row['model']}: " if row["model"] else ""
                     window = f" a {row['window']}" if row["window"] else ""
-                    parts.append(f"{row['remaining']} {row['kind']} left{window} ({row['known']})")
+                    parts.append(f"{whose}{row['remaining']} {row['kind']} left{window} ({row['known']})")
             lines.append(f"{router}: {', '.join(parts)}")
     keyless = [router for router, its in routers.items() if its["key"] is False]  # None: it needs none
     if keyless:

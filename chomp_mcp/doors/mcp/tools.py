@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -121,8 +122,9 @@ class Tools:
     ) -> CallToolResult:
         """The models the user's keys reach, with context length and prices."""
         filters: dict[str, Any] = {"query": query, "free_only": free_only, "needs": needs}
-        page = await self._chomp.list_models(router, **filters, limit=limit, cursor=cursor, caller=current_caller.get())
-        return models_listed(page)
+        caller = current_caller.get()
+        page = await self._chomp.list_models(router, **filters, limit=limit, cursor=cursor, caller=caller)
+        return models_listed(replace(page, models=tuple(await self._chomp.priced(page.models, caller=caller))))
 
     async def register_keys(
         self,

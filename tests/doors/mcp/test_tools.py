@@ -201,6 +201,24 @@ async def test_models_come_in_pages_and_a_router_that_fails_is_named(tmp_path: P
         assert "groq: " in text_of(rest)
 
 
+async def test_a_model_has_the_price_that_its_receipt_would_have_and_a_quota_the_model_that_it_is_of(
+    client: Client, chomp: Chomp, upstream: ScriptedRouter
+) -> None:
+    upstream.models(["openai/gpt-oss-120b", "nobody-knows-it"])
+    upstream.headers = {"x-ratelimit-limit-requests": "1000", "x-ratelimit-remaining-requests": "999"}
+    await chomp.register_keys({"groq": GROQ_KEY})
+    listed = await client.call_tool("list_models", {"router": "groq"})
+    known, unknown = (listed.structured_content or {})["models"]
+    asked = await call(client, "ask", prompt="hi", model="groq/openai/gpt-oss-120b", options={"max_tokens": 3})
+    assert float(asked["receipt"]["cost_usd"]) == pytest.approx((known["price_in"] * 7 + known["price_out"] * 3) / 1e6)
+    assert unknown["price_in"] is None
+    assert f"${known['price_in']} in, ${known['price_out']} out per million" in text_of(listed)
+    await call(client, "ask", prompt="hi", model="groq/nobody-knows-it")
+    told = text_of(await client.call_tool("status", {}))
+    for model in ("openai/gpt-oss-120b", "nobody-knows-it"):
+        assert f"{model}: 999 requests left a day (headers)" in told
+
+
 async def test_given_keys_are_stored_and_answered_with_masked_previews(
     client: Client, chomp: Chomp, upstream: ScriptedRouter
 ) -> None:
