@@ -145,8 +145,8 @@ class Chomp:
         self.threads, self.receipts = Threads(state, clock=clock), ReceiptLog(state, kept, clock=clock)
         self.observers = Observers([self.receipts, *observers])
         self.keyring = Keyring(self.sealed, catalog.environment_keys(settings, self.routers), clock=clock, state=state)
-        self.client = Client(upstream_timeout=settings.upstream_timeout_seconds)
-        self.models = ModelList(soft, self.client, self.routers, clock=clock)
+        self.client = client = Client(upstream_timeout=settings.upstream_timeout_seconds)
+        self.models = models = ModelList(soft, client, self.routers, clock=clock)
         self.books = books = Books(settings, self.routers, self.keyring)
         self.prices, self.ledger = Prices(self.models), ledger_of(settings, state, clock)
         rules = BreakerRules(settings.circuit_failure_threshold, settings.circuit_reset_seconds)
@@ -174,17 +174,7 @@ class Chomp:
         self.job_processes = JobProcesses.of(settings.home)
         self.jobs = jobs = _jobs(settings, self.gateway, state, self.job_processes, clock)
         self._status = Status(
-            self.routers,
-            books,
-            self.health,
-            self.models,
-            self.credit,
-            self.ledger,
-            jobs,
-            limits,
-            clock,
-            self.client,
-            self.sealed,
+            self.routers, books, self.health, models, self.credit, self.ledger, jobs, limits, clock, client, self.sealed
         )
 
     async def __aenter__(self) -> Self:

@@ -8,6 +8,7 @@ import json
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -44,28 +45,28 @@ def serve(settings: Settings, *, as_json: bool = False) -> None:
         wanted = _MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(hard, _MOST_SOCKETS)
         if soft != resource.RLIM_INFINITY and soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    if settings.store:
-        _check_store(settings)
+    trouble = _checked_store(settings) if settings.store else ""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=2048)
     except OSError as error:
-        why = f"{settings.host}:{settings.port} cannot be bound: {error.strerror or error}."
-        hint = "Choose another GATEWAY_PORT (0 picks a free one) or GATEWAY_HOST."
+        reason = str(error.strerror or error).partition(" (while")[0]  # which says the address again
+        why = f"{settings.host}:{settings.port} cannot be bound: {reason}."
+        hint = "Choose another --port or GATEWAY_PORT (0 picks a free one), or another --host or GATEWAY_HOST."
         raise InvalidSetting(why, hint=hint) from None
     with listening:
         settings = replace(settings, port=listening.getsockname()[1])
         configure(settings.log or "error")
         if settings.workers > 1:
-            _supervise(settings, listening, as_json=as_json)
+            _supervise(settings, listening, partial(_announce, trouble=trouble, as_json=as_json))
             return
         app = _app(settings, _state_key(settings))
-        _announce(settings, as_json=as_json)
+        _announce(settings, trouble=trouble, as_json=as_json)
         Server(configured(app, settings)).run(sockets=[listening])
 
 
-def _check_store(settings: Settings) -> None:
-    """What waiting would not mend is told at the start; a Redis that is away may come while we serve."""
+def _checked_store(settings: Settings) -> str:
+    """What waiting would not mend is refused; a Redis that is away may come while we serve, and is told."""
     from chomp_mcp.store.kv.redis import Redis
 
     async def check() -> None:
@@ -81,6 +82,8 @@ def _check_store(settings: Settings) -> None:
     except StoreAway as error:
         if error.is_lasting:
             raise InvalidSetting(error.reason, hint=error.hint) from None
+        return f"chomp-mcp: {error.reason} {error.hint}"
+    return ""
 
 
 def _state_key(settings: Settings) -> bytes:
@@ -91,7 +94,7 @@ def _state_key(settings: Settings) -> bytes:
     return hmac.digest(master.bits, b"chomp-mcp request state", "sha256")
 
 
-def _supervise(settings: Settings, listening: socket.socket, *, as_json: bool) -> None:
+def _supervise(settings: Settings, listening: socket.socket, announce: Callable[[Settings], None]) -> None:
     from chomp_mcp.doors.http.server.workers import Supervisor, bind
 
     Chomp(settings)  # what is wrong is told here, and once
@@ -106,7 +109,7 @@ def _supervise(settings: Settings, listening: socket.socket, *, as_json: bool) -
         max_request_bytes=settings.max_request_bytes // settings.workers,
     )
     config = configured(partial(_app, share, _state_key(settings)), settings, factory=True)
-    ready, patience = partial(_announce, settings, as_json=as_json), GRACE_SECONDS + 2 * SETTLE_SECONDS
+    ready, patience = partial(announce, settings), GRACE_SECONDS + 2 * SETTLE_SECONDS
     with bind(listening) as port:
         Supervisor(config, port, ready=ready, stop_seconds=patience).run()
 
@@ -123,7 +126,7 @@ def _app(settings: Settings, state_key: bytes) -> Starlette:
     return app
 
 
-def _announce(settings: Settings, *, as_json: bool) -> None:
+def _announce(settings: Settings, *, trouble: str, as_json: bool) -> None:
     """The first line is for programs, too; a person also reads what is where."""
     at = f"http://{bracketed(settings.host)}:{settings.port}"
     if as_json:
@@ -139,7 +142,7 @@ def _announce(settings: Settings, *, as_json: bool) -> None:
             f"  {at}/mcp   MCP (Streamable HTTP)",
             "  Ctrl-C ends it.",
         ]
-    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    sys.stderr.write("".join(f"{line}\n" for line in (*lines, *filter(None, [trouble]))))
     sys.stderr.flush()
 
 
