@@ -16,6 +16,7 @@ from httpcore2 import default_ssl_context
 from hypothesis import HealthCheck, settings
 
 from tests.support.clock import Clock
+from tests.support.offline import stay_offline
 
 # Hundreds of tests start Python: where the shell says to keep no bytecode (images do), each would compile us anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -29,6 +30,7 @@ gc.disable()
 _trusted = cache(lambda *_environment, **how: default_ssl_context(**how))
 httpcore2.default_ssl_context = lambda **how: _trusted(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")), **how)
 
+stay_offline()
 if sys.platform == "linux":
     from tests.support.commands import Forked
 

@@ -32,6 +32,7 @@ from chomp_mcp import version
 from chomp_mcp.doors.http import openapi
 from chomp_mcp.routers import catalog, model_facts, prices
 from tests.support import commands
+from tests.support.offline import stay_offline
 
 STANDARD_FDS = (0, 1, 2)
 STARTERS = {"demo", "doctor", "keys", "run", "setup"}
@@ -141,6 +142,7 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
 
 def main(name: str) -> dict[str, Any]:
     found = (module.name for module in pkgutil.walk_packages(chomp_mcp.__path__, "chomp_mcp."))
+    stay_offline()
     for read in READ_ONCE:
         read()
     loaded((*(module for module in found if not module.endswith("__main__")), *LOADED_LATE))
