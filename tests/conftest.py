@@ -16,7 +16,7 @@ from httpcore2 import default_ssl_context
 from hypothesis import HealthCheck, settings
 
 from tests.support.clock import Clock
-from tests.support.offline import stay_offline
+from tests.support.offline import NOBODY, stay_offline
 
 # Hundreds of tests start Python: where the shell says to keep no bytecode (images do), each would compile us anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -51,7 +51,6 @@ settings.register_profile(
 settings.load_profile("suite")
 
 _OURS = ("CHOMP_", "GATEWAY_", "LLM_", "CIRCUIT_", "CORS_")
-_ROUTERS = ("OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
 
 
 SLOW = (
@@ -115,10 +114,12 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home that does not exist yet, and an environment without keys or settings."""
+    """A home that does not exist yet, and an environment without keys, settings or local routers."""
     for name in os.environ:
-        if name.startswith(_OURS) or name in _ROUTERS or name.endswith("_API_KEY"):
+        if name.startswith(_OURS) or name.endswith("_API_KEY"):
             monkeypatch.delenv(name)
+    for name, nowhere in NOBODY.items():
+        monkeypatch.setenv(name, nowhere)
     folder = tmp_path / "home"
     monkeypatch.setenv("CHOMP_HOME", str(folder))
     return folder

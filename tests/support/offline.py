@@ -1,4 +1,4 @@
-"""`stay_offline()`: no test asks a real router, or waits for a DNS that is slow."""
+"""`stay_offline()`, `NOBODY`: no test asks a real router, or waits for a DNS that is slow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import ipaddress
 import socket
 from typing import Any
 
-__all__ = ["stay_offline"]
+__all__ = ["NOBODY", "stay_offline"]
+
+NOBODY = dict.fromkeys(
+    ("OLLAMA_BASE_URL", "LMSTUDIO_BASE_URL", "LLAMACPP_BASE_URL", "VLLM_BASE_URL", "CURSOR_ADAPTER_URL"),
+    "http://127.0.0.1:9",
+)
+"""Where the routers of this machine are not, whatever whoever runs the tests has running."""
 
 _real = socket.getaddrinfo
 

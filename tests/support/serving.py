@@ -20,6 +20,7 @@ from chomp_mcp.app import Chomp
 from chomp_mcp.doors.http.app import build_app
 from chomp_mcp.doors.http.server.process import Server, configured
 from chomp_mcp.settings import Settings
+from tests.support.offline import NOBODY
 
 __all__ = ["Served", "process", "serving", "settings_for", "url_of"]
 
@@ -68,7 +69,7 @@ class _Quiet(Server):
 def settings_for(home: Path, *, environ: Mapping[str, str] | None = None, **routers: str) -> Settings:
     """Settings with a clean environment, no rate limit, and a row that all may use for each scripted router's URL."""
     rows = {name: {"url": url, "shared": True} for name, url in routers.items()}
-    settings = Settings.load({"CHOMP_HOME": str(home), "GATEWAY_RATE_RPS": "0", **(environ or {})})
+    settings = Settings.load({"CHOMP_HOME": str(home), **NOBODY, "GATEWAY_RATE_RPS": "0", **(environ or {})})
     return replace(settings, router_rows={**settings.router_rows, **rows})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.settings import Settings
+from tests.support.offline import NOBODY
 from tests.support.scripted import ScriptedRouter
 
 __all__ = ["Reports", "World", "environment", "world"]
@@ -49,8 +50,7 @@ def environment(home: Path, routers: dict[str, ScriptedRouter], **settings: str)
     urls = {f"CHOMP_ROUTER_{name.upper()}_URL": upstream.url for name, upstream in routers.items()}
     variables = {"zen": "OPENCODE_API_KEY"}
     keys = {variables.get(name, f"{name.upper()}_API_KEY"): f"key-{name}" for name in routers if name != "ollama"}
-    quiet = {"OLLAMA_BASE_URL": "http://127.0.0.1:9", "CURSOR_ADAPTER_URL": "http://127.0.0.1:9"}
-    return {"CHOMP_HOME": str(home), **quiet, **urls, **keys, **settings}
+    return {"CHOMP_HOME": str(home), **NOBODY, **urls, **keys, **settings}
 
 
 @asynccontextmanager
