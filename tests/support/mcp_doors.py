@@ -17,6 +17,7 @@ from mcp.types import CallToolResult, ElicitRequestURLParams, ElicitResult
 
 from chomp_mcp.app import Chomp
 from chomp_mcp.settings import Settings
+from tests.support.offline import NOBODY
 from tests.support.scripted import ScriptedRouter
 
 __all__ = ["KEY", "MODES", "agreeable", "call", "environment", "partial", "running", "stdio", "text_of", "type_key"]
@@ -31,7 +32,7 @@ MODES = ("auto", "legacy")
 def environment(home: Path, upstream: ScriptedRouter | None = None, **more: str) -> dict[str, str]:
     """A home of its own; with `upstream` a router `lab` that needs no key and a groq with one, both scripted."""
     home.mkdir(parents=True, exist_ok=True)
-    known = {"CHOMP_HOME": str(home)}
+    known = {"CHOMP_HOME": str(home), **NOBODY}
     if upstream is not None:
         (home / "config.toml").write_text(
             f'[routers.lab]\nurl = "{upstream.url}"\nmodels = ["scripted-small"]\n', encoding="utf-8"
