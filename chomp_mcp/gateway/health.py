@@ -241,6 +241,7 @@ class Health:
             return [Write(None) if is_clean else Write(asdict(after), expires_in=BREAKER_KEPT_SECONDS)]
 
         await self._kv.update([name], step)
+        # Called again where another process was quicker: the last call is the one that was written.
         verdict, before, after = seen[-1]
         if before.state != after.state:
             self._observers.transition(Transition(route.router.id, before.state, after.state))

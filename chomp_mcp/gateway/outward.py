@@ -85,6 +85,7 @@ class OutwardGuards:
         book = await self._books.as_read(caller)
         owners = book if caller.is_owner else await self._books.of(OWNER)
         known = self._made.get(caller.id)
+        # Compared by identity: a book is made anew when its keys have changed, and a request must not compare them all.
         if known is None or known[0] is not book.keys or known[1] is not owners.keys:
             if len(self._made) >= _MOST_SCANNERS:
                 self._made.clear()

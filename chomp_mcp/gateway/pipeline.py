@@ -144,6 +144,7 @@ class Exchange:
         try:
             return await self._open()
         except BaseException as error:
+            # Python calls no __aexit__ where __aenter__ has raised.
             if isinstance(error, ChompError) and self._guard:
                 error.message = self._guard.without_own(error.message)
             self._settle(error)

@@ -95,7 +95,7 @@ class Run:
         """Until the run ends, telling how far it is."""
         reported = 0
         while not self.is_over:
-            moved = self.moved
+            moved = self.moved  # taken before the look: what comes in between sets this one
             if on_progress and self.characters > reported:
                 reported = self.characters
                 await on_progress(reported)
@@ -173,6 +173,7 @@ class Runs:
         if run.task is None:
             return
         run.task.cancel()
+        # Who is cancelled meanwhile leaves no run behind that nobody has ended.
         with anyio.CancelScope(shield=True):
             await asyncio.wait([run.task])
             if not run.is_over:  # cancelled before its first step

@@ -158,6 +158,7 @@ class Trial:
         except BaseException:
             if isinstance(outcome, Answer):
                 self.abandon(outcome)
+            # Whatever becomes of the caller: a probe that keeps its place holds its breaker half open for minutes.
             await finished(self._release())
             raise
         return outcome

@@ -141,7 +141,7 @@ def _words(told: Any, name: str, such: str) -> tuple[str, ...]:
 
 def _amount(told: Any, name: str) -> Decimal:
     try:
-        value = Decimal(str(told)) if not isinstance(told, bool) else Decimal("NaN")
+        value = Decimal(str(told))  # a float by its digits, as JSON wrote it; no number for true and false
     except InvalidOperation:
         value = Decimal("NaN")
     least = Decimal("0.001") if name == "rps" else Decimal(0)

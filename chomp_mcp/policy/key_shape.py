@@ -35,6 +35,7 @@ _MASKED = re.compile(r"\.\.\.|…|\*\*\*|•")
 
 def cleaned(text: str) -> str:
     """The key alone: without quotes, blanks, `NAME=` and `Bearer `; empty for a placeholder that nobody filled in."""
+    # Until nothing more comes off: quotes stand around a `NAME=`, and another pair behind it.
     before = None
     while text != before:
         before = text

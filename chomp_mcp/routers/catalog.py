@@ -107,6 +107,7 @@ _CATALOG = Path(__file__).with_name("catalog.toml")
 @cache
 def _built_in() -> Mapping[str, Mapping[str, Any]]:
     """The catalog as we ship it, which the tests check as a user's rows are checked at run time."""
+    # Prices are read as they are written: 0.15 is no binary fraction.
     rows: dict[str, dict[str, Any]] = {}
     for router_id, row in tomllib.loads(_CATALOG.read_text(encoding="utf-8"), parse_float=Decimal)["routers"].items():
         values = rows[router_id] = {name: tuple(each) if isinstance(each, list) else each for name, each in row.items()}

@@ -73,6 +73,7 @@ class Pages:
                 return [None]
             return [Write({**old[0], **facts}, expires_in=old[0]["expires_at"] - now)]
 
+        # Called again where another process was quicker: the last call is the one that was written.
         await self._kv.update([_name(nonce)], step)
         return seen[-1]
 

@@ -153,6 +153,7 @@ class Keyring:
         if record is None and (renewed := await self._kv.get(f"{_RENEWED}{digest}")):
             caller = Caller(str(renewed["caller"]))
             record = await self._kv.get(_record(caller))
+        # Once the token was renewed, the first one, whose hash is the caller's id, is none any more.
         if record is None or record.get("token", caller.id) != digest:
             return None
         grant, now = grants.of_record(record), self._clock()

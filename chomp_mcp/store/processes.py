@@ -154,6 +154,7 @@ class Processes:
                 await self._kv.delete(_lease(process_id))
         finally:
             if lock is not None:
+                # While we hold it: who takes the lock between its release and the end of its file would hold nothing.
                 _unlink(Path(lock.lock_file))
                 lock.release()
 

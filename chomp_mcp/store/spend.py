@@ -49,6 +49,7 @@ def records_of(caller_id: str, now: float) -> Names:
 @lru_cache(maxsize=4096)
 def _records_in(caller_id: str, minute: int, _zone: tuple[str, str]) -> Names:
     """Of a minute: no time zone changes the day within it."""
+    # The zone is there for the cache: TZ may change while we run (a laptop that travels).
     day = _local(minute * _MINUTE).date().isoformat()
     return f"spend:{caller_id}:{day}", f"spend:{caller_id}:{day[:7]}", f"{HOLD}{caller_id}"
 

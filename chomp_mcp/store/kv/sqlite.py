@@ -209,6 +209,7 @@ class Sqlite:
         return self._patient
 
     def _update(self, connection: sqlite3.Connection, keys: Sequence[str], change: Change) -> None:
+        # Locked before the first look: of two that had both read, the second could not write any more.
         connection.execute("BEGIN IMMEDIATE")
         try:
             old = self._read(connection, keys)
