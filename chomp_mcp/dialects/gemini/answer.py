@@ -18,7 +18,7 @@ from chomp_mcp.dialects.openai.usage import read_cost
 from chomp_mcp.dialects.stream.decoder import ObjectDecoder, Whole
 from chomp_mcp.dialects.stream.framing import Events
 from chomp_mcp.dialects.values import as_index, as_mapping, as_objects, as_text
-from chomp_mcp.messages import Completion, Delta, ErrorObject, Failed, Model, Router, Usage, WireRequest
+from chomp_mcp.messages import MUTE_ENDS, Completion, Delta, ErrorObject, Failed, Model, Router, Usage, WireRequest
 
 __all__ = ["ContentDecoder", "decode", "decode_list", "decoder", "encode", "encode_list"]
 
@@ -30,7 +30,6 @@ _FINISH: Mapping[str, str] = {
         "content_filter",
     ),
 }
-_MUTE = frozenset({"length", "content_filter"})
 
 
 def decode(body: bytes) -> Completion | Failed | ErrorObject:
@@ -96,7 +95,7 @@ class ContentDecoder(ObjectDecoder):
         choices = _choices(value, self._calls)
         for choice in choices:
             self.finished = self.finished or choice["finish_reason"] is not None
-            self.is_mute = self.is_mute or choice["finish_reason"] in _MUTE
+            self.is_mute = self.is_mute or choice["finish_reason"] in MUTE_ENDS
         return (Delta(chunk={**self._top, "choices": choices}),) if choices else ()
 
 

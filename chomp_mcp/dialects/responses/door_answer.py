@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp.dialects.responses.door_request import REASONING, Chat, seal
+from chomp_mcp.dialects.responses.output import INCOMPLETE
 from chomp_mcp.dialects.values import as_list, as_text
 from chomp_mcp.messages import Completion, Usage
 
@@ -17,7 +18,7 @@ _ECHOED: Mapping[str, Any] = {
 }  # fmt: skip
 """What a Response repeats of its request, and what stands there for what was not said."""
 
-_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_INCOMPLETE = {ours: theirs for theirs, ours in INCOMPLETE.items()}
 
 
 def skeleton(body: Mapping[str, Any], *, response_id: str, created_at: int) -> dict[str, Any]:

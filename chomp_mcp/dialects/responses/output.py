@@ -11,7 +11,7 @@ from chomp_mcp.dialects.responses.reasoning import details_of, thought_in
 from chomp_mcp.dialects.values import as_list, as_mapping, as_objects, as_text
 from chomp_mcp.messages import Usage
 
-_INCOMPLETE: Mapping[str, str] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+INCOMPLETE: Mapping[str, str] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """Why a Response is incomplete -> chat completions' finish reason."""
 CALLS = ("function_call", "custom_tool_call")
 
@@ -54,7 +54,7 @@ def acts(output: Iterable[Any]) -> bool:
 def finish_of(response: Mapping[str, Any], *, has_calls: bool) -> str:
     """Chat completions' finish reason; Responses has no word for an end with calls."""
     why = as_text(as_mapping(response.get("incomplete_details")).get("reason"))
-    return _INCOMPLETE.get(why) or ("tool_calls" if has_calls else "stop")
+    return INCOMPLETE.get(why) or ("tool_calls" if has_calls else "stop")
 
 
 def call_of(item: Mapping[str, Any]) -> dict[str, Any]:

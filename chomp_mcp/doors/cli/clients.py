@@ -158,9 +158,8 @@ def _vscode() -> Path:
     return Path(portable, "user-data", "User", "mcp.json") if portable else application("Code", "User", "mcp.json")()
 
 
-def _claude_code() -> Path:
-    """CLAUDE_CONFIG_DIR holds .claude.json too, which is beside ~/.claude otherwise."""
-    return _below("CLAUDE_CONFIG_DIR", "", ".claude.json")()
+_claude_code = _below("CLAUDE_CONFIG_DIR", "", ".claude.json")
+"""CLAUDE_CONFIG_DIR holds .claude.json too, which is beside ~/.claude otherwise."""
 
 
 def _opencode() -> Path:

@@ -15,11 +15,12 @@ from chomp_mcp.dialects.anthropic.door_answer import message_of
 from chomp_mcp.dialects.anthropic.door_count import estimate
 from chomp_mcp.dialects.anthropic.door_request import chat_of
 from chomp_mcp.dialects.anthropic.door_stream import PING, MessageEvents, event
+from chomp_mcp.dialects.values import wrong
 from chomp_mcp.doors.http import anthropic_errors
 from chomp_mcp.doors.http.asgi import HEADERS, caller_of, read_json, request_id_of, send_json, while_connected
 from chomp_mcp.doors.http.chat import conversation_of, patience_of
 from chomp_mcp.doors.http.exchange import Call, Words, exchanged
-from chomp_mcp.errors import ChompError, InvalidRequest
+from chomp_mcp.errors import ChompError
 from chomp_mcp.messages import ChatRequest, Completion, Delta, Native, Receipt, Translated, Usage
 from chomp_mcp.policy.agents import stand_in, without_prefix
 from chomp_mcp.settings import Settings
@@ -105,13 +106,12 @@ def _request(body: Mapping[str, Any], headers: Mapping[bytes, bytes], settings: 
     for name, types in _TYPES.items():
         value = body.get(name)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            why = f"{name} is not {_WORDS[types[0]]}." if name in body else f"{name}: this field is required."
-            hint = f"Correct {name}."
-            raise InvalidRequest(why, hint=hint, param=name)
+            what = f" is not {_WORDS[types[0]]}." if name in body else ": this field is required."
+            raise wrong(name, what, f"Correct {name}.")
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
         hint = 'Send "messages": [{"role": "user", "content": "…"}].'
-        raise InvalidRequest("messages: at least one message is required.", hint=hint, param="messages")
+        raise wrong("messages", ": at least one message is required.", hint)
     model = without_prefix(body["model"])
     passed = {name.decode(): value.decode("latin-1") for name, value in headers.items() if name in _PASSED_ON}
     return ChatRequest(

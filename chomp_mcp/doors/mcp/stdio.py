@@ -81,9 +81,8 @@ def serve_stdio(settings: Settings) -> None:
         gc.enable()
     if sys.stdin.isatty():
         sys.stderr.write(WAITING)
-    anyio.run(
-        _serve, serve, chomp, pages, launcher, parent, backend_options={"use_uvloop": find_spec("uvloop") is not None}
-    )
+    options = {"use_uvloop": find_spec("uvloop") is not None}
+    anyio.run(_serve, serve, chomp, pages, launcher, parent, backend_options=options)
 
 
 async def _serve(
