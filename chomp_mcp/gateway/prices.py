@@ -37,8 +37,7 @@ class Prices:
         """Have the prices of these routes at hand. The first call takes a third of a second, in a thread."""
         if not self._is_loaded:
             async with self._loading:
-                if not prices.is_loaded():
-                    await anyio.to_thread.run_sync(prices.load)
+                await anyio.to_thread.run_sync(prices.load)  # once, whoever comes
             self._is_loaded = True
         known = self._models.has_read
         unread = [r for r in routes if not (r.router.free or r.listed or known(r.router.id, r.key_id))]

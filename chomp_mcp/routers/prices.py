@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, Provider
 
 
-def is_loaded() -> bool:
-    """Whether a look-up answers at once."""
-    return _providers.cache_info().currsize > 0
-
-
 def load() -> None:
     """Import the library and its data: a third of a second, best spent in a thread."""
     _providers()
