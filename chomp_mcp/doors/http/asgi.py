@@ -167,7 +167,7 @@ def error_answer(error: ChompError, scope: Scope | None = None) -> Json:
     where `scope` is a request of that API.
     """
     headers: dict[str, str] = {}
-    retry_after = getattr(error, "retry_after", None)
+    retry_after = error.retry_after
     is_long = isinstance(error, UpstreamError) and retry_after is not None and retry_after > LONGEST_HEADER_SECONDS
     if retry_after is not None and not is_long:
         headers["retry-after"] = str(max(1, math.ceil(retry_after)))
