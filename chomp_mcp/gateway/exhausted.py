@@ -17,7 +17,6 @@ from chomp_mcp.errors import (
 from chomp_mcp.gateway.health import Rest
 from chomp_mcp.messages import Failed, FailureKind, Route, Router
 from chomp_mcp.policy import failover
-from chomp_mcp.policy.failover import duration
 from chomp_mcp.policy.secrets import without_password
 
 FIRST_ERROR_STATUS = 400
@@ -77,14 +76,14 @@ def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamErr
     resting = "; ".join(dict.fromkeys(f"{route.ref} rests ({rest.words})" for route, rest in rests))
     reasons = {rest.reason for _, rest in rests}
     route, rest = rests[-1]
-    again = f"{route.model} a moment ago; it is asked again in {duration(wait)}"
+    again = f"{route.model} a moment ago; it is asked again in {failover.duration(wait)}"
     refused = ((FailureKind.BAD_KEY, "the key a while ago", None), (FailureKind.REFUSED_HERE, again, wait))
     for kind, what, retry_after in refused:
         if reasons == {kind}:
             message = f"{route.router.name} refused {what}."
             hint = _hint(route.router, Failed(kind, "", why=rest.why))
             return UpstreamRefused(message, status=_REFUSALS[kind][0], hint=hint, retry_after=retry_after)
-    hint = f"Try again in {duration(wait)}, name another router, or call status."
+    hint = f"Try again in {failover.duration(wait)}, name another router, or call status."
     error = NoRouteAvailable(f"No route is free now: {resting}.", hint=hint, retry_after=wait)
     if reasons <= {FailureKind.RATE_LIMITED, FailureKind.QUOTA, "quota_used_up"}:
         error.status = TOO_MANY
@@ -127,4 +126,4 @@ def _hint(router: Router, failed: Failed, retry_after: float | None = None) -> s
     hint = _REFUSALS[failed.kind][1].format(router=router.id)
     if retry_after is None or failed.kind not in {FailureKind.RATE_LIMITED, FailureKind.QUOTA}:
         return hint
-    return f"{hint} It takes requests again in {duration(retry_after)}."
+    return f"{hint} It takes requests again in {failover.duration(retry_after)}."

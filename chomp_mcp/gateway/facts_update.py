@@ -14,7 +14,6 @@ from chomp_mcp.errors import InvalidRequest, UpstreamFailed
 from chomp_mcp.messages import Router, WireRequest
 from chomp_mcp.routers import model_facts
 from chomp_mcp.routers.client import Client
-from chomp_mcp.routers.model_facts import ModelFacts
 from chomp_mcp.routers.response import Unreachable
 from chomp_mcp.store.kv.files import replace_file, unusable
 
@@ -29,7 +28,7 @@ _HINT = "What was known before is kept. Try again later, or give a file that you
 class Update:
     """What is in use now; `is_new`: it was not before."""
 
-    facts: ModelFacts
+    facts: model_facts.ModelFacts
     is_new: bool
     why: str = ""
     """Why not."""

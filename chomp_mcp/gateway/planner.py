@@ -18,7 +18,6 @@ from chomp_mcp.messages import AUTO, Caller, ChatRequest, Plan, Route
 from chomp_mcp.policy import capability, routing
 from chomp_mcp.policy.book import Book, Target
 from chomp_mcp.policy.grants import permitted
-from chomp_mcp.policy.routing import MAX_REF
 
 LIST_PATIENCE_SECONDS = 0.75
 """How long a request waits for a list that was never read, where another router may answer it."""
@@ -84,7 +83,7 @@ class Planner:
                     plans.pop(name, None)
                     while plans and (len(plans) >= MOST_PLANS or not next(iter(plans.values())).lists.are_current()):
                         del plans[next(iter(plans))]
-                    if max(map(len, name)) <= MAX_REF:
+                    if max(map(len, name)) <= routing.MAX_REF:
                         plans[name] = remembered
             while remembered.keys or remembered.plan.needs:
                 # What is gone, and who pays? Other answers make another plan, perhaps on routers not asked yet.

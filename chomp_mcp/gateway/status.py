@@ -19,7 +19,6 @@ from chomp_mcp.messages import OWNER, Caller, Router
 from chomp_mcp.policy import budget
 from chomp_mcp.policy.book import Book
 from chomp_mcp.policy.breaker import BreakerState
-from chomp_mcp.policy.budget import Limits
 from chomp_mcp.policy.grants import within
 from chomp_mcp.policy.secrets import without_password
 from chomp_mcp.routers.client import Client
@@ -138,7 +137,7 @@ class Status:
     credit: CreditReader
     ledger: Ledger
     jobs: JobRunner
-    limits: Limits
+    limits: budget.Limits
     clock: Callable[[], float]
     client: Client
     sealed: Sealed
