@@ -31,7 +31,33 @@ from chomp_mcp.store.threads import Thread
 def ask(args: argparse.Namespace) -> None:
     """Stream the answer to stdout and the receipt's line to stderr; with --json, one object with both."""
     # Stdin is read before there is an event loop: inside one, Ctrl-C would only be noted until the reading ends.
-    anyio.run(_ask, args, prompt_of(args.prompt))
+    prompt = prompt_of(args.prompt)
+
+    async def asked() -> dict[str, Any]:
+        """What is to be told when all is over: nothing where the answer was streamed."""
+        async with Chomp(Settings.load()) as chomp:
+            target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
+            thread = await thread_of(chomp, args)
+            if target is None and args.json:
+                return (await _at_once(chomp, args, prompt, thread))[0]
+            if target is None:
+                await _converse(chomp, args, prompt, thread)
+                return {}
+            request = await request_of(chomp, args, prompt, thread)
+            with StatusLine(lambda: f"writing {args.save_to}"):
+                answered = await chomp.jobs.ask(
+                    OWNER, request, prompt=prompt, system=args.system, deadline_seconds=inf, door="cli", save_to=target
+                )
+            await _kept(chomp, request, answered.text, thread)
+            job = await saved(chomp, answered)
+            return {"status": "done", "text": job.text, "job_id": "", "receipt": job.receipt}
+
+    told = anyio.run(asked)
+    if args.json:
+        show_json(told)
+    elif told:  # the answer is in its file: how it begins, and the receipt
+        answer(f"{told['text']}\n")
+        remark(receipt_line(told["receipt"]) if told["receipt"] else "")
 
 
 def dispatch(args: argparse.Namespace) -> None:
@@ -92,30 +118,6 @@ async def chat(args: argparse.Namespace) -> int:
                 remark(error_json(error, code) if args.json else error_line(error))
             args.files = []  # they belong to the first question
     return code
-
-
-async def _ask(args: argparse.Namespace, prompt: str) -> None:
-    async with Chomp(Settings.load()) as chomp:
-        target = await target_for(chomp, args.save_to, folders_of(chomp)) if args.save_to else None
-        thread = await thread_of(chomp, args)
-        if target:  # the answer goes into its file, and how it begins to stdout
-            request = await request_of(chomp, args, prompt, thread)
-            with StatusLine(lambda: f"writing {args.save_to}"):
-                answered = await chomp.jobs.ask(
-                    OWNER, request, prompt=prompt, system=args.system, deadline_seconds=inf, door="cli", save_to=target
-                )
-            await _kept(chomp, request, answered.text, thread)
-            job = await saved(chomp, answered)
-            told: dict[str, Any] = {"status": "done", "text": job.text, "job_id": "", "receipt": job.receipt}
-        elif args.json:
-            told, _ = await _at_once(chomp, args, prompt, thread)
-        else:
-            await _converse(chomp, args, prompt, thread)
-    if args.json:
-        show_json(told)
-    elif target:
-        answer(f"{told['text']}\n")
-        remark(receipt_line(told["receipt"]) if told["receipt"] else "")
 
 
 async def _converse(chomp: Chomp, args: argparse.Namespace, prompt: str, thread: Thread | None) -> Thread:
