@@ -40,7 +40,8 @@ class Case:
     wrong: tuple[str, ...]
     starts: tuple[str, ...] = ()
     """What must refuse a wrong value; by default the stdio server."""
-    places: tuple[str, ...] = ("environment", "config.toml", "both")
+    places: tuple[str, ...] = ("config.toml", "both")
+    """Both: the variable wins over the file, which has `other`."""
     needs_redis: bool = False
     """It says something of a shared store alone."""
 

@@ -87,7 +87,7 @@ class Edge:
         except Exception as error:
             if answer.has_started:
                 raise
-            if isinstance(error, TooLarge) and b"expect" not in headers:
+            if isinstance(error, _BodyTooLarge) and b"expect" not in headers:
                 # Let the client send on for a moment: a connection that closes with unread bytes takes our answer with
                 # it. Who sent `Expect: 100-continue` has not begun.
                 left = 4 * MAX_BODY_BYTES
@@ -124,7 +124,7 @@ class Edge:
         announced = headers.get(b"content-length", b"0")
         if announced != b"0" and announced.isdigit():
             if int(announced) > MAX_BODY_BYTES:
-                raise _too_large()
+                raise _BodyTooLarge
             share.hold(int(announced))
         app = self._cors if b"origin" in headers else self._app
         is_here = HANG_UP in scope
@@ -209,7 +209,7 @@ class _BoundedBody:
             raise TooSlow("The body took too long.", hint=f"Send it within {self._seconds:g} seconds.") from None
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise _too_large()
+            raise _BodyTooLarge
         if not self._is_announced:
             self._share.hold(len(message.get("body", b"")))
         if not message.get("more_body", False):
@@ -217,8 +217,11 @@ class _BoundedBody:
         return message
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.", hint="Send less, or in parts.")
+class _BodyTooLarge(TooLarge):
+    """Of a body whose rest is still on its way; what else is too large has come in whole."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.", hint="Send less, or in parts.")
 
 
 def request_id(headers: Headers) -> bytes:

@@ -11,7 +11,10 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from chomp_mcp.doors.http.guard import Edge
 from chomp_mcp.doors.http.server import http1
+from chomp_mcp.doors.http.traffic import Traffic
+from chomp_mcp.errors import TooLarge
 from tests.support.processes import unsent_bytes
 from tests.support.serving import serving, settings_for
 
@@ -191,3 +194,30 @@ async def test_who_reads_nothing_is_dropped_after_a_while(home, upstream, monkey
                 with pytest.raises(anyio.BrokenResourceError):  # a reset
                     while True:
                         await stream.receive()
+
+
+async def test_what_is_too_large_in_a_body_that_has_come_in_whole_is_told_at_once(home):
+    """One whose rest is on its way is read on for a while: else its client would never see the answer."""
+    came, sent = [{"type": "http.request", "body": b"{}"}], []
+
+    async def app(scope, receive, send):
+        await receive()
+        raise TooLarge("The prompt is too long.")
+
+    async def receive():
+        return came.pop()
+
+    async def send(message):
+        sent.append(message)
+
+    edge = Edge(app, settings_for(home), traffic=Traffic(9, 9, 1000))
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/x",
+        "headers": [(b"host", b"localhost")],
+    }
+    await edge(scope, receive, send)
+    assert sent[0]["status"] == 413
+    assert came == []
