@@ -68,6 +68,19 @@ async def test_serving_strangers_without_a_token_is_refused_at_start(home):
     assert "Traceback" not in told
 
 
+async def test_a_store_that_is_away_is_told_at_the_start_and_served_without(home):
+    away = {"CHOMP_STORE": "redis://127.0.0.1:1/0", "CHOMP_MASTER_KEY": "a-master-key-for-a-test"}
+    async with process(home, "--port", "0", **away) as started:
+        url = await url_of(started)
+        assert started.stderr
+        with anyio.fail_after(20):
+            told = (await started.stderr.readline()).decode()
+        assert told.startswith("chomp-mcp: Redis at 127.0.0.1:1 does not answer")
+        assert "it is looked for all the time" in told
+        async with httpx2.AsyncClient(base_url=url) as client:
+            assert (await client.get("/healthz")).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
 def test_an_ipv6_address_is_in_brackets_once(host):
     assert bracketed(host) == "[::1]"
@@ -76,5 +89,5 @@ def test_an_ipv6_address_is_in_brackets_once(host):
 def test_a_port_that_is_taken_is_told(home):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = replace(settings_for(home), port=taken.getsockname()[1])
-        with pytest.raises(InvalidSetting, match=r"cannot be bound.*GATEWAY_PORT"):
+        with pytest.raises(InvalidSetting, match=r"cannot be bound: Address already in use\. Choose another --port or GATEWAY_PORT"):
             serve(settings)
