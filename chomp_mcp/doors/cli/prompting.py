@@ -79,6 +79,9 @@ async def request_of(chomp: Chomp, args: argparse.Namespace, prompt: str, thread
         if not equals or not name.strip():
             hint = "Write -o temperature=0.2."
             raise InvalidRequest(f"The option {pair[:80]!r} is not NAME=VALUE.", hint=hint, param="options")
+        if name.strip() in ("model", "router"):
+            why, hint = f"{name.strip()} is no option of -o.", f"Write --{name.strip()} {text[:80]}."
+            raise InvalidRequest(why, hint=hint, param="options")
         try:  # what reads as JSON is that value, anything else the text
             options[name.strip()] = json.loads(text)
         except ValueError:

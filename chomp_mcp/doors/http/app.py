@@ -169,11 +169,12 @@ def _no_such_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     served = [route.path for route in request.app.routes if isinstance(route, Route) and "{" not in route.path]
     api = [path for path in served if path.startswith("/v1/")]
-    refusal = InvalidRequest(
-        f"There is no {request.method} {request.url.path[:200]}.",
-        hint=f"The models' APIs are {', '.join(dict.fromkeys(api))}; all paths are at /docs.",
-    )
+    headers: Mapping[str, str] = getattr(error, "headers", None) or {}
+    hint = f"The models' APIs are {', '.join(dict.fromkeys(api))}; all paths are at /docs."
+    if "Allow" in headers:  # a 405
+        hint = f"It takes {headers['Allow']}; all paths are at /docs."
+    refusal = InvalidRequest(f"There is no {request.method} {request.url.path[:200]}.", hint=hint)
     refusal.status, refusal.code = status, HTTPStatus(status).name.lower()
     answer = error_answer(refusal, request.scope)
-    answer.headers.update(getattr(error, "headers", None) or {})
+    answer.headers.update(headers)
     return answer

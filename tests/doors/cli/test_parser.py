@@ -53,6 +53,7 @@ SECRET = "gsk_0123456789abcdef0123456789abcdef"
         ("tokens list all", "unrecognized arguments: all. See chomp-mcp tokens list --help."),
         ("status --all", "unrecognized arguments: --all. See chomp-mcp status --help."),
         ("install cursor --print -m groq/auto", "--model goes with --provider alone."),
+        ("ask hi -o model=groq/auto", "model is no option of -o. Write --model groq/auto."),
         ("keys import no-such-file", "no-such-file cannot be read: No such file or directory."),
     ],
 )

@@ -83,6 +83,7 @@ async def test_bad_input_is_told_in_the_envelope(gateway, upstream, method, path
 async def test_a_405_names_every_method_there_is(gateway):
     answer = await gateway.http.put("/api/keys")
     assert {"GET", "POST", "DELETE"} <= set(answer.headers["allow"].split(", "))
+    assert f"It takes {answer.headers['allow']};" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

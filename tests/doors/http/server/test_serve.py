@@ -89,5 +89,7 @@ def test_an_ipv6_address_is_in_brackets_once(host):
 def test_a_port_that_is_taken_is_told(home):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = replace(settings_for(home), port=taken.getsockname()[1])
-        with pytest.raises(InvalidSetting, match=r"cannot be bound: Address already in use\. Choose another --port or GATEWAY_PORT"):
+        with pytest.raises(
+            InvalidSetting, match=r"bound: Address already in use\. Choose another --port or GATEWAY_PORT"
+        ):
             serve(settings)
