@@ -46,6 +46,7 @@ class ModelPages:
         self,
         caller: Caller,
         router: str,
+        *,
         query: str,
         free_only: bool,
         needs: Iterable[str],
