@@ -133,7 +133,7 @@ class ChompClient:
             async with self._http.stream(method, path, content=content, params=params, headers=headers) as response:
                 if response.is_error:
                     try:
-                        error = wire.loads(await response.aread())["error"]
+                        error = dict(wire.loads(await response.aread())["error"])  # a text is no envelope of ours
                     except (ValueError, KeyError, TypeError):
                         error = {"message": f"Status {response.status_code} from something that is no gateway."}
                     raise GatewayError(error, response)

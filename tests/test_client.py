@@ -133,8 +133,9 @@ async def test_a_gateway_that_is_not_there_is_an_error_with_the_next_step():
     assert (caught.value.status, caught.value.kind) == (0, "connection_error")
 
 
-async def test_something_that_is_no_gateway_is_told_as_such(upstream):
-    upstream.html(502)
+@pytest.mark.parametrize("body", [b"<html>", b'{"error": "bad gateway"}', b'["error"]', b"7"])
+async def test_something_that_is_no_gateway_is_told_as_such(upstream, body):
+    upstream.reply(502, body)
     async with ChompClient(upstream.base) as client:
         with pytest.raises(GatewayError, match="no gateway") as caught:
             await client.chat("hi")
