@@ -201,7 +201,7 @@ async def _through_http(served: Served, told: list[tuple[str, bytes | str]]) -> 
 
     token = await _registered(ask)
     theirs = {"authorization": f"Bearer {token}"}
-    rounds = itertools.product(range(3), POSTS, KEYS, (False, True))
+    rounds = itertools.product(range(2), POSTS, KEYS, (False, True))
     for number, path, router, stream in rounds:
         if path in STREAMED or not stream:
             body = {**POSTS[path], "model": f"{router}/m", "stream": stream}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -9,7 +10,8 @@ import anyio
 import httpx2
 import pytest
 
-from tests.support.serving import serving, settings_for
+from tests.support.scripted import ScriptedRouter
+from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
@@ -63,6 +65,24 @@ BAD_INPUT = [
     ("GET", CHAT, None, 405, "method_not_allowed"),
     ("PUT", "/api/keys", {}, 405, "method_not_allowed"),
 ]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def upstream() -> AsyncIterator[ScriptedRouter]:
+    async with ScriptedRouter() as router:
+        yield router
+
+
+@pytest.fixture(scope="module")
+async def gateway(upstream: ScriptedRouter, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """One for all that leave it as it was."""
+    async with serving(settings_for(tmp_path_factory.mktemp("app") / "home", lab=upstream.url)) as served:
+        yield served
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "code"), BAD_INPUT)
@@ -201,12 +221,13 @@ async def test_a_client_that_leaves_within_its_body_does_no_harm(gateway):
     assert (await gateway.http.get("/healthz")).status_code == 200
 
 
-async def test_our_own_mistakes_are_told_without_their_insides(gateway, caplog):
+async def test_our_own_mistakes_are_told_without_their_insides(home, caplog):
     async def broken(caller):
         raise RuntimeError("gsk_secret of /home/me")
 
-    object.__setattr__(gateway.chomp, "status", broken)
-    answer = await gateway.http.get("/v1/providers")
+    async with serving(settings_for(home)) as gateway:
+        object.__setattr__(gateway.chomp, "status", broken)
+        answer = await gateway.http.get("/v1/providers")
     assert answer.status_code == 500
     assert answer.json()["error"] == {
         "message": "The gateway made a mistake. Its log tells which.",
