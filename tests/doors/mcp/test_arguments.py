@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 from mcp import Client
 
-from tests.support.mcp_doors import call, text_of
+from chomp_mcp.doors.mcp.server import build_server
+from tests.support.mcp_doors import MODES, call, running, text_of
 from tests.support.scripted import ScriptedRouter
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def upstream() -> AsyncIterator[ScriptedRouter]:
+    async with ScriptedRouter() as router:
+        yield router
+
+
+@pytest.fixture(scope="module", params=MODES)
+async def client(
+    request: pytest.FixtureRequest, upstream: ScriptedRouter, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Client]:
+    """One for all arguments: they change nothing."""
+    async with (
+        running(tmp_path_factory.mktemp("home"), upstream) as chomp,
+        Client(build_server(chomp), mode=request.param) as client,
+    ):
+        yield client
 
 
 @pytest.mark.parametrize(

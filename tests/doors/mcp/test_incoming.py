@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mcp.types import JSONRPCError
 from chomp_mcp.doors.mcp.incoming import read
 from tests.doors.mcp.test_stdio import INITIALIZE, started
 from tests.doors.mcp.test_stdio_lines import ENVELOPE, talk
-from tests.support.serving import Served
+from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 BOM = "\ufeff"
@@ -116,6 +116,17 @@ def modern(message: dict[str, Any]) -> dict[str, Any]:
     params = message["params"] or {}
     meta = params.get("_meta") or {}
     return {**message, "params": {**params, "_meta": {**meta, **ENVELOPE}}}
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    async with serving(settings_for(tmp_path_factory.mktemp("served"))) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
