@@ -24,7 +24,7 @@ async def test_the_refusal_says_what_is_spent_and_when_it_resets(ledger: Ledger)
 
     assert str(refused.value) == (
         "The budget for the day does not cover this call: $0.000000999 of $0.000001 are spent, and calls under way may"
-        " cost $0.00. It resets on 2026-06-14 00:00; raise LLM_DAILY_BUDGET_USD, or ask a free model."
+        " cost $0.00. It resets on 2026-06-14 00:00; raise LLM_DAILY_BUDGET_USD, or use a free model."
     )
     assert refused.value.resets_at == NOON + 12 * 3600
     assert refused.value.retry_after == 12 * 3600

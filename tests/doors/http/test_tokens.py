@@ -211,7 +211,10 @@ async def test_mcp_holds_a_token_to_its_models(home: Path, mode: str) -> None:
 async def test_a_tokens_budget_is_its_own(home: Path) -> None:
     async with gateway(home) as (served, _, _cerebras):
         token = await issued(served, daily="0.000001")
-        assert (await chat(served, token, PRICED, max_tokens=1000)).status_code == 429
+        refused = await chat(served, token, PRICED, max_tokens=1000)
+        assert refused.status_code == 429
+        assert "ask whoever gave you the token for more" in refused.text
+        assert "LLM_DAILY_BUDGET_USD" not in refused.text
         assert (await chat(served, OWNER, PRICED, max_tokens=1000)).status_code == 200
 
 
