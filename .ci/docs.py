@@ -189,14 +189,14 @@ def settings() -> str:
         for name, field in _SETTINGS.items()
     ]
     routers = _catalog()
-    moved = {"ollama": "OLLAMA_BASE_URL", "cursor": "CURSOR_ADAPTER_URL"}
     others = [
         *_OTHERS,
         *(
-            (moved[r.id], f"`{r.url}`", "a URL, or `host:port`", f"where {r.name} listens")
+            (r.url_variable, f"`{r.url}`", "a URL, or `host:port`", f"where {r.name} listens")
             for r in routers
-            if r.id in moved
+            if r.url_variable
         ),
+        *((r.url_lacks, "", "", f"a part of {r.name}'s address") for r in routers if r.url_lacks),
         (
             "`, `".join(NETWORK),
             "",
@@ -337,7 +337,7 @@ def _router(router: Router) -> str:
         if router.keys_page
         else "none"
     )
-    variable = f"`{router.key_variable}`" if router.key_variable else ""
+    variable = ", ".join(f"`{name}`" for name in (router.key_variable, router.url_lacks) if name)
     return (
         f"| `{router.id}` {router.name} | {_cell(router.limits or 'nothing is documented')} | {page} | {variable} |\n"
     )

@@ -24,6 +24,10 @@ from chomp_mcp.errors import InvalidSetting
 
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What leads out of this network, and whom to trust there; the proxies are read in small letters too."""
+URLS = ("OLLAMA_BASE_URL", "LMSTUDIO_BASE_URL", "LLAMACPP_BASE_URL", "VLLM_BASE_URL", "CURSOR_ADAPTER_URL")
+"""The catalog's `url_variable`s."""
+IN_URLS = ("CLOUDFLARE_ACCOUNT_ID",)
+"""What URLs of the catalog leave a place for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class Settings:
             for name in list(config)
             if _URL_NAME.fullmatch(name)
         }
+        urls |= {name: _parse(name, str, config.pop(name), "config.toml") for name in IN_URLS if name in config}
         # Take out proxies and certificates; the environment's own win, in capitals or not, as everywhere.
         named = {name: str(config.pop(name)) for name in NETWORK if isinstance(config.get(name), str)}
         network = {name: value for name, value in named.items() if not (environment.keys() & {name, name.lower()})}
@@ -213,7 +218,7 @@ _SETTINGS: Mapping[str, str] = {
 _PLACEHOLDER = re.compile(r"\$\{.*?\}|\$\w+|%\w+%|\{\{.*?\}\}")
 """Hosts differ in which of these they fill in, and hand on the others as they stand (claude-code #69123)."""
 _WHOLE_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|%\w+%|\{\{[^}]*\}\}")
-_URL_NAME = re.compile(r"OLLAMA_BASE_URL|CURSOR_ADAPTER_URL|CHOMP_ROUTER_.+_URL")
+_URL_NAME = re.compile(rf"{'|'.join(URLS)}|CHOMP_ROUTER_.+_URL")
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{12,64}")
 _SECRET = frozenset({"GATEWAY_AUTH_TOKEN", "CHOMP_STORE"})
 """Their values are never repeated in a message."""
@@ -286,9 +291,10 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
         why = f"{home / 'config.toml'} holds {keys[0]}: keys have no place there."
         raise InvalidSetting(why, hint="Remove it, and run `chomp-mcp keys add <router>`.")
     if unknown:
+        known = ", ".join((*_SETTINGS, *URLS, *IN_URLS, *NETWORK))
         raise InvalidSetting(
             f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.",
-            hint=f"Known: {', '.join((*_SETTINGS, *NETWORK))}, and rows under [routers.<id>] and [groups.<name>].",
+            hint=f"Known: {known}, and rows under [routers.<id>] and [groups.<name>].",
         )
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.messages import AUTO, Router
@@ -21,7 +22,7 @@ from chomp_mcp.settings import Settings, checked_router_url
 def load(settings: Settings) -> dict[str, Router]:
     """All routers in catalog order, the user's own after them; a user's row on a built-in id changes its fields.
 
-    URLs: `CHOMP_ROUTER_<ID>_URL`, `OLLAMA_BASE_URL` and `CURSOR_ADAPTER_URL` win over every row. `InvalidSetting` names
+    URLs: `CHOMP_ROUTER_<ID>_URL` and `OLLAMA_BASE_URL` and its like win over every row. `InvalidSetting` names
     the row and the field, or the variable.
     """
     rows = dict(_built_in())
@@ -41,7 +42,7 @@ def load(settings: Settings) -> dict[str, Router]:
             name = found[1]
             value = settings.environment.get(name, "").strip()
             if value and not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
-                message = f"{name} in the environment holds characters that no address has."
+                message = f"{name} holds characters that no address has."
                 raise InvalidSetting(message, hint=f"Correct or remove {name}.")
             changed["url_lacks"] = "" if value else name
             for field in ("url", "models_path"):
@@ -173,8 +174,10 @@ def _override(routers: dict[str, Router], environment: Mapping[str, str]) -> Non
             message = f"{variable} in the environment {error}."
             raise InvalidSetting(message, hint=f"Correct or remove {variable}.") from None
         for router in meant:
+            # A program of this machine is named by where it listens: its path, such as /v1, stays what it was.
+            own_path = "" if urlsplit(checked).path or variable not in own_names else urlsplit(router.url).path
             path = _own_path(router.models_path)
-            routers[router.id] = replace(router, url=checked, url_from=variable, models_path=path)
+            routers[router.id] = replace(router, url=checked + own_path, url_from=variable, models_path=path)
 
 
 def _variable_part(router_id: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from chomp_mcp.errors import InvalidSetting
 from chomp_mcp.routers.catalog import environment_keys, load
-from chomp_mcp.settings import Settings
+from chomp_mcp.settings import IN_URLS, URLS, Settings
 
 ORDER = [
     "zen",
@@ -128,6 +128,7 @@ def test_a_list_elsewhere_does_not_outlive_the_url_it_belongs_to():
     ("variable", "router", "url"),
     [
         ("OLLAMA_BASE_URL", "ollama", "http://box:11434"),
+        ("LMSTUDIO_BASE_URL", "lmstudio", "http://box:1234/v1"),
         ("CURSOR_ADAPTER_URL", "cursor", "http://box:3210"),
         ("CHOMP_ROUTER_GROQ_URL", "groq", "http://127.0.0.1:9/openai/v1"),
         ("CHOMP_ROUTER_MY_LAB_URL", "my-lab", "https://lab.example/v1"),
@@ -136,6 +137,22 @@ def test_a_list_elsewhere_does_not_outlive_the_url_it_belongs_to():
 def test_a_variable_moves_a_router(variable, router, url):
     rows = {"my-lab": {"url": "http://127.0.0.1:1"}}
     assert load(settings(rows, **{variable: f"{url}/"}))[router].url == url
+
+
+def test_what_moves_a_router_stands_in_the_config_as_well(tmp_path):
+    built_in = load(settings())
+    assert {router.url_variable for router in built_in.values() if router.url_variable} == set(URLS)
+    assert {router.url_lacks for router in built_in.values() if router.url_lacks} == set(IN_URLS)
+    names = [*(f'{name} = "box:1"' for name in URLS), *(f'{name} = "0a1b"' for name in IN_URLS)]
+    (tmp_path / "config.toml").write_text("\n".join(names))
+    moved = load(Settings.load({"CHOMP_HOME": str(tmp_path)}))
+    assert {router.url for router in moved.values() if router.url_variable} == {"http://box:1", "http://box:1/v1"}
+    assert "/accounts/0a1b/" in moved["cloudflare"].url
+
+
+@pytest.mark.parametrize("said", ["box:1234", "http://box:1234/", "http://box:1234/v1"])
+def test_where_a_program_listens_is_enough_and_its_path_stays(said):
+    assert load(settings(LMSTUDIO_BASE_URL=said))["lmstudio"].url == "http://box:1234/v1"
 
 
 def test_a_bare_host_and_port_is_enough():

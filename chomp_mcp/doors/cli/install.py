@@ -22,9 +22,9 @@ from chomp_mcp.doors.cli.providers import DESKTOP, provider_of
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO
 from chomp_mcp.routers import catalog
-from chomp_mcp.settings import Settings
+from chomp_mcp.settings import IN_URLS, URLS, Settings
 
-SETTINGS = ("LLM_", "CHOMP_", "CIRCUIT_", "OLLAMA_BASE_URL", "CURSOR_ADAPTER_URL")
+SETTINGS = ("LLM_", "CHOMP_", "CIRCUIT_", *URLS, *IN_URLS)
 """What the names of the settings begin with that matter to a server on stdio."""
 REMOTE = frozenset({
     "url", "httpUrl", "serverUrl", "uri", "headers", "http_headers", "env_http_headers", "bearer_token_env_var",
@@ -215,7 +215,7 @@ def _run(command: Sequence[str]) -> str:
 def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """What goes along in the entry: the way out of this network, what was asked for; and what is said of the rest."""
     # Clients start servers with a bare environment: what is set only in this shell would silently be missing.
-    given = {name: value for name, value in settings.environment.items() if value.strip()}
+    given = {name: value for name, value in os.environ.items() if value.strip()}
     missing = [name for name in asked if name not in given]
     if missing:
         raise InvalidRequest(f"{missing[0]} is not set here.", hint="Set it in this shell, or leave out --env.")

@@ -69,3 +69,13 @@ def test_uninstall_of_what_is_not_there_says_so(run, tmp_path):
     done = run("uninstall", "cursor")
     assert done.returncode == 0
     assert "no entry of ours" in done.stdout
+
+
+def test_what_only_this_shell_has_is_named_and_what_the_config_has_is_not(run, home):
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text('OLLAMA_BASE_URL = "box:1"\n')
+    shell = {"VLLM_BASE_URL": "box:2", "CLOUDFLARE_ACCOUNT_ID": "0a1b", "OLLAMA_BASE_URL": ""}
+    said = run("install", "cursor", "--print", env=shell).stderr
+    assert "Set in this shell only: CLOUDFLARE_ACCOUNT_ID, " in said
+    assert "VLLM_BASE_URL. Put them into" in said
+    assert "OLLAMA_BASE_URL" not in said
