@@ -17,7 +17,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from chomp_mcp.telemetry.report import HIDDEN, NO_FAILURES, Report, shown
@@ -41,7 +40,7 @@ _FACTS: Final[Mapping[str, str]] = {
 }
 """Field of a chat-completions body -> the end of its name `gen_ai.request.*`. Figures only: `stop` would be text."""
 
-_NO_BODY: Final[Mapping[str, Any]] = MappingProxyType({})
+_NO_BODY: Final[Mapping[str, Any]] = {}
 
 
 class Tracing:
