@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2s
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -190,7 +191,7 @@ class ModelList:
             return
         stored = await self._kv.get_many([f"models:{name}" for name in due])
         for name, value in zip(due, stored, strict=True):
-            if not value:
+            if not value or value.get("of") not in (None, self._address(places[name])):
                 continue
             # What `_store` wrote, or an older version of it.
             read = RouterList(
@@ -234,8 +235,14 @@ class ModelList:
         roster = known.roster if known else _EMPTY
         return RouterList(roster, error, now + seconds, trouble, failures + 1, now, is_late=is_late)
 
+    def _address(self, router_id: str) -> str:
+        """What tells a router's addresses apart, without a password in it: one that was moved has another list."""
+        router = self._routers[router_id]
+        return blake2s(f"{router.url} {router.models_path}".encode()).hexdigest()[:16]
+
     async def _store(self, name: str, read: RouterList) -> None:
         value: dict[str, Any] = {"until": read.until, "at": read.tried_at, "failures": read.failures}
+        value["of"] = self._address(name.partition(":")[0])
         if not read.error:
             value["models"] = [model_row(model) for model in read.roster.all]
         words = {"error": read.error, "trouble": read.trouble}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,16 @@ async def test_an_old_list_serves_on_while_its_router_fails_and_says_so(home: Pa
         assert [model.id for model in page.models] == ["m"]
         assert "old one" in page.errors["groq"]
         assert (await w.chomp.ask("hi", model="m")).receipt["served"] == "groq/m"
+
+
+async def test_a_router_that_was_moved_has_the_list_of_its_new_address(home: Path) -> None:
+    async with world(home, "groq", "cerebras") as w:
+        w.groq.models(["old"])
+        w.cerebras.models(["new"])
+        assert await names(w, "groq") == ["old"]
+        there = w.chomp.routers["groq"]
+        moved = {**w.chomp.routers, "groq": replace(there, url=w.chomp.routers["cerebras"].url)}
+        models = ModelList(w.chomp.models._kv, w.chomp.client, moved, clock=w.chomp.clock)
+        listed = await models.of(["groq"], keys("groq", "key-groq"))
+        assert [model.id for model in listed["groq"].models] == ["new"]
+        await models.close()
