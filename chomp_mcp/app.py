@@ -301,6 +301,11 @@ class Chomp:
             router = routing.named_router(router_id, self.routers)
             if not router.needs_key:
                 raise InvalidRequest(f"{router.name} needs no key.", hint="Just ask it.", param="keys")
+            if not isinstance(given, str):
+                why = f"The key for {router_id} is not text."
+                raise InvalidRequest(
+                    why, hint="Several keys stand in one text, with commas between them.", param="keys"
+                )
             if any(len(key) < SHORTEST_KEY for key in key_shape.cleaned_keys(given)):
                 why = f"The key for {router_id} is too short to be one."
                 raise InvalidRequest(why, hint="Copy it again.", param="keys")

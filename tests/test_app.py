@@ -7,9 +7,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from chomp_mcp import JobStatus
+from chomp_mcp import Chomp, JobStatus
 from chomp_mcp.errors import InvalidRequest, Overloaded, UnknownModel, UpstreamFailed
 from chomp_mcp.messages import OWNER
+from chomp_mcp.settings import Settings
 from tests.support.world import world
 
 pytestmark = pytest.mark.anyio
@@ -124,3 +125,13 @@ async def test_a_closed_chomp_tells_a_later_dispatch_to_come_back(home: Path) ->
         await w.chomp.jobs.close()
         with pytest.raises(Overloaded):
             await w.chomp.dispatch("hi", model="groq/m")
+
+
+@pytest.mark.parametrize("key", [["gsk_" + 40 * "a", "gsk_" + 40 * "b"], 3, None])
+async def test_a_key_that_is_not_text_is_refused_with_what_to_give(home: Path, key: object) -> None:
+    async with Chomp(Settings.load()) as chomp:
+        with pytest.raises(InvalidRequest, match="The key for groq is not text") as refused:
+            await chomp.register_keys({"groq": key})  # type: ignore[dict-item]
+
+    assert "commas" in refused.value.hint
+    assert not (home / "keys.json").exists()

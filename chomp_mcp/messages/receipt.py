@@ -62,10 +62,16 @@ class Attempt:
     message: str = ""
 
     def as_dict(self) -> AttemptView:
-        route: AttemptView = {
-            "router": self.router, "model": self.model, "outcome": self.outcome, "status": self.status, "ms": self.ms
-        }  # fmt: skip
-        return {**route, "message": self.message} if self.message else route
+        view: AttemptView = {
+            "router": self.router,
+            "model": self.model,
+            "outcome": self.outcome,
+            "status": self.status,
+            "ms": self.ms,
+        }
+        if self.message:
+            view["message"] = self.message
+        return view
 
 
 @struct(frozen=True, slots=True)

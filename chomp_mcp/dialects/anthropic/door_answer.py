@@ -34,10 +34,16 @@ def message_of(completion: Completion, usage: Usage, *, model: str) -> dict[str,
     # vLLM and its like name the text that ended the answer as `stop_reason` of the choice.
     ended_by = as_text(as_mapping(choices[0]).get("stop_reason")) if choices else ""
     reason, sequence = stop_reason(completion.finish_reason, ended_by, has_calls=bool(uses))
-    head = {"id": message_id(body.get("id")), "type": "message", "role": "assistant"}
-    why = "refusal" if message.get("refusal") and not uses else reason
-    stop = {"stop_reason": why, "stop_sequence": sequence, "usage": usage_object(usage)}
-    return {**head, "model": str(body.get("model") or model), "content": [*content, *uses], **stop}
+    return {
+        "id": message_id(body.get("id")),
+        "type": "message",
+        "role": "assistant",
+        "model": str(body.get("model") or model),
+        "content": [*content, *uses],
+        "stop_reason": "refusal" if message.get("refusal") and not uses else reason,
+        "stop_sequence": sequence,
+        "usage": usage_object(usage),
+    }
 
 
 def message_id(answer_id: Any) -> str:

@@ -99,10 +99,17 @@ class MessageEvents:
         if self._has_started:
             return
         self._has_started = True
-        model = str(chunk.get("model") or self._model)
-        head = {"id": message_id(chunk.get("id")), "type": "message", "role": "assistant", "model": model}
-        ends = {"stop_reason": None, "stop_sequence": None, "usage": usage_object(self._usage)}
-        out += (event({"type": "message_start", "message": {**head, "content": [], **ends}}), PING)
+        message: dict[str, Any] = {
+            "id": message_id(chunk.get("id")),
+            "type": "message",
+            "role": "assistant",
+            "model": str(chunk.get("model") or self._model),
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": usage_object(self._usage),
+        }
+        out += (event({"type": "message_start", "message": message}), PING)
 
     def _piece(self, kind: str, piece: Any, out: list[bytes]) -> None:
         """One piece of text, of thinking, or of a call; what would part the pieces of a call waits for its end."""

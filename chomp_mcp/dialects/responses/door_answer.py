@@ -24,9 +24,20 @@ _INCOMPLETE = {ours: theirs for theirs, ours in INCOMPLETE.items()}
 def skeleton(body: Mapping[str, Any], *, response_id: str, created_at: int) -> dict[str, Any]:
     """A Response in progress: everything that is known before the model has said a word."""
     echoed = {name: body[name] if body.get(name) is not None else default for name, default in _ECHOED.items()}
-    head = {"id": response_id, "object": "response", "created_at": created_at, "status": "in_progress"}
-    head |= {"error": None, "incomplete_details": None, "model": body.get("model") or "", "output": []}
-    return {**head, "previous_response_id": None, "store": False, "usage": None, **echoed}
+    return {
+        "id": response_id,
+        "object": "response",
+        "created_at": created_at,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "model": body.get("model") or "",
+        "output": [],
+        "previous_response_id": None,
+        "store": False,
+        "usage": None,
+        **echoed,
+    }
 
 
 def response(chat: Chat, shell: Mapping[str, Any], completion: Completion, usage: Usage, route: str) -> dict[str, Any]:

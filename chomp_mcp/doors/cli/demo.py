@@ -104,9 +104,15 @@ async def _walk(settings: Settings, tell: Tell) -> dict[str, Any]:
             tell("failover", "a second server, set up with " + " ".join(f"{k}={v}" for k, v in FAILOVER.items()))
             failover = await _call(client, "ask", {"prompt": "Who answers when the first one fails?"})
             _answered(failover, tell)
-    server = {"command": command, "name": name, "protocol": protocol}
-    seen = {"server": server, "tools": tools, "models": ids, "errors": dict(listed["errors"])}
-    return {**seen, "answers": answers, "job": job, "failover": failover}
+    return {
+        "server": {"command": command, "name": name, "protocol": protocol},
+        "tools": tools,
+        "models": ids,
+        "errors": dict(listed["errors"]),
+        "answers": answers,
+        "job": job,
+        "failover": failover,
+    }
 
 
 def _client(env: Mapping[str, str]) -> Client:

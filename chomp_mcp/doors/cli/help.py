@@ -28,10 +28,21 @@ def described(command: argparse.ArgumentParser, summary: str = "") -> dict[str, 
             told = {each.dest: each.help or "" for each in action._choices_actions}  # noqa: SLF001
             commands = [described(each, told.get(name, "")) for name, each in action.choices.items()]
         elif not isinstance(action, argparse._HelpAction):  # noqa: SLF001
-            metavar = (action.metavar or action.dest.upper()) if action.nargs != 0 else None  # a flag takes no value
-            choices = list(action.choices) if action.choices else None
-            repeats = action.nargs == "+" or isinstance(action, argparse._AppendAction)  # noqa: SLF001
-            row: dict[str, Any] = {"names": list(action.option_strings), "metavar": metavar, "help": action.help or ""}
-            arguments.append({**row, "choices": choices, "required": action.required, "repeats": repeats})
-    head = {"name": command.prog, "summary": summary, "description": " ".join((command.description or "").split())}
-    return {**head, "arguments": arguments, "commands": commands}
+            takes_value = action.nargs != 0
+            arguments.append(
+                {
+                    "names": list(action.option_strings),
+                    "metavar": (action.metavar or action.dest.upper()) if takes_value else None,
+                    "help": action.help or "",
+                    "choices": list(action.choices) if action.choices else None,
+                    "required": action.required,
+                    "repeats": action.nargs == "+" or isinstance(action, argparse._AppendAction),  # noqa: SLF001
+                }
+            )
+    return {
+        "name": command.prog,
+        "summary": summary,
+        "description": " ".join((command.description or "").split()),
+        "arguments": arguments,
+        "commands": commands,
+    }

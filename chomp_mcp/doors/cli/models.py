@@ -33,9 +33,9 @@ async def models(args: argparse.Namespace) -> int:
         return 0
     if shown:
         rows = []
-        for m in shown:
-            prices = (plain_price(m.price_in), plain_price(m.price_out))
-            rows.append((m.ref, m.context_length, m.max_output, *prices, m.free, ", ".join(sorted(m.can))))
+        for model in shown:
+            prices, can = (plain_price(model.price_in), plain_price(model.price_out)), ", ".join(sorted(model.can))
+            rows.append((model.ref, model.context_length, model.max_output, *prices, model.free, can))
         headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE", "CAN")
         table(headers, rows, droppable=("CAN", "MAX OUT", "CONTEXT"))
     elif not page.errors:

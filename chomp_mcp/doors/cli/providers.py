@@ -42,11 +42,18 @@ def provider_of(name: str, settings: Settings, model: str) -> Client:
 
 def _vscode(url: str, model: str, has_token: bool) -> dict[str, Any]:
     """A Custom Endpoint of its chat (1.122 and later). It needs figures: small ones are safe with every model."""
-    listed = {"id": model, "name": f"{model} (chomp)", "url": f"{url}/chat/completions"}
-    can = {"toolCalling": True, "vision": True, "maxInputTokens": 128_000, "maxOutputTokens": 16_000}
+    listed = {
+        "id": model,
+        "name": f"{model} (chomp)",
+        "url": f"{url}/chat/completions",
+        "toolCalling": True,
+        "vision": True,
+        "maxInputTokens": 128_000,
+        "maxOutputTokens": 16_000,
+    }
     key = "${input:chomp-gateway-token}" if has_token else "chomp"
     head = {"name": NAME, "vendor": "customendpoint", "apiKey": key, "apiType": "chat-completions"}
-    return {**head, "models": [{**listed, **can}]}
+    return {**head, "models": [listed]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,22 @@ def setup(args: argparse.Namespace) -> None:
     """
     if args.json:
         (takers, previews), ours = anyio.run(_takers), typed_command()
-        routers = []
-        for router in takers:
-            told = {"id": router.id, "name": router.name, "key": previews.get(router.id), "limits": router.limits}
-            routers.append({**told, "keys_page": router.keys_page, "command": f"{ours} keys add {router.id}"})
-        installed = [(name, client.name) for name, client in CLIENTS.items() if client.is_installed()]
-        clients = [{"id": id_, "name": name, "command": f"{ours} install {id_} --yes"} for id_, name in installed]
+        routers = [
+            {
+                "id": router.id,
+                "name": router.name,
+                "key": previews.get(router.id),
+                "limits": router.limits,
+                "keys_page": router.keys_page,
+                "command": f"{ours} keys add {router.id}",
+            }
+            for router in takers
+        ]
+        clients = [
+            {"id": name, "name": client.name, "command": f"{ours} install {name} --yes"}
+            for name, client in CLIENTS.items()
+            if client.is_installed()
+        ]
         first = f"{ours} ask {FIRST_QUESTION!r}"
         show_json({"routers": routers, "clients": clients, "first_question": first})
         return

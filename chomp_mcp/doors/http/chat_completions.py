@@ -73,8 +73,14 @@ class OpenAIWords(Words):
         if not self._wants_usage:
             return _DONE
         # For a router that sent no such chunk one is made.
-        ours = {"id": "chatcmpl-chomp", "object": "chat.completion.chunk", "created": int(time.time())}
-        ours |= {"model": receipt.served, "choices": [], "usage": openai_usage(receipt.usage)}
+        ours = {
+            "id": "chatcmpl-chomp",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": receipt.served,
+            "choices": [],
+            "usage": openai_usage(receipt.usage),
+        }
         return server_sent({**ours, **self._usage, "chomp": receipt_extension(receipt)}) + _DONE
 
     def failure(self, error: ChompError) -> bytes:

@@ -36,9 +36,14 @@ def routes(settings: Settings) -> list[Route]:
     async def metadata(request: Request) -> JSONResponse:
         if not settings.auth_token:
             raise HTTPException(404)
-        resource = f"{_origin(request.scope)}/{request.path_params.get('resource', 'mcp')}"
-        told = {"resource": resource, "resource_name": "chomp", "bearer_methods_supported": ["header"]}
-        return JSONResponse(told)
+        resource = request.path_params.get("resource", "mcp")
+        return JSONResponse(
+            {
+                "resource": f"{_origin(request.scope)}/{resource}",
+                "resource_name": "chomp",
+                "bearer_methods_supported": ["header"],
+            }
+        )
 
     return [Route(_METADATA, metadata), Route(f"{_METADATA}/{{resource:path}}", metadata)]
 

@@ -129,6 +129,12 @@ class Tasks(Extension):
 def _task(job: Job) -> dict[str, Any]:
     # With a Z, as the extension's examples have it: some that check times take no offset (zod's `datetime`).
     created, updated = (iso(at).replace("+00:00", "Z") for at in (job.created_at, job.finished_at or job.created_at))
-    times = {"createdAt": created, "lastUpdatedAt": updated, "ttlMs": KEPT_MS, "pollIntervalMs": POLL_MS}
-    task = {"taskId": job.id, "status": STATUSES[job.status], **times}
+    task = {
+        "taskId": job.id,
+        "status": STATUSES[job.status],
+        "createdAt": created,
+        "lastUpdatedAt": updated,
+        "ttlMs": KEPT_MS,
+        "pollIntervalMs": POLL_MS,
+    }
     return {**task, "statusMessage": f"{len(job.text)} characters so far"} if job.text else task

@@ -79,9 +79,16 @@ class Tools:
         if isinstance(attached, InputRequiredResult):
             return attached
         request, target = attached
-        ask = partial(self._chomp.jobs.ask, current_caller.get(), request, prompt=prompt, system=system, door="mcp")
-        deadline_seconds = min(self._chomp.settings.deadline_seconds, host.ask_seconds, patience.get())
-        job = await ask(save_to=target, deadline_seconds=deadline_seconds, on_progress=_progress(ctx))
+        job = await self._chomp.jobs.ask(
+            current_caller.get(),
+            request,
+            prompt=prompt,
+            system=system,
+            save_to=target,
+            deadline_seconds=min(self._chomp.settings.deadline_seconds, host.ask_seconds, patience.get()),
+            on_progress=_progress(ctx),
+            door="mcp",
+        )
         self._attachments.save_later(job)
         return asked(await self._attachments.saved(job), host)
 
@@ -121,9 +128,10 @@ class Tools:
         cursor: str = "",
     ) -> CallToolResult:
         """The models the user's keys reach, with context length and prices."""
-        filters: dict[str, Any] = {"query": query, "free_only": free_only, "needs": needs}
         caller = current_caller.get()
-        page = await self._chomp.list_models(router, **filters, limit=limit, cursor=cursor, caller=caller)
+        page = await self._chomp.list_models(
+            router, query=query, free_only=free_only, needs=needs, limit=limit, cursor=cursor, caller=caller
+        )
         return models_listed(replace(page, models=tuple(await self._chomp.priced(page.models, caller=caller))))
 
     async def register_keys(
@@ -172,9 +180,13 @@ def _found(words: str) -> dict[str, Any]:
 
 
 def _tool(body: Callable[..., Awaitable[Any]], title: str, hints: ToolAnnotations, meta: dict[str, Any]) -> Tool:
-    about = " ".join((body.__doc__ or "").split())
     made = ChompTool.from_function(
-        body, title=title, description=about, annotations=hints, meta=meta, structured_output=False
+        body,
+        title=title,
+        description=" ".join((body.__doc__ or "").split()),
+        annotations=hints,
+        meta=meta,
+        structured_output=False,
     )
     made.parameters = slim(made.parameters)
     made.fn_metadata.output_schema = OUTPUTS[made.name]
@@ -199,11 +211,13 @@ class ChompTool(Tool):
             if isinstance(cause, ValidationError):
                 # Without the values, one of which may be a key.
                 details = cause.errors(include_url=False, include_context=False, include_input=False)
-                rows = ((".".join(map(str, each["loc"])), _WRONG.get(each["type"], "is wrong")) for each in details)
-                wrong = [f"{place} {what}" for place, what in rows]
+                wrong = [
+                    f"{'.'.join(map(str, each['loc']))} {_WRONG.get(each['type'], 'is wrong')}" for each in details
+                ]
                 raise ToolError(f"{self.name}: {', '.join(wrong)}. Correct that and call again.") from cause
-            why = "The server's log (stderr) says why; status shows what works."
-            raise UnexpectedToolError(f"{self.name} failed inside chomp. {why}") from cause
+            raise UnexpectedToolError(
+                f"{self.name} failed inside chomp. The server's log (stderr) says why; status shows what works."
+            ) from cause
 
 
 _WRONG = {

@@ -98,10 +98,15 @@ def exchanges(rows: Iterable[ExchangeView]) -> str:
         receipt = row["receipt"]
         kind = "good" if row["status"] == "ok" else "bad"
         at = datetime.fromtimestamp(row["at"]).astimezone().strftime("%H:%M:%S")
-        attempts = []
-        for each in receipt["attempts"]:
-            told = (f"{each['router']}/{each['model']}", each["outcome"].replace("_", " "), str(each["status"] or "-"))
-            attempts.append((*map(escape, told), f"{each['ms']} ms"))
+        attempts = [
+            (
+                escape(f"{each['router']}/{each['model']}"),
+                escape(each["outcome"].replace("_", " ")),
+                escape(str(each["status"] or "-")),
+                f"{each['ms']} ms",
+            )
+            for each in receipt["attempts"]
+        ]
         who = escape(f"{row['door']}, {row['caller']}{', in the background' if row['job'] else ''}")
         status = escape(row["status"].replace("_", " "))
         said = f"{escape(receipt['asked'])} → {escape(receipt_line(receipt))}"
@@ -122,17 +127,23 @@ def exchanges(rows: Iterable[ExchangeView]) -> str:
 
 def jobs(view: StatusView) -> str:
     """The newest jobs."""
-    told = ((job["job_id"], job["status"], job["model"], _clock(job["created"])) for job in view["jobs"])
-    rows = [tuple(map(escape, each)) for each in told]
+    rows = [
+        (escape(job["job_id"]), escape(job["status"]), escape(job["model"]), escape(_clock(job["created"])))
+        for job in view["jobs"]
+    ]
     return table(("Job", "Status", "Model", "Created"), rows) if rows else '<p class="dim">None.</p>'
 
 
 def models(found: Sequence[Model]) -> str:
     """Models and prices, behind a line that opens."""
-    rows = []
-    for model in found[:MOST_MODELS]:
-        prices = ("free" if model.free else plain_price(price) or "-" for price in (model.price_in, model.price_out))
-        rows.append((escape(model.ref), str(model.context_length or "-"), *prices))
+    rows = [
+        (
+            escape(model.ref),
+            str(model.context_length or "-"),
+            *("free" if model.free else plain_price(price) or "-" for price in (model.price_in, model.price_out)),
+        )
+        for model in found[:MOST_MODELS]
+    ]
     more = f", {MOST_MODELS} of them shown" if len(found) > MOST_MODELS else ""
     listed = table(("Model", "Context", "$ per million in", "out"), rows)
     return f'<details id="all-models"><summary>{len(found)} models within reach{more}</summary>{listed}</details>'
