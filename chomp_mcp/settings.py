@@ -291,11 +291,13 @@ def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
         why = f"{home / 'config.toml'} holds {keys[0]}: keys have no place there."
         raise InvalidSetting(why, hint="Remove it, and run `chomp-mcp keys add <router>`.")
     if unknown:
-        known = ", ".join((*_SETTINGS, *URLS, *IN_URLS, *NETWORK))
-        raise InvalidSetting(
-            f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.",
-            hint=f"Known: {known}, and rows under [routers.<id>] and [groups.<name>].",
-        )
+        import difflib
+
+        known = (*_SETTINGS, *URLS, *IN_URLS, *NETWORK)
+        close = difflib.get_close_matches(unknown[0].upper(), known, n=1, cutoff=0.8)
+        hint = f"Known: {', '.join(known)}, and rows under [routers.<id>] and [groups.<name>]."
+        hint = f"Did you mean {close[0]}?" if close else hint
+        raise InvalidSetting(f"{home / 'config.toml'} has an unknown setting {unknown[0]!r}.", hint=hint)
 
 
 def _parse(name: str, parse: Callable[[str], Any], value: Any, place: str) -> Any:

@@ -121,3 +121,20 @@ def test_a_wrong_address_is_told_without_its_password(tmp_path: Path, name: str)
     with pytest.raises(InvalidSetting, match=name) as caught:
         Settings.load({"CHOMP_HOME": str(tmp_path)})
     assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "meant"),
+    [
+        ('LLM_PROVIDERR = "groq"', "Did you mean LLM_PROVIDER?"),
+        ('llm_daily_budget = "1"', "Did you mean LLM_DAILY_BUDGET_USD?"),
+        ('colour = "red"', "and rows under"),
+    ],
+)
+def test_a_setting_that_is_misspelt_is_told_with_the_one_that_was_meant(
+    tmp_path: Path, config: str, meant: str
+) -> None:
+    (tmp_path / "config.toml").write_text(config)
+    with pytest.raises(InvalidSetting) as caught:
+        Settings.load({"CHOMP_HOME": str(tmp_path)})
+    assert meant in caught.value.hint

@@ -5,6 +5,7 @@ Imported only where a user wrote a row: pydantic costs 75 ms, and the catalog th
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -28,8 +29,9 @@ def checked_row(router_id: str, row: Mapping[str, Any], place: str) -> dict[str,
     name = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
         message = f"[routers.{router_id}] in {place} has an unknown field {name!r}."
-        known = ", ".join(_SPELLINGS.get(field, field) for field in _Row.model_fields)
-        raise InvalidSetting(message, hint=f"Known: {known}.")
+        known = [_SPELLINGS.get(field, field) for field in _Row.model_fields]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        raise InvalidSetting(message, hint=f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}.")
     is_ours = fault["type"] == "value_error"
     reason = str(fault["ctx"]["error"]) if is_ours else ""
     if not is_ours:

@@ -91,6 +91,7 @@ def test_a_start_without_rows_of_the_users_imports_no_pydantic(tmp_path):
         ({"lab": {"url": "http://me:secret@lab/v1"}}, ("lab", "url", "password")),
         ({"lab": {"url": 8099}}, ("lab", "url", "text")),
         ({"lab": {"url": "http://lab", "colour": "red"}}, ("lab", "colour", "Known")),
+        ({"lab": {"url": "http://lab", "keyy": "LAB_KEY"}}, ("lab", "keyy", "Did you mean key?")),
         ({"lab": {"url": "http://lab", "dialect": "cohere"}}, ("lab", "dialect", "anthropic")),
         ({"lab": {"url": "http://lab", "models": "qwen3"}}, ("lab", "models", "list")),
         ({"lab": {"url": "http://lab", "models": [1]}}, ("lab", "models", "list")),
