@@ -38,6 +38,8 @@ async def models(args: argparse.Namespace) -> int:
             rows.append((model.ref, model.context_length, model.max_output, *prices, model.free, can))
         headers = ("MODEL", "CONTEXT", "MAX OUT", "$/M IN", "$/M OUT", "FREE", "CAN")
         table(headers, rows, droppable=("CAN", "MAX OUT", "CONTEXT"))
+        if args.router == AUTO and found and all(chomp.routers[model.router].joins_auto == "last" for model in found):
+            remark("That is the built-in router alone. Add a key with: chomp-mcp keys add ROUTER")
     elif not page.errors:
         if is_narrowed:
             remark("No model fits.")

@@ -6,6 +6,8 @@ import json
 from decimal import Decimal
 from operator import mul
 
+from chomp_mcp.doors.cli import main
+
 
 def test_models_is_a_table_of_everything_within_reach(run, upstream):
     upstream.models([{"id": "m", "context_length": 8192, "pricing": {"prompt": "0.000001", "completion": "0.000002"}}])
@@ -48,6 +50,15 @@ def test_the_models_of_a_router_without_a_key_end_with_the_way_to_add_one(run):
     done = run("models", "groq")
     assert (done.returncode, done.stdout) == (2, "")
     assert "chomp-mcp keys add groq" in done.stderr
+
+
+def test_where_no_router_has_a_key_the_way_to_add_one_is_told(home, capsys):
+    assert main(["models"]) == 0
+    told = capsys.readouterr()
+    assert {row.split()[0].partition("/")[0] for row in told.out.splitlines()[1:]} == {"mock"}
+    assert told.err == "That is the built-in router alone. Add a key with: chomp-mcp keys add ROUTER\n"
+    assert main(["models", "mock"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_no_model_that_fits_is_no_missing_key(run, upstream):
