@@ -28,26 +28,25 @@ def load(settings: Settings) -> dict[str, Router]:
     rows = dict(_built_in())
     for router_id, row in settings.router_rows.items():
         rows[router_id] = _users_row(router_id, row, rows.get(router_id))
+    facts = model_facts.current(settings.home).routers
     routers = {}
     for router_id, row in rows.items():
         if not row.get("url"):
             message = f"[routers.{router_id}] in {_HERE} has no url."
             raise InvalidSetting(message, hint='Add url = "https://…/v1", the base URL of its API.')
-        routers[router_id] = Router(id=router_id, **{"name": router_id, **row})
+        routers[router_id] = Router(id=router_id, **{"name": router_id, **row, "known": facts.get(router_id, {})})
     _override(routers, settings.environment)
-    facts = model_facts.current(settings.home).routers
-    for router_id, router in routers.items():
-        changed: dict[str, Any] = {"known": facts.get(router_id, {})}
+    for router_id, as_written in routers.items():
+        router = as_written
         if found := _VARIABLE.search(router.url):  # such as `{CLOUDFLARE_ACCOUNT_ID}`
             name = found[1]
             value = settings.environment.get(name, "").strip()
             if value and not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
                 message = f"{name} holds characters that no address has."
                 raise InvalidSetting(message, hint=f"Correct or remove {name}.")
-            changed["url_lacks"] = "" if value else name
-            for field in ("url", "models_path"):
-                changed[field] = getattr(router, field).replace(found[0], value or found[0])
-        router = routers[router_id] = replace(router, **changed)  # noqa: PLW2901 - as it stands from now on
+            url, models_path = (text.replace(found[0], value or found[0]) for text in (router.url, router.models_path))
+            router = replace(router, url_lacks="" if value else name, url=url, models_path=models_path)
+            routers[router_id] = router
         if router.speaks:
             # What a row says of the wire is about its own dialect: its models of another one see the defaults.
             plain = Router(router_id, router.name, router.url)
