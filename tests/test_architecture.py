@@ -132,7 +132,8 @@ def test_what_is_believed_of_a_router_stands_in_the_catalog_alone():
     assert OTHER_NAMES | set(MAY_NAME_ROUTERS.values()) <= ids
 
     def named(node: ast.AST) -> set[str]:
-        texts = {str(each.value) for each in ast.walk(node) if isinstance(each, ast.Constant)}
+        inside = [node] if isinstance(node, ast.Constant) else ast.walk(node)
+        texts = {str(each.value) for each in inside if isinstance(each, ast.Constant)}
         return {text.partition("/")[0] for text in texts if re.fullmatch(r"[a-z0-9-]+(/\S*)?", text)} & ids
 
     found = []

@@ -25,6 +25,7 @@ from chomp_mcp.doors.http import app as http
 from chomp_mcp.routers import catalog
 from chomp_mcp.settings import Settings
 from tests.bench.__main__ import PARTS
+from tests.support.commands import COMMAND
 
 pytestmark = pytest.mark.timeout(240)  # as a person types it: up to twenty programs in a row, each loaded anew
 
@@ -63,7 +64,7 @@ def gateway(environment: dict[str, str]) -> Iterator[str]:
         port = free.getsockname()[1]
     address = f"127.0.0.1:{port}"
     with subprocess.Popen(
-        ["chomp-mcp", "serve", "--port", str(port)], env=environment, stderr=subprocess.DEVNULL
+        [*COMMAND, "serve", "--port", str(port)], env=environment, stderr=subprocess.DEVNULL
     ) as served:
         until = monotonic() + 20
         while monotonic() < until and served.poll() is None:
