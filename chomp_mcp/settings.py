@@ -159,6 +159,11 @@ class Settings:
         )
 
 
+def may_stand_in_config(name: str) -> bool:
+    """Whether `config.toml` takes this variable of the environment, too."""
+    return name in _SETTINGS or name in IN_URLS or _URL_NAME.fullmatch(name) is not None
+
+
 def checked_router_url(text: str, *, may_hold_password: bool = False) -> str:
     """The base URL of a router, a bare `host:port` with http://; `ValueError` says what it must be, without a password.
 
@@ -286,10 +291,13 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _refuse_unknown(config: Mapping[str, Any], home: Path) -> None:
     unknown = sorted(set(config) - set(_SETTINGS))
-    keys = [name for name in unknown if name.endswith(("_API_KEY", "_TOKEN"))]
+    keys = [name for name in unknown if name.endswith(("_API_KEY", "_TOKEN", "_MASTER_KEY"))]
     if keys:
         why = f"{home / 'config.toml'} holds {keys[0]}: keys have no place there."
-        raise InvalidSetting(why, hint="Remove it, and run `chomp-mcp keys add <router>`.")
+        do = "run `chomp-mcp keys add <router>`"
+        if "MASTER" in keys[0]:
+            do = "set it in the environment, or have `chomp-mcp keys encrypt` keep one"
+        raise InvalidSetting(why, hint=f"Remove it, and {do}.")
     if unknown:
         import difflib
 

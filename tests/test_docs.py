@@ -24,7 +24,7 @@ def test_every_setting_says_what_it_does():
 
 def test_the_site_has_every_page():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
-    assert sorted(re.findall(r": ([\w-]+\.md)$", nav, re.MULTILINE)) == PAGES
+    assert sorted(re.findall(r": ([\w-]+\.md)$", nav, re.MULTILINE)) == PAGES, "each page has its line in mkdocs.yml"
 
 
 def test_no_link_of_a_page_leads_into_nowhere():

@@ -129,6 +129,8 @@ def test_a_wrong_address_is_told_without_its_password(tmp_path: Path, name: str)
         ('LLM_PROVIDERR = "groq"', "Did you mean LLM_PROVIDER?"),
         ('llm_daily_budget = "1"', "Did you mean LLM_DAILY_BUDGET_USD?"),
         ('colour = "red"', "and rows under"),
+        ('CHOMP_MASTER_KEY = "a-master-key"', "set it in the environment"),
+        ('GROQ_API_KEY = "gsk_1"', "chomp-mcp keys add"),
     ],
 )
 def test_a_setting_that_is_misspelt_is_told_with_the_one_that_was_meant(

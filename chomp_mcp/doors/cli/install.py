@@ -22,7 +22,8 @@ from chomp_mcp.doors.cli.providers import DESKTOP, provider_of
 from chomp_mcp.errors import InvalidRequest
 from chomp_mcp.messages import AUTO
 from chomp_mcp.routers import catalog
-from chomp_mcp.settings import IN_URLS, URLS, Settings
+from chomp_mcp.settings import IN_URLS, URLS, Settings, may_stand_in_config
+from chomp_mcp.store.master_key import VARIABLE as MASTER_KEY
 
 SETTINGS = ("LLM_", "CHOMP_", "CIRCUIT_", *URLS, *IN_URLS)
 """What the names of the settings begin with that matter to a server on stdio."""
@@ -236,7 +237,9 @@ def _of_this_shell(settings: Settings, asked: Sequence[str]) -> tuple[dict[str, 
         for router in catalog.load(settings).values()
         if router.key_variable in left
     ]
-    shell_only = sorted(name for name in left if name.startswith(SETTINGS) and name != "CHOMP_HOME")
+    if MASTER_KEY in left:
+        said.append(f"{MASTER_KEY} is set in this shell only: to read sealed keys the client needs --env {MASTER_KEY}.")
+    shell_only = sorted(name for name in left if name.startswith(SETTINGS) and may_stand_in_config(name))
     if shell_only:
         said.append(f"Set in this shell only: {', '.join(shell_only)}. Put them into {settings.home / 'config.toml'}.")
     return carried, said

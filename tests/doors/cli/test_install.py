@@ -75,7 +75,11 @@ def test_what_only_this_shell_has_is_named_and_what_the_config_has_is_not(run, h
     home.mkdir(parents=True, exist_ok=True)
     (home / "config.toml").write_text('OLLAMA_BASE_URL = "box:1"\n')
     shell = {"VLLM_BASE_URL": "box:2", "CLOUDFLARE_ACCOUNT_ID": "0a1b", "OLLAMA_BASE_URL": ""}
+    shell |= {"CHOMP_MASTER_KEY": "a-master-key", "CHOMP_TOKEN": "of another program", "LLM_PROVIDER": "groq"}
     said = run("install", "cursor", "--print", env=shell).stderr
     assert "Set in this shell only: CLOUDFLARE_ACCOUNT_ID, " in said
     assert "VLLM_BASE_URL. Put them into" in said
+    assert "LLM_PROVIDER, " in said
+    assert "CHOMP_MASTER_KEY is set in this shell only: to read sealed keys the client needs --env" in said
+    assert "CHOMP_TOKEN" not in said
     assert "OLLAMA_BASE_URL" not in said
