@@ -88,7 +88,7 @@ async def play(place: str, calls: list[tuple[Any, ...]]) -> None:
     await kv.close()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.lists(CALLS, max_size=20))
 @pytest.mark.parametrize("kind", ["json", "sqlite"])
 def test_the_files_behave_as_a_dictionary(kind: str, calls):
@@ -96,7 +96,7 @@ def test_the_files_behave_as_a_dictionary(kind: str, calls):
         asyncio.run(play(f"{kind}:{Path(folder) / 'store'}", calls))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.lists(CALLS, max_size=20))
 def test_redis_behaves_as_a_dictionary(redis_server: str, calls):
     with RedisClient.from_url(redis_server) as client:
