@@ -236,18 +236,19 @@ def _unreachable(error: Exception, sent: Sent) -> Unreachable:
     cause = _cause(error)
     if isinstance(error, socks_errors()):
         if isinstance(error, OSError):
-            return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} cannot be reached{cause}.")
+            why = f"The proxy on the way to {host} cannot be reached{cause}. {_PROXIES}"
+            return Unreachable(FailureKind.TRANSIENT, why)
         return Unreachable(FailureKind.TRANSIENT, f"The proxy on the way to {host} refused: check ALL_PROXY.")
     reason = f"{host} broke the connection off."
     if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror) and (sent.proxy or sent.socks):
         # The router's own name is looked up by the proxy.
-        unknown = f"The proxy on the way to {host} cannot be reached: the DNS does not know it{cause}."
+        unknown = f"The proxy on the way to {host} cannot be reached: the DNS does not know it{cause}. {_PROXIES}"
         return Unreachable(FailureKind.TRANSIENT, unknown)
     match error:
         case OSError() if (error.errno or getattr(error.__cause__, "errno", 0)) in _EXHAUSTED:
             return Unreachable(FailureKind.LOCAL, f"This machine has no free socket for {host}{cause}.")
         case aiohttp.ClientProxyConnectionError():
-            reason = f"The proxy on the way to {host} cannot be reached{cause}."
+            reason = f"The proxy on the way to {host} cannot be reached{cause}. {_PROXIES}"
         case aiohttp.ClientHttpProxyError():
             reason = f"The proxy on the way to {host} refused: check HTTPS_PROXY."
         case aiohttp.ClientConnectorDNSError():
@@ -255,7 +256,7 @@ def _unreachable(error: Exception, sent: Sent) -> Unreachable:
         case aiohttp.ClientConnectorCertificateError():
             reason = f"{host} cannot be reached{cause}. Does your company sign it? {_COMPANY}"
         case aiohttp.ClientConnectorError() | ssl.SSLError():
-            reason = f"{host} cannot be reached{cause}."
+            reason = f"{host} cannot be reached{cause}.{_NO_TLS if 'WRONG_VERSION_NUMBER' in cause else ''}"
         case aiohttp.ClientResponseError() | HttpProcessingError():
             reason = f"{host} sent something that is no HTTP."
     return Unreachable(FailureKind.TRANSIENT, reason, resent=sent.is_resent)
@@ -263,6 +264,8 @@ def _unreachable(error: Exception, sent: Sent) -> Unreachable:
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """What our own machine lacks, whoever is called."""
+_PROXIES = "Check HTTPS_PROXY and ALL_PROXY."
+_NO_TLS = " It may speak no TLS there: http:// in its URL."
 _COMPANY = "Name the file with its certificate in SSL_CERT_FILE."
 _WRONG_CERTIFICATES = "The certificates cannot be read: check SSL_CERT_FILE and SSL_CERT_DIR in the environment."
 

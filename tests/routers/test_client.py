@@ -269,6 +269,11 @@ async def test_a_certificate_nobody_vouches_for_is_refused(client, self_signed):
     assert upstream.requests == []
 
 
+async def test_https_to_a_server_without_it_is_told_what_to_write(client, upstream):
+    error = await failure(client, chat(upstream.url.replace("http:", "https:")))
+    assert "http:// in its URL" in str(error)
+
+
 async def test_a_certificate_named_in_the_environment_is_trusted(self_signed, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
     client = Client(upstream_timeout=5)
