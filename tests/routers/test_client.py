@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from dataclasses import replace
 
@@ -269,8 +270,15 @@ async def test_a_certificate_nobody_vouches_for_is_refused(client, self_signed):
     assert upstream.requests == []
 
 
-async def test_https_to_a_server_without_it_is_told_what_to_write(client, upstream):
-    error = await failure(client, chat(upstream.url.replace("http:", "https:")))
+async def test_https_to_a_server_without_it_is_told_what_to_write(client):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        error = await failure(client, chat(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
     assert "http:// in its URL" in str(error)
 
 
