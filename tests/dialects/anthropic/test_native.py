@@ -14,6 +14,7 @@ from tests.support.scripted import Recorded, ScriptedRouter, Wire
 from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
+ROUTER = ("claude", "anthropic", "sk-lab")
 HELLO = [{"role": "user", "content": "hi"}]
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"}
 REDACTED = {"type": "redacted_thinking", "data": "b3BhcXVl"}
@@ -36,14 +37,6 @@ BODY = {
     "metadata": {"user_id": "u" * 95},
     "a_field_of_tomorrow": {"deep": [None]},
 }
-
-
-@pytest.fixture
-async def served(home, upstream):
-    settings = settings_for(home, environ={"LAB_KEY": "sk-lab"})
-    row = {"url": upstream.url, "dialect": "anthropic", "key": "LAB_KEY"}
-    async with serving(replace(settings, router_rows={"claude": row})) as gateway:
-        yield gateway
 
 
 async def post(served: Served, path: str = "/v1/messages?beta=true", **more):

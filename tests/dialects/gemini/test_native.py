@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from tests.support.gemini_answers import content, events_of, script_content
-from tests.support.serving import serving, settings_for
 
 pytestmark = pytest.mark.anyio
+ROUTER = ("google", "gemini", "AIza-lab")
 
 PATH = "/v1beta/models/google/gemini-3.5-flash"
 SEARCH = {"executableCode": {"language": "PYTHON", "code": "1"}, "thoughtSignature": "c2lnbmVk"}
@@ -20,14 +19,6 @@ BODY = {
     "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
     "a_field_of_tomorrow": {"deep": [None]},
 }
-
-
-@pytest.fixture
-async def served(home, upstream):
-    settings = settings_for(home, environ={"LAB_KEY": "AIza-lab"})
-    row = {"url": upstream.url, "dialect": "gemini", "key": "LAB_KEY"}
-    async with serving(replace(settings, router_rows={"google": row})) as gateway:
-        yield gateway
 
 
 async def test_a_whole_answer_goes_through_as_it_is(served, upstream):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import openai
 import pytest
-from openai import AsyncOpenAI
 
 from tests.support.scripted import sse
-from tests.support.serving import Served
 
 pytestmark = pytest.mark.anyio
 
@@ -15,12 +13,6 @@ pytestmark = pytest.mark.anyio
 def text_chunk(text: str, finish: str | None = None) -> dict:
     choice = {"index": 0, "text": text, "finish_reason": finish, "logprobs": None}
     return {"id": "t", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
-
-
-@pytest.fixture
-async def client(gateway: Served):
-    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 async def test_a_completion_fills_in_between_prompt_and_suffix(client, upstream):

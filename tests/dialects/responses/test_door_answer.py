@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from openai import AsyncOpenAI
 
 from tests.doors.http.test_responses import streamed
 from tests.support.scripted import chunk
-from tests.support.serving import Served
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def client(gateway: Served):
-    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 async def test_a_whole_answer(client, upstream):

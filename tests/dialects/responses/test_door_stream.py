@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from openai import AsyncOpenAI
 
 from tests.doors.http.test_responses import streamed
 from tests.support.scripted import chunk
-from tests.support.serving import Served
 
 pytestmark = pytest.mark.anyio
 ASK = {"type": "function", "name": "ask", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}
 MCP = {"type": "namespace", "name": "mcp__chomp", "description": "Models.", "tools": [ASK]}
-
-
-@pytest.fixture
-async def client(gateway: Served):
-    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 def tool_call(index: int, name: str, arguments: str, call_id: str = "c1") -> dict:

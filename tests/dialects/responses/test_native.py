@@ -12,6 +12,7 @@ from tests.support.scripted import ScriptedRouter, Wire
 from tests.support.serving import Served, serving, settings_for
 
 pytestmark = pytest.mark.anyio
+ROUTER = ("gpt", "responses", "sk-lab")
 CALL = {
     "id": "fc_1",
     "type": "function_call",
@@ -48,14 +49,6 @@ USAGE = {
     "output_tokens_details": {"reasoning_tokens": 20},
     "total_tokens": 130,
 }
-
-
-@pytest.fixture
-async def served(home, upstream):
-    settings = settings_for(home, environ={"LAB_KEY": "sk-lab"})
-    row = {"url": upstream.url, "dialect": "responses", "key": "LAB_KEY"}
-    async with serving(replace(settings, router_rows={"gpt": row})) as gateway:
-        yield gateway
 
 
 async def post(served: Served, **more):

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tests.dialects.anthropic.test_native import BODY
 from tests.support.anthropic_answers import events_of, message, script_message, wired
 from tests.support.scripted import Wire
-from tests.support.serving import Served, serving, settings_for
+from tests.support.serving import Served
 
 pytestmark = pytest.mark.anyio
+ROUTER = ("claude", "anthropic", "sk-lab")
 USE = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": [1, 2]}}
-
-
-@pytest.fixture
-async def served(home, upstream):
-    settings = settings_for(home, environ={"LAB_KEY": "sk-lab"})
-    row = {"url": upstream.url, "dialect": "anthropic", "key": "LAB_KEY"}
-    async with serving(replace(settings, router_rows={"claude": row})) as gateway:
-        yield gateway
 
 
 async def post(served: Served, path: str = "/v1/messages?beta=true", **more):
