@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
+from chomp_mcp.arguments import as_json, check
 from chomp_mcp.errors import ChompError, InvalidRequest, StoreError
 from chomp_mcp.gateway.account import CreditReader
 from chomp_mcp.gateway.admission import Admission
@@ -122,7 +124,8 @@ SHORTEST_KEY = 3
 class Chomp:
     """Every model behind your own router keys: `async with Chomp() as chomp: await chomp.ask("…", model="groq/auto")`.
 
-    Making one reads settings and catalog, and raises `InvalidSetting`; files and sockets are opened on first use.
+    Making one reads settings and catalog, and raises `InvalidSetting`; files and sockets are opened on first use, and
+    from then on it belongs to that event loop. Every method raises `InvalidRequest` for an argument of a wrong type.
     """
 
     def __init__(
@@ -132,7 +135,12 @@ class Chomp:
         clock: Callable[[], float] = time.time,
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.settings = settings = settings or Settings.load()
+        settings = Settings.load() if settings is None else settings
+        if not isinstance(settings, Settings):
+            why = f"settings is of the type {type(settings).__name__}."
+            raise InvalidRequest(why, hint="Give what Settings.load(environment) gives.", param="settings")
+        self.settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
         for name, value in settings.network.items():
             os.environ.setdefault(name, value)  # where the HTTP library and OpenSSL look, ours and our processes' alike
         self.routers: Mapping[str, Router] = catalog.load(settings)
@@ -185,6 +193,7 @@ class Chomp:
 
     async def close(self, grace_seconds: float = 0.0) -> None:
         """Let jobs finish for `grace_seconds`, mark what could not, then close sockets and stores."""
+        self._begin()
         async with AsyncExitStack() as stack:
             for store in dict.fromkeys(self._stores):
                 stack.push_async_callback(store.close)
@@ -203,6 +212,7 @@ class Chomp:
         caller: Caller = OWNER,
     ) -> Answer:
         """Ask and wait to the end, however long it takes."""
+        self._begin(caller, model=model, router=router)
         request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
         async with self.gateway.exchange(caller, request, door="python") as reply:
             text = (await reply.completion()).text
@@ -219,11 +229,14 @@ class Chomp:
         caller: Caller = OWNER,
     ) -> Job:
         """Start it in the background; collect it with `result`."""
+        self._begin(caller, model=model, router=router)
         request = ChatRequest.from_prompt(prompt, model=model, router=router, system=system, options=options)
+        as_json(request.body)  # what cannot be sent is no job
         return await self.jobs.dispatch(caller, request, prompt=prompt, system=system, door="python")
 
     async def result(self, job_id: str, *, wait_seconds: float = 0.0, caller: Caller = OWNER) -> Job:
         """The job as it stands, after waiting at most `wait_seconds` (45) for its end."""
+        self._begin(caller, job_id=job_id, wait_seconds=wait_seconds)
         return await self.jobs.result(caller, job_id, wait_seconds)
 
     @overload
@@ -253,12 +266,20 @@ class Chomp:
             InvalidRequest: no messages, or something else than a list of objects. What the exchange raises comes when
                 the answer is awaited.
         """
-        if not messages or not is_conversation(list(messages)):
-            why = "messages is not a list with at least one message."
-            raise InvalidRequest(why, hint='Give [{"role": "user", "content": "…"}].', param="messages")
         model, router = options.pop("model", None) or "", options.pop("router", None) or AUTO
-        request = ChatRequest({"messages": list(messages), **options}, model, router, stream)
-        return (ChatStream if stream else Chat)(partial(self.gateway.exchange, caller, request, door="python"))
+        check(messages=messages, model=model, router=router)
+        conversation = list(messages)  # once: it may be a generator
+        if not conversation or not is_conversation(conversation):
+            why = "messages is not a list with at least one message."
+            hint = 'Give [{"role": "user", "content": "…"}]: of a pydantic model, what its model_dump() gives.'
+            raise InvalidRequest(why, hint=hint, param="messages")
+        request = ChatRequest({"messages": conversation, **options}, model, router, bool(stream))
+
+        def exchange() -> Exchange:
+            self._begin(caller)
+            return self.gateway.exchange(caller, request, door="python")
+
+        return (ChatStream if stream else Chat)(exchange)
 
     async def list_models(
         self,
@@ -279,6 +300,7 @@ class Chomp:
             InvalidRequest: no such router, no such need, or a cursor that is not ours.
             NoRouterKey: the named router tells its list to nobody without a key.
         """
+        self._begin(caller, router=router, query=query, needs=needs, limit=limit, cursor=cursor)
         return await self._model_pages.of(
             caller, router or AUTO, query=query, free_only=free_only, needs=needs, limit=limit, cursor=cursor
         )
@@ -297,8 +319,10 @@ class Chomp:
         Raises:
             InvalidRequest: no such router, what can be no key, or a key that is another router's by how it begins.
         """
+        self._begin(caller, keys=keys)
         for router_id, given in keys.items():
-            router = routing.named_router(router_id, self.routers)
+            check(router=router_id)
+            router = routing.named_router(router_id or "", self.routers)
             if not router.needs_key:
                 raise InvalidRequest(f"{router.name} needs no key.", hint="Just ask it.", param="keys")
             if not isinstance(given, str):
@@ -332,7 +356,26 @@ class Chomp:
 
     async def status(self, caller: Caller = OWNER) -> StatusView:
         """What can be used now, until when, and what it cost."""
+        self._begin(caller)
         return await self._status.of(caller)
+
+    def _begin(self, caller: Caller = OWNER, **arguments: object) -> None:
+        """Every call's first step. `InvalidRequest`: of a wrong type, or in another event loop than the first call."""
+        check(**arguments)
+        if not isinstance(caller, Caller):
+            why = f"caller is of the type {type(caller).__name__}."
+            raise InvalidRequest(why, hint="Leave it out: you are the owner.", param="caller")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            hint = "Await it below asyncio.run(…); of AnyIO, use the asyncio backend."
+            raise InvalidRequest("No event loop of asyncio runs here.", hint=hint) from None
+        # Connections, tasks and locks work in their own loop alone. In another one a call would hang, or fail in a way
+        # that looks like the router's, and open its breaker for every process on this machine.
+        if self._loop not in {None, loop}:
+            hint = "Do all with it below one asyncio.run(…), or make a Chomp for each event loop: they share a home."
+            raise InvalidRequest("This Chomp was first used in another event loop.", hint=hint)
+        self._loop = loop
 
     async def issue_token(self, told: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> tuple[str, Caller]:
         """A new token of the owner: `name`, with its limits (`FIELDS` of policy/grants.py).

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx2
 
 from chomp_mcp import wire
-from chomp_mcp.errors import ChompError
+from chomp_mcp.arguments import as_json, check
+from chomp_mcp.errors import ChompError, InvalidRequest
 
 _TIMEOUT = httpx2.Timeout(600, connect=5)
 """As OpenAI's SDK has it; the gateway sends comments while it waits for a router."""
@@ -40,12 +41,29 @@ class GatewayError(ChompError):
 class ChompClient:
     """`async with ChompClient("http://127.0.0.1:8080", token) as chomp: await chomp.chat("…", model="auto")`.
 
-    Without a token the caller is the owner, on a gateway that asks for none. Every method raises `GatewayError`.
+    Without a token the caller is the owner, on a gateway that asks for none. `timeout` is in seconds. Every method
+    raises `GatewayError` for what the gateway refuses, and `InvalidRequest` for what cannot be sent to it.
     """
 
     def __init__(
-        self, base_url: str = "http://127.0.0.1:8080", token: str = "", *, timeout: httpx2.Timeout = _TIMEOUT
+        self,
+        base_url: str = "http://127.0.0.1:8080",
+        token: str | None = "",
+        *,
+        timeout: httpx2.Timeout | float | None = _TIMEOUT,
     ) -> None:
+        check(base_url=base_url)
+        try:
+            parts = urlsplit(base_url)
+            is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets that do not close, a port above 65535
+            is_address = False
+        if not is_address or not base_url.isprintable() or " " in base_url:
+            hint = "Give the gateway's address, such as http://127.0.0.1:8080."
+            raise InvalidRequest("base_url is no http:// or https:// address.", hint=hint, param="base_url")
+        if not isinstance(timeout, httpx2.Timeout | float | int | None):
+            why = f"timeout is of the type {type(timeout).__name__}."
+            raise InvalidRequest(why, hint="Give seconds, or an httpx2.Timeout.", param="timeout")
         self._http = httpx2.AsyncClient(base_url=base_url.rstrip("/"), timeout=timeout)
         self.token = token
 
@@ -55,8 +73,11 @@ class ChompClient:
         return self._token
 
     @token.setter
-    def token(self, token: str) -> None:
-        self._token = token
+    def token(self, token: str | None) -> None:
+        check(token=token)
+        if token and not (token.isascii() and token.isprintable() and " " not in token):
+            raise InvalidRequest("The token holds what no header can carry.", hint="Copy it again.", param="token")
+        self._token = token or ""
         if token:
             self._http.headers["authorization"] = f"Bearer {token}"
         else:
@@ -73,6 +94,8 @@ class ChompClient:
 
     async def chat(self, messages: Messages, *, model: str = "", router: str = "", **options: Any) -> dict[str, Any]:
         """OpenAI's `chat.completion` with the `chomp` extension; `messages` may be one prompt as text."""
+        if options.get("stream"):
+            raise InvalidRequest("chat gives a whole answer.", hint="Use chat_stream.", param="stream")
         return await self._ask("POST", "/v1/chat/completions", _body(messages, model, router, options))
 
     async def chat_stream(
@@ -85,12 +108,14 @@ class ChompClient:
                 data = line.removeprefix("data: ")
                 if data in (line, "[DONE]"):  # a comment, which keeps the stream alive; a blank line; the end
                     continue
-                event = wire.loads(data)
-                if event.get("error"):  # the status was a 200 when the answer began
-                    raise GatewayError(event["error"], response)
-                for choice in event.get("choices") or ():
-                    if text := choice["delta"].get("content"):
-                        yield text
+                with _read(response):
+                    event = wire.loads(data)
+                    error = event.get("error")
+                    texts = [choice["delta"].get("content") for choice in event.get("choices") or ()]
+                if error:  # the status was a 200 when the answer began
+                    raise GatewayError(error, response)
+                for text in filter(None, texts):
+                    yield text
 
     async def dispatch(
         self, prompt: str, *, model: str = "", router: str = "", system: str = "", **options: Any
@@ -101,53 +126,76 @@ class ChompClient:
 
     async def result(self, job_id: str, *, wait_seconds: float = 0) -> dict[str, Any]:
         """The job, once it ended or after `wait_seconds` (the gateway waits at most 45)."""
-        path, wait = f"/api/result/{quote(job_id, safe='')}", {"wait": f"{wait_seconds:g}"}
-        return await self._ask("GET", path, params=wait)
+        check(job_id=job_id, wait_seconds=wait_seconds)
+        return await self._ask("GET", f"/api/result/{_quoted(job_id)}?wait={wait_seconds:g}")
 
     async def list_models(self, router: str = "") -> list[dict[str, Any]]:
         """OpenAI's model objects with `context_length`, `max_output` and `free`, of one router or of all."""
-        listed = await self._ask("GET", "/v1/models", params=_said(router=router))
-        models: list[dict[str, Any]] = listed["data"]
-        return models
+        check(router=router)
+        path = f"/v1/models?router={_quoted(router)}" if router else "/v1/models"
+        async with self._open("GET", path) as response:
+            body = await response.aread()
+            with _read(response):
+                models: list[dict[str, Any]] = wire.loads(body)["data"]
+            return models
 
     async def register_keys(self, keys: Mapping[str, str]) -> dict[str, Any]:
         """Store router keys, "" removes one: `{"created", "routers"}` (masked), and `token` for a new caller."""
+        check(keys=keys)
         answer = await self._ask("POST", "/api/keys", {"keys": dict(keys)})
         self.token = answer.get("token") or self.token
         return answer
 
-    async def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        async with self._open(method, path, body, params) as response:
-            answer: dict[str, Any] = wire.loads(await response.aread())
-            return answer
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        async with self._open(method, path, body) as response:
+            read = await response.aread()
+            with _read(response):
+                return dict(wire.loads(read))
 
     @asynccontextmanager
     async def _open(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> AsyncIterator[httpx2.Response]:
-        content = None if body is None else wire.dumps(body)
+        content = None if body is None else as_json(body)
         headers = {"content-type": "application/json"} if content else {}
+        if self._http.is_closed:
+            raise InvalidRequest("This ChompClient is closed.", hint="Make another one.")
         try:
-            async with self._http.stream(method, path, content=content, params=params, headers=headers) as response:
+            async with self._http.stream(method, path, content=content, headers=headers) as response:
                 if response.is_error:
-                    try:
-                        error = dict(wire.loads(await response.aread())["error"])  # a text is no envelope of ours
-                    except (ValueError, KeyError, TypeError):
-                        error = {"message": f"Status {response.status_code} from something that is no gateway."}
+                    read = await response.aread()
+                    with _read(response):
+                        error = dict(wire.loads(read)["error"])  # a text is no envelope of ours
                     raise GatewayError(error, response)
                 yield response
-        except httpx2.TransportError as lost:
-            why = f"The gateway at {self._http.base_url} did not answer: {str(lost) or type(lost).__name__}."
+        except httpx2.RequestError as lost:
+            why = (
+                f"The gateway at {self._http.base_url} did not answer: {str(lost).rstrip('.') or type(lost).__name__}."
+            )
             told = {"type": "connection_error", "message": f"{why} Is chomp-mcp serve running there?"}
             raise GatewayError(told) from lost
 
 
+@contextmanager
+def _read(response: httpx2.Response) -> Iterator[None]:
+    """What a gateway sends is read here; whatever else answers there is told as such."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError):
+        told = {"message": f"Status {response.status_code} from something that is no gateway."}
+        raise GatewayError(told, response) from None
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")
+
+
 def _body(messages: Messages, model: str, router: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    check(messages=messages)
     listed = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
     return {**options, "messages": listed, **_said(model=model, router=router)}
 
 
 def _said(**words: str) -> dict[str, str]:
+    check(**words)
     return {name: word for name, word in words.items() if word}

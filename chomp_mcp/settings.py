@@ -105,7 +105,13 @@ class Settings:
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the environment and `CHOMP_HOME/config.toml`; `InvalidSetting` names a wrong variable and its place."""
-        environment = dict(os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        if not isinstance(environ, Mapping):
+            raise InvalidSetting(f"environ is of the type {type(environ).__name__}.", hint="Give a mapping of texts.")
+        environment = dict(environ)
+        for name, value in environment.items():
+            if not all(isinstance(each, str) for each in (name, value)):
+                raise InvalidSetting(f"{name} is no text, or its value is none.", hint='Give text: "8080", not 8080.')
         home = _home(environment)
         config = _read_config(home / "config.toml")
         rows = config.pop("routers", {})

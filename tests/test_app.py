@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from chomp_mcp import Chomp, JobStatus
-from chomp_mcp.errors import InvalidRequest, Overloaded, UnknownModel, UpstreamFailed
+from chomp_mcp.errors import ChompError, InvalidRequest, InvalidSetting, Overloaded, UnknownModel, UpstreamFailed
 from chomp_mcp.messages import OWNER
 from chomp_mcp.settings import Settings
 from tests.support.world import world
@@ -135,3 +138,92 @@ async def test_a_key_that_is_not_text_is_refused_with_what_to_give(home: Path, k
 
     assert "commas" in refused.value.hint
     assert not (home / "keys.json").exists()
+
+
+WRONG: list[tuple[str, Callable[[Chomp, Any], Awaitable[object]], list[object]]] = [
+    ("model", lambda c, v: c.ask("hi", model=v), [5, b"mock/echo", ["mock/echo"]]),
+    ("model", lambda c, v: c.dispatch("hi", model=v), [5, b"mock/echo"]),
+    ("router", lambda c, v: c.ask("hi", router=v), [5, {"a": 1}]),
+    ("prompt", lambda c, v: c.ask(v), [None, 5, b"hi"]),
+    ("caller", lambda c, v: c.ask("hi", caller=v), [None, "owner"]),
+    ("caller", lambda c, v: c.status(v), [None, "owner"]),
+    ("job_id", lambda c, v: c.result(v), [None, 5, b"job_1"]),
+    ("wait_seconds", lambda c, v: c.result("job_1", wait_seconds=v), [None, "5", float("nan"), -1]),
+    ("query", lambda c, v: c.list_models(query=v), [None, 5]),
+    ("router", lambda c, v: c.list_models(v), [5, ["groq"]]),
+    ("limit", lambda c, v: c.list_models(limit=v), ["5", 1.5, 0]),
+    ("cursor", lambda c, v: c.list_models(cursor=v), [5, "x"]),
+    ("needs", lambda c, v: c.list_models(needs=v), [None, 5, [5], "sight"]),
+    ("keys", lambda c, v: c.register_keys(v), [None, "gsk_1", ["groq"]]),
+    ("router", lambda c, v: c.register_keys({v: "gsk_" + 40 * "a"}), [None, 5]),
+]
+"""The argument, a call with it, and values that it cannot have."""
+
+
+async def test_a_wrong_argument_is_named_with_what_to_give(home: Path) -> None:
+    async with Chomp(Settings.load()) as chomp:
+        for param, call, values in WRONG:
+            for value in values:
+                with pytest.raises(ChompError) as refused:
+                    await call(chomp, value)
+                assert (refused.value.param, refused.value.status) == (param, 400), value
+                assert refused.value.hint
+        for messages in (None, 5, b"hi", [b"hi"], aiter_of([])):
+            with pytest.raises(InvalidRequest) as refused:
+                chomp.chat(messages)
+            assert refused.value.param == "messages"
+
+
+async def aiter_of(messages: list[object]) -> Any:
+    for message in messages:
+        yield message
+
+
+async def test_needs_may_be_words_with_commas(home: Path) -> None:
+    async with Chomp(Settings.load()) as chomp:
+        assert await chomp.list_models("mock", needs="tools, vision") == await chomp.list_models(
+            "mock", needs=["tools", "vision"]
+        )
+
+
+async def test_messages_of_a_generator_are_sent(home: Path) -> None:
+    async with Chomp(Settings.load()) as chomp:
+        completion = await chomp.chat((message for message in HI), model="mock/echo")
+    assert completion["choices"][0]["message"]["content"] == "hi"
+
+
+async def test_what_is_no_json_is_no_job(home: Path) -> None:
+    async with Chomp(Settings.load()) as chomp:
+        with pytest.raises(InvalidRequest, match="cannot be sent as JSON"):
+            await chomp.dispatch("hi", model="mock/echo", options={"stop": {"a"}})
+        assert await chomp.jobs.recent(OWNER) == []
+
+
+@pytest.mark.parametrize("environ", [5, " ", {"CHOMP_HOME": Path("x")}, {"GATEWAY_PORT": 8080}, {5: "x"}])
+def test_settings_come_from_texts(environ: Any) -> None:
+    with pytest.raises(InvalidSetting) as refused:
+        Settings.load(environ)
+    assert refused.value.hint
+
+
+def test_a_chomp_takes_settings_and_nothing_else(home: Path) -> None:
+    with pytest.raises(InvalidRequest, match="settings is of the type dict"):
+        Chomp({"CHOMP_HOME": str(home)})  # type: ignore[arg-type]
+
+
+def test_a_chomp_belongs_to_the_event_loop_of_its_first_use(home: Path) -> None:
+    chomp = Chomp(Settings.load())
+
+    async def streamed() -> list[object]:
+        return [chunk async for chunk in chomp.chat(HI, model="mock/echo", stream=True)]
+
+    async def whole() -> object:
+        return await chomp.chat(HI, model="mock/echo")
+
+    asyncio.run(chomp.status())
+    for elsewhere in (chomp.ask("hi"), chomp.dispatch("hi"), chomp.list_models(), streamed(), whole(), chomp.close()):
+        with pytest.raises(InvalidRequest, match="another event loop") as refused:
+            asyncio.run(elsewhere)
+        assert "asyncio.run" in refused.value.hint
+    with pytest.raises(InvalidRequest, match="No event loop"):
+        chomp.status().send(None)

@@ -11,6 +11,7 @@ import pytest
 
 from chomp_mcp import ChompClient, ChompError
 from chomp_mcp.client import GatewayError
+from chomp_mcp.errors import InvalidRequest
 from tests.doors.conftest import gateway, upstream
 from tests.support.scripted import chunk
 from tests.support.serving import serving, settings_for
@@ -133,13 +134,76 @@ async def test_a_gateway_that_is_not_there_is_an_error_with_the_next_step():
     assert (caught.value.status, caught.value.kind) == (0, "connection_error")
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"error": "bad gateway"}', b'["error"]', b"7"])
-async def test_something_that_is_no_gateway_is_told_as_such(upstream, body):
-    upstream.reply(502, body)
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (502, b"<html>"),
+        (502, b'{"error": "bad gateway"}'),
+        (502, b'["error"]'),
+        (502, b"7"),
+        (200, b"<html>"),
+        (200, b"7"),
+    ],
+)
+async def test_something_that_is_no_gateway_is_told_as_such(upstream, status, body):
+    upstream.reply(status, body)
     async with ChompClient(upstream.base) as client:
         with pytest.raises(GatewayError, match="no gateway") as caught:
             await client.chat("hi")
-    assert caught.value.status == 502
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("event", ["7", "<p>", '{"choices": [{}]}', '{"choices": 7}', '["error"]'])
+async def test_a_stream_of_something_else_is_told_as_such(upstream, event):
+    upstream.stream([f"data: {event}\n\n".encode()])
+    async with ChompClient(upstream.base) as client:
+        with pytest.raises(GatewayError, match="no gateway"):
+            async for _ in client.chat_stream("hi"):
+                pass
+
+
+async def test_what_cannot_be_sent_is_refused_with_what_to_give(client):
+    for param, call, values in (
+        ("messages", client.chat, [None, 5]),
+        ("model", lambda value: client.chat("hi", model=value), [5, b"m"]),
+        ("stream", lambda value: client.chat("hi", stream=value), [True]),
+        ("prompt", client.dispatch, [None, 5]),
+        ("router", client.list_models, [5, ["groq"]]),
+        ("job_id", client.result, [None, 5]),
+        ("wait_seconds", lambda value: client.result("job_1", wait_seconds=value), [None, "5"]),
+        ("keys", client.register_keys, [None, ["groq"], "gsk_1"]),
+        (None, lambda value: client.chat("hi", stop=value), [b"x", {"x"}]),
+    ):
+        for value in values:
+            with pytest.raises(InvalidRequest) as refused:
+                await call(value)
+            assert (refused.value.param, bool(refused.value.hint)) == (param, True), value
+
+
+@pytest.mark.parametrize(
+    "address", [None, 5, "", "localhost:8080", "ftp://x", "http://", "http://[::1", "http://x:99999", "chomp_secret"]
+)
+def test_an_address_that_is_none_is_refused_at_once(address):
+    with pytest.raises(InvalidRequest) as refused:
+        ChompClient(address)
+    assert refused.value.param == "base_url"
+    assert "http://127.0.0.1:8080" in refused.value.hint
+    assert "chomp_secret" not in str(refused.value)
+
+
+def test_a_token_that_no_header_carries_is_refused_and_not_shown():
+    for token in ("s3cret\0", "s3cret ", "s3cret\n", "s3crét", 5):
+        with pytest.raises(InvalidRequest) as refused:
+            ChompClient(token=token)
+        assert "s3cr" not in str(refused.value)
+    assert not ChompClient(token=None).token
+
+
+async def test_a_closed_client_says_so(gateway):
+    async with ChompClient(gateway.url, timeout=5) as client:
+        await client.list_models("mock")
+    with pytest.raises(InvalidRequest, match="closed"):
+        await client.list_models("mock")
 
 
 def test_a_token_never_shows():

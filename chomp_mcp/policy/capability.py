@@ -107,7 +107,8 @@ def _field(value: Any, name: str) -> Any:
 
 def checked_needs(names: Iterable[str]) -> frozenset[str]:
     """Of names, or words with commas between them; `InvalidRequest` where one is no need."""
-    given = [name.strip().lower().replace("-", "_") for each in names for name in each.split(",") if name.strip()]
+    texts = [names] if isinstance(names, str) else map(str, names)
+    given = [name.strip().lower().replace("-", "_") for text in texts for name in text.split(",") if name.strip()]
     for name in given:
         if name not in NEEDS:
             raise InvalidRequest(f"There is no need {name[:80]!r}.", hint=f"Known: {', '.join(NEEDS)}.", param="needs")
