@@ -105,6 +105,16 @@ SLOW = (
 """Where tests start programs, measure, search, or go through every door: `slow`, which `-m 'not slow'` leaves out."""
 
 
+LONGEST = (
+    "tests/behaviour/test_marked.py",
+    "tests/doors/http/server/test_workers.py",
+    "tests/doors/pages/test_in_a_browser.py",
+    "tests/doors/test_agent_examples.py",
+    "tests/test_readme.py",
+    "tests/typing/",
+)
+"""What takes many seconds, in which it mostly waits: it begins first, and nobody waits for it at the end."""
+
 WORKER_BYTES = 1 << 30
 """What one xdist worker may need: its own 400 MB, and the processes that its test starts."""
 
@@ -128,6 +138,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_collection_finish() -> None:
