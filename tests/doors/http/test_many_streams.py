@@ -69,7 +69,7 @@ async def test_five_hundred_streams_end_well_and_leave_no_memory_behind(home):
 async def wait_for_all(upstream: ScriptedRouter) -> None:
     """Until every stream is open at the same time."""
     while len(upstream.chats) < STREAMS:  # noqa: ASYNC110 - saw_request is less patient
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
 
 
 def many_sockets() -> None:
