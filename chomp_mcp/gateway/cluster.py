@@ -90,8 +90,8 @@ class Cluster(Engine):
         await self._runs.store(run)
         try:
             await self._queue.add_later(_name(run.job), self._processes.still_seconds)
-        except StoreError:
-            _log.exception("job %s will not be taken over if this process ends", run.job.id)
+        except StoreError as error:
+            _log.error("job %s will not be taken over if this process ends: %s", run.job.id, error)
 
     async def _keep_request(self, caller: Caller, job: Job, request: ChatRequest, door: str) -> None:
         await self._jobs.keep_request(job, {"request": request.as_dict(), "is_owner": caller.is_owner, "door": door})

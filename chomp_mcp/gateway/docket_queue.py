@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -70,13 +71,14 @@ docket.worker.Execution = _Execution  # type: ignore[attr-defined]  # the worker
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
     """It warns with tracebacks, again and again; what it says of our queue is told in a line, once in a while."""
-    if record.__dict__.get("docket.name") != NAME:
+    if record.__dict__.get("docket.name", NAME) != NAME:  # a Redis that is away it reports without a name
         return True
     if record.levelno >= logging.WARNING:
         error = sys.exc_info()[1]
         line = f"{record.getMessage()} {error or ''}".strip()
-        if time.monotonic() - _told.get(line, -SILENT_SECONDS) >= SILENT_SECONDS:
-            _told[line] = time.monotonic()
+        kind = re.sub(r"\d+", "0", line)  # a heartbeat that is refused names its time
+        if time.monotonic() - _told.get(kind, -SILENT_SECONDS) >= SILENT_SECONDS:
+            _told[kind] = time.monotonic()
             level = logging.ERROR if isinstance(error, NoPermissionError) else logging.WARNING
             _log.log(level, "the queue of jobs: %s", line)
     return False

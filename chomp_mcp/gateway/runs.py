@@ -253,9 +253,9 @@ class Runs:
                 if run.is_stored and not run.is_to_begin_again:
                     await self._gateway.settlement.written()
                     ended = await self._write_end(run, ended)
-            except StoreError:
+            except StoreError as trouble:
                 # It stays among the runs, where `result` finds it, until the teller can write it.
-                _log.exception("the end of job %s could not be stored yet", run.job.id)
+                _log.error("the end of job %s could not be stored yet: %s", run.job.id, trouble)
             else:
                 self.by_id.pop(run.job.id, None)
             run.job, run.error, run.is_over = ended, cause, True

@@ -255,8 +255,8 @@ class Ledger:
             try:
                 if together:
                     await finished(asyncio.to_thread(self._journal.add, self._process, together))
-            except OSError:  # they are in memory all the same
-                _log.exception("%d calls could not be written to the journal", len(together))
+            except OSError as error:  # they are in memory all the same
+                _log.error("%d calls could not be written to the journal: %s", len(together), error)
 
     def _check_allowance(self, hold: Hold, wish: _Wish, away: StoreAway) -> None:
         """While nobody knows what is left of a budget, a little may be spent on account."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 import re
 import signal
@@ -279,7 +280,9 @@ async def test_a_job_that_waits_long_is_put_in_line_again(home: Path, store: Sto
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-async def test_jobs_outlive_a_redis_that_is_killed_and_nobody_is_asked_twice(home: Path, tmp_path: Path) -> None:
+async def test_jobs_outlive_a_redis_that_is_killed_and_nobody_is_asked_twice(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A Redis has to die for it; one answer ends while it is away, one when it is back, and then a new one begins."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -317,6 +320,9 @@ async def test_jobs_outlive_a_redis_that_is_killed_and_nobody_is_asked_twice(hom
                 new = await w.chomp.jobs.dispatch(OWNER, ASKED, prompt="hi")
                 assert (await _ended(other, new.id)).text == "hello"
             assert len(w.groq.chats) == 3
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert {record.name for record in told} >= {"chomp_mcp.jobs"}
+    assert [record.getMessage() for record in told if record.name == "docket.worker" or record.exc_info] == []
 
 
 @asynccontextmanager

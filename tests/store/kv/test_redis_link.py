@@ -197,6 +197,21 @@ def test_tls_and_a_user_of_the_access_lists(start: Started, tmp_path: Path):
     anyio.run(untrusted)
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://127.0.0.1:{}/99", "number at the end of CHOMP_STORE"),
+        ("redis://:+s3cret@127.0.0.1:{}/0", "take it out of CHOMP_STORE"),
+    ],
+)
+async def test_a_database_and_a_password_that_the_server_does_not_have_are_refused(start: Started, url: str, told: str):
+    async with opened(url.format(start())) as store:
+        with pytest.raises(StoreAway, match=f"refuses: .*{told}") as refused:
+            await store.check()
+    assert refused.value.is_lasting
+    assert "s3cret" not in str(refused.value)
+
+
 async def test_a_read_only_replica_is_refused_at_the_start_and_says_whom_to_name(start: Started):
     primary = start()
     async with opened(f"redis://127.0.0.1:{start(replicaof=f'127.0.0.1 {primary}')}/0") as store:

@@ -29,7 +29,7 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends with exit code 0 on SIGTERM and SIGINT, after a graceful shutdown, and with its parent."""
+    """uvicorn that ends in good order and with exit code 0 on SIGTERM, SIGINT and SIGHUP, and with its parent."""
 
     _turned_at = 0.0
 
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = (signal.SIGINT, signal.SIGTERM, *hangup())
         before: dict[signal.Signals, Any] = {each: signal.signal(each, self.handle_exit) for each in signals}
         try:
             yield
@@ -86,6 +86,13 @@ class Server(uvicorn.Server):
             is_worker = multiprocessing.parent_process() is not None
             for each, handler in before.items():  # a worker is as good as gone: the next Ctrl-C is no error of its own
                 signal.signal(each, signal.SIG_IGN if is_worker else handler)
+
+
+def hangup() -> tuple[signal.Signals, ...]:
+    """The signal of a terminal that was closed; none under `nohup`, which is there to outlive it, and on Windows."""
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return ()
+    return (signal.SIGHUP,)
 
 
 def say(text: str) -> None:

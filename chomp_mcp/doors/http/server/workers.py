@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import multiprocess
 
-from chomp_mcp.doors.http.server.process import GRACE_SECONDS, Server, say
+from chomp_mcp.doors.http.server.process import GRACE_SECONDS, Server, hangup, say
 
 FROZEN_SECONDS = 30.0
 """An event loop that has not turned for so long will not turn again: nothing of ours keeps it that long."""
@@ -87,7 +87,10 @@ class Supervisor(multiprocess.Multiprocess):
     def __init__(
         self, config: uvicorn.Config, port: socket.socket, *, ready: Callable[[], None], stop_seconds: float
     ) -> None:
+        hangs_up = hangup()
         super().__init__(config, [port])
+        if not hangs_up:  # uvicorn listens for SIGHUP whatever `nohup` said
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._ready = ready
         self._stop_seconds = stop_seconds
 

@@ -36,8 +36,8 @@ async def test_jobs_that_cannot_finish_are_marked_at_shutdown(home, upstream):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops_accepting_and_lets_answers_finish(home, upstream, number):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+async def test_a_signal_stops_accepting_and_lets_answers_finish(home, upstream, name):
     go = anyio.Event()
     upstream.stream(["Hel", go, "lo"])
     async with process(home, "--port", "0", CHOMP_ROUTER_GROQ_URL=upstream.url, GROQ_API_KEY="gsk_1") as started:
@@ -47,7 +47,7 @@ async def test_a_signal_stops_accepting_and_lets_answers_finish(home, upstream, 
             async with client.stream("POST", CHAT, json=body) as answer:
                 pieces = answer.aiter_bytes()
                 got = await anext(pieces)
-                started.send_signal(number)
+                started.send_signal(getattr(signal, name))
                 with anyio.fail_after(10):
                     await refused(url)
                     go.set()

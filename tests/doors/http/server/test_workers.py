@@ -43,6 +43,11 @@ CRAMPED = (
     "raise SystemExit(main())"
 )
 
+NOHUP = (
+    "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from chomp_mcp.doors.cli import main; "
+    "raise SystemExit(main())"
+)
+
 
 @dataclass
 class Crew:
@@ -147,6 +152,11 @@ def processes() -> Iterator[tuple[int, int]]:
             state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[:2]
             if state != "Z" and b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
                 yield int(pid), int(parent)
+
+
+def ignores_hangups(pid: int) -> bool:
+    [ignored] = re.findall(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(ignored, 16) & 1 << signal.SIGHUP - 1)
 
 
 @asynccontextmanager
@@ -322,9 +332,10 @@ async def test_a_frozen_worker_is_replaced_and_nobody_waits_for_it_for_ever(home
             assert await both.parent.wait() == 0
 
 
-async def test_a_worker_that_is_frozen_when_the_server_stops_is_killed(home):
-    async with crew(home) as both:
+async def test_nohup_holds_and_a_worker_that_is_frozen_when_the_server_stops_is_killed(home):
+    async with crew(home, "-c", NOHUP, "serve") as both:
         one, _ = both.workers
+        assert all(map(ignores_hangups, (both.parent.pid, *both.workers)))
         both.parent.send_signal(signal.SIGTERM)
         os.kill(one, signal.SIGSTOP)
         with anyio.fail_after(90):
@@ -348,7 +359,7 @@ def test_a_worker_whose_event_loop_is_stuck_does_not_answer_its_supervisor(home)
     assert stuck.parent_conn.recv() is True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 async def test_a_signal_lets_the_answers_of_all_workers_finish(home, number):
     go = anyio.Event()
     async with ScriptedRouter() as upstream:
@@ -363,6 +374,9 @@ async def test_a_signal_lets_the_answers_of_all_workers_finish(home, number):
             async with both.relay(lambda: other) as url:
                 second = await client.send(client.build_request("POST", f"{url}{path}", json=body), stream=True)
             both.parent.send_signal(number)
+            if number == signal.SIGHUP:  # a terminal that is closed tells all of its processes
+                for pid in both.workers:
+                    os.kill(pid, number)
             with anyio.fail_after(60):
                 while await answers(both):  # noqa: ASYNC110 - the port tells nobody that it was closed
                     await anyio.sleep(0.05)
