@@ -63,7 +63,10 @@ LOADED_LATE = (
 """What our functions import when they are called."""
 READ_ONCE = (catalog._built_in, model_facts._shipped, openapi._written, prices._providers, version.version)
 """What they read from the files of the package, and keep."""
-OF_THE_TESTS = ("anthropic", "docstring_parser", "hypothesis", "jsonschema", "openai", "playwright.async_api", "pytest")
+OF_THE_TESTS = (
+    *("anthropic", "docstring_parser", "httpcore2", "hypothesis", "jsonschema", "openai", "opentelemetry.sdk.trace"),
+    *("playwright.async_api", "pytest"),
+)
 """What every worker of the tests would import, for seconds."""
 
 
