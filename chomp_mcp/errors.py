@@ -273,6 +273,8 @@ class StoreError(ChompError):
     """Our own disk or Redis; nothing that was stored is overwritten."""
 
     code = "store_error"
+    needed = ""
+    """A sentence: what this call needed of it, where that is known."""
 
 
 class StoreAway(StoreError):
@@ -284,8 +286,8 @@ class StoreAway(StoreError):
     status = 503
 
     def __init__(self, message: str, *, hint: str = "", missing: str = "", is_lasting: bool = False) -> None:
-        told = f"{message} This call needs it for {missing}." if missing else message
-        super().__init__(told, hint=hint, retry_after=2.0)
+        self.needed = f"This call needs it for {missing}." if missing else ""
+        super().__init__(f"{message} {self.needed}".strip(), hint=hint, retry_after=2.0)
         self.reason = message
         self.missing = missing
         self.is_lasting = is_lasting

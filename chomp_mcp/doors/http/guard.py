@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import re
 from collections.abc import Awaitable, Mapping
@@ -22,8 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chomp_mcp.doors.http.asgi import HANG_UP, HEADERS, LAST_WORDS_SECONDS, error_answer, public_error, shutting_down
 from chomp_mcp.doors.http.auth import HEALTH_PATHS, is_loopback
 from chomp_mcp.doors.http.traffic import SHARE, Share, Traffic
-from chomp_mcp.errors import InvalidRequest, NotAllowed, TooLarge, TooSlow
+from chomp_mcp.errors import InvalidRequest, NotAllowed, StoreError, TooLarge, TooSlow
 from chomp_mcp.settings import Settings
+
+_log = logging.getLogger("chomp_mcp.http")
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """One request: the longest conversation with a few images in it."""
@@ -95,7 +98,14 @@ class Edge:
                     while left > 0:
                         message = await receive()
                         left = left - len(message.get("body", b"")) if message.get("more_body", False) else 0
-            refusal = error_answer(public_error(error), scope)
+            told = public_error(error)
+            caller = scope["state"].get("caller")
+            if isinstance(told, StoreError) and not (caller and caller.is_owner):
+                # Where the store lies, and what is wrong with it, is the owner's affair.
+                _log.error("somebody with a token met: %s", told)
+                told.message = " ".join(filter(None, ["The gateway's store cannot be used now.", told.needed]))
+                told.hint = "Ask again in a moment; whoever runs the gateway finds more in its log."
+            refusal = error_answer(told, scope)
             if b"origin" in headers:  # a page has to be allowed to read why
                 wrapped = CORSMiddleware(refusal, allow_origins=self._origins, expose_headers=_EXPOSED)
                 await wrapped.simple_response(scope, receive, answer, request_headers=StarletteHeaders(scope=scope))
