@@ -21,7 +21,7 @@ happened, the hint says what to do next; neither ever holds a key.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 JsonObject = Mapping[str, Any]
 
@@ -37,7 +37,7 @@ class ChompError(Exception):
     """
 
     status: int = 500
-    type: ClassVar[str] = "api_error"
+    type: str = "api_error"
     code: str | None = None
 
     def __init__(

@@ -86,7 +86,7 @@ def _all_resting(rests: Sequence[tuple[Route, Rest]], now: float) -> UpstreamErr
     hint = f"Try again in {failover.duration(wait)}, name another router, or call status."
     error = NoRouteAvailable(f"No route is free now: {resting}.", hint=hint, retry_after=wait)
     if reasons <= {FailureKind.RATE_LIMITED, FailureKind.QUOTA, "quota_used_up"}:
-        error.status = TOO_MANY
+        error.status, error.type = TOO_MANY, "rate_limit_error"
     return error
 
 

@@ -177,6 +177,9 @@ class ChatRequest:
             raise InvalidRequest("options.messages is not a list of messages.", hint=hint, param="options")
         for ignored in ("stream", "stream_options", "model", "router"):
             options.pop(ignored, None)
+        if options.get("n") not in (None, 1):  # the others would be paid for, and shown to nobody
+            why = "options.n asks for several answers, and this gives one."
+            raise InvalidRequest(why, hint="Leave n out, and ask again for another answer.", param="options")
         if not prompt.strip() and not history:
             raise InvalidRequest("The prompt is empty.", hint="Say what to ask.", param="prompt")
         size = len(prompt.encode("utf-8", "replace")) + len(system.encode("utf-8", "replace"))

@@ -65,6 +65,7 @@ def test_what_was_not_tried_says_what_rests_and_until_when():
     told = exhausted([], rests, NOW)
     assert (type(told), told.status, told.retry_after) == (NoRouteAvailable, 429, 30.0)
     assert "groq/m rests" in told.message
+    assert (told.status, told.envelope()["error"]["type"]) == (429, "rate_limit_error")
     refused = exhausted([], [(GROQ, Rest(NOW + 90, FailureKind.BAD_KEY))], NOW)
     assert (type(refused), refused.status) == (UpstreamRefused, 401)
     assert "keys add groq" in refused.hint

@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from chomp_mcp.errors import ChompError, PromptTooLong
 
-PATHS: Final = ("/v1/messages", "/v1/messages/count_tokens")
+PATH: Final = "/v1/messages"
 
 _TYPES: Mapping[int, str] = {
     401: "authentication_error",
@@ -32,8 +32,8 @@ _MAXIMUM = re.compile(rf"(?:context (?:length|window|size)|max\w*|limit|>)\D{{0,
 
 def are_asked_for(scope: Scope) -> bool:
     """A request of Anthropic's API: by its path, or by its version header where both APIs have the path."""
-    path = scope["path"].rstrip("/")
-    if path in PATHS:
+    path = scope["path"]
+    if path.startswith(PATH):  # those that are not served, too: /v1/messages/batches
         return True
     return path.startswith("/v1/models") and any(name == b"anthropic-version" for name, _ in scope["headers"])
 

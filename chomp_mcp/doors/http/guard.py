@@ -20,6 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chomp_mcp.doors.http import anthropic_errors
 from chomp_mcp.doors.http.asgi import HANG_UP, HEADERS, LAST_WORDS_SECONDS, error_answer, public_error, shutting_down
 from chomp_mcp.doors.http.auth import HEALTH_PATHS, is_loopback
 from chomp_mcp.doors.http.traffic import SHARE, Share, Traffic
@@ -37,7 +38,7 @@ _DRAIN_SECONDS = 5.0
 _GOOGLES_CALLS: Final = (":generateContent", ":streamGenerateContent", ":countTokens")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _EXPOSED = (
-    "x-request-id", "x-chomp-router", "x-chomp-model", "x-chomp-attempts", "x-chomp-notes", "retry-after",
+    "x-request-id", "request-id", "x-chomp-router", "x-chomp-model", "x-chomp-attempts", "x-chomp-notes", "retry-after",
     "x-should-retry", "mcp-session-id",
 )  # fmt: skip
 
@@ -79,7 +80,10 @@ class Edge:
         headers: Headers = dict(scope["headers"])
         scope[HEADERS] = headers
         scope.setdefault("state", {})["request_id"] = named = request_id(headers)
-        answer = _Answer(send, [(b"x-request-id", named)])
+        names = [(b"x-request-id", named)]
+        if anthropic_errors.are_asked_for(scope):  # where their SDKs look for it
+            names.append((b"request-id", named))
+        answer = _Answer(send, names)
         try:
             with Share(self._traffic) as share:
                 scope[SHARE] = share

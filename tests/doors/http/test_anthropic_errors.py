@@ -46,6 +46,23 @@ async def test_a_routers_refusal_has_anthropics_shape_and_is_not_to_be_retried(g
     assert told.headers["x-should-retry"] == "false"
 
 
+async def test_the_sdk_finds_the_id_of_a_request_on_answers_and_errors(client, upstream):
+    raw = await client.messages.with_raw_response.create(model="lab/m", max_tokens=100, messages=HELLO)
+    assert (await raw.parse())._request_id == raw.headers["x-request-id"]
+    upstream.fail(400)
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        await ask(client)
+    assert caught.value.request_id == caught.value.body["request_id"]
+
+
+async def test_what_is_not_served_of_that_api_is_refused_in_its_shape(client):
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        await client.messages.batches.list()
+    assert caught.value.body["type"] == "error"
+    assert caught.value.body["error"]["type"] == "not_found_error"
+    assert caught.value.request_id
+
+
 async def test_the_sdk_asks_once_where_our_own_plan_ran_out(client, upstream):
     upstream.fail(500)
     with pytest.raises(anthropic.APIStatusError) as caught:
