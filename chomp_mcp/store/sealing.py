@@ -31,7 +31,8 @@ _PATIENCE_SECONDS = 10.0
 _MOST_OPENED = 10_000
 _MOST_ROUNDS = 100
 _RESTORE = (
-    f"Set {VARIABLE} to the one that sealed them. If it is lost, so are they: move keys.json away, add them anew."
+    f"Set {VARIABLE} to the one that sealed them, or put its master.key beside keys.json. If it is lost, so are they:"
+    " move keys.json away, add them anew."
 )
 
 

@@ -79,7 +79,7 @@ _HINTS: Mapping[int, str] = {
     sqlite3.SQLITE_CANTOPEN: NO_ACCESS,
     sqlite3.SQLITE_PERM: NO_ACCESS,
     sqlite3.SQLITE_FULL: NO_ROOM,
-    sqlite3.SQLITE_IOERR: NO_ROOM,
+    sqlite3.SQLITE_IOERR: f"{NO_ROOM} If there is room, look after the disk, and run `chomp-mcp doctor --repair`.",
     sqlite3.SQLITE_BUSY: "Another process holds it: try again, or end the other chomp-mcp processes.",
 }
 

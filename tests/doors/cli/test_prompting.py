@@ -5,6 +5,7 @@ import os
 import pty
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -154,6 +155,13 @@ def test_an_output_that_cannot_be_written_is_one_line(home, command, text):
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
     assert text in done.stderr
+
+
+def test_what_a_command_without_stderr_starts_has_one():
+    """Workers of `serve` that lack it cannot start."""
+    code = "import os; from chomp_mcp.doors.cli import main; raise SystemExit(main() or not os.get_inheritable(2))"
+    shell = f"exec {sys.executable} -c '{code}' completion bash 2>&-"
+    assert subprocess.run(["bash", "-c", shell], stdout=subprocess.DEVNULL, check=False, timeout=50).returncode == 0
 
 
 def test_ctrl_d_at_a_key_is_one_line(home):
