@@ -44,6 +44,7 @@ from chomp_mcp.messages import (
     ReceiptView,
     Router,
     is_conversation,
+    refuse_dry_run,
 )
 from chomp_mcp.policy import grants, key_shape, routing
 from chomp_mcp.policy.breaker import BreakerRules
@@ -273,6 +274,7 @@ class Chomp:
             why = "messages is not a list with at least one message."
             hint = 'Give [{"role": "user", "content": "…"}]: of a pydantic model, what its model_dump() gives.'
             raise InvalidRequest(why, hint=hint, param="messages")
+        refuse_dry_run(options)
         request = ChatRequest({"messages": conversation, **options}, model, router, bool(stream))
 
         def exchange() -> Exchange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -64,7 +65,10 @@ class ChompClient:
         if not isinstance(timeout, httpx2.Timeout | float | int | None):
             why = f"timeout is of the type {type(timeout).__name__}."
             raise InvalidRequest(why, hint="Give seconds, or an httpx2.Timeout.", param="timeout")
-        self._http = httpx2.AsyncClient(base_url=base_url.rstrip("/"), timeout=timeout)
+        self._base_url, self._timeout = base_url.rstrip("/"), timeout
+        # A connection works in its own event loop alone: each loop has its own, in whatever thread.
+        self._clients: dict[asyncio.AbstractEventLoop, httpx2.AsyncClient] = {}
+        self._is_closed = False
         self.token = token
 
     @property
@@ -78,10 +82,6 @@ class ChompClient:
         if token and not (token.isascii() and token.isprintable() and " " not in token):
             raise InvalidRequest("The token holds what no header can carry.", hint="Copy it again.", param="token")
         self._token = token or ""
-        if token:
-            self._http.headers["authorization"] = f"Bearer {token}"
-        else:
-            self._http.headers.pop("authorization", None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,7 +90,11 @@ class ChompClient:
         await self.close()
 
     async def close(self) -> None:
-        await self._http.aclose()
+        self._is_closed = True
+        own = self._clients.pop(asyncio.get_running_loop(), None)
+        self._clients.clear()  # other loops' sockets close with them
+        if own:
+            await own.aclose()
 
     async def chat(self, messages: Messages, *, model: str = "", router: str = "", **options: Any) -> dict[str, Any]:
         """OpenAI's `chat.completion` with the `chomp` extension; `messages` may be one prompt as text."""
@@ -158,10 +162,18 @@ class ChompClient:
     ) -> AsyncIterator[httpx2.Response]:
         content = None if body is None else as_json(body)
         headers = {"content-type": "application/json"} if content else {}
-        if self._http.is_closed:
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        if self._is_closed:
             raise InvalidRequest("This ChompClient is closed.", hint="Make another one.")
+        loop = asyncio.get_running_loop()
+        http = self._clients.get(loop)
+        if http is None:
+            for ended in [each for each in list(self._clients) if each.is_closed()]:
+                self._clients.pop(ended, None)  # its sockets close with it
+            http = self._clients[loop] = httpx2.AsyncClient(base_url=self._base_url, timeout=self._timeout)
         try:
-            async with self._http.stream(method, path, content=content, headers=headers) as response:
+            async with http.stream(method, path, content=content, headers=headers) as response:
                 if response.is_error:
                     read = await response.aread()
                     with _read(response):
@@ -169,11 +181,12 @@ class ChompClient:
                     raise GatewayError(error, response)
                 yield response
         except httpx2.RequestError as lost:
-            why = (
-                f"The gateway at {self._http.base_url} did not answer: {str(lost).rstrip('.') or type(lost).__name__}."
-            )
-            told = {"type": "connection_error", "message": f"{why} Is chomp-mcp serve running there?"}
-            raise GatewayError(told) from lost
+            reason = str(lost).rstrip(".") or type(lost).__name__
+            hint = "Is chomp-mcp serve running there?"
+            if isinstance(lost, httpx2.ReadTimeout):
+                hint = "Give ChompClient a longer timeout, or dispatch it and collect the result."
+            told = f"The gateway at {self._base_url} did not answer: {reason}. {hint}"
+            raise GatewayError({"type": "connection_error", "message": told}) from lost
 
 
 @contextmanager

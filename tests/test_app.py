@@ -174,6 +174,13 @@ async def test_a_wrong_argument_is_named_with_what_to_give(home: Path) -> None:
             assert refused.value.param == "messages"
 
 
+async def test_what_asks_for_a_plan_asks_nobody(home: Path) -> None:
+    async with world(home, "groq") as w:
+        with pytest.raises(InvalidRequest, match="dry_run"):
+            w.chomp.chat(HI, model="groq/m", dry_run=True)
+        assert w.groq.requests == []
+
+
 async def aiter_of(messages: list[object]) -> Any:
     for message in messages:
         yield message

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import anyio
@@ -13,12 +16,18 @@ from chomp_mcp import ChompClient, ChompError
 from chomp_mcp.client import GatewayError
 from chomp_mcp.errors import InvalidRequest
 from tests.doors.conftest import gateway, upstream
-from tests.support.scripted import chunk
+from tests.support.scripted import ScriptedRouter, chunk
 from tests.support.serving import serving, settings_for
 
 __all__ = ["gateway", "upstream"]
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def upstream_for_threads():
+    with ScriptedRouter() as upstream:
+        yield upstream
 
 
 @pytest.fixture
@@ -197,6 +206,26 @@ def test_a_token_that_no_header_carries_is_refused_and_not_shown():
             ChompClient(token=token)
         assert "s3cr" not in str(refused.value)
     assert not ChompClient(token=None).token
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_client_serves_every_event_loop(upstream_for_threads):
+    upstream_for_threads.models(["m"])
+    client = ChompClient(upstream_for_threads.base)
+    told = [asyncio.run(client.list_models()) for _ in range(3)]
+    with ThreadPoolExecutor(4) as threads:
+        told += threads.map(lambda _: asyncio.run(client.list_models()), range(4))
+    assert {models[0]["id"] for models in told} == {"m"}
+    asyncio.run(client.close())
+    gc.collect()  # the sockets of loops that have ended, while their warnings are this test's
+
+
+async def test_an_answer_that_takes_too_long_says_what_to_do(upstream):
+    upstream.hang()
+    async with ChompClient(upstream.base, timeout=0.05) as client:
+        with pytest.raises(GatewayError, match="a longer timeout") as caught:
+            await client.chat("hi")
+    assert (caught.value.status, caught.value.kind) == (0, "connection_error")
 
 
 async def test_a_closed_client_says_so(gateway):

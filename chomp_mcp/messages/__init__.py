@@ -21,6 +21,7 @@ from chomp_mcp.messages.request import (
     Translated,
     WireRequest,
     is_conversation,
+    refuse_dry_run,
 )
 from chomp_mcp.messages.router import AUTO, LOOKING_FOR, NEEDS, Model, Need, Plan, Route, Router
 
@@ -29,5 +30,5 @@ __all__ = [
     "Caller", "ChatChunk", "ChatCompletion", "ChatRequest", "Completion", "Delta", "ErrorObject", "Failed",
     "FailureKind", "Group", "Job", "JobStatus", "Model", "Native", "Need", "Order", "Plan", "Receipt", "ReceiptView",
     "Route", "Router", "StandIn", "Translated", "Usage", "UsageView", "WireRequest", "is_conversation",
-    "receipt_line", "text_of",
+    "receipt_line", "refuse_dry_run", "text_of",
 ]  # fmt: skip

@@ -177,6 +177,7 @@ class ChatRequest:
             raise InvalidRequest("options.messages is not a list of messages.", hint=hint, param="options")
         for ignored in ("stream", "stream_options", "model", "router"):
             options.pop(ignored, None)
+        refuse_dry_run(options)
         if options.get("n") not in (None, 1):  # the others would be paid for, and shown to nobody
             why = "options.n asks for several answers, and this gives one."
             raise InvalidRequest(why, hint="Leave n out, and ask again for another answer.", param="options")
@@ -199,6 +200,13 @@ class ChatRequest:
 
     def with_stream(self, stream: bool) -> ChatRequest:
         return replace(self, stream=stream)
+
+
+def refuse_dry_run(options: Mapping[str, Any]) -> None:
+    """Raises: InvalidRequest. Passed on as a field that we do not know, it would be a call that costs money."""
+    if options.get("dry_run"):
+        hint = "`chomp-mcp explain MODEL` shows the plan, and so does dry_run of POST /v1/chat/completions."
+        raise InvalidRequest("dry_run is not understood here; nobody was asked.", hint=hint, param="dry_run")
 
 
 def is_conversation(messages: object) -> bool:

@@ -28,6 +28,7 @@ def test_words_become_messages_behind_the_history_and_our_own_fields_no_options(
         (5, None, "prompt"),
         ("hi", ["temperature"], "options"),
         ("hi", {"messages": ["hi"]}, "options"),
+        ("hi", {"dry_run": True}, "dry_run"),
         ("hi", {"n": 2}, "options"),  # one text is all that an answer to words can hold
         ("hi", {"n": [1]}, "options"),
     ],
