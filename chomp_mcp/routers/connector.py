@@ -255,6 +255,9 @@ def _unreachable(error: Exception, sent: Sent) -> Unreachable:
             reason = f"{host} cannot be reached: the DNS does not know it{cause}."
         case aiohttp.ClientConnectorCertificateError():
             reason = f"{host} cannot be reached{cause}. Does your company sign it? {_COMPANY}"
+            named = os.environ.get("SSL_CERT_FILE", "")
+            if named and not os.access(named, os.R_OK):  # OpenSSL passes over it without a word
+                reason = f"{host} cannot be reached{cause}. SSL_CERT_FILE names {named}, which cannot be read."
         case aiohttp.ClientConnectorError() | ssl.SSLError():
             reason = f"{host} cannot be reached{cause}.{_NO_TLS if 'WRONG_VERSION_NUMBER' in cause else ''}"
         case aiohttp.ClientResponseError() | HttpProcessingError():

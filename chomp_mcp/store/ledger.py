@@ -428,7 +428,7 @@ def _allowed(hold: Hold, wish: _Wish, spent: tuple[int, int], kept: int, others:
     rest = budget.left(*spent, limits)
     if not kept and not others and rest is not None and rest >= wish.least:
         return Hold(hold.id, hold.caller_id, rest, min(hold.likely_nano, rest))
-    raise exceeded(hold.caller_id, window, spent, kept + others, limits, now)
+    raise exceeded(hold.caller_id, window, spent, kept + others, wish.most, limits, now)
 
 
 def _excess(call: Settled) -> int:

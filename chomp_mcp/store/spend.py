@@ -60,21 +60,28 @@ def _local(now: float) -> datetime:
 
 
 def exceeded(
-    caller_id: str, window: budget.Window, spent: tuple[int, int], held: int, limits: budget.Limits, now: float
+    caller_id: str,
+    window: budget.Window,
+    spent: tuple[int, int],
+    held: int,
+    amount: int,
+    limits: budget.Limits,
+    now: float,
 ) -> BudgetExceeded:
-    """The error for a call that does not fit; `spent` is of the day and of the month, all in nano-USD."""
+    """The error for a call of `amount` that does not fit; `spent` is of the day and of the month, all in nano-USD."""
     so_far, limit = (spent[0], limits.day_nano) if window == "day" else (spent[1], limits.month_nano)
     # Midnight by the clock on the wall, which may stand at another offset by then.
     resets = datetime.combine(budget.resets_on(window, _local(now).date()), time_of_day.min)
     wait = max(resets.timestamp() - now, 0.0)
     # Whoever has a token sets nothing here, and its own budget may be the narrower one.
     more = f"raise {_VARIABLES[window]}" if caller_id == OWNER.id else "ask whoever gave you the token for more"
+    smaller = ", set a smaller max_tokens" if so_far < (limit or 0) else ""
     return BudgetExceeded(
-        f"The budget for the {window} does not cover this call: ${dollars(so_far)} of ${dollars(limit or 0)} are"
-        f" spent, and calls under way may cost ${dollars(held)}.",
+        f"The budget for the {window} does not cover this call, which may cost ${dollars(amount)}:"
+        f" ${dollars(so_far)} of ${dollars(limit or 0)} are spent, and calls under way may cost ${dollars(held)}.",
         resets_at=resets.timestamp(),
         retry_after=wait,
-        hint=f"It resets on {resets:%Y-%m-%d %H:%M}; {more}, or use a free model.",
+        hint=f"It resets on {resets:%Y-%m-%d %H:%M}; {more}{smaller}, or use a free model.",
     )
 
 

@@ -282,6 +282,15 @@ async def test_https_to_a_server_without_it_is_told_what_to_write(client):
     assert "http:// in its URL" in str(error)
 
 
+async def test_a_certificate_file_that_is_not_there_is_told_where_it_is_missed(
+    client, self_signed, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    async with ScriptedRouter(ssl_context=self_signed) as upstream:
+        error = await failure(client, chat(upstream.url))
+    assert f"SSL_CERT_FILE names {tmp_path / 'none.pem'}, which cannot be read." in str(error)
+
+
 async def test_a_certificate_named_in_the_environment_is_trusted(self_signed, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
     client = Client(upstream_timeout=5)

@@ -23,8 +23,9 @@ async def test_the_refusal_says_what_is_spent_and_when_it_resets(ledger: Ledger)
         await ledger.reserve("owner", 2, LIMITS)
 
     assert str(refused.value) == (
-        "The budget for the day does not cover this call: $0.000000999 of $0.000001 are spent, and calls under way may"
-        " cost $0.00. It resets on 2026-06-14 00:00; raise LLM_DAILY_BUDGET_USD, or use a free model."
+        "The budget for the day does not cover this call, which may cost $0.000000002: $0.000000999 of $0.000001 are"
+        " spent, and calls under way may cost $0.00. It resets on 2026-06-14 00:00; raise LLM_DAILY_BUDGET_USD, set a"
+        " smaller max_tokens, or use a free model."
     )
     assert refused.value.resets_at == NOON + 12 * 3600
     assert refused.value.retry_after == 12 * 3600

@@ -134,7 +134,7 @@ class Server:
         self._process.wait()
         self._threads[1].join(1)
         said = b"".join(self._errors).decode("utf-8", "replace").strip().splitlines()
-        last = " / ".join(line.strip() for line in said[-LAST_LINES:])
+        last = " / ".join(line.strip() for line in said[-LAST_LINES:]).rstrip(".")
         code = self._process.returncode
         hint = "Mend that, and run chomp-mcp doctor again"
         raise NoAnswer(f"the server ended at once with exit code {code}: {last or 'it said nothing'}. {hint}")
