@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -95,6 +95,15 @@ class Settings:
     """Where the catalog looks up the owner's keys and URL overrides."""
     network: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Proxies and certificates of config.toml that the environment lacks; a proxy's URL may hold a password."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # a program may make its own, and a wrong type would be met far from here
+            kind: Any = Mapping if each.default is MISSING else type(each.default)
+            kind = {"home": Path}.get(each.name, int | float if kind is float else kind)
+            value = getattr(self, each.name)
+            if not isinstance(value, kind):
+                why = f"{each.name} is of the type {type(value).__name__}."
+                raise InvalidSetting(why, hint=f"Give a {getattr(kind, '__name__', 'number')}, or use Settings.load().")
 
     @property
     def most_of_caller(self) -> int:

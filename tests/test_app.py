@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,17 @@ def test_settings_come_from_texts(environ: Any) -> None:
     with pytest.raises(InvalidSetting) as refused:
         Settings.load(environ)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("home", "/tmp/chomp"), ("daily_budget_usd", 5.0), ("rate_rps", None), ("fallbacks", "groq"), ("group_rows", ())],
+)
+def test_settings_of_a_programs_own_have_the_types_of_their_fields(home: Path, name: str, value: Any) -> None:
+    assert Settings(home=home, rate_rps=5, daily_budget_usd=Decimal(5))
+    with pytest.raises(InvalidSetting, match=name) as refused:
+        Settings(**{"home": home, name: value})
+    assert "Settings.load" in refused.value.hint
 
 
 def test_a_chomp_takes_settings_and_nothing_else(home: Path) -> None:
