@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -228,6 +229,21 @@ def test_settings_of_a_programs_own_have_the_types_of_their_fields(home: Path, n
 def test_a_chomp_takes_settings_and_nothing_else(home: Path) -> None:
     with pytest.raises(InvalidRequest, match="settings is of the type dict"):
         Chomp({"CHOMP_HOME": str(home)})  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_job_whose_event_loop_ends_around_it_was_stopped_and_not_cancelled(home: Path) -> None:
+    async def dispatched_and_left() -> str:
+        return (await Chomp(Settings.load()).dispatch("hi", model="mock/slow?seconds=70")).id
+
+    async def collected(job_id: str) -> Any:
+        async with Chomp(Settings.load()) as chomp:
+            return await chomp.result(job_id)
+
+    job = asyncio.run(collected(asyncio.run(dispatched_and_left())))
+    assert job.status is JobStatus.ERROR
+    assert "Dispatch it again" in job.error
+    gc.collect()  # what was left open, while its warnings are this test's
 
 
 def test_a_chomp_belongs_to_the_event_loop_of_its_first_use(home: Path) -> None:

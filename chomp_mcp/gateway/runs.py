@@ -60,8 +60,8 @@ class Run:
     served: str = ""
     """The route that answers."""
     error: ChompError | None = None
-    stopping: str = ""
-    """Why it is being cancelled, when nobody asked for it."""
+    stopping: str = STOPPED
+    """Why it ends before its time, unless somebody cancels it: also where its event loop ends around it."""
     is_over: bool = False
     """It has ended, and its end is stored as far as it can be: before that, whoever waits must not go on."""
     is_to_begin_again: bool = False
@@ -168,10 +168,11 @@ class Runs:
                 return
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def cancel(self, run: Run) -> None:
-        """Stop it and wait until it has settled."""
+    async def cancel(self, run: Run, *, stopping: str = "") -> None:
+        """Stop it and wait until it has settled. `stopping`: why, where nobody asked for it."""
         if run.task is None:
             return
+        run.stopping = stopping
         run.task.cancel()
         # Who is cancelled meanwhile leaves no run behind that nobody has ended.
         with anyio.CancelScope(shield=True):
@@ -196,8 +197,7 @@ class Runs:
     async def close(self) -> None:
         """Stop what runs, and say so in the stored jobs."""
         for run in list(self.by_id.values()):
-            run.stopping = STOPPED
-            await self.cancel(run)
+            await self.cancel(run, stopping=STOPPED)
         if self._teller:
             self._teller.cancel()
             with suppress(asyncio.CancelledError):
