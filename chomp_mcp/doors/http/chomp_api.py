@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -50,7 +51,7 @@ class _Keys:
         settings = self._chomp.settings
         if "caller" in request.scope.get("state", {}):
             caller = caller_of(request.scope)
-            body = await read_json(request.receive)
+            body = await _read_registration(request)
             if body.keys() & set(FIELDS):
                 return Json(await self._issue(caller, body))
             routers = await self._chomp.register_keys(_keys_in(body), caller=caller)
@@ -61,7 +62,7 @@ class _Keys:
         if wait := await self._chomp.rates.take(f"address:{address}", REGISTRATIONS):
             hint = f"Wait {math.ceil(wait)} s, or send the token you have."
             raise RateLimited("Too many registrations from this address.", hint=hint, retry_after=wait)
-        body = await read_json(request.receive)
+        body = await _read_registration(request)
         if body.keys() & set(FIELDS):
             return Json(await self._issue(OWNER if is_open(settings) else None, body))
         keys = _keys_in(body)
@@ -94,6 +95,17 @@ class _Keys:
         """DELETE /api/keys: the caller and all that is theirs is gone."""
         await self._chomp.forget(caller_of(request.scope))
         return Json({"deleted": True})
+
+
+async def _read_registration(request: Request) -> dict[str, Any]:
+    """The body; a field that nobody reads is refused, for it may be a limit with a slip in its name."""
+    body = await read_json(request.receive)
+    known = ("keys", "openrouter_key", *FIELDS)
+    for name in body.keys() - {*known}:
+        close = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+        raise InvalidRequest(f"There is no field {name[:40]!r}, and nothing was made.", hint=hint, param=name[:40])
+    return body
 
 
 def _keys_in(body: Mapping[str, Any]) -> dict[str, str]:

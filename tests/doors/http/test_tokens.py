@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -257,6 +258,18 @@ async def test_what_cannot_be_meant_makes_no_token(home: Path, told: dict) -> No
         assert answer.status_code == 400
         assert next(iter(told)) in answer.text
         assert await served.chomp.keyring.tokens() == []
+
+
+@pytest.mark.parametrize("told", [{"name": "ci", "dayly": "1"}, {"modles": ["groq/*"]}])
+async def test_a_limit_with_a_slip_in_its_name_makes_no_token_and_adds_no_key(home: Path, told: dict) -> None:
+    async with gateway(home) as (served, *_):
+        headers = {"authorization": f"Bearer {OWNER}"}
+        body = {"keys": {"groq": "gsk_of_a_guest_11111111"}, **told}
+        answer = await served.http.post("/api/keys", json=body, headers=headers)
+        assert answer.status_code == 400
+        assert re.search("Did you mean (daily|models)", answer.text)
+        assert (await served.http.get("/api/tokens", headers=headers)).json()["tokens"] == []
+        assert not (home / "keys.json").exists()
 
 
 async def test_only_the_owner_gives_limits(home: Path) -> None:
