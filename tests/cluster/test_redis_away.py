@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 
+from chomp_mcp.doors.http.server.serve import serve
+from chomp_mcp.errors import InvalidSetting
+from chomp_mcp.settings import Settings
 from tests.cluster.replicas import Replicas
 from tests.support.scripted import ScriptedRouter
 from tests.support.serving import Served
@@ -121,3 +125,14 @@ async def test_connections_that_are_reset_cost_nobody_an_answer(gateway: Served,
         assert (await gateway.chat(PAID)).status_code == 200
 
     assert await spent(gateway) == pytest.approx(10 * COST)
+
+
+async def test_a_replica_with_another_master_key_than_its_store_is_refused_at_the_start(
+    replicas: Replicas, home: Path, redis_url: str
+):
+    first = await replicas.one("home")
+    await first.http.post("/api/keys", json={"keys": {"groq": "gsk_of_somebody"}})
+    other = {"CHOMP_HOME": str(home), "CHOMP_STORE": redis_url, "CHOMP_MASTER_KEY": "not-the-one-that-sealed-them"}
+    with pytest.raises(InvalidSetting, match=r"sealed with the master key \w+, and the one here is .*CHOMP_MASTER_KEY"):
+        # Without our context, which says that a loop runs here.
+        await asyncio.get_running_loop().run_in_executor(None, serve, Settings.load({**other, "GATEWAY_PORT": "0"}))

@@ -75,6 +75,10 @@ def _checked_store(settings: Settings) -> str:
             await store.check()
         finally:
             await store.close()
+        async with Chomp(settings) as chomp:
+            keys = await chomp.sealed.at_rest()
+        if keys["sealed"] and not keys["master_key"]:  # each call that needs one would fail, here alone
+            raise InvalidSetting(f"Router keys in the store are {keys['note']}")
 
     Chomp(settings)  # the settings first
     try:
