@@ -680,6 +680,6 @@ async def test_a_wrong_row_is_an_error_that_names_row_and_field(bed: Bed, config
     done = await bed.run()
     assert (done.returncode, done.stdout) == (2, "")
     assert all(word in done.stderr for word in named)
-    assert re.search(r"[.:] \w.+\.\n$", done.stderr), "a message, then the next step"
+    assert re.search(r"[.:] \w.+[.?]\n$", done.stderr), "a message, then the next step"
     assert "Traceback" not in done.stderr
     assert "s3cret" not in done.stderr
