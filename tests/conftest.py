@@ -36,9 +36,11 @@ if sys.platform == "linux":
 
     subprocess.Popen = Forked  # type: ignore[misc]
 
-# Who starts us in the background may have told us to ignore Ctrl-C, and what we start would ignore it, too.
+# Who starts us in the background (`&`, `nohup`) may have told us to ignore these, and what we start would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine is no finding: no test of a table is judged by its time. CHOMP_TEST_EXAMPLES asks for a long search.
 settings.register_profile(

@@ -44,7 +44,7 @@ A path that is in no row is for tokens that open every door.
 
 _OWNER = replace(OWNER, limited=True)
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
-_CREDENTIALS = _KEY_HEADERS | {b"authorization"}
+CREDENTIALS = _KEY_HEADERS | {b"authorization"}
 _TOKEN = b"chomp_"
 """The prefix of the tokens that POST /api/keys gives."""
 
@@ -103,7 +103,7 @@ class Authentication:
         if scope["type"] != "http" or path.startswith(OPEN_PREFIXES) or path in _NOT_THERE:
             await self._app(scope, receive, send)
             return
-        credential = b"" if _CREDENTIALS.isdisjoint(scope[HEADERS]) else self._credential(scope)
+        credential = b"" if CREDENTIALS.isdisjoint(scope[HEADERS]) else self._credential(scope)
         if not credential and path == "/api/keys" and scope["method"] == "POST":
             await self._app(scope, receive, send)
             return

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chomp_mcp.doors.http import anthropic_errors
 from chomp_mcp.doors.http.asgi import HANG_UP, HEADERS, LAST_WORDS_SECONDS, error_answer, public_error, shutting_down
-from chomp_mcp.doors.http.auth import HEALTH_PATHS, is_loopback
+from chomp_mcp.doors.http.auth import CREDENTIALS, HEALTH_PATHS, is_loopback, is_open
 from chomp_mcp.doors.http.traffic import SHARE, Share, Traffic
 from chomp_mcp.errors import InvalidRequest, NotAllowed, StoreError, TooLarge, TooSlow
 from chomp_mcp.settings import Settings
@@ -60,6 +60,7 @@ class Edge:
         self._traffic = traffic
         self._body_seconds = body_seconds
         self._is_local = is_loopback(settings.host)
+        self._is_open = is_open(settings)
         self._minds_hosts = not settings.auth_token
         self._own_hosts = (settings.host, *settings.allowed_hosts)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.cors_origins)
@@ -104,7 +105,8 @@ class Edge:
                         left = left - len(message.get("body", b"")) if message.get("more_body", False) else 0
             told = public_error(error)
             caller = scope["state"].get("caller")
-            if isinstance(told, StoreError) and not (caller and caller.is_owner):
+            is_owner = caller.is_owner if caller else self._is_open and CREDENTIALS.isdisjoint(headers)
+            if isinstance(told, StoreError) and not is_owner:
                 # Where the store lies, and what is wrong with it, is the owner's affair.
                 _log.error("somebody with a token met: %s", told)
                 told.message = " ".join(filter(None, ["The gateway's store cannot be used now.", told.needed]))
