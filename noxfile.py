@@ -66,7 +66,7 @@ def package(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite, with two workers for each core; arguments go to pytest."""
+    """The whole suite, with three workers for each core; arguments go to pytest."""
     session.run("pytest", "-q", *FLAKY, *session.posargs)
 
 

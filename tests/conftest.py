@@ -122,11 +122,11 @@ WORKER_BYTES = 1 << 30
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core, where memory allows: half of the time a test waits for a process, a socket or a clock."""
+    """Three for each core, where memory allows: most of the time a test waits for a process, a socket or a clock."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     has_memory = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if has_memory else 2 * cores * WORKER_BYTES
-    return max(1, min(2 * cores, memory // WORKER_BYTES))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if has_memory else 3 * cores * WORKER_BYTES
+    return max(1, min(3 * cores, memory // WORKER_BYTES))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -148,9 +148,11 @@ async def test_at_the_deadline_ask_becomes_a_job_that_goes_on(
 
 
 async def test_a_dispatched_job_is_collected_later(client: Client, upstream: ScriptedRouter) -> None:
-    upstream.answer("in a while")
+    asked_for = anyio.Event()
+    upstream.stream([asked_for.wait, "in a ", "while"])
     job = await call(client, "dispatch", prompt="hi", model="lab/scripted-large")
     assert (job["status"], job["model"], job["router"]) == ("running", "lab/scripted-large", "lab")
+    asked_for.set()
     collected = await call(client, "result", job_id=job["job_id"], wait_seconds=5)
     assert (collected["job_id"], collected["status"], collected["text"]) == (job["job_id"], "done", "in a while")
 
