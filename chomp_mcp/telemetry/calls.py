@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from chomp_mcp.messages import Caller
-from chomp_mcp.telemetry.report import NO_FAILURES, Report, Transition
+from chomp_mcp.telemetry.report import NO_FAILURES, SHOWN_CALLER, Report, Transition
 
 MOST_CALLERS = 4096
 """Whose calls are counted apart; who has asked nothing for the longest time starts again."""
-_REPORTED = 12
-"""What `Report.caller_id` holds of a caller's id."""
 
 
 class Calls:
@@ -37,7 +35,7 @@ class Calls:
 
     def of(self, caller: Caller) -> Counts:
         """What the caller may see: the owner everything, everybody else their own."""
-        return self._all if caller.is_owner else self._of.get(caller.id[:_REPORTED]) or Counts()
+        return self._all if caller.is_owner else self._of.get(caller.id[:SHOWN_CALLER]) or Counts()
 
 
 class Counts:
