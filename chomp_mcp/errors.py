@@ -276,6 +276,11 @@ class StoreError(ChompError):
     needed = ""
     """A sentence: what this call needed of it, where that is known."""
 
+    def hide_place(self) -> None:
+        """Say no more where the store lies and what is wrong with it: that is the owner's affair, and in the log."""
+        self.message = f"The gateway's store cannot be used now. {self.needed}".strip()
+        self.hint = "Ask again in a moment; whoever runs the gateway finds more in its log."
+
 
 class StoreAway(StoreError):
     """The Redis does not answer, or takes no writes; `missing` is what this call needed of it.

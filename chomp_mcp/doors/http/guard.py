@@ -107,10 +107,8 @@ class Edge:
             caller = scope["state"].get("caller")
             is_owner = caller.is_owner if caller else self._is_open and CREDENTIALS.isdisjoint(headers)
             if isinstance(told, StoreError) and not is_owner:
-                # Where the store lies, and what is wrong with it, is the owner's affair.
                 _log.error("somebody with a token met: %s", told)
-                told.message = " ".join(filter(None, ["The gateway's store cannot be used now.", told.needed]))
-                told.hint = "Ask again in a moment; whoever runs the gateway finds more in its log."
+                told.hide_place()
             refusal = error_answer(told, scope)
             if b"origin" in headers:  # a page has to be allowed to read why
                 wrapped = CORSMiddleware(refusal, allow_origins=self._origins, expose_headers=_EXPOSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import replace
@@ -23,9 +24,11 @@ from chomp_mcp.doors.mcp.attachments import Attachments
 from chomp_mcp.doors.mcp.hosts import host_of
 from chomp_mcp.doors.mcp.keys import KeyDesk, merged
 from chomp_mcp.doors.mcp.panel import with_panel
-from chomp_mcp.errors import ChompError
+from chomp_mcp.errors import ChompError, StoreError
 from chomp_mcp.messages import ChatRequest, Job
 from chomp_mcp.policy.shown import shown
+
+_log = logging.getLogger("chomp_mcp.mcp")
 
 LONGEST_WAIT_SECONDS = 45
 PROGRESS_SECONDS = 0.25
@@ -206,6 +209,9 @@ class ChompTool(Tool):
             return await super().run(given, context, convert_result)
         except ToolError as error:
             cause = error.__cause__
+            if isinstance(cause, StoreError) and not current_caller.get().is_owner:
+                _log.error("somebody with a token met: %s", cause)
+                cause.hide_place()
             if isinstance(cause, ChompError):
                 raise ToolError(shown(utf8(str(cause)))) from cause
             if isinstance(cause, ValidationError):

@@ -10,7 +10,10 @@ import pytest
 from mcp import Client
 
 from chomp_mcp.app import Chomp
+from chomp_mcp.doors.caller import current_caller
 from chomp_mcp.doors.mcp.server import build_server
+from chomp_mcp.messages import Caller
+from chomp_mcp.settings import Settings
 from tests.support.mcp_doors import MODES, call, environment, partial, running, text_of
 from tests.support.scripted import ScriptedRouter, completion
 
@@ -280,3 +283,20 @@ async def test_an_answer_of_tool_calls_alone_is_told_as_json(client: Client, ups
     upstream.reply(200, completion("", tool_calls=calls))
     told = await call(client, "ask", prompt="x", router="lab")
     assert json.loads(told["text"])["tool_calls"][0]["function"]["name"] == "f"
+
+
+async def test_whoever_is_not_the_owner_is_not_told_where_the_store_lies(home: Path) -> None:
+    (home / "state.db").mkdir(parents=True)
+    before = current_caller.set(Caller("a-guest"))
+    try:
+        async with Chomp(Settings.load()) as chomp, Client(build_server(chomp)) as guest:
+            refused = await guest.call_tool("dispatch", {"prompt": "hi", "model": "mock/echo"})
+    finally:
+        current_caller.reset(before)
+    async with Chomp(Settings.load()) as chomp, Client(build_server(chomp)) as owner:
+        told = await owner.call_tool("dispatch", {"prompt": "hi", "model": "mock/echo"})
+
+    assert (refused.is_error, told.is_error) == (True, True)
+    assert str(home) in text_of(told)
+    assert str(home) not in text_of(refused)
+    assert "whoever runs the gateway finds more in its log" in text_of(refused)
